@@ -1,0 +1,86 @@
+"""A conversation, and llama-server's event stream as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTurn:
+    """One message. `role` is `system`, `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """llama-server's own figures of one answer, and the client's clock. None is "not said"."""
+
+    prompt_tokens: int | None = None
+    prompt_per_second: float | None = None
+    generated_tokens: int | None = None
+    generated_per_second: float | None = None
+    first_token_s: float | None = None
+    """From sending the request to the first text, by our clock."""
+    cached_tokens: int | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object], first_token_s: float | None = None) -> Timings:
+        """Reads the `timings` object; any field may be missing or null (b10068, b11434)."""
+
+        def number(key: str) -> float | None:
+            value = data.get(key)
+            return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+        def whole(key: str) -> int | None:
+            value = number(key)
+            return None if value is None else int(value)
+
+        return cls(
+            prompt_tokens=whole("prompt_n"),
+            prompt_per_second=number("prompt_per_second"),
+            generated_tokens=whole("predicted_n"),
+            generated_per_second=number("predicted_per_second"),
+            first_token_s=first_token_s,
+            cached_tokens=whole("cache_n"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDelta:
+    """A piece of an answer. Text is raw here: it passes the stream cleaner before it leaves the engine."""
+
+    text: str = ""
+    reasoning: str = ""
+    finish_reason: str | None = None
+    timings: Timings | None = None
+
+
+class SseParser:
+    """Server-sent events from byte chunks cut anywhere. Gives the `data:` payload of each event.
+
+    Lines that start with `:` are llama-server's pings. An event of more than `max_event_bytes` raises
+    ValueError: a server that never ends a line must not take the memory.
+    """
+
+    def __init__(self, max_event_bytes: int = 4 * 1024 * 1024) -> None:
+        self._buffer = b""
+        self._data: list[bytes] = []
+        self._limit = max_event_bytes
+
+    def feed(self, chunk: bytes) -> list[str]:
+        # A lone CR would be a line end too by the standard; llama-server writes LF only.
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        if len(self._buffer) + sum(map(len, self._data)) > self._limit:
+            raise ValueError("the server sent an event without an end")
+        events: list[str] = []
+        for line in lines:
+            line = line.removesuffix(b"\r")
+            if line.startswith(b"data:"):
+                self._data.append(line[5:].removeprefix(b" "))
+            elif not line and self._data:
+                events.append(b"\n".join(self._data).decode("utf-8", errors="replace"))
+                self._data.clear()
+        return events

@@ -1,0 +1,84 @@
+"""Devices: what the hardware is, and what the user wants of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hettui.domain.units import MIB
+
+LOCAL = "local"
+"""The name of the host that hettui runs on."""
+
+Via = Literal["master", "worker"]
+
+MAX_DEVICES = 15
+"""ggml has 16 backend slots and the CPU takes one (ggml-backend.cpp of b11434)."""
+
+# What a backend takes beside llama.cpp's buffers. CPU: resident size of an idle rpc-server (b10068, measured);
+# CUDA: issue reports and an H100, "leave 0.6 to 1 GiB". Replaced by what is measured on the user's own cards.
+_OVERHEAD_BYTES = {"cpu": 20 * MIB, "cuda": 600 * MIB, "rocm": 600 * MIB, "vulkan": 300 * MIB}
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """One card or CPU as it was found. None is "not known"."""
+
+    id: str
+    """`pci:0000:01:00.0`, `uuid:GPU-…`, `cpu`, or llama.cpp's device name where nothing better is known."""
+    name: str
+    backend: str
+    """`cuda`, `vulkan`, `rocm`, `cpu`, …: llama.cpp's backend in lower case."""
+    host: str = LOCAL
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+    pci_address: str | None = None
+    uuid: str | None = None
+    engine_name: str | None = None
+    """llama.cpp's own name on this host: `CUDA0`, `Vulkan1`, `CPU`."""
+    driver: str | None = None
+    temperature_c: int | None = None
+    pcie_link: str | None = None
+    """`gen4 x16`, now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device of the cluster, in the user's words. Its position in a tuple is the device order."""
+
+    name: str
+    id: str = "cpu"
+    host: str = LOCAL
+    via: Via = "master"
+    backend: str = "cpu"
+    engine_name: str = "CPU"
+    """llama.cpp's name on its host with all devices visible in PCI order: `CUDA1`, `Vulkan0`, `CPU`."""
+    uuid: str | None = None
+    pci_address: str | None = None
+    budget_bytes: int | None = None
+    """What hettui may plan here; None is no limit known."""
+    locked: bool = False
+    layers: int | None = None
+    """The count that the configuration asks for."""
+    threads: int | None = None
+    """CPU workers only."""
+    port: int | None = None
+    """A fixed port for its worker; None takes a free one."""
+
+    @property
+    def overhead_bytes(self) -> int:
+        """What the backend takes beside llama.cpp's buffers, before anything was measured."""
+        return _OVERHEAD_BYTES.get(self.backend, 300 * MIB)
+
+    def with_lock(self, locked: bool) -> Device:
+        return replace(self, locked=locked)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine. `ssh` is whatever the system's ssh accepts; None for the one hettui runs on."""
+
+    name: str
+    ssh: str | None = None
+    bin: str | None = None
+    """Folder of the llama.cpp binaries there; None: on that host's PATH."""

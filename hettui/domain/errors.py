@@ -1,0 +1,43 @@
+"""One tree of errors. Every message is a sentence for the user: what, where, what to do.
+
+Exit codes follow the command line's promise: 1 when the thing asked for failed, 2 for bad usage or
+bad configuration.
+"""
+
+
+class HettuiError(Exception):
+    """Anything hettui can name. The message is shown as it is, so it must be one or two lines."""
+
+    exit_code = 1
+
+
+class UsageError(HettuiError):
+    """The command line asks for something that cannot be asked."""
+
+    exit_code = 2
+
+
+class ConfigError(HettuiError):
+    """The configuration says something that hettui does not understand."""
+
+    exit_code = 2
+
+
+class ModelFileError(HettuiError):
+    """A model file is missing, unreadable, or not the GGUF it claims to be."""
+
+
+class EngineError(HettuiError):
+    """The llama.cpp binaries are missing, cannot run here, or lack what is needed."""
+
+
+class DoesNotFit(HettuiError):
+    """A split needs more memory than a device's budget. Names the device and the missing MiB."""
+
+
+class LaunchError(HettuiError):
+    """A process did not start, did not become ready, or ended when it should not."""
+
+
+class ServerError(HettuiError):
+    """llama-server answered a request with an error, or stopped answering."""

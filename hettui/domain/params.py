@@ -1,0 +1,47 @@
+"""llama-server's settings that hettui knows, by llama.cpp's own names, defaults and accepted values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+FLASH_ATTN = ("on", "off", "auto")
+LOAD_MODES = ("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeParams:
+    """What decides memory and speed. Attribute names are llama.cpp's options with `_` for `-`."""
+
+    ctx_size: int = 4096
+    """0 means the model's training length."""
+    parallel: int = 1
+    """-1 is llama.cpp's auto: 4 slots with unified KV."""
+    kv_unified: bool = False
+    batch_size: int = 2048
+    ubatch_size: int = 512
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    flash_attn: str = "auto"
+    swa_full: bool = False
+    load_mode: str = "auto"
+
+    @property
+    def slots(self) -> int:
+        return 4 if self.parallel < 0 else self.parallel
+
+    @property
+    def unified(self) -> bool:
+        return self.kv_unified or self.parallel < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where and how llama-server listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0: hettui takes a free one."""
+    alias: str | None = None
+    api_key_file: str | None = None
+    extra_args: tuple[str, ...] = ()

@@ -1,0 +1,75 @@
+"""The plan that the sliders edit: devices in order with their layers, and its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hettui.domain import split as rules
+from hettui.domain.device import Device
+from hettui.domain.split import HOST, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the sliders say. Every edit gives a new plan; the sum of layers never changes."""
+
+    devices: tuple[Device, ...]
+    split: Split
+
+    @property
+    def locked(self) -> frozenset[int]:
+        return frozenset(i for i, d in enumerate(self.devices) if d.locked)
+
+    def with_layers(self, device: int, layers: int) -> Plan:
+        """One slider moved; `device` may be `HOST`. See `split.set_layers` for who gives and takes."""
+        return replace(self, split=rules.set_layers(self.split, device, layers, self.locked))
+
+    def with_split(self, split: Split) -> Plan:
+        return replace(self, split=split)
+
+    def evened(self) -> Plan:
+        return replace(self, split=rules.even(self.split, self.locked))
+
+    def with_lock_toggled(self, device: int) -> Plan:
+        changed = self.devices[device].with_lock(not self.devices[device].locked)
+        changed = replace(changed, layers=self.split.layers[device])
+        return replace(self, devices=(*self.devices[:device], changed, *self.devices[device + 1 :]))
+
+    def with_device_moved(self, device: int, to: int) -> Plan:
+        """The device takes another place in the order and keeps its layers. Outside the order: unchanged."""
+        if not 0 <= to < len(self.devices) or device == HOST:
+            return self
+        order = [i for i in range(len(self.devices)) if i != device]
+        order.insert(to, device)
+        return Plan(
+            tuple(self.devices[i] for i in order),
+            Split(tuple(self.split.layers[i] for i in order), self.split.total_layers),
+        )
+
+    def differs_from(self, devices: tuple[Device, ...], split: Split) -> bool:
+        """Whether another order or other layers run."""
+        mine = [(d.name, n) for d, n in zip(self.devices, self.split.layers, strict=True)]
+        theirs = [(d.name, n) for d, n in zip(devices, split.layers, strict=True)]
+        return mine != theirs
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Undo and redo of plans."""
+
+    past: tuple[Plan, ...] = ()
+    future: tuple[Plan, ...] = ()
+    limit: int = 200
+
+    def record(self, before: Plan) -> History:
+        return replace(self, past=(*self.past, before)[-self.limit :], future=())
+
+    def undo(self, now: Plan) -> tuple[Plan, History]:
+        if not self.past:
+            return now, self
+        return self.past[-1], replace(self, past=self.past[:-1], future=(now, *self.future))
+
+    def redo(self, now: Plan) -> tuple[Plan, History]:
+        if not self.future:
+            return now, self
+        return self.future[0], replace(self, past=(*self.past, now), future=self.future[1:])

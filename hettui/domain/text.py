@@ -1,0 +1,137 @@
+"""The one sanitiser. Text from models, logs, cards, hosts and files passes here before a widget or stdout.
+
+Textual and a plain terminal both pass escape sequences on as they are, so a model's answer could
+rewrite the window title or the clipboard. What is dropped: ESC sequences (CSI, OSC, DCS, PM, APC, SOS),
+all other C0 and C1 controls except tab and newline, bidirectional overrides and invisible characters
+that hide or reorder text. Nothing readable is lost.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable
+
+MAX_LINE_CHARS = 4096
+
+_SEQUENCES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI
+    r"|\x9b[0-?]*[ -/]*[@-~]"  # CSI as one C1 byte
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS, SOS, PM, APC
+    r"|\x1b[ -/]*[0-~]"  # two-character sequences
+)
+# A sequence that the end of the text cuts off: its visible rest is not content either.
+_OPEN_SEQUENCE = re.compile(
+    r"(?:\x1b\[[0-?]*[ -/]*|\x9b[0-?]*[ -/]*|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*\x1b?|\x1b[ -/]*)\Z"
+)
+_UNWANTED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"
+    "\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f\ud800-\udfff]"
+)
+_MAX_HELD = 8192
+"""An unfinished sequence longer than this is no sequence but an attack on memory."""
+
+
+def clean(text: str) -> str:
+    """`text` without control sequences; newlines and tabs stay, `\\r\\n` becomes `\\n`, tabs become spaces."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n")
+    text = _SEQUENCES.sub("", text)
+    text = _OPEN_SEQUENCE.sub("", text)
+    return _UNWANTED.sub("", text).expandtabs(4)
+
+
+def clean_line(text: str, limit: int = MAX_LINE_CHARS) -> str:
+    """One line: as `clean`, newlines become spaces, a carriage return keeps what was printed last."""
+    text = text.rstrip("\r\n")
+    if "\r" in text:
+        text = text.rsplit("\r", 1)[1]
+    # Cut before cleaning: a 10 MB line must not cost a 10 MB scan.
+    cut = len(text) > limit
+    line = clean(text[: limit + 256] if cut else text).replace("\n", " ")
+    return line[: limit - 1] + "…" if cut or len(line) > limit else line
+
+
+class StreamCleaner:
+    """`clean` for text that arrives in pieces: a sequence cut across two pieces is still dropped."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        text = self._held + piece
+        self._held = ""
+        open_sequence = _OPEN_SEQUENCE.search(_SEQUENCES.sub(lambda m: "\x00" * len(m[0]), text))
+        cut = open_sequence.start() if open_sequence else len(text)
+        if cut == len(text) and text.endswith("\r"):
+            cut -= 1
+        if len(text) - cut > _MAX_HELD:
+            return clean(text[:cut])
+        self._held = text[cut:]
+        return clean(text[:cut])
+
+    def finish(self) -> str:
+        rest, self._held = self._held, ""
+        return clean(rest)
+
+
+class LineSplitter:
+    """Bytes of a growing log into clean lines. A line is capped, an unfinished one is available as `partial`.
+
+    Memory is bounded: of an endless line only the first `MAX_LINE_CHARS` characters are kept.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._partial = ""
+
+    @property
+    def partial(self) -> str:
+        """The line that has not ended yet, clean."""
+        return clean_line(self._partial)
+
+    def feed(self, data: bytes) -> list[str]:
+        *ended, rest = self._decoder.decode(data).split("\n")
+        lines: list[str] = []
+        for line in ended:
+            lines.append(clean_line(self._partial + line))
+            self._partial = ""
+        self._partial = self._joined(self._partial, rest)
+        return lines
+
+    def finish(self) -> list[str]:
+        """The last line when the stream ends without a newline."""
+        rest = self._partial + self._decoder.decode(b"", final=True)
+        self._partial = ""
+        return [clean_line(rest)] if rest else []
+
+    @staticmethod
+    def _joined(held: str, rest: str) -> str:
+        room = MAX_LINE_CHARS + 256 - len(held)
+        return held + rest[:room] if room > 0 else held
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """`text` in at most `width` characters, cut in the middle: both ends of a name tell it from its siblings."""
+    if len(text) <= width:
+        return text
+    if width <= 1:
+        return "…"[:width]
+    head = (width - 1 + 1) // 2
+    tail = width - 1 - head
+    return text[:head] + "…" + (text[-tail:] if tail else "")
+
+
+def safe_identifier(text: str, prefix: str = "id") -> str:
+    """A widget id for any text. Different texts may collide: keep the real key in an attribute."""
+    return f"{prefix}-" + re.sub(r"[^a-zA-Z0-9_-]", "-", text)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, for "did you mean"; None when nothing is near."""
+    import difflib
+
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None

@@ -1,0 +1,134 @@
+"""What the core needs from the world. Each Protocol has an adapter, and a fake in the tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hettui.domain.chat import ChatDelta, ChatTurn
+from hettui.domain.engine_info import EngineInfo as EngineInfo
+from hettui.domain.process import ProcessSpec
+from hettui.domain.telemetry import DeviceSample
+
+
+@dataclass(frozen=True, slots=True)
+class RpcServerInfo:
+    """What an rpc server answers to a probe."""
+
+    version: tuple[int, int, int]
+    devices: tuple[tuple[int, int], ...]
+    """Free and total bytes of each device it lends."""
+
+
+class ChildProcess(Protocol):
+    """A started process. Its output goes to its log file."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int:
+        """The return code, negative for a signal. Cancelling the wait leaves the process alone."""
+
+    def terminate(self) -> None:
+        """SIGTERM to its whole process group; nothing when it is gone."""
+
+    def kill(self) -> None:
+        """SIGKILL to its whole process group; nothing when it is gone."""
+
+
+class ProcessRunner(Protocol):
+    """Starts processes in sessions of their own, stdin closed, output appended to a log file."""
+
+    def start(self, spec: ProcessSpec, log_path: Path) -> ChildProcess:
+        """Returns once the program runs; not awaited, so that no cancellation can lose a process.
+
+        Raises LaunchError when the program cannot be executed.
+        """
+
+
+class LogTail(Protocol):
+    """Follows one growing log file."""
+
+    def read(self) -> tuple[list[str], str]:
+        """New complete lines, clean, and the line that has not ended yet. Never blocks for long."""
+
+
+class LogStore(Protocol):
+    """The log files of the cluster's processes."""
+
+    def path(self, process_name: str) -> Path:
+        """Where the process writes; the folder exists."""
+
+    def tail(self, process_name: str) -> LogTail:
+        """From the file's present end on."""
+
+    def rotate(self, process_name: str) -> None:
+        """Keeps the file below its limit: the older half goes to `NAME.1`. Safe while it is being written."""
+
+
+class Ports(Protocol):
+    """TCP ports of this machine."""
+
+    def is_free(self, host: str, port: int) -> bool: ...
+
+    def free(self, host: str, start: int, taken: frozenset[int]) -> int:
+        """The first free port from `start` on that is not in `taken`; `start` 0: any."""
+
+
+class TransferMeter(Protocol):
+    """How far the weights have been sent."""
+
+    def sent_bytes(self, ports: Sequence[int]) -> dict[int, int] | None:
+        """Bytes that arrived at each destination port over the connections now open; None: not known."""
+
+
+class RpcProber(Protocol):
+    """Asks an rpc server who it is."""
+
+    async def probe(self, host: str, port: int, timeout_s: float) -> RpcServerInfo:
+        """Raises OSError while nothing answers. Never call it while a master is attached: it waits in vain."""
+
+
+class LlamaClient(Protocol):
+    """llama-server's HTTP API."""
+
+    async def health(self) -> bool:
+        """True when /health is 200; False while loading, refused or silent."""
+
+    def chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> AsyncIterator[ChatDelta]:
+        """One streamed answer. Closing the iterator cancels it. Raises ServerError with the server's reason."""
+
+    async def close(self) -> None: ...
+
+
+class LlamaClientFactory(Protocol):
+    def __call__(self, base_url: str, api_key: str | None) -> LlamaClient: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryTarget:
+    """What to measure for one device of the cluster."""
+
+    name: str
+    """The device's name: the key of its sample."""
+    backend: str
+    uuid: str | None = None
+    pci_address: str | None = None
+    pids: tuple[int, ...] = ()
+    """Processes of ours that use it."""
+    budget_bytes: int | None = None
+
+
+class TelemetrySource(Protocol):
+    """One family of sensors. Called on a thread of its own; may block or raise."""
+
+    def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
+        """A sample for each target it knows about; others are left out."""
+
+    def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float: ...

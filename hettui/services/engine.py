@@ -1,0 +1,180 @@
+"""The engine: a thread with its own event loop that owns processes, sensors and the chat.
+
+It outlives the screen on purpose. A terminal that stops reading freezes Textual's loop; a frozen loop must not
+keep anybody from watching the processes or from stopping them. Commands go in as coroutines on the engine's
+loop and give futures; events come out through subscribers, which are called on the engine's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from hettui.domain.chat import ChatTurn
+from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.device import LOCAL, Device
+from hettui.domain.errors import ServerError
+from hettui.ports import TelemetrySource, TelemetryTarget
+from hettui.services.chat_session import ChatSession
+from hettui.services.cluster import ClusterController, Request, World
+from hettui.services.events import ClusterChanged, Event
+from hettui.services.poller import Poller
+
+T = TypeVar("T")
+
+BUSY_TICK_S = 0.1
+QUIET_TICK_S = 0.25
+"""How often logs are read: quickly while something starts, calmly while all is well."""
+
+
+class Engine:
+    """The facade for screens and commands. Every method may be called from any thread."""
+
+    def __init__(self, world: World, sources: Sequence[TelemetrySource], interval_s: float = 1.0) -> None:
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._world = world
+        self._sources = sources
+        self._interval_s = interval_s
+        self._watched: tuple[Device, ...] = ()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
+        self._started = threading.Event()
+        self._stopped = False
+
+    def __enter__(self) -> Engine:
+        self._thread.start()
+        self._started.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- for the screens -----------------------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> ClusterSnapshot:
+        return self._controller.snapshot
+
+    def subscribe(self, callback: Callable[[Event], None]) -> None:
+        """`callback` is called on the engine's thread and must return at once."""
+        self._subscribers.append(callback)
+
+    def unsubscribe(self, callback: Callable[[Event], None]) -> None:
+        self._subscribers.remove(callback)
+
+    def watch(self, devices: tuple[Device, ...]) -> None:
+        """Which devices the sensors are asked about, running or not."""
+        self._watched = devices
+        self._loop.call_soon_threadsafe(self._retarget)
+
+    def start(self, request: Request) -> Future[None]:
+        """Starts the cluster, or applies a new split to the running one. The future carries the failure."""
+        return self._submit(self._start(request))
+
+    def stop(self) -> Future[None]:
+        return self._submit(self._stop())
+
+    def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]:
+        """Sends a conversation; the answer comes as events. The future fails when it cannot be sent at all."""
+        return self._submit(self._chat(tuple(turns), options or {}))
+
+    def cancel_chat(self) -> Future[None]:
+        return self._submit(self._chat_session.cancel())
+
+    def close(self) -> None:
+        """Stops the cluster and the thread. Returns when every process is gone."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._subscribers.clear()
+        asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    # -- on the engine's loop ------------------------------------------------------------------------------
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._set_up())
+        self._started.set()
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    async def _set_up(self) -> None:
+        self._controller = ClusterController(self._world, self._emit)
+        self._chat_session = ChatSession(self._world.clock, self._emit)
+        self._poller = Poller(self._sources, self._world.clock, self._emit, self._interval_s)
+        self._background = [
+            asyncio.create_task(self._poller.run(), name="telemetry"),
+            asyncio.create_task(self._follow_logs(), name="logs"),
+        ]
+
+    async def _follow_logs(self) -> None:
+        while True:
+            self._controller.read_logs()
+            quiet = self._controller.snapshot.state in (ClusterState.READY, ClusterState.DOWN)
+            await asyncio.sleep(QUIET_TICK_S if quiet else BUSY_TICK_S)
+
+    async def _start(self, request: Request) -> None:
+        await self._chat_session.cancel()
+        await self._controller.start(request)
+
+    async def _stop(self) -> None:
+        await self._chat_session.cancel()
+        await self._controller.stop()
+
+    async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:
+        client = self._controller.client
+        if client is None or self._controller.snapshot.state is not ClusterState.READY:
+            raise ServerError(
+                f"the cluster is {self._controller.snapshot.state.value}: start it and wait until it is ready"
+            )
+        self._chat_session.send(client, turns, options)
+
+    async def _shut_down(self) -> None:
+        await self._stop()
+        for task in self._background:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait(self._background)
+        self._poller.close()
+
+    def _emit(self, event: Event) -> None:
+        if isinstance(event, ClusterChanged):
+            self._retarget()
+        for callback in tuple(self._subscribers):
+            callback(event)
+
+    def _retarget(self) -> None:
+        """Tells the sensors which processes of ours use which device, now."""
+        processes = self._controller.processes
+        master = next((p.pid for p in processes if p.spec.role == "master" and p.pid), None)
+        targets = []
+        for device in self._watched:
+            own = [p.pid for p in processes if p.spec.device == device.name and p.pid]
+            if device.via == "master" and master:
+                own.append(master)
+            if device.host == LOCAL:
+                targets.append(
+                    TelemetryTarget(
+                        device.name,
+                        device.backend,
+                        device.uuid,
+                        device.pci_address,
+                        tuple(own),
+                        device.budget_bytes,
+                    )
+                )
+        if master:
+            targets.append(TelemetryTarget("host", "cpu", pids=(master,)))
+        self._poller.targets = tuple(targets)

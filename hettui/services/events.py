@@ -1,0 +1,67 @@
+"""The only things that leave the engine. All frozen; text in them is already clean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hettui.domain.chat import Timings
+from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.telemetry import TelemetrySnapshot
+
+Severity = Literal["information", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterChanged:
+    """The cluster's state, its processes or its load progress changed."""
+
+    snapshot: ClusterSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines:
+    """New lines of one process."""
+
+    process: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryUpdated:
+    """A new round of readings."""
+
+    snapshot: TelemetrySnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ChatProgressed:
+    """More of the running answer."""
+
+    text: str
+    reasoning: str
+    tokens: int
+    """Pieces received so far: one per token with llama-server."""
+    elapsed_s: float
+    """Since the first piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatEnded:
+    """The answer is complete, was stopped, or was cut off."""
+
+    timings: Timings | None
+    problem: str | None = None
+    """Why it was cut off; None for a complete answer."""
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One sentence for the user."""
+
+    text: str
+    severity: Severity = "information"
+
+
+Event = ClusterChanged | LogLines | TelemetryUpdated | ChatProgressed | ChatEnded | Notice
