@@ -84,9 +84,7 @@ class LocalRunner:
         try:
             log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise LaunchError(
-                f"{spec.name}: its log {log_path} cannot be written: {error.strerror}"
-            ) from error
+            raise LaunchError(f"{spec.name}: its log {log_path} cannot be written: {error.strerror}") from error
         environment = scrubbed_environment() | dict(spec.env)
         if spec.role == "worker":
             # Only the master has any use for the key.
@@ -104,9 +102,7 @@ class LocalRunner:
                 restore_signals=False,
             )
         except OSError as error:
-            raise LaunchError(
-                f"{spec.name}: {spec.argv[0]} cannot be started: {error.strerror or error}"
-            ) from error
+            raise LaunchError(f"{spec.name}: {spec.argv[0]} cannot be started: {error.strerror or error}") from error
         finally:
             os.close(log)
         return LocalProcess(popen)

@@ -55,9 +55,7 @@ async def _probe(host: str, port: int) -> RpcServerInfo:
         writer.close()
 
 
-async def _call(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, command: int, body: bytes = b""
-) -> bytes:
+async def _call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, command: int, body: bytes = b"") -> bytes:
     writer.write(struct.pack("<BQ", command, len(body)) + body)
     await writer.drain()
     (size,) = struct.unpack("<Q", await reader.readexactly(8))

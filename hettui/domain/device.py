@@ -52,7 +52,10 @@ class Device:
     via: Via = "master"
     backend: str = "cpu"
     engine_name: str = "CPU"
-    """llama.cpp's name on its host with all devices visible in PCI order: `CUDA1`, `Vulkan0`, `CPU`."""
+    """llama.cpp's name on its host with all devices visible in PCI order: `CUDA1`, `Vulkan0`, `CPU`.
+
+    Empty for a remote device without an id: the worker then lends what it finds, which must be one device.
+    """
     uuid: str | None = None
     pci_address: str | None = None
     budget_bytes: int | None = None
@@ -64,6 +67,8 @@ class Device:
     """CPU workers only."""
     port: int | None = None
     """A fixed port for its worker; None takes a free one."""
+    missing: str | None = None
+    """Why it cannot be used now, as a sentence; it can still be planned for."""
 
     @property
     def overhead_bytes(self) -> int:

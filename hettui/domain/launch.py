@@ -148,7 +148,9 @@ def _cuda_env(devices: Sequence[Device]) -> dict[str, str]:
 def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
     own_name = "CUDA0" if device.backend == "cuda" else device.engine_name
     env = _cuda_env([device]) if device.backend == "cuda" else {}
-    options = ["-H", LOOPBACK, "-p", str(port), "-d", own_name]
+    options = ["-H", LOOPBACK, "-p", str(port)]
+    if own_name:
+        options += ["-d", own_name]
     if device.threads is not None:
         options += ["-t", str(device.threads)]
     if device.host == LOCAL:
@@ -156,9 +158,7 @@ def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
         argv, env = (program, *options), {**dict(cluster.engine.env), **env}
     else:
         argv, env = _over_ssh(cluster, device, port, options, env), {}
-    return ProcessSpec(
-        worker_name(device), "worker", argv, env, device.host, device.name, address=(LOOPBACK, port)
-    )
+    return ProcessSpec(worker_name(device), "worker", argv, env, device.host, device.name, address=(LOOPBACK, port))
 
 
 def _over_ssh(
@@ -171,9 +171,7 @@ def _over_ssh(
     """
     host = next((h for h in cluster.hosts if h.name == device.host), None)
     if host is None or host.ssh is None:
-        raise ConfigError(
-            f'device "{device.name}" names host "{device.host}", which no [[hosts]] table describes'
-        )
+        raise ConfigError(f'device "{device.name}" names host "{device.host}", which no [[hosts]] table describes')
     program = f"{host.bin.rstrip('/')}/ggml-rpc-server" if host.bin else "ggml-rpc-server"
     words = [f"{key}={shlex.quote(value)}" for key, value in env.items()]
     words += ["exec", shlex.quote(program), *map(shlex.quote, options)]

@@ -132,7 +132,7 @@ def even(split: Split, locked: frozenset[int] = frozenset()) -> Split:
     if not free:
         return split
     host = split.host_layers if HOST in locked else 0
-    left = split.total_layers - host - sum(split.layers[i] for i in locked if i != HOST)
+    left = split.total_layers - host - sum(n for i, n in enumerate(split.layers) if i in locked)
     share, rest = divmod(left, len(free))
     layers = list(split.layers)
     for rank, i in enumerate(free):

@@ -14,33 +14,26 @@ from collections.abc import Iterable
 
 MAX_LINE_CHARS = 4096
 
-_SEQUENCES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI
-    r"|\x9b[0-?]*[ -/]*[@-~]"  # CSI as one C1 byte
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS, SOS, PM, APC
-    r"|\x1b[ -/]*[0-~]"  # two-character sequences
-)
-# A sequence that the end of the text cuts off: its visible rest is not content either.
-_OPEN_SEQUENCE = re.compile(
-    r"(?:\x1b\[[0-?]*[ -/]*|\x9b[0-?]*[ -/]*|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*\x1b?|\x1b[ -/]*)\Z"
+# Each alternative also matches when its end is missing, so one pass drops finished and broken sequences alike.
+# Lengths are bounded: an unfinished sequence swallows a line at most, never a whole answer.
+_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}(?P<csi>[@-~])?"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]{0,4096}(?P<string>\x07|\x1b\\|\x9c)?"  # OSC, DCS, …
+    r"|\x1b[ -/]{0,8}(?P<short>[0-~])?"
 )
 _UNWANTED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"
     "\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f\ud800-\udfff]"
 )
-_MAX_HELD = 8192
-"""An unfinished sequence longer than this is no sequence but an attack on memory."""
 
 
 def clean(text: str) -> str:
     """`text` without control sequences; newlines and tabs stay, `\\r\\n` becomes `\\n`, tabs become spaces."""
     if text.isascii() and text.isprintable():
         return text
-    text = text.replace("\r\n", "\n")
-    text = _SEQUENCES.sub("", text)
-    text = _OPEN_SEQUENCE.sub("", text)
-    return _UNWANTED.sub("", text).expandtabs(4)
+    text = _SEQUENCE.sub("", text.replace("\r\n", "\n"))
+    return _UNWANTED.sub("", text).replace("\t", "    ")
 
 
 def clean_line(text: str, limit: int = MAX_LINE_CHARS) -> str:
@@ -62,13 +55,10 @@ class StreamCleaner:
 
     def feed(self, piece: str) -> str:
         text = self._held + piece
-        self._held = ""
-        open_sequence = _OPEN_SEQUENCE.search(_SEQUENCES.sub(lambda m: "\x00" * len(m[0]), text))
-        cut = open_sequence.start() if open_sequence else len(text)
-        if cut == len(text) and text.endswith("\r"):
-            cut -= 1
-        if len(text) - cut > _MAX_HELD:
-            return clean(text[:cut])
+        cut = len(text) - text.endswith("\r")
+        for match in _SEQUENCE.finditer(text):
+            if match.end() == len(text) and match.lastgroup is None:
+                cut = match.start()
         self._held = text[cut:]
         return clean(text[:cut])
 

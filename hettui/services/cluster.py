@@ -221,9 +221,14 @@ class ClusterController:
 
         async def answers() -> bool:
             try:
-                await self._world.prober.probe(host, port, PROBE_TIMEOUT_S)
+                info = await self._world.prober.probe(host, port, PROBE_TIMEOUT_S)
             except OSError:
                 return False
+            if len(info.devices) != 1:
+                raise LaunchError(
+                    f'device "{worker.spec.device}": its worker lends {len(info.devices)} devices instead of one: '
+                    'say which with id = "CUDA0" or the like'
+                )
             return True
 
         local = worker.spec.host == "local"

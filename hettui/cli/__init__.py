@@ -1,0 +1,49 @@
+"""The command line: arguments in, exit code out. No logic, and no import before it is needed.
+
+0 is success, 1 when the thing asked for failed, 2 for bad usage or bad configuration. Errors are one or two
+lines on stderr: what, where, what to do. Never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from hettui.cli.parser import build_parser
+from hettui.domain.errors import HettuiError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    parser = build_parser()
+    options = parser.parse_args(_with_default_command(list(sys.argv[1:] if arguments is None else arguments)))
+    from hettui.cli import commands
+    from hettui.cli.signals import Interrupted
+
+    try:
+        return int(getattr(commands, f"run_{options.command}")(options))
+    except HettuiError as error:
+        print(f"hettui: {error}", file=sys.stderr)
+        return error.exit_code
+    except Interrupted as interrupted:
+        print(f"hettui: stopped by {interrupted.name}; nothing was left running", file=sys.stderr)
+        return 128 + interrupted.number
+    except BrokenPipeError:
+        # The reader of our output has gone: nothing more to say, and nothing to complain about at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        from hettui.cli.crash import report
+
+        print(report(error), file=sys.stderr)
+        return 1
+
+
+def _with_default_command(words: list[str]) -> list[str]:
+    """`hettui` and `hettui CONFIG` open the screen; a file called like a command is written ./demo."""
+    from hettui.cli.parser import COMMANDS
+
+    if words and (words[0] in COMMANDS or words[0] in ("-h", "--help", "--version")):
+        return words
+    return ["screen", *words]

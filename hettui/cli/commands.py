@@ -1,0 +1,178 @@
+"""One function for each command. They take parsed options and return the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hettui.cli.signals import interruptible
+from hettui.domain.errors import UsageError
+from hettui.domain.units import format_bytes, parse_bytes
+
+
+def run_screen(options: Namespace) -> int:
+    from hettui.wiring.screen import run_screen
+
+    return run_screen(options.config, options.theme)
+
+
+def run_demo(options: Namespace) -> int:
+    if options.json and not options.headless:
+        raise UsageError("demo --json needs --headless: the screen prints nothing")
+    from hettui.wiring.demo import demo_session
+
+    with interruptible():
+        session = demo_session(_show_fetch)
+        if options.headless:
+            return _headless_demo(session, as_json=options.json)
+    from hettui.wiring.screen import run_session
+
+    return run_session(session, options.theme)
+
+
+def _headless_demo(session: Any, *, as_json: bool) -> int:
+    from hettui.services import smoke
+    from hettui.services.smoke_report import smoke_json, smoke_text
+    from hettui.wiring.engine import build_engine
+    from hettui.wiring.sessions import request_for
+
+    plan = session.initial_plan
+    with tempfile.TemporaryDirectory(prefix="hettui-demo-") as folder:
+        request = request_for(session, plan)
+        with build_engine(Path(folder), interval_s=0.25) as engine:
+            result = smoke.run(engine, request)
+    report = (session.shape, session.config.params, plan, result)
+    print(json.dumps(smoke_json(*report), indent=1) if as_json else smoke_text(*report))
+    return 0
+
+
+def _show_fetch(done_bytes: int, total_bytes: int) -> None:
+    """The one-line progress of the model's download, on stderr and only where somebody is looking."""
+    if not sys.stderr.isatty():
+        return
+    part = done_bytes / total_bytes
+    bar = "█" * int(part * 30)
+    end = "\n" if done_bytes == total_bytes else ""
+    print(
+        f"\rfetching the demo model  {bar:░<30} {part:4.0%}  of {format_bytes(total_bytes)}",
+        end=end,
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def run_devices(options: Namespace) -> int:
+    from hettui.domain.config import Config
+    from hettui.domain.hardware_report import hardware_json, hardware_text
+    from hettui.wiring.sessions import engine_or_problem, local_hardware
+
+    engine, problem = engine_or_problem(Config())
+    hardware = local_hardware(engine)
+    if options.json:
+        print(json.dumps(hardware_json(hardware), indent=1))
+    else:
+        print(hardware_text(hardware))
+        if problem:
+            print(f"hettui: {problem}", file=sys.stderr)
+    return 0
+
+
+def run_model(options: Namespace) -> int:
+    from hettui.domain.params import RuntimeParams
+    from hettui.domain.plan_report import model_details_json, model_text
+    from hettui.wiring.sessions import read_shape
+
+    shape = read_shape(options.model)
+    params = _overridden(RuntimeParams(), options)
+    print(json.dumps(model_details_json(shape, params), indent=1) if options.json else model_text(shape, params))
+    return 0
+
+
+def run_plan(options: Namespace) -> int:
+    from hettui.wiring.planning import plan_report
+
+    report = plan_report(
+        model=options.model,
+        config_path=options.config,
+        devices=_device_budgets(options.devices),
+        weights=_weights(options.split),
+        n_gpu_layers=options.gpu_layers,
+        override=lambda params: _overridden(params, options),
+    )
+    print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
+    return 0 if report.forecast.fits else 1
+
+
+def run_init(options: Namespace) -> int:
+    from hettui.wiring.init import write_config
+
+    path = write_config(options.path, options.model, force=options.force)
+    print(f"wrote {path}; open it with: hettui {path}")
+    return 0
+
+
+def _overridden(params: Any, options: Namespace) -> Any:
+    """llama.cpp's settings with what the command line says."""
+    names = (
+        "ctx_size",
+        "kv_unified",
+        "batch_size",
+        "ubatch_size",
+        "cache_type_k",
+        "cache_type_v",
+        "flash_attn",
+        "swa_full",
+        "load_mode",
+    )
+    said = {name: value for name in names if (value := getattr(options, name, None)) is not None}
+    parallel = getattr(options, "parallel", None)
+    if parallel is not None:
+        said["parallel"] = _parallel(parallel)
+    for name, least in (("ctx_size", 0), ("batch_size", 1), ("ubatch_size", 1)):
+        if name in said and said[name] < least:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {said[name]}: it must be a whole number of at least {least}")
+    return replace(params, **said)
+
+
+def _parallel(text: str) -> int:
+    if text == "auto" or text == "-1":
+        return -1
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f'--parallel {text}: it must be "auto" or a whole number of at least 1')
+    return int(text)
+
+
+def _device_budgets(text: str | None) -> list[tuple[str, int]] | None:
+    if text is None:
+        return None
+    devices: list[tuple[str, int]] = []
+    for part in text.split(","):
+        name, separator, budget = part.rpartition("=")
+        try:
+            size = parse_bytes(budget)
+        except ValueError as error:
+            raise UsageError(f"--devices {part}: {error}") from error
+        if not separator or not name.strip():
+            raise UsageError(f"--devices {part}: it must be NAME=BUDGET, such as big=16GiB")
+        if name.strip() in (known for known, _ in devices):
+            raise UsageError(f"--devices names {name.strip()} twice")
+        devices.append((name.strip(), size))
+    return devices
+
+
+def _weights(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        weights = [float(part) for part in text.replace("/", ",").split(",")]
+    except ValueError:
+        raise UsageError(f"--split {text}: it must be numbers such as 16,10,5") from None
+    if not all(0 <= w < float("inf") for w in weights) or not any(weights):
+        raise UsageError(f"--split {text}: weights are at least 0 and one is above 0")
+    return weights

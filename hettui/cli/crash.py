@@ -1,0 +1,20 @@
+"""What to say when hettui itself is at fault: one line, and the trace in a file."""
+
+from __future__ import annotations
+
+import traceback
+
+from hettui.adapters.paths import state_dir
+from hettui.domain.text import clean_line
+
+
+def report(error: Exception) -> str:
+    """The line for stderr. The trace goes to a file; where none can be written, the line says less."""
+    what = clean_line(f"{type(error).__name__}: {error}", 200)
+    try:
+        path = state_dir() / "crash.log"
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        path.chmod(0o600)
+    except OSError:
+        return f"hettui: internal error, please report it: {what}"
+    return f"hettui: internal error, please report it: {what}\nhettui: details are in {path}"

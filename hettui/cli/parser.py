@@ -1,0 +1,100 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import argparse
+
+from hettui import __version__
+from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES
+
+COMMANDS = ("screen", "demo", "devices", "model", "plan", "init")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """One parser for everything; `command` names the function in `hettui.cli.commands`."""
+    parser = argparse.ArgumentParser(
+        prog="hettui",
+        usage="hettui [CONFIG] | hettui COMMAND …",
+        description="Plans, starts and watches a llama.cpp cluster of mismatched GPUs. Without a command: the screen.",
+        epilog="example: hettui plan model.gguf --devices big=16GiB,small=6GiB",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"hettui {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _screen(commands)
+    _demo(commands)
+    _devices(commands)
+    _model(commands)
+    _plan(commands)
+    _init(commands)
+    return parser
+
+
+_Commands = argparse._SubParsersAction  # type: ignore[type-arg]
+
+
+def _add(commands: _Commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary, epilog=f"example: {example}", allow_abbrev=False
+    )
+    return parser
+
+
+def _screen(commands: _Commands) -> None:
+    parser = _add(commands, "screen", "the screen (the default)", "hettui ~/cluster.toml")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration file; else the usual one")
+    parser.add_argument("--theme", help="a theme's name; else the configured one")
+
+
+def _demo(commands: _Commands) -> None:
+    parser = _add(
+        commands, "demo", "a real small cluster on this machine: no GPU needed", "hettui demo --headless --json"
+    )
+    parser.add_argument("--headless", action="store_true", help="start, ask one question, stop, print figures")
+    parser.add_argument("--json", action="store_true", help="with --headless: one JSON document")
+    parser.add_argument("--theme", help="a theme's name")
+
+
+def _devices(commands: _Commands) -> None:
+    parser = _add(commands, "devices", "what can hold layers on this machine", "hettui devices --json")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _model(commands: _Commands) -> None:
+    parser = _add(commands, "model", "what a model's header says", "hettui model model.gguf")
+    parser.add_argument("model", metavar="FILE", help="a GGUF file, or any part of a split one")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    _cache_types(parser)
+
+
+def _plan(commands: _Commands) -> None:
+    parser = _add(
+        commands, "plan", "layers and memory of every device, and the command lines", "hettui plan m.gguf --split 3,2,1"
+    )
+    parser.add_argument("model", metavar="MODEL", help="a GGUF file, or any part of a split one")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration file with the devices")
+    parser.add_argument("--devices", metavar="NAME=BUDGET,…", help="devices in order, such as big=16GiB,small=6GiB")
+    parser.add_argument("--split", metavar="N,N,…", help="llama.cpp's tensor-split weights in device order")
+    parser.add_argument("-c", "--ctx-size", type=int, metavar="N", help="context size; 0 is the model's own")
+    parser.add_argument("-np", "--parallel", metavar="N|auto", help="slots")
+    parser.add_argument("-kvu", "--kv-unified", action="store_true", default=None, help="one KV buffer for all slots")
+    parser.add_argument("-b", "--batch-size", type=int, metavar="N")
+    parser.add_argument("-ub", "--ubatch-size", type=int, metavar="N")
+    _cache_types(parser)
+    parser.add_argument("-fa", "--flash-attn", choices=FLASH_ATTN)
+    parser.add_argument("-ngl", "--gpu-layers", type=int, metavar="N", help="layers on devices; the first stay behind")
+    parser.add_argument("--swa-full", action="store_true", default=None, help="full-size sliding-window cache")
+    parser.add_argument("--load-mode", choices=LOAD_MODES)
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _cache_types(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-ctk", "--cache-type-k", choices=CACHE_TYPES)
+    parser.add_argument("-ctv", "--cache-type-v", choices=CACHE_TYPES)
+
+
+def _init(commands: _Commands) -> None:
+    parser = _add(commands, "init", "writes a commented configuration for this machine", "hettui init cluster.toml")
+    parser.add_argument("path", nargs="?", metavar="FILE", help="where to; else the usual place")
+    parser.add_argument("--model", metavar="FILE", help="the model to put in")
+    parser.add_argument("--force", action="store_true", help="replace an existing file; it is kept as .bak")

@@ -1,0 +1,41 @@
+"""The configuration as data: what a file may say, with its meaning, default and limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hettui.domain.device import LOCAL, Host, Via
+from hettui.domain.params import RuntimeParams, Serving
+from hettui.domain.units import MIB
+
+DEFAULT_MARGIN_BYTES = 512 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """One `[[devices]]` table. What is None is decided by what is found on the machine."""
+
+    name: str
+    id: str | None = None
+    host: str = LOCAL
+    via: Via | None = None
+    layers: int | None = None
+    locked: bool = False
+    margin_bytes: int = DEFAULT_MARGIN_BYTES
+    budget_bytes: int | None = None
+    threads: int | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration file, checked. `params` and `serving` both come from `[serving]`."""
+
+    path: str | None = None
+    model_path: str | None = None
+    params: RuntimeParams = field(default_factory=RuntimeParams)
+    serving: Serving = field(default_factory=Serving)
+    llama_cpp_bin: str | None = None
+    hosts: tuple[Host, ...] = ()
+    devices: tuple[DeviceConfig, ...] = ()
+    theme: str = "ember"

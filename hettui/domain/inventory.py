@@ -1,0 +1,109 @@
+"""Configuration and found hardware, brought together: the devices of the cluster.
+
+A device that the configuration names but that is not there stays in the cluster with the reason in `missing`:
+a plan can be made for a machine that one is not sitting at, a start is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hettui.domain.config import DEFAULT_MARGIN_BYTES, Config, DeviceConfig
+from hettui.domain.device import LOCAL, Device, Hardware
+from hettui.domain.errors import ConfigError
+
+_ENGINE_NAME = re.compile(r"([A-Za-z]+)(\d*)")
+
+
+def assemble(config: Config, hardware: Sequence[Hardware]) -> tuple[Device, ...]:
+    """The configured devices in their order; without any, every GPU that was found, attached to the master."""
+    if not config.devices:
+        return tuple(_found(h) for h in hardware if h.backend != "cpu")
+    return tuple(_configured(entry, hardware, rank) for rank, entry in enumerate(config.devices))
+
+
+def _found(card: Hardware) -> Device:
+    return Device(
+        name=card.name,
+        id=card.id,
+        backend=card.backend,
+        engine_name=card.engine_name or "",
+        uuid=card.uuid,
+        pci_address=card.pci_address,
+        budget_bytes=_budget(card, DEFAULT_MARGIN_BYTES),
+        missing=None if card.engine_name else f"{card.name}: this llama.cpp build has no backend for it",
+    )
+
+
+def _budget(card: Hardware | None, margin_bytes: int) -> int | None:
+    if card is None or card.free_bytes is None:
+        return None
+    return max(0, card.free_bytes - margin_bytes)
+
+
+def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) -> Device:
+    card = None if entry.host != LOCAL else _match(entry, hardware)
+    backend, engine_name, uuid = _identity(entry, card, rank)
+    default_via = "worker" if backend == "cpu" or entry.host != LOCAL else "master"
+    missing = None
+    if entry.host == LOCAL and card is None:
+        missing = f'device "{entry.name}": nothing with id {entry.id or entry.name} is here; see hettui devices'
+    elif card is not None and not engine_name:
+        missing = f'device "{entry.name}": this llama.cpp build has no backend for {card.name}'
+    # A CPU's free memory is the whole machine's: without a stated budget nothing sensible can be planned on it.
+    measured = None if backend == "cpu" else _budget(card, entry.margin_bytes)
+    return Device(
+        name=entry.name,
+        id=entry.id or (card.id if card else ""),
+        host=entry.host,
+        via=entry.via or default_via,  # type: ignore[arg-type]
+        backend=backend,
+        engine_name=engine_name,
+        uuid=uuid,
+        pci_address=card.pci_address if card else None,
+        budget_bytes=entry.budget_bytes if entry.budget_bytes is not None else measured,
+        locked=entry.locked,
+        layers=entry.layers,
+        threads=entry.threads,
+        port=entry.port,
+        missing=missing,
+    )
+
+
+def _match(entry: DeviceConfig, hardware: Sequence[Hardware]) -> Hardware | None:
+    wanted = (entry.id or "").lower()
+    for card in hardware:
+        names = {card.id, f"pci:{card.pci_address}", f"uuid:{card.uuid}", card.engine_name or ""}
+        if wanted and wanted in {name.lower() for name in names}:
+            return card
+    if wanted:
+        return None
+    like = [c for c in hardware if entry.name.lower() in c.name.lower()]
+    if len(like) > 1:
+        raise ConfigError(
+            f'device "{entry.name}" may be any of {len(like)} cards: say which with id = "{like[0].id}" or the like'
+        )
+    return like[0] if like else None
+
+
+def _identity(entry: DeviceConfig, card: Hardware | None, rank: int) -> tuple[str, str, str | None]:
+    """Backend, llama.cpp's name and UUID: from the card that was found, else from what the id itself says."""
+    if card is not None:
+        return card.backend, card.engine_name or "", card.uuid
+    wanted = entry.id or ""
+    if wanted == "cpu":
+        return "cpu", "CPU", None
+    if wanted.startswith("uuid:"):
+        return "cuda", "CUDA0", wanted.removeprefix("uuid:")
+    if wanted.startswith("pci:") and entry.host != LOCAL:
+        raise ConfigError(
+            f'device "{entry.name}" on host "{entry.host}": a PCI address is only known on this machine; '
+            "name it by uuid:GPU-… or by llama.cpp's name there, such as CUDA0"
+        )
+    if match := _ENGINE_NAME.fullmatch(wanted):
+        return match[1].lower(), wanted, None
+    if entry.host != LOCAL:
+        return "cuda", "", None
+    # Planned for elsewhere: cards that are named by PCI address are taken for NVIDIA's, in the order given.
+    return "cuda", f"CUDA{rank}", None

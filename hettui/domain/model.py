@@ -1,0 +1,173 @@
+"""What a GGUF header says, and what follows from it for planning.
+
+`ModelFile` is the header as it stands; `ModelShape` is the arithmetic on it: bytes of every block, of the
+output layer and of the token embedding, heads and widths per block.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+Scalar = bool | int | float | str
+Value = Scalar | tuple[bool | int | float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One row of the tensor table."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Elements per dimension, fastest first (ggml's `ne`)."""
+    type_name: str
+    """ggml's lower-case type name: `q4_K`, `f16`."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """The header of one GGUF, or of all parts of a split one, parts in order."""
+
+    paths: tuple[str, ...]
+    file_bytes: int
+    """All parts together, as on disk."""
+    metadata: Mapping[str, Value]
+    """Scalars, and number arrays of at most a few thousand elements. Token and score arrays are not kept."""
+    array_lengths: Mapping[str, int]
+    """Length of every array in the header, kept or not."""
+    tensors: tuple[TensorInfo, ...]
+
+    @property
+    def architecture(self) -> str:
+        return str(self.metadata.get("general.architecture", "unknown"))
+
+    def integer(self, key: str, default: int = 0) -> int:
+        """A whole number of this architecture: `integer("block_count")` reads `<arch>.block_count`."""
+        value = self.metadata.get(f"{self.architecture}.{key}")
+        return int(value) if isinstance(value, int | float) else default
+
+    def per_block(self, key: str, blocks: int, default: int = 0) -> tuple[int, ...]:
+        """A number that is the same for all blocks or given for each: always one per block."""
+        value = self.metadata.get(f"{self.architecture}.{key}")
+        if isinstance(value, tuple):
+            values = tuple(int(v) for v in value[:blocks])
+            return values + (default,) * (blocks - len(values))
+        return (int(value) if isinstance(value, int | float) else default,) * blocks
+
+
+_BLOCK_TENSOR = re.compile(r"blk\.(\d+)\.")
+
+# llama.cpp's llama_ftype names (include/llama.h, b11434) for general.file_type.
+_FILE_TYPES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S",
+    12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K",
+    19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL",
+    26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16",
+    36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class ModelShape:
+    """The numbers that planning needs, derived once per model."""
+
+    file: ModelFile
+    blocks: int
+    """`<arch>.block_count`, MTP/NextN blocks included, as llama.cpp counts them."""
+    block_bytes: tuple[int, ...]
+    output_bytes: int
+    """Output norm and output matrix; of a tied model the copy of the token embedding that llama.cpp makes."""
+    host_bytes: int
+    """What always stays in the master's RAM: the token embedding and what belongs to no block."""
+    embedding_bytes: int
+    """The token embedding alone."""
+    tied: bool
+    """The model has no output matrix of its own."""
+
+    @classmethod
+    def of(cls, file: ModelFile) -> ModelShape:
+        """Raises nothing for a strange model: what is missing counts as 0, and `blocks` may be 0."""
+        blocks = file.integer("block_count")
+        block_bytes = [0] * blocks
+        output = embedding = other = 0
+        tied = True
+        for tensor in file.tensors:
+            match = _BLOCK_TENSOR.match(tensor.name)
+            if match and int(match[1]) < blocks:
+                block_bytes[int(match[1])] += tensor.size_bytes
+            elif tensor.name == "token_embd.weight":
+                embedding += tensor.size_bytes
+            elif tensor.name.startswith("output"):
+                output += tensor.size_bytes
+                tied = tied and tensor.name != "output.weight"
+            else:
+                other += tensor.size_bytes
+        if tied:
+            output += embedding
+        return cls(file, blocks, tuple(block_bytes), output, embedding + other, embedding, tied)
+
+    @property
+    def layers(self) -> int:
+        """What llama.cpp counts: the blocks and the output layer."""
+        return self.blocks + 1
+
+    @cached_property
+    def weights_bytes(self) -> int:
+        """All tensors as the file holds them."""
+        return sum(t.size_bytes for t in self.file.tensors)
+
+    @property
+    def n_embd(self) -> int:
+        return self.file.integer("embedding_length")
+
+    @property
+    def n_ctx_train(self) -> int:
+        return self.file.integer("context_length")
+
+    @cached_property
+    def n_vocab(self) -> int:
+        declared = self.file.integer("vocab_size")
+        return declared or self.file.array_lengths.get("tokenizer.ggml.tokens", 0)
+
+    @cached_property
+    def n_head(self) -> tuple[int, ...]:
+        return self.file.per_block("attention.head_count", self.blocks)
+
+    @cached_property
+    def n_head_kv(self) -> tuple[int, ...]:
+        key = f"{self.file.architecture}.attention.head_count_kv"
+        if key not in self.file.metadata:
+            return self.n_head
+        return self.file.per_block("attention.head_count_kv", self.blocks)
+
+    @cached_property
+    def n_ff(self) -> int:
+        """The widest feed-forward row that one token activates."""
+        dense = max(self.file.per_block("feed_forward_length", max(self.blocks, 1)))
+        experts = self.file.integer("expert_feed_forward_length") * self.file.integer("expert_used_count")
+        return max(dense if not experts else 0, experts)
+
+    def head_width(self, which: str) -> int:
+        """Elements per head of K (`"key"`) or V (`"value"`)."""
+        width = self.file.integer(f"attention.{which}_length")
+        heads = max(self.n_head, default=0)
+        return width or (self.n_embd // heads if heads else 0)
+
+    @property
+    def name(self) -> str:
+        name = self.file.metadata.get("general.name")
+        return str(name) if name else self.file.paths[0].rsplit("/", 1)[-1].removesuffix(".gguf")
+
+    @property
+    def quantisation(self) -> str:
+        """`Q4_K_M` from general.file_type; without it the type that holds most bytes."""
+        file_type = self.file.metadata.get("general.file_type")
+        if isinstance(file_type, int) and file_type in _FILE_TYPES:
+            return _FILE_TYPES[file_type]
+        by_type: dict[str, int] = {}
+        for tensor in self.file.tensors:
+            by_type[tensor.type_name] = by_type.get(tensor.type_name, 0) + tensor.size_bytes
+        return max(by_type, key=lambda t: by_type[t]).upper() if by_type else "–"

@@ -1,0 +1,178 @@
+"""`hettui plan` and `hettui model` as a JSON document and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from hettui.domain.device import Device
+from hettui.domain.launch import LaunchPlan, shell_line
+from hettui.domain.memory import Forecast, Memory, context_size, forecast, kv_bytes_per_cell
+from hettui.domain.model import ModelShape
+from hettui.domain.params import RuntimeParams
+from hettui.domain.plan import Plan
+from hettui.domain.text import clean_line, shorten_middle
+from hettui.domain.units import MIB, UNKNOWN, format_bytes, mib
+
+
+@dataclass(frozen=True, eq=False)
+class PlanReport:
+    """Everything that a plan's report says."""
+
+    shape: ModelShape
+    params: RuntimeParams
+    plan: Plan
+    launch: LaunchPlan
+
+    @property
+    def forecast(self) -> Forecast:
+        return forecast(self.shape, self.params, self.plan.split, self.plan.devices)
+
+    def as_json(self) -> dict[str, object]:
+        """The document of `hettui plan --json`. Bytes everywhere; `short_by` is the sum over devices."""
+        outlook = self.forecast
+        devices = self.plan.devices
+        short = sum(outlook.short_bytes(i) for i in range(len(devices)))
+        return {
+            "model": model_json(self.shape),
+            "settings": asdict(self.params) | {"ctx_size": context_size(self.shape, self.params)},
+            "devices": [self._device_json(i, outlook) for i in range(len(devices))],
+            "host": {
+                "weights_bytes": outlook.host.weights_bytes,
+                "context_bytes": outlook.host.context_bytes,
+                "compute_bytes": outlook.host.compute_bytes,
+            },
+            "fits": outlook.fits,
+            "short_by": short or None,
+            "tensor_split": list(self.plan.split.layers),
+            "expected": {"decode_tps": None, "prefill_tps": None, "basis": "none"},
+            "commands": [
+                {"role": spec.role, "host": spec.host, "argv": list(spec.argv), "env": dict(spec.env)}
+                for spec in self.launch.processes
+            ],
+        }
+
+    def _device_json(self, index: int, outlook: Forecast) -> dict[str, object]:
+        device, memory, split = self.plan.devices[index], outlook.devices[index], self.plan.split
+        blocks = split.block_range(index)
+        return {
+            "name": device.name,
+            "blocks": [blocks.start, blocks.stop - 1] if blocks else None,
+            "output": split.output_device == index,
+            "weights_bytes": memory.weights_bytes,
+            "context_bytes": memory.context_bytes,
+            "compute_bytes": memory.compute_bytes,
+            "overhead_bytes": memory.overhead_bytes,
+            "total_bytes": memory.total_bytes,
+            "budget_bytes": device.budget_bytes,
+            "fits": not outlook.short_bytes(index),
+        }
+
+    def as_text(self) -> str:
+        outlook = self.forecast
+        split = self.plan.split
+        rows = [("device", "layers", "blocks", "weights", "KV", "compute", "other", "total", "budget", "")]
+        for i, device in enumerate(self.plan.devices):
+            blocks = split.block_range(i)
+            span = f"{blocks.start}–{blocks.stop - 1}" if blocks else UNKNOWN
+            span += " + output" if split.output_device == i else ""
+            short = outlook.short_bytes(i)
+            verdict = f"short by {-(-short // MIB)} MiB" if short else ""
+            memory, budget = outlook.devices[i], mib(device.budget_bytes)
+            name = shorten_middle(clean_line(device.name), 24)
+            rows.append((name, str(split.layers[i]), span, *_columns(memory), budget, verdict))
+        host_span = f"0–{split.host_layers - 1}" if split.host_layers else UNKNOWN
+        rows.append(("host (CPU)", str(split.host_layers), host_span, *_columns(outlook.host), UNKNOWN, ""))
+        lines = [_headline(self.shape, self.params), "", *table(rows), "", _verdict(self.plan.devices, outlook), ""]
+        lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self.launch.processes]
+        return "\n".join(lines)
+
+
+def _columns(memory: Memory) -> tuple[str, str, str, str, str]:
+    return (
+        mib(memory.weights_bytes),
+        mib(memory.context_bytes),
+        mib(memory.compute_bytes),
+        mib(memory.overhead_bytes),
+        mib(memory.total_bytes),
+    )
+
+
+def _headline(shape: ModelShape, params: RuntimeParams) -> str:
+    slots = f"{params.slots} slot{'s' if params.slots != 1 else ''}"
+    return (
+        f"{clean_line(shape.name, 60)} {shape.quantisation}: {shape.blocks} blocks and the output layer, "
+        f"{format_bytes(shape.weights_bytes)}; context {context_size(shape, params)}, {slots}. Sizes in MiB."
+    )
+
+
+def _verdict(devices: Sequence[Device], outlook: Forecast) -> str:
+    if outlook.fits:
+        unknown = [
+            d.name for d, m in zip(devices, outlook.devices, strict=True) if m.total_bytes and not d.budget_bytes
+        ]
+        return "It fits." if not unknown else f"No budget is known for {', '.join(unknown)}: whether it fits is open."
+    short = [(d.name, outlook.short_bytes(i)) for i, d in enumerate(devices) if outlook.short_bytes(i)]
+    return "It does not fit: " + ", ".join(f"{clean_line(n)} is short by {-(-s // MIB)} MiB" for n, s in short) + "."
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Aligned columns: the first to the left, the last as it is, numbers to the right."""
+    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
+    last = len(widths) - 1
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if c in (0, last) else cell.rjust(width)
+            for c, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def model_json(shape: ModelShape) -> dict[str, object]:
+    return {
+        "path": shape.file.paths[0],
+        "architecture": shape.file.architecture,
+        "blocks": shape.blocks,
+        "layers": shape.layers,
+        "file_bytes": shape.file.file_bytes,
+    }
+
+
+def model_details_json(shape: ModelShape, params: RuntimeParams) -> dict[str, object]:
+    """The document of `hettui model --json`."""
+    return model_json(shape) | {
+        "name": shape.name,
+        "quantisation": shape.quantisation,
+        "parts": len(shape.file.paths),
+        "context_length": shape.n_ctx_train or None,
+        "embedding_length": shape.n_embd or None,
+        "vocabulary": shape.n_vocab or None,
+        "tied_embeddings": shape.tied,
+        "block_bytes": list(shape.block_bytes),
+        "output_bytes": shape.output_bytes,
+        "host_bytes": shape.host_bytes,
+        "kv_bytes_per_token": sum(kv_bytes_per_cell(shape, params, b) for b in range(shape.blocks)),
+    }
+
+
+def model_text(shape: ModelShape, params: RuntimeParams) -> str:
+    kv = sum(kv_bytes_per_cell(shape, params, b) for b in range(shape.blocks))
+    blocks = shape.block_bytes or (0,)
+    low, high = min(blocks) / MIB, max(blocks) / MIB
+    per_block = f"{low:.1f} MiB" if low == high else f"{low:.1f} to {high:.1f} MiB"
+    facts = [
+        ("model", shape.name),
+        ("file", shape.file.paths[0] + (f" and {len(shape.file.paths) - 1} more" if len(shape.file.paths) > 1 else "")),
+        ("size", f"{format_bytes(shape.file.file_bytes)}, {shape.quantisation}"),
+        ("architecture", shape.file.architecture),
+        ("layers", f"{shape.layers}: {shape.blocks} blocks and the output layer"),
+        ("each block", per_block),
+        ("output layer", format_bytes(shape.output_bytes) + (" (a copy of the embedding)" if shape.tied else "")),
+        ("on the host", format_bytes(shape.host_bytes)),
+        ("KV cache", f"{kv / 1024:.1f} KiB per token ({params.cache_type_k}/{params.cache_type_v})"),
+        ("trained for", f"{shape.n_ctx_train} tokens" if shape.n_ctx_train else UNKNOWN),
+        ("vocabulary", str(shape.n_vocab) if shape.n_vocab else UNKNOWN),
+    ]
+    return "\n".join(f"{key:<13}{clean_line(value, 300)}" for key, value in facts)

@@ -1,0 +1,67 @@
+"""What a screen or a command works with: configuration, hardware, model and the first plan, brought together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hettui.domain.config import Config
+from hettui.domain.device import Device, Hardware
+from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
+from hettui.domain.launch import Cluster
+from hettui.domain.memory import forecast
+from hettui.domain.model import ModelShape
+from hettui.domain.plan import Plan
+from hettui.domain.planner import propose
+from hettui.domain.split import Split
+from hettui.domain.units import MIB
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One opened configuration. What could not be found is None, and `problem` says why."""
+
+    config: Config
+    hardware: tuple[Hardware, ...]
+    devices: tuple[Device, ...]
+    cluster: Cluster | None
+    """None without llama.cpp binaries: planning works, starting does not."""
+    shape: ModelShape | None
+    """None without a model."""
+    problem: str | None = None
+    simulated: bool = False
+    demo: bool = False
+
+    @property
+    def initial_plan(self) -> Plan | None:
+        return None if self.shape is None else Plan(self.devices, initial_split(self.shape, self.config, self.devices))
+
+
+def initial_split(shape: ModelShape, config: Config, devices: tuple[Device, ...]) -> Split:
+    """The configured layers when every device has them and they sum up, else the planner's proposal."""
+    counts = [d.layers for d in devices]
+    known = [n for n in counts if n is not None]
+    if devices and len(known) == len(counts):
+        if sum(known) > shape.layers:
+            raise ConfigError(
+                f"the [[devices]] ask for {sum(known)} layers, but {shape.name} has {shape.layers} "
+                f"({shape.blocks} blocks and the output layer): lower some layers, or leave them all out"
+            )
+        return Split(tuple(known), shape.layers)
+    return propose(shape, config.params, devices)
+
+
+def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
+    """The cluster to start with this plan's devices. Raises the reason why it cannot be started."""
+    if session.shape is None:
+        raise ConfigError("no model is chosen: set [model] path, or press m")
+    if session.cluster is None:
+        raise HettuiError(session.problem or "no llama.cpp binaries were found")
+    for device, layers in zip(plan.devices, plan.split.layers, strict=True):
+        if device.missing and (layers or device.via == "worker"):
+            raise HettuiError(device.missing)
+    outlook = forecast(session.shape, session.config.params, plan.split, plan.devices)
+    if not outlook.fits and not force:
+        short = {d.name: outlook.short_bytes(i) for i, d in enumerate(plan.devices) if outlook.short_bytes(i)}
+        parts = ", ".join(f"{name} is short by {-(-size // MIB)} MiB" for name, size in short.items())
+        raise DoesNotFit(f"this split does not fit: {parts}. Move layers away, or use a smaller ctx-size")
+    return replace(session.cluster, devices=plan.devices)

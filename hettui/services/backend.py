@@ -1,0 +1,55 @@
+"""What a screen needs from behind it: the engine, and the few things that touch files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from hettui.domain.chat import ChatTurn
+from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.device import Device
+from hettui.domain.plan import Plan
+from hettui.domain.session import Session
+from hettui.services.cluster import Request
+from hettui.services.events import Event
+
+
+class EngineFacade(Protocol):
+    """The engine as screens see it. Every method returns at once."""
+
+    @property
+    def snapshot(self) -> ClusterSnapshot: ...
+
+    def subscribe(self, callback: Callable[[Event], None]) -> None: ...
+
+    def unsubscribe(self, callback: Callable[[Event], None]) -> None: ...
+
+    def watch(self, devices: tuple[Device, ...]) -> None: ...
+
+    def start(self, request: Request) -> Future[None]: ...
+
+    def stop(self) -> Future[None]: ...
+
+    def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]: ...
+
+    def cancel_chat(self) -> Future[None]: ...
+
+
+class Backend(Protocol):
+    """Everything behind the screen. Methods that block are called on a thread of their own."""
+
+    @property
+    def engine(self) -> EngineFacade: ...
+
+    def open(self) -> Session:
+        """Blocks. Raises HettuiError with the reason."""
+
+    def with_model(self, session: Session, path: str) -> Session:
+        """Blocks. Raises ModelFileError."""
+
+    def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
+        """Reads at most the key file. Raises the reason when this plan cannot be started."""
+
+    def save(self, session: Session, plan: Plan) -> str | None:
+        """Blocks. Keeps the plan in the configuration; the file's name, or None when there is none to keep it in."""

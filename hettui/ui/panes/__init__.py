@@ -1,0 +1,1 @@
+"""The panes beside the devices: chat, logs, commands."""

@@ -1,0 +1,78 @@
+"""Questions over the main screen: a choice between a few answers, and a path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+_BOX = """
+    {name} {{ align: center middle; }}
+    {name} > Vertical {{
+        width: 80%; max-width: 78; height: auto; padding: 1 2; background: $surface; border: round $primary;
+    }}
+    {name} Static {{ height: auto; margin-bottom: 1; }}
+"""
+
+
+class ChoiceScreen(ModalScreen[str | None]):
+    """A question with answers; each answer's first letter is its key. Esc answers None."""
+
+    BINDINGS = [
+        Binding("escape", "dismiss(None)", "Cancel"),
+        Binding("left,h", "app.focus_previous", show=False),
+        Binding("right,l", "app.focus_next", show=False),
+    ]
+    DEFAULT_CSS = (
+        _BOX.format(name="ChoiceScreen")
+        + """
+    ChoiceScreen Horizontal { height: auto; align-horizontal: right; }
+    ChoiceScreen Button { margin-left: 2; }
+    """
+    )
+
+    def __init__(self, question: str, answers: Sequence[tuple[str, str]]) -> None:
+        """`answers` are pairs of a key and a text; the first is the default."""
+        super().__init__()
+        self._question = question
+        self._answers = answers
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(Content(self._question), markup=False)
+            with Horizontal():
+                for key, text in self._answers:
+                    yield Button(Content(f"{text} ({key})"), id=f"answer-{key}", compact=True)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        self.dismiss((event.button.id or "").removeprefix("answer-"))
+
+    def on_key(self, event: object) -> None:
+        key = getattr(event, "key", "")
+        if key in (answer for answer, _ in self._answers):
+            self.dismiss(key)
+
+
+class PathScreen(ModalScreen[str | None]):
+    """Asks for a file's path. Esc answers None."""
+
+    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel")]
+    DEFAULT_CSS = _BOX.format(name="PathScreen")
+
+    def __init__(self, question: str, value: str = "") -> None:
+        super().__init__()
+        self._question = question
+        self._value = value
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(Content(self._question), markup=False)
+            yield Input(self._value, placeholder="~/models/model.gguf", compact=True)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value.strip() or None)

@@ -1,0 +1,1 @@
+"""The widgets: sliders, gauges, panes. Each draws a snapshot and posts messages."""

@@ -1,0 +1,54 @@
+"""The line under the layer bar: one thing at a time, the most urgent first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+Tone = Literal["muted", "ok", "warn", "crit", "entry"]
+
+_STYLES = {
+    "muted": "$text-muted",
+    "ok": "$hettui-ok",
+    "warn": "$hettui-warn",
+    "crit": "bold $hettui-crit",
+    "entry": "bold reverse",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLineView:
+    """The text, and how it is meant."""
+
+    text: str = ""
+    tone: Tone = "muted"
+    fraction: float | None = None
+    """Of a load bar drawn before the text; None: no bar."""
+
+
+class PlanLine(Widget):
+    """One row."""
+
+    DEFAULT_CSS = """
+    PlanLine { height: 1; padding: 0 1; }
+    """
+
+    view: reactive[PlanLineView] = reactive(PlanLineView())
+
+    def render(self) -> Content:
+        width = self.content_size.width
+        bar = ""
+        if self.view.fraction is not None:
+            cells = min(30, max(10, width // 4))
+            filled = round(self.view.fraction * cells)
+            bar = "█" * filled + "░" * (cells - filled) + " "
+        text = self.view.text
+        room = max(1, width - cell_len(bar))
+        if cell_len(text) > room:
+            text = set_cell_size(text, room - 1) + "…"
+        return Content.assemble((bar, "$primary"), (text, _STYLES[self.view.tone]))

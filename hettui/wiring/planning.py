@@ -1,0 +1,70 @@
+"""`hettui plan`: a plan from a model, a configuration or named budgets, and llama.cpp's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from hettui.adapters.config_toml import load
+from hettui.domain.config import Config
+from hettui.domain.device import Device
+from hettui.domain.engine_info import EngineInfo
+from hettui.domain.errors import UsageError
+from hettui.domain.launch import Cluster, plan_launch
+from hettui.domain.params import RuntimeParams
+from hettui.domain.plan import Plan
+from hettui.domain.plan_report import PlanReport
+from hettui.domain.session import initial_split
+from hettui.domain.split import Split
+from hettui.wiring.sessions import engine_or_problem, open_session, read_shape
+
+# Where no binaries are found the command lines name them as they are called.
+_ANY_ENGINE = EngineInfo(Path("llama-server"), Path("ggml-rpc-server"), "none found", "", frozenset())
+
+
+def plan_report(
+    *,
+    model: str,
+    config_path: str | None,
+    devices: list[tuple[str, int]] | None,
+    weights: list[float] | None,
+    n_gpu_layers: int | None,
+    override: Callable[[RuntimeParams], RuntimeParams],
+) -> PlanReport:
+    """The plan that was asked for. Raises UsageError, ConfigError or ModelFileError."""
+    config = load(config_path) if config_path else Config()
+    config = replace(config, model_path=model, params=override(config.params))
+    anonymous = _anonymous(devices, weights if not config_path else None)
+    if anonymous is None:
+        session = open_session(config)
+        cluster, shape, members = session.cluster, session.shape, session.devices
+    else:
+        engine, _ = engine_or_problem(config)
+        cluster, shape, members = None if engine is None else _cluster(config, anonymous, engine), None, anonymous
+    shape = shape or read_shape(model)
+    cluster = cluster or _cluster(config, members, _ANY_ENGINE)
+    cluster = replace(cluster, model_path=shape.file.paths[0])
+    if weights is None:
+        split = initial_split(shape, config, members)
+        if n_gpu_layers is not None and 0 <= n_gpu_layers < split.n_gpu_layers:
+            split = Split.from_weights(split.layers, shape.layers, n_gpu_layers)
+    else:
+        if len(weights) > len(members):
+            raise UsageError(f"--split has {len(weights)} entries, but there are {len(members)} devices")
+        weights = weights + [0.0] * (len(members) - len(weights))
+        split = Split.from_weights(weights, shape.layers, -1 if n_gpu_layers is None else n_gpu_layers)
+    return PlanReport(shape, config.params, Plan(members, split), plan_launch(cluster, split))
+
+
+def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:
+    return Cluster(config.model_path or "", config.params, config.serving, members, engine, config.hosts)
+
+
+def _anonymous(devices: list[tuple[str, int]] | None, weights: list[float] | None) -> tuple[Device, ...] | None:
+    """Devices that only have a name, as CPU workers: they run anywhere. None: the real ones."""
+    if devices is not None:
+        return tuple(Device(name, via="worker", budget_bytes=budget) for name, budget in devices)
+    if weights is not None:
+        return tuple(Device(f"d{i}", via="worker") for i in range(len(weights)))
+    return None

@@ -1,0 +1,96 @@
+"""Opens a session: configuration, binaries, hardware and model header, each allowed to be missing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from hettui.adapters.binaries import find_engine
+from hettui.adapters.discovery import discover
+from hettui.adapters.gguf import read_model
+from hettui.adapters.nvml import NvmlSource
+from hettui.domain.config import Config
+from hettui.domain.device import Device, Hardware
+from hettui.domain.engine_info import EngineInfo
+from hettui.domain.errors import ConfigError, EngineError
+from hettui.domain.inventory import assemble
+from hettui.domain.launch import Cluster, check
+from hettui.domain.memory import forecast
+from hettui.domain.model import ModelShape
+from hettui.domain.plan import Plan
+from hettui.domain.session import Session, runnable
+from hettui.services.cluster import Request
+
+
+def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:
+    """The binaries, or the sentence why there are none. A wrong place in the configuration raises."""
+    try:
+        return find_engine(config.llama_cpp_bin, os.environ), None
+    except EngineError as error:
+        return None, str(error)
+
+
+def local_hardware(engine: EngineInfo | None) -> tuple[Hardware, ...]:
+    nvml = NvmlSource()
+    try:
+        return discover(engine, nvml)
+    finally:
+        nvml.close()
+
+
+def read_shape(path: str) -> ModelShape:
+    """The model's header. Raises ModelFileError."""
+    return ModelShape.of(read_model(path))
+
+
+def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> Session:
+    """Brings everything together. `devices` replaces the configured ones.
+
+    A model that cannot be read raises: a session without the model that was asked for helps nobody.
+    """
+    shape = read_shape(config.model_path) if config.model_path else None
+    engine, problem = engine_or_problem(config)
+    hardware = local_hardware(engine)
+    devices = assemble(config, hardware) if devices is None else devices
+    cluster = None
+    if engine is not None:
+        cluster = Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts)
+        check(cluster)
+    return Session(config, hardware, devices, cluster, shape, problem)
+
+
+def with_model(session: Session, path: str) -> Session:
+    """The same session with another model. Raises ModelFileError and leaves the old one as it is."""
+    shape = read_shape(path)
+    config = replace(session.config, model_path=shape.file.paths[0])
+    devices = tuple(replace(d, layers=None) for d in session.devices)
+    cluster = session.cluster and replace(session.cluster, model_path=shape.file.paths[0], devices=devices)
+    return replace(session, config=config, shape=shape, cluster=cluster, devices=devices)
+
+
+def api_key(config: Config) -> str | None:
+    """The key for our own requests: the first one in the key file, else LLAMA_API_KEY. Raises ConfigError."""
+    path = config.serving.api_key_file
+    if path is None:
+        return os.environ.get("LLAMA_API_KEY")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - the path is a string all the way
+            lines = (line.strip() for line in file)
+            key = next((line for line in lines if line and not line.startswith("#")), None)
+    except OSError as error:
+        raise ConfigError(f"[serving] api-key-file {path} cannot be read: {error.strerror}") from error
+    if key is None:
+        raise ConfigError(f"[serving] api-key-file {path} holds no key: write one key per line")
+    return key
+
+
+def request_for(session: Session, plan: Plan, *, force: bool = False) -> Request:
+    """What the engine is asked to run. Raises the reason when this plan cannot be started."""
+    cluster = runnable(session, plan, force=force)
+    assert session.shape is not None  # noqa: S101 - runnable() has refused a session without a model
+    on_workers = sum(
+        forecast(session.shape, session.config.params, plan.split, plan.devices).devices[i].weights_bytes
+        for i, device in enumerate(plan.devices)
+        if device.via == "worker"
+    )
+    return Request(cluster, plan.split, on_workers, api_key(session.config))

@@ -1,0 +1,158 @@
+"""Command lines: exactly what llama.cpp will be told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hettui.domain.device import Device, Host
+from hettui.domain.engine_info import EngineInfo
+from hettui.domain.errors import ConfigError, EngineError
+from hettui.domain.launch import default_ports, plan_launch, shell_line
+from hettui.domain.params import RuntimeParams, Serving
+from hettui.domain.split import Split
+from tests.fakes import ENGINE, cluster, workers
+
+GPU = Device("RTX 5080", "pci:0000:01:00.0", backend="cuda", engine_name="CUDA0", uuid="GPU-aaa")
+LENT = Device("RTX 3060", "pci:0000:02:00.0", via="worker", backend="cuda", engine_name="CUDA1", uuid="GPU-bbb")
+
+
+def option(argv: tuple[str, ...], name: str) -> str:
+    assert argv.count(name) == 1, f"{name} must stand exactly once in {argv}"
+    return argv[argv.index(name) + 1]
+
+
+def test_three_workers() -> None:
+    plan = plan_launch(cluster(workers(None, None, None)), Split((16, 10, 5), 31))
+    assert [s.argv for s in plan.workers][0] == (
+        "/opt/llama/ggml-rpc-server", "-H", "127.0.0.1", "-p", "50052", "-d", "CPU", "-t", "1",
+    )  # fmt: skip
+    argv = plan.master.argv
+    assert option(argv, "--rpc") == "127.0.0.1:50052,127.0.0.1:50053,127.0.0.1:50054"
+    assert option(argv, "--device") == "RPC0,RPC1,RPC2"
+    assert argv.index("--device") > argv.index("--rpc")
+    assert (option(argv, "-ngl"), option(argv, "-ts")) == ("31", "16,10,5")
+    assert (option(argv, "-fit"), option(argv, "-lv")) == ("off", "4")
+    assert plan.owners == {
+        "RPC0": "d0", "127.0.0.1:50052": "d0",
+        "RPC1": "d1", "127.0.0.1:50053": "d1",
+        "RPC2": "d2", "127.0.0.1:50054": "d2",
+    }  # fmt: skip
+
+
+def test_an_empty_device_keeps_its_worker_and_leaves_the_masters_line() -> None:
+    plan = plan_launch(cluster(workers(None, None, None)), Split((20, 0, 8), 31))
+    assert len(plan.workers) == 3
+    argv = plan.master.argv
+    assert option(argv, "--rpc") == "127.0.0.1:50052,127.0.0.1:50054"
+    assert option(argv, "--device") == "RPC0,RPC1"
+    assert (option(argv, "-ngl"), option(argv, "-ts")) == ("28", "20,8")
+    assert plan.owners["RPC1"] == "d2"
+
+
+def test_everything_on_the_host() -> None:
+    argv = plan_launch(cluster(workers(None)), Split((0,), 31)).master.argv
+    assert "--rpc" not in argv
+    assert "-ts" not in argv
+    assert (option(argv, "--device"), option(argv, "-ngl")) == ("none", "0")
+
+
+def test_attached_and_lent_cards_see_only_themselves() -> None:
+    plan = plan_launch(cluster((LENT, GPU)), Split((17, 32), 49))
+    worker = plan.workers[0]
+    assert worker.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "GPU-bbb"}
+    assert option(worker.argv, "-d") == "CUDA0"
+    assert plan.master.env["CUDA_VISIBLE_DEVICES"] == "GPU-aaa"
+    assert option(plan.master.argv, "--device") == "RPC0,CUDA0"
+    assert plan.owners["CUDA0"] == "RTX 5080"
+
+
+def test_attached_cards_are_numbered_in_the_order_in_which_they_are_made_visible() -> None:
+    second = replace(GPU, name="RTX 3060", engine_name="CUDA1", uuid=None)
+    plan = plan_launch(cluster((second, GPU)), Split((0, 49), 49))
+    assert plan.master.env["CUDA_VISIBLE_DEVICES"] == "1,GPU-aaa"
+    assert option(plan.master.argv, "--device") == "CUDA1"
+
+
+def test_a_master_without_cards_hides_those_that_workers_use() -> None:
+    plan = plan_launch(cluster((LENT,)), Split((49,), 49))
+    assert plan.master.env["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_settings_reach_llama_server_by_its_own_names() -> None:
+    params = RuntimeParams(
+        ctx_size=8192, parallel=3, kv_unified=True, batch_size=1024, ubatch_size=256,
+        cache_type_k="q8_0", cache_type_v="q8_0", flash_attn="on", swa_full=True,
+    )  # fmt: skip
+    serving = Serving(port=9000, alias="coder", api_key_file="/k", extra_args=("--metrics",))
+    argv = plan_launch(cluster(workers(None), params=params, serving=serving), Split((31,), 31)).master.argv
+    expected = {
+        "-c": "8192", "-np": "3", "-b": "1024", "-ub": "256", "-ctk": "q8_0", "-ctv": "q8_0", "-fa": "on",
+        "--port": "9000", "--host": "127.0.0.1", "--alias": "coder", "--api-key-file": "/k", "-m": "/models/smol.gguf",
+    }  # fmt: skip
+    assert {name: option(argv, name) for name in expected} == expected
+    assert {"-kvu", "--swa-full", "--metrics"} <= set(argv)
+
+
+@pytest.mark.parametrize(
+    ("options", "mode", "words"),
+    [
+        ({"--mmap"}, "auto", ()),
+        ({"--mmap"}, "none", ("--no-mmap",)),
+        ({"--mmap"}, "mmap+mlock", ("--mmap", "--mlock")),
+        ({"--load-mode"}, "none", ("--load-mode", "none")),
+        ({"--load-mode"}, "auto", ()),
+    ],
+)
+def test_the_load_mode_is_spelled_as_the_build_knows_it(options: set[str], mode: str, words: tuple[str, ...]) -> None:
+    engine = EngineInfo(Path("/s"), Path("/w"), "PATH", "", frozenset(options))
+    spec = replace(cluster(workers(None), params=RuntimeParams(load_mode=mode)), engine=engine)
+    argv = plan_launch(spec, Split((31,), 31)).master.argv
+    assert tuple(w for w in argv if "mmap" in w or "mlock" in w or w in ("--load-mode", "none")) == words
+
+
+def test_a_remote_worker_is_one_ssh_that_starts_it_and_carries_its_port() -> None:
+    remote = Device("attic card", "cuda", "attic", "worker", "cuda", "CUDA0", uuid="GPU-x", port=50100)
+    spec = replace(cluster((remote,)), hosts=(Host("attic", "me@attic", "/opt/llama.cpp/bin/"),))
+    worker = plan_launch(spec, Split((31,), 31)).workers[0]
+    assert worker.argv[0] == "ssh"
+    assert option(worker.argv, "-L") == "127.0.0.1:50100:127.0.0.1:50100"
+    assert worker.argv[-2] == "me@attic"
+    assert worker.argv[-1] == (
+        "trap '' PIPE; export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=GPU-x ; "
+        "exec /opt/llama.cpp/bin/ggml-rpc-server -H 127.0.0.1 -p 50100 -d CUDA0"
+    )
+    assert worker.env == {}
+
+
+def test_fixed_ports_are_kept_and_passed_over() -> None:
+    a, b, c = workers(None, None, None)
+    assert default_ports((a, replace(b, port=50052), c)) == {"d0": 50053, "d1": 50052, "d2": 50054}
+
+
+@pytest.mark.parametrize(
+    ("devices", "serving", "says"),
+    [
+        (workers(*[None] * 16), Serving(), "at most 15"),
+        ((replace(GPU, host="attic"),), Serving(), 'via = "worker"'),
+        ((Device("cpu"),), Serving(), "is the CPU"),
+        (workers(None), Serving(host="0.0.0.0"), "without a key"),  # noqa: S104
+    ],
+)
+def test_what_llama_cpp_cannot_do_is_refused(devices: tuple[Device, ...], serving: Serving, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        plan_launch(cluster(devices, serving=serving), Split((31,) + (0,) * (len(devices) - 1), 31))
+
+
+def test_a_worker_needs_an_rpc_server() -> None:
+    engine = replace(ENGINE, rpc_server=None)
+    with pytest.raises(EngineError, match="GGML_RPC=ON"):
+        plan_launch(replace(cluster(workers(None)), engine=engine), Split((31,), 31))
+
+
+def test_a_line_for_the_shell_is_quoted() -> None:
+    spec = replace(cluster(workers(None)), model_path="/my models/a'b.gguf")
+    line = shell_line(plan_launch(spec, Split((31,), 31)).master)
+    assert """-m '/my models/a'"'"'b.gguf'""" in line

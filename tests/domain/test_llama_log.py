@@ -1,0 +1,99 @@
+"""Facts from llama-server's log, and explanations of its ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from hettui.domain.llama_log import MasterLog, explain_end
+from hettui.domain.memory import Memory
+from hettui.domain.units import MIB
+
+OWNERS = {"127.0.0.1:50101": "a", "127.0.0.1:50102": "b", "RPC0": "a", "RPC1": "b", "CUDA0": "card"}
+
+# As b10068 printed it at -lv 5.
+REAL = """\
+0.00.028.595 I llama_prepare_model_devices: using device RPC0 (127.0.0.1:50101) (unknown id) - 24105 MiB free
+0.00.075.871 D load_tensors: layer   0 assigned to device RPC0, is_swa = 0
+0.00.075.881 D load_tensors: layer   1 assigned to device RPC1, is_swa = 0
+0.00.075.882 D load_tensors: layer   2 assigned to device CPU, is_swa = 0
+0.00.158.938 I load_tensors: offloaded 31/31 layers to GPU
+0.00.158.953 I load_tensors:   CPU_Mapped model buffer size =    28.69 MiB
+0.00.158.954 I load_tensors: RPC0[127.0.0.1:50101] model buffer size =    42.28 MiB
+0.00.158.954 I load_tensors: RPC0[127.0.0.1:50102] model buffer size =    49.83 MiB
+0.00.471.839 I llama_context:        CPU  output buffer size =     0.19 MiB
+0.00.472.274 I llama_kv_cache: RPC0[127.0.0.1:50101] KV buffer size =    60.00 MiB
+0.00.599.568 I llama_kv_cache: RPC0[127.0.0.1:50102] KV buffer size =    30.00 MiB
+0.00.713.749 I sched_reserve: RPC0[127.0.0.1:50101] compute buffer size =    16.38 MiB
+0.00.713.763 I sched_reserve: RPC0[127.0.0.1:50102] compute buffer size =    16.38 MiB
+0.00.713.764 I sched_reserve:        CPU compute buffer size =     6.26 MiB
+0.00.760.461 I srv  llama_server: listening on http://127.0.0.1:8099
+"""
+
+
+def read(text: str) -> MasterLog:
+    log = MasterLog(OWNERS)
+    for line in text.splitlines():
+        log.feed(line)
+    return log
+
+
+def size(mib: float) -> int:
+    return round(mib * MIB)
+
+
+def test_buffers_belong_to_their_devices() -> None:
+    log = read(REAL)
+    assert log.memory == {
+        "a": Memory(size(42.28), size(60), size(16.38)),
+        "b": Memory(size(49.83), size(30), size(16.38)),
+        "host": Memory(size(28.69), 0, size(6.26 + 0.19)),
+    }
+    assert log.layers == {"a": 1, "b": 1, "host": 1}
+    assert log.offloaded == (31, 31)
+    assert log.listening == "http://127.0.0.1:8099"
+
+
+def test_two_caches_of_one_device_add_up_and_a_second_reservation_replaces_the_first() -> None:
+    log = read(
+        "0.1.2.3 I llama_kv_cache: CUDA0 KV buffer size =   768.00 MiB\n"
+        "0.1.2.3 I llama_kv_cache: CUDA0 KV buffer size =    18.00 MiB\n"
+        "0.1.2.3 I sched_reserve:      CUDA0 compute buffer size =   300.00 MiB\n"
+        "0.1.2.3 I sched_reserve:      CUDA0 compute buffer size =   100.00 MiB\n"
+    )
+    assert log.memory["card"] == Memory(0, size(786), size(100))
+
+
+def test_dots_are_hundredths() -> None:
+    log = MasterLog({})
+    log.feed_partial("." * 37)
+    assert log.load_fraction == 0.37
+    log.feed("0.00.028.032 I llama_model_loader: - kv  26: tokenizer.ggml.merges arr[str,48900] = [...")
+    assert log.load_fraction == 0.37
+
+
+@pytest.mark.parametrize(
+    ("returncode", "line", "says"),
+    [
+        (1, "0.1.2.3 E srv start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8080", "8080 is in use"),
+        (0, "Failed to create server socket", "its port is in use"),
+        (1, "0.1.2.3 E llama_model_load: error: tensor 'blk.3.x' data is not within the file bounds", "incomplete"),
+        (1, "gguf_init_from_reader: invalid magic characters: 'hell', expected 'GGUF'", "no GGUF"),
+        (-6, "/x/ggml-rpc.cpp:612: Remote RPC server crashed or returned malformed response", "a worker died"),
+        (1, "0.1.2.3 E alloc: failed to allocate RPC0[127.0.0.1:50052] buffer of size 9", "out of memory for RPC0"),
+        (1, "error: invalid argument: --workers", "invalid argument: --workers"),
+        (1, "0.1.2.3 E something nobody has seen", "something nobody has seen"),
+    ],
+)
+def test_the_cause_is_named(returncode: int, line: str, says: str) -> None:
+    sentence = explain_end("master", "master", returncode, ["harmless", line, "also harmless"])
+    assert says in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("returncode", "says"), [(-4, "SIGILL"), (-9, "lack of memory"), (-13, "client vanished"), (3, "exit code 3")]
+)
+def test_a_silent_end_says_how(returncode: int, says: str) -> None:
+    sentence = explain_end("worker", "worker big", returncode, [])
+    assert says in sentence
+    assert "printed nothing" in sentence

@@ -1,0 +1,81 @@
+"""Memory: against what llama.cpp b10068 reserved for SmolLM2-135M, and by properties."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hettui.domain.memory import cells, forecast
+from hettui.domain.params import RuntimeParams
+from hettui.domain.split import Split
+from hettui.domain.units import MIB
+from tests.fakes import shape, workers
+
+
+def context_mib(params: RuntimeParams) -> float:
+    outlook = forecast(shape(), params, Split((31,), 31))
+    return outlook.devices[0].context_bytes / MIB
+
+
+@pytest.mark.parametrize(
+    ("params", "expected_mib"),
+    [
+        (RuntimeParams(ctx_size=1000, parallel=1), 22.5),
+        (RuntimeParams(ctx_size=1000, parallel=3), 33.75),
+        (RuntimeParams(ctx_size=1000, parallel=3, kv_unified=True), 22.5),
+        (RuntimeParams(ctx_size=1000, parallel=-1), 22.5),
+        (RuntimeParams(ctx_size=4096, cache_type_k="q8_0", cache_type_v="q8_0"), 47.8125),
+        (RuntimeParams(ctx_size=0), 180.0),
+    ],
+)
+def test_kv_cache_as_llama_cpp_allocated_it(params: RuntimeParams, expected_mib: float) -> None:
+    assert context_mib(params) == expected_mib
+
+
+@pytest.mark.parametrize(("ubatch", "ctx", "reserved_mib"), [(512, 4096, 16.38), (128, 4096, 4.1), (512, 16384, 28.4)])
+def test_the_compute_estimate_is_near_what_b10068_reserved(ubatch: int, ctx: int, reserved_mib: float) -> None:
+    outlook = forecast(shape(), RuntimeParams(ctx_size=ctx, ubatch_size=ubatch), Split((31,), 31))
+    assert outlook.devices[0].compute_bytes / MIB == pytest.approx(reserved_mib, rel=0.05)
+
+
+splits = st.lists(st.integers(0, 31), min_size=1, max_size=5).filter(lambda n: sum(n) <= 31)
+
+
+@given(splits)
+def test_every_weight_lies_somewhere_and_a_tied_output_twice(layers: list[int]) -> None:
+    model, split = shape(), Split(tuple(layers), 31)
+    outlook = forecast(model, RuntimeParams(), split)
+    held = sum(m.weights_bytes for m in outlook.devices) + outlook.host.weights_bytes
+    assert held == model.weights_bytes + (model.embedding_bytes if split.active else 0)
+
+
+@given(splits)
+def test_the_context_is_shared_out_completely(layers: list[int]) -> None:
+    outlook = forecast(shape(), RuntimeParams(), Split(tuple(layers), 31))
+    assert sum(m.context_bytes for m in outlook.devices) + outlook.host.context_bytes == 90 * MIB
+
+
+@given(splits, st.integers(256, 8192), st.integers(0, 4096))
+def test_more_context_never_needs_less(layers: list[int], ctx: int, more: int) -> None:
+    split = Split(tuple(layers), 31)
+    small = forecast(shape(), RuntimeParams(ctx_size=ctx), split)
+    large = forecast(shape(), RuntimeParams(ctx_size=ctx + more), split)
+    assert all(a.total_bytes <= b.total_bytes for a, b in zip(small.devices, large.devices, strict=True))
+
+
+def test_an_empty_device_holds_nothing_and_fits_any_budget() -> None:
+    outlook = forecast(shape(), RuntimeParams(), Split((31, 0), 31), workers(400, 1))
+    assert outlook.devices[1].total_bytes == 0
+    assert outlook.fits
+
+
+def test_a_full_device_says_what_is_missing() -> None:
+    outlook = forecast(shape(), RuntimeParams(), Split((31,), 31), workers(100))
+    assert not outlook.fits
+    assert outlook.short_bytes(0) == outlook.devices[0].total_bytes - 100 * MIB
+
+
+def test_slots_are_padded_each() -> None:
+    assert cells(RuntimeParams(parallel=3), 1000) == 3 * 512
+    assert cells(RuntimeParams(parallel=3, kv_unified=True), 1000) == 1024

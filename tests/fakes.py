@@ -1,0 +1,204 @@
+"""Stand-ins for the world: for faults, and for speed. The real engine is tested in tests/e2e."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hettui.domain.chat import ChatDelta, ChatTurn, Timings
+from hettui.domain.device import Device
+from hettui.domain.engine_info import EngineInfo
+from hettui.domain.errors import LaunchError, ServerError
+from hettui.domain.launch import Cluster
+from hettui.domain.model import ModelFile, ModelShape, TensorInfo
+from hettui.domain.params import RuntimeParams, Serving
+from hettui.domain.process import ProcessSpec
+from hettui.ports import RpcServerInfo
+from hettui.services.cluster import World
+
+ENGINE = EngineInfo(Path("/opt/llama/llama-server"), Path("/opt/llama/ggml-rpc-server"), "PATH", "", frozenset())
+
+
+def shape(blocks: int = 30, block_bytes: int = 2_216_448, vocab_bytes: int = 30_081_024) -> ModelShape:
+    """A model like SmolLM2-135M Q4_1: tied embeddings, 9 heads of 64, 3 of them for KV."""
+    tensors = [TensorInfo("token_embd.weight", (576, 49152), "q8_0", vocab_bytes)]
+    tensors += [TensorInfo(f"blk.{i}.ffn_up.weight", (576, 1536), "q4_1", block_bytes) for i in range(blocks)]
+    tensors += [TensorInfo("output_norm.weight", (576,), "f32", 2304)]
+    metadata: dict[str, bool | int | float | str | tuple[bool | int | float, ...]] = {
+        "general.architecture": "llama",
+        "general.name": "SmolLM2 135M",
+        "general.file_type": 3,
+        "llama.block_count": blocks,
+        "llama.embedding_length": 576,
+        "llama.feed_forward_length": 1536,
+        "llama.context_length": 8192,
+        "llama.attention.head_count": 9,
+        "llama.attention.head_count_kv": 3,
+        "llama.vocab_size": 49152,
+    }
+    size = sum(t.size_bytes for t in tensors)
+    return ModelShape.of(ModelFile(("/models/smol.gguf",), size, metadata, {}, tuple(tensors)))
+
+
+def workers(*budgets_mib: int | None) -> tuple[Device, ...]:
+    return tuple(
+        Device(f"d{i}", via="worker", threads=1, budget_bytes=None if b is None else b * 1024 * 1024)
+        for i, b in enumerate(budgets_mib)
+    )
+
+
+def cluster(
+    devices: Sequence[Device], *, params: RuntimeParams | None = None, serving: Serving | None = None
+) -> Cluster:
+    return Cluster("/models/smol.gguf", params or RuntimeParams(), serving or Serving(), tuple(devices), ENGINE)
+
+
+class FakeClock:
+    """Time that passes only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class FakeChild:
+    """A process that ends when it is told to."""
+
+    def __init__(self, pid: int, *, stubborn: bool = False) -> None:
+        self._pid = pid
+        self._stubborn = stubborn
+        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.signals: list[str] = []
+
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+    @property
+    def alive(self) -> bool:
+        return not self._ended.done()
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._ended)
+
+    def terminate(self) -> None:
+        self.signals.append("TERM")
+        if not self._stubborn:
+            self.end(-15)
+
+    def kill(self) -> None:
+        self.signals.append("KILL")
+        self.end(-9)
+
+    def end(self, returncode: int) -> None:
+        if not self._ended.done():
+            self._ended.set_result(returncode)
+
+
+@dataclass
+class FakeWorld:
+    """One fake for all ports of the cluster, with switches for faults."""
+
+    log: dict[str, list[str]] = field(default_factory=dict)
+    children: dict[str, FakeChild] = field(default_factory=dict)
+    starts: list[ProcessSpec] = field(default_factory=list)
+    used_ports: set[int] = field(default_factory=set)
+    silent_workers: set[int] = field(default_factory=set)
+    """Ports whose worker does not answer the probe."""
+    lent_devices: int = 1
+    unstartable: set[str] = field(default_factory=set)
+    stubborn: set[str] = field(default_factory=set)
+    dies_loading: Callable[[ProcessSpec], tuple[int, str] | None] = lambda _: None
+    """For a master: its return code and last log line, when it shall not come up."""
+    healthy: bool = True
+    deltas: list[ChatDelta | BaseException] = field(default_factory=list)
+    clients_closed: int = 0
+    sent: dict[int, int] | None = None
+
+    def world(self) -> World:
+        return World(self, self, self, self, self.client, self, FakeClock())  # type: ignore[arg-type]
+
+    # ProcessRunner and, by its other arguments, LogStore
+    def start(self, spec: ProcessSpec, log_path: Path) -> FakeChild:
+        if spec.name in self.unstartable:
+            raise LaunchError(f"{spec.name}: {spec.argv[0]} cannot be started: No such file or directory")
+        self.starts.append(spec)
+        child = FakeChild(1000 + len(self.starts), stubborn=spec.name in self.stubborn)
+        self.children[spec.name] = child
+        if fate := self.dies_loading(spec):
+            self.log.setdefault(spec.name, []).append(fate[1])
+            child.end(fate[0])
+        return child
+
+    def path(self, process_name: str) -> Path:
+        return Path("/logs") / process_name
+
+    def tail(self, process_name: str) -> _FakeTail:
+        return _FakeTail(self.log.setdefault(process_name, []))
+
+    def rotate(self, process_name: str) -> None:
+        pass
+
+    # Ports
+    def is_free(self, host: str, port: int) -> bool:
+        return port not in self.used_ports
+
+    def free(self, host: str, start: int, taken: frozenset[int]) -> int:
+        return next(p for p in range(start or 40000, 65536) if p not in taken and p not in self.used_ports)
+
+    # RpcProber
+    async def probe(self, host: str, port: int, timeout_s: float) -> RpcServerInfo:
+        if port in self.silent_workers:
+            raise OSError("refused")
+        return RpcServerInfo((4, 0, 3), ((1, 1),) * self.lent_devices)
+
+    # TransferMeter
+    def sent_bytes(self, ports: Sequence[int]) -> dict[int, int] | None:
+        return self.sent
+
+    # LlamaClientFactory
+    def client(self, base_url: str, api_key: str | None) -> FakeClient:
+        return FakeClient(self)
+
+
+class _FakeTail:
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._read = len(lines)
+
+    def read(self) -> tuple[list[str], str]:
+        new = self._lines[self._read :]
+        self._read = len(self._lines)
+        return new, ""
+
+
+class FakeClient:
+    """llama-server's API as a script of deltas."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self._world = world
+
+    async def health(self) -> bool:
+        return self._world.healthy
+
+    async def chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> AsyncIterator[ChatDelta]:
+        for delta in self._world.deltas:
+            await asyncio.sleep(0)
+            if isinstance(delta, BaseException):
+                raise delta
+            yield delta
+
+    async def close(self) -> None:
+        self._world.clients_closed += 1
+
+
+ANSWER = [
+    ChatDelta(text="Red, "),
+    ChatDelta(text="blue"),
+    ChatDelta(finish_reason="stop", timings=Timings(12, 240.0, 2, 41.5)),
+]
+BROKEN_ANSWER: list[ChatDelta | BaseException] = [ChatDelta(text="Red, "), ServerError("the connection broke off")]

@@ -1,0 +1,264 @@
+"""The cluster on a fake world: order, faults, and that the newest command wins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from hettui.domain.cluster import ClusterState
+from hettui.domain.errors import HettuiError, LaunchError
+from hettui.domain.params import Serving
+from hettui.domain.process import ProcessSpec
+from hettui.domain.split import Split
+from hettui.services import supervisor
+from hettui.services.cluster import ClusterController, Request
+from hettui.services.events import ClusterChanged, Event, Notice
+from tests.fakes import FakeWorld, cluster, workers
+
+
+class Bench:
+    """A controller on a fake world, with everything it said."""
+
+    def __init__(self) -> None:
+        self.world = FakeWorld()
+        self.events: list[Event] = []
+        self.controller = ClusterController(self.world.world(), self.events.append)
+
+    @property
+    def state(self) -> ClusterState:
+        return self.controller.snapshot.state
+
+    @property
+    def alive(self) -> set[str]:
+        return {name for name, child in self.world.children.items() if child.alive}
+
+    def states(self) -> list[ClusterState]:
+        """The states in order, repetitions left out."""
+        seen: list[ClusterState] = []
+        for event in self.events:
+            if isinstance(event, ClusterChanged) and (not seen or seen[-1] is not event.snapshot.state):
+                seen.append(event.snapshot.state)
+        return seen
+
+    def notices(self) -> list[str]:
+        return [e.text for e in self.events if isinstance(e, Notice)]
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+def request(*layers: int, port: int = 8080, count: int = 3) -> Request:
+    devices = workers(*[None] * count)
+    return Request(cluster(devices, serving=Serving(port=port)), Split(layers or (16, 10, 5), 31), 1000)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_workers_start_before_the_master_and_stop_after_it(bench: Bench) -> None:
+    await bench.controller.start(request())
+    assert [s.name for s in bench.world.starts] == ["worker d0", "worker d1", "worker d2", "master"]
+    assert bench.state is ClusterState.READY
+    assert bench.controller.snapshot.api == "http://127.0.0.1:8080"
+    order: list[str] = []
+    for name, child in bench.world.children.items():
+        original = child.terminate
+        child.terminate = lambda name=name, original=original: (order.append(name), original())  # type: ignore
+    await bench.controller.stop()
+    assert order[0] == "master"
+    assert set(order[1:]) == {"worker d0", "worker d1", "worker d2"}
+    assert bench.state is ClusterState.DOWN
+    assert bench.alive == set()
+
+
+async def test_a_new_split_restarts_the_master_only(bench: Bench) -> None:
+    await bench.controller.start(request())
+    pids = {name: child.pid for name, child in bench.world.children.items()}
+    await bench.controller.start(request(20, 0, 8))
+    after = {name: child.pid for name, child in bench.world.children.items()}
+    changed = {name for name in after if after[name] != pids[name]}
+    assert changed == {"master"}
+    master = bench.world.starts[-1].argv
+    assert master[master.index("-ts") + 1] == "20,8"
+    assert bench.controller.snapshot.applied is not None
+    assert bench.controller.snapshot.applied.split.layers == (20, 0, 8)
+
+
+async def test_a_device_that_joins_gets_a_worker_and_one_that_leaves_loses_it(bench: Bench) -> None:
+    await bench.controller.start(request(31, count=1))
+    await bench.controller.start(request(16, 10, 5))
+    assert bench.alive == {"worker d0", "worker d1", "worker d2", "master"}
+    await bench.controller.start(request(31, count=1))
+    assert bench.alive == {"worker d0", "master"}
+
+
+async def test_a_worker_that_cannot_start_fails_the_start_and_leaves_nothing(bench: Bench) -> None:
+    bench.world.unstartable = {"worker d1"}
+    with pytest.raises(LaunchError, match="worker d1.*cannot be started"):
+        await bench.controller.start(request())
+    assert bench.state is ClusterState.FAILED
+    assert bench.alive == set()
+
+
+async def test_a_silent_worker_is_given_up_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hettui.services.cluster.WORKER_READY_S", 0.05)
+    bench.world.silent_workers = {50053}
+    with pytest.raises(LaunchError, match="worker d1 did not answer"):
+        await bench.controller.start(request())
+    assert bench.alive == set()
+
+
+async def test_a_worker_that_lends_several_devices_is_refused(bench: Bench) -> None:
+    bench.world.lent_devices = 2
+    with pytest.raises(LaunchError, match="lends 2 devices"):
+        await bench.controller.start(request())
+    assert bench.alive == set()
+
+
+async def test_a_master_that_dies_while_loading_is_explained(bench: Bench) -> None:
+    bench.world.dies_loading = lambda spec: (1, "invalid magic characters: 'x'") if spec.role == "master" else None
+    with pytest.raises(LaunchError, match="no GGUF"):
+        await bench.controller.start(request())
+    assert bench.state is ClusterState.FAILED
+    assert "no GGUF" in (bench.controller.snapshot.problem or "")
+    assert bench.alive == set()
+
+
+async def test_a_split_that_does_not_come_up_gives_way_to_the_one_before(bench: Bench) -> None:
+    await bench.controller.start(request())
+
+    def fate(spec: ProcessSpec) -> tuple[int, str] | None:
+        return (1, "failed to allocate buffer for kv cache") if "20,8" in spec.argv else None
+
+    bench.world.dies_loading = fate
+    with pytest.raises(LaunchError, match="KV cache"):
+        await bench.controller.start(request(20, 0, 8))
+    assert bench.state is ClusterState.READY
+    assert bench.controller.snapshot.applied is not None
+    assert bench.controller.snapshot.applied.split.layers == (16, 10, 5)
+    assert any("Going back" in text for text in bench.notices())
+
+
+async def test_a_dead_worker_takes_everything_down_and_is_named(bench: Bench) -> None:
+    await bench.controller.start(request())
+    bench.world.log["worker d1"].append("Failed to allocate input buffer of size 99")
+    bench.world.children["worker d1"].end(-9)
+    await until(lambda: bench.state is ClusterState.FAILED)
+    assert "worker d1" in (bench.controller.snapshot.problem or "")
+    assert bench.alive == set()
+    await bench.controller.start(request())
+    assert bench.state is ClusterState.READY
+
+
+async def test_a_worker_that_dies_while_the_master_loads_is_the_cause(bench: Bench) -> None:
+    bench.world.healthy = False
+    starting = asyncio.create_task(bench.controller.start(request()))
+    await until(lambda: bench.state is ClusterState.LOADING)
+    bench.world.children["worker d2"].end(-9)
+    await until(lambda: bench.controller._workers["d2"].state.value == "exited")
+    bench.world.children["master"].end(-6)
+    with pytest.raises(LaunchError, match="worker d2"):
+        await starting
+    assert bench.alive == set()
+
+
+async def test_stop_ends_a_start_in_progress(bench: Bench) -> None:
+    bench.world.healthy = False
+    starting = asyncio.create_task(bench.controller.start(request()))
+    await until(lambda: bench.state is ClusterState.LOADING)
+    await bench.controller.stop()
+    assert bench.state is ClusterState.DOWN
+    assert bench.alive == set()
+    with pytest.raises(LaunchError, match="newer command"):
+        await starting
+
+
+async def test_of_many_commands_the_last_one_counts(bench: Bench) -> None:
+    commands = [asyncio.create_task(bench.controller.start(request(31 - n, n, 0))) for n in range(6)]
+    results = await asyncio.gather(*commands, return_exceptions=True)
+    assert [r for r in results[:-1] if not isinstance(r, HettuiError)] == []
+    assert results[-1] is None
+    assert bench.controller.snapshot.applied is not None
+    assert bench.controller.snapshot.applied.split.layers == (26, 5, 0)
+    assert bench.alive == {"worker d0", "worker d1", "worker d2", "master"}
+
+
+async def test_a_child_that_ignores_sigterm_is_killed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "TERM_GRACE_S", 0.01)
+    bench.world.stubborn = {"master"}
+    await bench.controller.start(request())
+    master = bench.world.children["master"]
+    await bench.controller.stop()
+    assert master.signals == ["TERM", "KILL"]
+    assert bench.alive == set()
+
+
+async def test_the_http_client_is_closed_before_the_master_is_stopped(bench: Bench) -> None:
+    await bench.controller.start(request())
+    closed_at_term: list[int] = []
+    child = bench.world.children["master"]
+    original = child.terminate
+    child.terminate = lambda: (closed_at_term.append(bench.world.clients_closed), original())  # type: ignore
+    await bench.controller.stop()
+    assert closed_at_term == [1]
+
+
+async def test_a_taken_api_port_is_refused_before_anything_starts(bench: Bench) -> None:
+    bench.world.used_ports = {8080}
+    with pytest.raises(LaunchError, match="port 8080 on 127.0.0.1 is in use"):
+        await bench.controller.start(request())
+    assert bench.world.starts == []
+
+
+async def test_taken_worker_ports_are_passed_over(bench: Bench) -> None:
+    bench.world.used_ports = {50052, 50054}
+    await bench.controller.start(request())
+    assert [s.address[1] for s in bench.world.starts[:3]] == [50053, 50055, 50056]
+
+
+async def test_an_automatic_api_port_stays_the_same_across_a_new_split(bench: Bench) -> None:
+    await bench.controller.start(request(port=0))
+    first = bench.controller.snapshot.api
+    await bench.controller.start(request(20, 0, 8, port=0))
+    assert bench.controller.snapshot.api == first
+
+
+async def test_the_load_bar_counts_what_the_kernel_sent(bench: Bench) -> None:
+    bench.world.healthy = False
+    starting = asyncio.create_task(bench.controller.start(request()))
+    await until(lambda: bench.state is ClusterState.LOADING)
+    bench.world.sent = {50052: 300, 50053: 200}
+    bench.controller.read_logs()
+    load = bench.controller.snapshot.load
+    assert load is not None
+    assert (load.fraction, load.done_bytes) == (0.5, 500)
+    bench.world.healthy = True
+    await starting
+    assert bench.controller.snapshot.load is None
+
+
+async def test_what_llama_cpp_reports_late_is_still_measured(bench: Bench) -> None:
+    await bench.controller.start(request())
+    bench.world.log["master"].append("0.1.2.3 I load_tensors: RPC0[127.0.0.1:50052] model buffer size = 42.00 MiB")
+    bench.controller.read_logs()
+    assert bench.controller.snapshot.applied is not None
+    assert bench.controller.snapshot.applied.measured["d0"].weights_bytes == 42 * 1024 * 1024
+
+
+async def test_states_go_in_order(bench: Bench) -> None:
+    await bench.controller.start(request())
+    await bench.controller.stop()
+    assert bench.states() == [
+        ClusterState.STARTING,
+        ClusterState.LOADING,
+        ClusterState.READY,
+        ClusterState.STOPPING,
+        ClusterState.DOWN,
+    ]
