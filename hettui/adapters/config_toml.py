@@ -1,0 +1,205 @@
+"""Configuration files: read and checked, changed with comments and order kept, written so that nothing is half.
+
+Reading uses the standard library, which is fast; only writing needs tomlkit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hettui.domain.config import Config
+from hettui.domain.config_schema import Problem, read_config
+from hettui.domain.errors import ConfigError
+from hettui.domain.plan import Plan
+from hettui.domain.text import clean_line
+
+if TYPE_CHECKING:
+    import tomlkit
+
+_MAX_BYTES = 1024 * 1024
+
+
+def load(path: str | Path) -> Config:
+    """Reads and checks one file. Raises ConfigError: `FILE:LINE: [section] key: found …, allowed: …`."""
+    file = Path(path).expanduser()
+    text = _read_text(file)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(_syntax(file, text, str(error))) from None
+    except RecursionError:
+        raise ConfigError(f"{file}: nested too deeply") from None
+    config, problems = read_config(data)
+    if config is None:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ConfigError(_sentence(file, text, problems[0]) + more)
+    return _with_real_paths(replace(config, path=str(file)), file.absolute().parent)
+
+
+def _read_text(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{file} does not exist: write one with hettui init {file}") from None
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(f"{file} is larger than a configuration can be: is it the right file?")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: byte {error.start} is not UTF-8: is it the right file?") from None
+
+
+def _syntax(file: Path, text: str, message: str) -> str:
+    match = re.search(r"\(at line (\d+), column \d+\)", message)
+    line = match[1] if match else text.count("\n") + 1
+    return f"{file}:{line}: {clean_line(message.split(' (at ')[0], 200)}"
+
+
+def _sentence(file: Path, text: str, problem: Problem) -> str:
+    where = f"[{problem.section}]" if problem.index is None else f"[[{problem.section}]]"
+    if problem.key is not None:
+        where += f" {clean_line(problem.key, 60)}"
+    return f"{file}:{_line_of(text, problem)}: {clean_line(where, 100)}: {problem.message}"
+
+
+_HEADER = re.compile(r"\s*\[\[?\s*([^\]#]+?)\s*\]\]?\s*(?:#.*)?")
+
+
+def _line_of(text: str, problem: Problem) -> int:
+    """The line of the key in its (n-th) table, or of the table; tomllib does not tell."""
+    seen = -1
+    table_line = 1
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.fullmatch(line):
+            inside = False
+            if header[1].strip("\"' ") == problem.section:
+                seen += 1
+                if problem.index is None or seen == problem.index:
+                    inside, table_line = True, number
+        elif problem.key is not None and (key := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line)):
+            if key[1] == problem.key and inside:
+                return number
+        elif problem.key is None and re.match(rf"\s*{re.escape(problem.section)}\s*=", line):
+            return number
+    return table_line
+
+
+def _with_real_paths(config: Config, folder: Path) -> Config:
+    def real(path: str | None) -> str | None:
+        if path is None:
+            return None
+        expanded = Path(os.path.expandvars(path)).expanduser()
+        return str(expanded if expanded.is_absolute() else folder / expanded)
+
+    return replace(
+        config,
+        model_path=real(config.model_path),
+        llama_cpp_bin=real(config.llama_cpp_bin),
+        serving=replace(config.serving, api_key_file=real(config.serving.api_key_file)),
+    )
+
+
+# -- writing -----------------------------------------------------------------------------------------------------
+
+
+def save_plan(path: str | Path, plan: Plan) -> None:
+    """Writes layers, locks and order of the devices; everything else stays as the user wrote it.
+
+    Devices that the file does not name are left out: they were discovered, and will be again.
+    """
+    import tomlkit  # noqa: PLC0415 - a third of the start-up time of a command
+
+    file = Path(path).expanduser()
+    document = tomlkit.parse(_read_text(file))
+    tables: Any = document.get("devices")
+    if not tables:
+        return
+    by_name = {str(table["name"]): table for table in tables}
+    for device, layers in zip(plan.devices, plan.split.layers, strict=True):
+        table = by_name.get(device.name)
+        if table is not None:
+            _set(table, "layers", layers)
+            if device.locked or "locked" in table:
+                _set(table, "locked", device.locked)
+    _reorder(document, tables, [d.name for d in plan.devices])
+    write_text(file, tomlkit.dumps(document))
+
+
+def save_values(path: str | Path, values: Mapping[tuple[str, str], str | int | bool]) -> None:
+    """Writes single values, such as `("model", "path")`; a section that is missing is added at the end."""
+    import tomlkit  # noqa: PLC0415
+
+    file = Path(path).expanduser()
+    document = tomlkit.parse(_read_text(file))
+    for (section, key), value in values.items():
+        if section not in document:
+            document[section] = tomlkit.table()
+        _set(document[section], key, value)
+    write_text(file, tomlkit.dumps(document))
+
+
+def _set(table: Any, key: str, value: object) -> None:
+    """Only what differs is touched, so that the user's spelling of equal values stays."""
+    if key not in table or table[key] != value:
+        table[key] = value
+
+
+def _reorder(document: tomlkit.TOMLDocument, tables: Any, names: list[str]) -> None:
+    present = [str(table["name"]) for table in tables]
+    wanted = [name for name in names if name in present]
+    if wanted == present or sorted(wanted) != sorted(present):
+        return
+    copies = {str(table["name"]): table for table in tables}
+    ordered = [copies[name] for name in wanted]
+    while len(tables):
+        del tables[0]
+    for table in ordered:
+        tables.append(table)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file at once: temporary file, fsync, rename. The version before is kept as `.bak`.
+
+    A link is written through to its target, permissions stay. Raises ConfigError; the old file is then untouched.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+        if target.exists():
+            _replace(target.with_name(target.name + ".bak"), target.read_bytes(), mode)
+        _replace(target, text.encode("utf-8"), mode)
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written: {error.strerror}; it is as it was before") from error
+
+
+def _replace(target: Path, data: bytes, mode: int) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        os.replace(name, target)  # noqa: PTH105 - patched by a test that pulls the plug here
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)  # noqa: PTH108
+        raise
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
