@@ -77,7 +77,9 @@ def _named(where: str | None, source: str) -> _Place | None:
     path = Path(where).expanduser()
     server = path / SERVER if path.is_dir() else path
     if not server.is_file():
-        raise EngineError(f"{source} is {clean_line(where, 200)}, but no llama-server is there: correct it or leave it out")
+        raise EngineError(
+            f"{source} is {clean_line(where, 200)}, but no llama-server is there: correct it or leave it out"
+        )
     return _Place(server, _worker_beside(server), source)
 
 

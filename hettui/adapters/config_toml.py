@@ -119,7 +119,7 @@ def save_plan(path: str | Path, plan: Plan) -> None:
 
     Devices that the file does not name are left out: they were discovered, and will be again.
     """
-    import tomlkit  # noqa: PLC0415 - a third of the start-up time of a command
+    import tomlkit
 
     file = Path(path).expanduser()
     document = tomlkit.parse(_read_text(file))
@@ -139,7 +139,7 @@ def save_plan(path: str | Path, plan: Plan) -> None:
 
 def save_values(path: str | Path, values: Mapping[tuple[str, str], str | int | bool]) -> None:
     """Writes single values, such as `("model", "path")`; a section that is missing is added at the end."""
-    import tomlkit  # noqa: PLC0415
+    import tomlkit
 
     file = Path(path).expanduser()
     document = tomlkit.parse(_read_text(file))

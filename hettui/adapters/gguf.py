@@ -282,7 +282,9 @@ class _Reader:
         """Walks over an array of strings. The loop is what reading a large vocabulary costs, so it stays lean."""
         self._strings_left -= count
         if self._strings_left < 0:
-            self._fail(f"the array {clean_line(key, 80)} has {count} strings: more than any vocabulary", self._offset - 8)
+            self._fail(
+                f"the array {clean_line(key, 80)} has {count} strings: more than any vocabulary", self._offset - 8
+            )
         self._need(count * 8)
         left = count
         while left:

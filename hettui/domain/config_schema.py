@@ -99,7 +99,13 @@ SECTIONS: tuple[Section, ...] = (
             Key("batch-size", "integer", "logical batch: prompt tokens handed over at once", 2048, 1),
             Key("ubatch-size", "integer", "physical batch: drives the compute buffer's size", 512, 1),
             Key("cache-type-k", "text", "type of the K cache", "f16", choices=CACHE_TYPES),
-            Key("cache-type-v", "text", "type of the V cache; quantised needs flash attention", "f16", choices=CACHE_TYPES),
+            Key(
+                "cache-type-v",
+                "text",
+                "type of the V cache; quantised needs flash attention",
+                "f16",
+                choices=CACHE_TYPES,
+            ),
             Key("flash-attn", "text", "flash attention", "auto", choices=FLASH_ATTN),
             Key("swa-full", "boolean", "full-size cache for sliding-window layers", False),
             Key("load-mode", "text", "how the file is read", "auto", choices=LOAD_MODES),
@@ -131,7 +137,9 @@ SECTIONS: tuple[Section, ...] = (
             Key("id", "device-id", "which card it is; left out: the one whose name contains `name`"),
             Key("host", "text", "where it is", LOCAL),
             Key("via", "text", "driven by the master itself, or lent by a worker", choices=("master", "worker")),
-            Key("layers", "integer", "layers it holds; all devices or none; left out: the planner's", least=0, most=4096),
+            Key(
+                "layers", "integer", "layers it holds; all devices or none; left out: the planner's", least=0, most=4096
+            ),
             Key("locked", "boolean", "other sliders leave its layers alone", False),
             Key("margin", "size", "what stays free of its free memory", "512MiB"),
             Key("budget", "size", "memory to plan with; left out: free memory less the margin"),
@@ -220,10 +228,15 @@ def _check(key: Key, raw: Any) -> Any:
     elif key.kind in ("texts", "options"):
         if isinstance(raw, list) and all(isinstance(word, str) for word in raw):
             return _check_options(raw)
-    elif isinstance(raw, str) and raw and raw.isprintable():
-        if (not key.choices or raw in key.choices) and (key.kind != "device-id" or DEVICE_ID.fullmatch(raw)):
-            return raw
+    elif isinstance(raw, str) and raw and raw.isprintable() and _may_stand(key, raw):
+        return raw
     raise ValueError
+
+
+def _may_stand(key: Key, raw: str) -> bool:
+    if key.kind == "device-id":
+        return DEVICE_ID.fullmatch(raw) is not None
+    return not key.choices or raw in key.choices
 
 
 def _check_size(raw: Any) -> int:

@@ -24,6 +24,10 @@ class Plan:
         """One slider moved; `device` may be `HOST`. See `split.set_layers` for who gives and takes."""
         return replace(self, split=rules.set_layers(self.split, device, layers, self.locked))
 
+    def with_boundary(self, left: int, right: int, layers: int) -> Plan:
+        """A boundary of the layer bar was dragged: only its two sides change."""
+        return replace(self, split=rules.move_boundary(self.split, left, right, layers, self.locked))
+
     def with_split(self, split: Split) -> Plan:
         return replace(self, split=split)
 

@@ -126,6 +126,17 @@ def set_layers(split: Split, device: int, wanted: int, locked: frozenset[int] = 
     return Split(tuple(holds[i] for i in range(count)), split.total_layers)
 
 
+def move_boundary(split: Split, left: int, right: int, layers: int, locked: frozenset[int] = frozenset()) -> Split:
+    """Layers go between two devices only, as when a boundary of the bar is dragged; a lock on either side holds."""
+    if left in locked or right in locked:
+        return split
+    holds = {HOST: split.host_layers} | dict(enumerate(split.layers))
+    both = holds[left] + holds[right]
+    holds[left] = max(0, min(layers, both))
+    holds[right] = both - holds[left]
+    return Split(tuple(holds[i] for i in range(len(split.layers))), split.total_layers)
+
+
 def even(split: Split, locked: frozenset[int] = frozenset()) -> Split:
     """The same number for every unlocked device, earlier devices take the remainder; locked ones keep theirs."""
     free = [i for i in range(len(split.layers)) if i not in locked]

@@ -1,0 +1,137 @@
+"""The Textual app: opens the session, carries the engine's events to the main screen, and knows the themes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from textual import work
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Static
+
+from hettui.domain.errors import ConfigError, HettuiError
+from hettui.domain.session import Session
+from hettui.services.backend import Backend
+from hettui.services.events import (
+    ChatEnded,
+    ChatProgressed,
+    ClusterChanged,
+    Event,
+    LogLines,
+    Notice,
+    TelemetryUpdated,
+)
+from hettui.ui.commands import ActionCommands
+from hettui.ui.messages import ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
+from hettui.ui.screens.main import MainScreen
+from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme
+
+
+class HettuiApp(App[HettuiError | None]):
+    """Returns the error for which nothing could be opened, or None."""
+
+    TITLE = "hettui"
+    COMMANDS = {ActionCommands}
+    BINDINGS = [
+        # Stays bound whatever a keymap says: there is always a way out.
+        Binding("ctrl+q", "leave", "Quit", show=False, priority=True, id="app.quit"),
+        Binding("ctrl+c", "leave", "Quit", show=False, priority=True, id="app.interrupt"),
+    ]
+    DEFAULT_CSS = """
+    #opening { width: 1fr; height: 1fr; content-align: center middle; color: $text-muted; }
+    """
+
+    def __init__(self, backend: Backend, themes: Mapping[str, Mapping[str, Any]], theme: str | None = None) -> None:
+        """`themes` are parsed theme files by their source."""
+        super().__init__()
+        self._backend = backend
+        self._theme_data = themes
+        self._wanted_theme = theme
+        self._theme_problems: list[str] = []
+        self._main: MainScreen | None = None
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return THEME_VARIABLE_DEFAULTS
+
+    def compose(self) -> ComposeResult:
+        yield Static("looking at this machine …", id="opening", markup=False)
+
+    def on_mount(self) -> None:
+        for source, data in self._theme_data.items():
+            try:
+                self.register_theme(build_theme(source, data))
+            except ConfigError as error:
+                self._theme_problems.append(str(error))
+        self._choose_theme(self._wanted_theme or DEFAULT_THEME)
+        self._backend.engine.subscribe(self._event)
+        self._open()
+
+    def _choose_theme(self, name: str) -> None:
+        if name in self.available_themes:
+            self.theme = name
+        else:
+            self._theme_problems.append(f"there is no theme {name}: {', '.join(sorted(self.available_themes))}")
+
+    def on_unmount(self) -> None:
+        self._backend.engine.unsubscribe(self._event)
+
+    @work(thread=True, group="open", exit_on_error=False)
+    def _open(self) -> None:
+        """Asking drivers and binaries takes a moment: the screen is there meanwhile."""
+        try:
+            session = self._backend.open()
+        except HettuiError as error:
+            self.call_later(self.exit, error)
+        else:
+            self.call_later(self._show, session)
+
+    def _show(self, session: Session) -> None:
+        if self._wanted_theme is None:
+            self._choose_theme(session.config.theme)
+        try:
+            self._main = MainScreen(self._backend, session)
+        except HettuiError as error:
+            self.exit(error)
+            return
+        self.push_screen(self._main)
+        for problem in self._theme_problems:
+            self._main.post_message(NoticeArrived(problem, "warning"))
+
+    # -- events: called on the engine's thread -------------------------------------------------------------
+
+    def _event(self, event: Event) -> None:
+        main = self._main
+        if main is None or not main.is_attached:
+            return
+        main.post_message(_message(event))
+
+    def exit_from_thread(self) -> None:
+        """Ends the screen, from any thread, as soon as its loop runs."""
+        self.call_later(self.exit)
+
+    # -- actions -------------------------------------------------------------------------------------------
+
+    async def action_leave(self) -> None:
+        if self._main is None:
+            self.exit()
+            return
+        while isinstance(self.screen, Screen) and self.screen is not self._main:
+            self.pop_screen()
+        self._main.action_quit()
+
+
+def _message(event: Event) -> Message:
+    match event:
+        case ClusterChanged(snapshot):
+            return ClusterArrived(snapshot)
+        case TelemetryUpdated(snapshot):
+            return TelemetryArrived(snapshot)
+        case LogLines(process, lines):
+            return LogsArrived(process, lines)
+        case Notice(text, severity):
+            return NoticeArrived(text, severity)
+        case ChatProgressed() | ChatEnded():
+            return ChatArrived(event)

@@ -1,0 +1,152 @@
+"""What gauges and sliders look like, as plain functions: text in runs, each with a role that the theme colours.
+
+Each bar says the same without colours: fills differ by glyph, marks are glyphs, and a number stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.cells import cell_len, set_cell_size
+
+from hettui.domain.memory import Memory
+
+Runs = list[tuple[str, str]]
+"""Pieces of one row: text and role."""
+
+WEIGHTS, CONTEXT, COMPUTE, OVERHEAD = "█", "▓", "▒", "░"
+FREE = "·"
+MEASURED = "┃"
+OVER = "▚"
+OUTPUT = "◆"
+_LEVELS = " ▁▂▃▄▅▆▇█"
+
+
+def fit(text: str, width: int) -> str:
+    """`text` in exactly `width` cells: padded, or cut in the middle."""
+    if width <= 0:
+        return ""
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    if width == 1:
+        return "…"
+    head = set_cell_size(text, width // 2).rstrip()
+    tail_room = width - 1 - cell_len(head)
+    tail = text
+    while cell_len(tail) > tail_room:
+        tail = tail[1:]
+    return set_cell_size(f"{head}…{tail}", width)
+
+
+def merged(cells: Sequence[tuple[str, str]]) -> Runs:
+    """Neighbouring cells of one role as one run."""
+    return [("".join(glyph for glyph, _ in group), role) for role, group in groupby(cells, key=lambda cell: cell[1])]
+
+
+def slider(
+    width: int, value: int, maximum: int, *, running: int | None = None, locked: bool = False, over: bool = False
+) -> Runs:
+    """`━━━━━●╌╌╌╌┆╌╌╌╌`: the value, and a tick where the running cluster is."""
+    if width < 3:
+        return [(" " * max(0, width), "track")]
+    knob = slider_cell(width, value, maximum)
+    filled = "over" if over else "fill"
+    cells = [("━", filled) if x < knob else ("╌", "track") for x in range(width)]
+    if running is not None:
+        tick = slider_cell(width, running, maximum)
+        cells[tick] = ("┆", "tick")
+    cells[knob] = ("■" if locked else "●", filled)
+    return merged(cells)
+
+
+def slider_cell(width: int, value: int, maximum: int) -> int:
+    """The cell in which a value stands."""
+    return round(min(max(value, 0), maximum) / maximum * (width - 1)) if maximum else 0
+
+
+def slider_value(width: int, cell: int, maximum: int) -> int:
+    """The value that a click on a cell means: what `slider_cell` would draw there."""
+    return round(min(max(cell, 0), width - 1) / (width - 1) * maximum) if width > 1 else 0
+
+
+def memory_bar(width: int, memory: Memory, budget_bytes: int | None, measured_bytes: int | None) -> Runs:
+    """The planned parts against the budget, which is the bar's end; beyond it the bar is drawn as over.
+
+    The bar's scale is the larger of budget and need, so that what is too much is seen as such.
+    """
+    need = memory.total_bytes
+    scale = max(budget_bytes or 0, need, 1) if budget_bytes else max(need, measured_bytes or 0, 1)
+    parts = (
+        (WEIGHTS, "weights", memory.weights_bytes),
+        (CONTEXT, "kv", memory.context_bytes),
+        (COMPUTE, "compute", memory.compute_bytes),
+        (OVERHEAD, "overhead", memory.overhead_bytes),
+    )
+    cells: list[tuple[str, str]] = []
+    reached = 0
+    for glyph, role, size in parts:
+        reached += size
+        cells += [(glyph, role)] * (round(reached / scale * width) - len(cells))
+    cells += [(FREE, "free")] * (width - len(cells))
+    if budget_bytes is not None and need > budget_bytes:
+        # At least one cell, however little is missing.
+        end = min(round(budget_bytes / scale * width), width - 1)
+        cells[end:] = [(OVER, "over")] * (width - end)
+    if measured_bytes is not None and width:
+        mark = min(width - 1, round(measured_bytes / scale * (width - 1)))
+        cells[mark] = (MEASURED, "measured")
+    return merged(cells)
+
+
+def history(width: int, values: Sequence[float | None], maximum: float, *, warn: float, crit: float) -> Runs:
+    """The newest values at the right, on an absolute scale from 0; a gap in the readings is a gap in the graph."""
+    shown = list(values)[-width:] if width > 0 else []
+    cells: list[tuple[str, str]] = [(" ", "track")] * (width - len(shown))
+    for value in shown:
+        if value is None:
+            cells.append((" ", "track"))
+            continue
+        level = round(min(max(value / maximum, 0), 1) * (len(_LEVELS) - 1))
+        role = "temp-crit" if value >= crit else "temp-warn" if value >= warn else "temp-ok"
+        # A reading of nothing is still a reading: the lowest line, never a gap.
+        cells.append((_LEVELS[max(1, level)], role))
+    return merged(cells)
+
+
+def bar_widths(width: int, layers: Sequence[int]) -> list[int]:
+    """Cells per part: in proportion, at least one for every part that holds anything, the sum exact."""
+    total = sum(layers)
+    if not total or width <= 0:
+        return [0] * len(layers)
+    ends, reached = [], 0
+    for count in layers:
+        reached += count
+        ends.append(round(reached / total * width))
+    widths = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    for i, count in enumerate(layers):
+        if count and not widths[i]:
+            donor = max(range(len(widths)), key=lambda j: widths[j])
+            if widths[donor] > 1:
+                widths[donor] -= 1
+                widths[i] += 1
+    return widths
+
+
+def layer_bar(width: int, parts: Sequence[tuple[str, int, str]]) -> Runs:
+    """The whole model in device order. `parts` are name, layers and role; the last one that holds any ends in ◆."""
+    widths = bar_widths(width, [layers for _, layers, _ in parts])
+    runs: Runs = []
+    holders = [i for i, (_, layers, _) in enumerate(parts) if layers]
+    for i in holders:
+        name, layers, role = parts[i]
+        room = widths[i]
+        edge = "│" if runs and room > 1 else ""
+        mark = OUTPUT if i == holders[-1] and room > 2 else ""
+        inside = room - len(edge) - len(mark)
+        label = f"{name} {layers}"
+        if cell_len(label) > inside:
+            label = str(layers) if len(str(layers)) <= inside else ""
+        pad = max(0, inside - cell_len(label))
+        runs.append((edge + " " * (pad // 2) + label + " " * (pad - pad // 2) + mark, role))
+    return runs

@@ -1,0 +1,67 @@
+"""The registry of actions: every key of the main screen, for the bindings, the footer and the help.
+
+Where the product's keys collide: a digit begins a number while a device is selected (so `0` empties the device
+only when nothing is being typed, and panes have letters: `c` chat, `g` logs, `v` commands, Esc devices); in
+the panes, where nothing can be typed, `1`–`4` choose a pane as well.
+"""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+DIGITS = "0123456789"
+
+
+def _key(keys: str, action: str, short: str, id: str, tooltip: str, *, show: bool = False) -> Binding:
+    return Binding(keys, action, short, id=id, tooltip=tooltip, show=show)
+
+
+BINDINGS: list[Binding] = [
+    _key("left,h", "layers(-1)", "one less", "layers.less", "one layer less"),
+    _key("right,l", "layers(1)", "one more", "layers.more", "one layer more"),
+    _key("shift+left,H", "layers(-4)", "four less", "layers.less4", "four layers less"),
+    _key("shift+right,L", "layers(4)", "four more", "layers.more4", "four layers more"),
+    _key("home", "layers_set(0)", "none", "layers.none", "no layers"),
+    _key("end", "layers_set(-1)", "all", "layers.all", "all layers"),
+    _key("up,k", "select(-1)", "up", "select.up", "the device above"),
+    _key("down,j", "select(1)", "down", "select.down", "the device below"),
+    _key("equals_sign", "even", "Even", "plan.even", "the same number of layers for every unlocked device"),
+    _key("p", "propose", "Planner", "plan.propose", "let the planner share out the layers", show=True),
+    _key("space", "lock", "Lock", "plan.lock", "lock or unlock the device: others leave its layers alone"),
+    _key("left_square_bracket", "order(-1)", "Earlier", "plan.earlier", "move the device up in the order"),
+    _key("right_square_bracket", "order(1)", "Later", "plan.later", "move the device down in the order"),
+    _key("u", "undo", "Undo", "plan.undo", "undo the last change of the plan"),
+    _key("ctrl+r", "redo", "Redo", "plan.redo", "redo it"),
+    _key("s", "start", "Start", "cluster.start", "start the cluster with this plan", show=True),
+    _key("a", "apply", "Apply", "cluster.apply", "apply the plan: only the master restarts", show=True),
+    _key("x", "stop", "Stop", "cluster.stop", "stop all processes", show=True),
+    _key("c", "pane('chat')", "Chat", "pane.chat", "chat with the model", show=True),
+    _key("g", "pane('logs')", "Logs", "pane.logs", "what the processes print", show=True),
+    _key("v", "pane('commands')", "Commands", "pane.commands", "the command lines of llama.cpp", show=True),
+    _key("y", "copy", "Copy", "commands.copy", "copy the command lines (OSC 52)"),
+    _key("m", "model", "Model", "model.choose", "choose a model file", show=True),
+    _key("escape", "back", "Devices", "back", "back to the devices; stops an answer, drops a typed number"),
+    _key("question_mark", "help", "Help", "help", "this page", show=True),
+    _key("q", "quit", "Quit", "quit", "leave hettui", show=True),
+]
+
+_SHOWN = {
+    "equals_sign": "=",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "question_mark": "?",
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+    "shift+left": "shift+←",
+    "shift+right": "shift+→",
+    "escape": "esc",
+}
+
+
+def help_rows() -> list[tuple[str, str]]:
+    """Keys and meanings for the help screen."""
+    rows = [(" ".join(_SHOWN.get(k, k) for k in b.key.split(",")), b.tooltip) for b in BINDINGS]
+    rows.insert(6, ("a number, ⏎", "sets the layers; 0 alone empties the device"))
+    return [*rows, ("1 2 3 4", "choose a pane, where no device is selected"), ("ctrl+p", "the palette: every action")]

@@ -1,0 +1,57 @@
+"""The engine's events as Textual messages. Where only the newest counts, a newer one replaces an older one."""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.telemetry import TelemetrySnapshot
+from hettui.services.events import ChatEnded, ChatProgressed, Severity
+
+
+class ClusterArrived(Message):
+    """The cluster changed."""
+
+    def __init__(self, snapshot: ClusterSnapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, ClusterArrived)
+
+
+class TelemetryArrived(Message):
+    """New readings."""
+
+    def __init__(self, snapshot: TelemetrySnapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, TelemetryArrived)
+
+
+class LogsArrived(Message):
+    """New lines of one process."""
+
+    def __init__(self, process: str, lines: tuple[str, ...]) -> None:
+        super().__init__()
+        self.process = process
+        self.lines = lines
+
+
+class ChatArrived(Message):
+    """More of an answer, or its end."""
+
+    def __init__(self, event: ChatProgressed | ChatEnded) -> None:
+        super().__init__()
+        self.event = event
+
+
+class NoticeArrived(Message):
+    """A sentence for the user."""
+
+    def __init__(self, text: str, severity: Severity = "information") -> None:
+        super().__init__()
+        self.text = text
+        self.severity = severity

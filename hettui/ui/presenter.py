@@ -1,0 +1,211 @@
+"""Facts into views: pure functions from session, plan, cluster and readings to what is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState
+from hettui.domain.device import LOCAL, Device
+from hettui.domain.errors import HettuiError
+from hettui.domain.launch import plan_launch, shell_line, worker_name
+from hettui.domain.llama_log import HOST_KEY
+from hettui.domain.memory import Forecast, forecast
+from hettui.domain.plan import Plan
+from hettui.domain.session import Session
+from hettui.domain.split import HOST
+from hettui.domain.telemetry import Series, TelemetrySnapshot
+from hettui.domain.text import clean_line
+from hettui.domain.units import format_bytes, format_rate, format_seconds
+from hettui.ui.views import CardView
+from hettui.ui.widgets.layer_bar import LayerBarView
+from hettui.ui.widgets.plan_line import PlanLineView
+from hettui.ui.widgets.status_header import HeaderView
+
+HISTORY_LENGTH = 120
+"""Two minutes at one reading a second."""
+STALE_AFTER_INTERVALS = 3
+
+
+@dataclass
+class History:
+    """Readings of one device over time."""
+
+    loads: Series = field(default_factory=lambda: Series(HISTORY_LENGTH))
+    temperatures: Series = field(default_factory=lambda: Series(HISTORY_LENGTH))
+    last_seen_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that the screen knows at one moment."""
+
+    session: Session
+    plan: Plan
+    cluster: ClusterSnapshot
+    telemetry: TelemetrySnapshot | None = None
+    histories: Mapping[str, History] = field(default_factory=dict)
+    rate: float | None = None
+    """Tokens a second of the running answer, else of the last one."""
+    typed: str = ""
+    """A layer count that is being typed."""
+    selected: int = 0
+
+    @property
+    def outlook(self) -> Forecast | None:
+        if self.session.shape is None:
+            return None
+        return forecast(self.session.shape, self.session.config.params, self.plan.split, self.plan.devices)
+
+    @property
+    def differs(self) -> bool:
+        """The plan is not what runs."""
+        applied = self.cluster.applied
+        return applied is not None and self.plan.differs_from(applied.devices, applied.split)
+
+
+def cards(facts: Facts) -> list[CardView]:
+    """One view per device in device order, the host's last: it holds what nobody else took."""
+    outlook = facts.outlook
+    views = [_card(facts, outlook, i) for i in range(len(facts.plan.devices))]
+    return [*views, _host_card(facts, outlook)]
+
+
+def _running(applied: Applied | None, name: str) -> int | None:
+    if applied is None:
+        return None
+    layers = (n for d, n in zip(applied.devices, applied.split.layers, strict=True) if d.name == name)
+    return next(layers, 0)
+
+
+def _role(device: Device) -> str:
+    if device.via == "master":
+        return "attached"
+    return "worker" if device.host == LOCAL else f"worker on {clean_line(device.host, 20)}"
+
+
+def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
+    device, split = facts.plan.devices[index], facts.plan.split
+    owner = worker_name(device) if device.via == "worker" else "master"
+    process = next((p for p in facts.cluster.processes if p.name == owner), None)
+    view = CardView(
+        index=index,
+        name=clean_line(device.name, 200),
+        role=_role(device),
+        layers=split.layers[index],
+        maximum=split.total_layers,
+        running=_running(facts.cluster.applied, device.name),
+        locked=device.locked,
+        output=split.output_device == index,
+        budget_bytes=device.budget_bytes,
+        is_cpu=device.backend == "cpu",
+        process=process.state.value if process else "",
+        note=device.missing or (process.detail if process else ""),
+        entry=facts.typed if facts.typed and facts.selected == index else None,
+    )
+    if outlook is not None:
+        view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
+    return _with_readings(facts, view, device.name)
+
+
+def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
+    split, applied = facts.plan.split, facts.cluster.applied
+    view = CardView(
+        index=HOST,
+        name="CPU of this machine",
+        role="what no device takes",
+        layers=split.host_layers,
+        maximum=split.total_layers,
+        running=applied.split.host_layers if applied else None,
+        output=split.output_device == HOST and split.total_layers > 0,
+        entry=facts.typed if facts.typed and facts.selected == HOST else None,
+    )
+    if outlook is not None:
+        view = replace(view, memory=outlook.host)
+    return _with_readings(facts, view, HOST_KEY)
+
+
+def _with_readings(facts: Facts, view: CardView, key: str) -> CardView:
+    measured = facts.cluster.applied.measured.get(key) if facts.cluster.applied else None
+    history = facts.histories.get(key)
+    telemetry = facts.telemetry
+    stale_s = None
+    if telemetry is not None and history is not None and history.last_seen_s is not None:
+        age_s = telemetry.monotonic_s - history.last_seen_s
+        stale_s = age_s if age_s > STALE_AFTER_INTERVALS * telemetry.interval_s else None
+    return replace(
+        view,
+        measured=measured,
+        sample=telemetry.samples.get(key) if telemetry else None,
+        stale_s=stale_s,
+        loads=history.loads.values if history else (),
+        temperatures=history.temperatures.values if history else (),
+    )
+
+
+def header(facts: Facts) -> HeaderView:
+    shape = facts.session.shape
+    model = f"{clean_line(shape.name, 80)} {shape.quantisation}" if shape else "no model: m chooses one"
+    mark = "DEMO" if facts.session.demo else ""
+    rate = format_rate(facts.rate) if facts.rate is not None else ""
+    return HeaderView(model, facts.cluster.state, facts.cluster.api or "", rate, mark)
+
+
+def layer_bar(facts: Facts) -> LayerBarView:
+    names = tuple(clean_line(d.name, 40) for d in facts.plan.devices)
+    return LayerBarView(names, facts.plan.split.layers, facts.plan.split.host_layers)
+
+
+def plan_line(facts: Facts) -> PlanLineView:
+    """The most urgent thing: what is typed, what fails, what loads, what does not fit, what differs."""
+    cluster = facts.cluster
+    if facts.typed:
+        return PlanLineView(f"{facts.typed} layers: Enter sets, Esc cancels", "entry")
+    if cluster.state is ClusterState.LOADING and cluster.load is not None:
+        load = cluster.load
+        if load.fraction >= 1:
+            return PlanLineView("weights are there, llama.cpp warms up", "warn", 1.0)
+        left = "" if load.left_s is None else f" · {format_seconds(load.left_s)} left"
+        text = f"{load.fraction:4.0%} · {format_bytes(load.done_bytes)} of {format_bytes(load.total_bytes)}{left}"
+        return PlanLineView(text, "warn", load.fraction)
+    if cluster.state.busy:
+        return PlanLineView(f"{cluster.state.value} …", "warn")
+    if cluster.state is ClusterState.FAILED and cluster.problem:
+        return PlanLineView(cluster.problem, "crit")
+    return _about_the_plan(facts)
+
+
+def _about_the_plan(facts: Facts) -> PlanLineView:
+    session, outlook = facts.session, facts.outlook
+    if session.shape is None or outlook is None:
+        return PlanLineView(session.problem or "press m to choose a model", "warn")
+    short = [
+        f"{clean_line(d.name, 30)} is short by {-(-outlook.short_bytes(i) // 2**20)} MiB"
+        for i, d in enumerate(facts.plan.devices)
+        if outlook.short_bytes(i)
+    ]
+    if short:
+        return PlanLineView("does not fit: " + ", ".join(short), "crit")
+    if facts.differs:
+        return PlanLineView("the plan differs from what runs: a applies it, only the master restarts", "warn")
+    if facts.cluster.state is ClusterState.READY:
+        return PlanLineView("the plan is what runs · c chats", "ok")
+    if session.cluster is None:
+        return PlanLineView(session.problem or "no llama.cpp was found", "warn")
+    return PlanLineView("the plan fits · s starts it", "ok")
+
+
+def commands(facts: Facts) -> tuple[str, list[tuple[str, str]]]:
+    """Heading and command lines of what runs, else of what start would run."""
+    cluster = facts.cluster
+    if cluster.commands and cluster.processes and not facts.differs:
+        names = [p.name for p in cluster.processes]
+        return "What runs now. y copies it.", list(zip(names, cluster.commands, strict=False))
+    if facts.session.cluster is None or facts.session.shape is None:
+        return facts.session.problem or "Nothing to run yet: m chooses a model.", []
+    try:
+        plan = plan_launch(replace(facts.session.cluster, devices=facts.plan.devices), facts.plan.split)
+    except HettuiError as error:
+        return str(error), []
+    heading = "What start would run. Ports that are taken are replaced by free ones. y copies it."
+    return heading, [(spec.name, shell_line(spec)) for spec in plan.processes]

@@ -1,0 +1,441 @@
+"""The main screen: header, layer bar, device cards, and the panes beside them.
+
+It owns the plan and its history; everything else on it is a view of the last facts that came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher, Footer
+
+from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.errors import HettuiError
+from hettui.domain.plan import History as PlanHistory
+from hettui.domain.plan import Plan
+from hettui.domain.planner import propose
+from hettui.domain.session import Session
+from hettui.domain.split import HOST, Split
+from hettui.domain.telemetry import TelemetrySnapshot
+from hettui.services.backend import Backend
+from hettui.services.events import ChatEnded, ChatProgressed
+from hettui.ui import keys, presenter
+from hettui.ui.messages import ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
+from hettui.ui.panes.chat import ChatPane
+from hettui.ui.panes.commands import CommandsPane
+from hettui.ui.panes.logs import LogsPane
+from hettui.ui.presenter import Facts, History
+from hettui.ui.screens.ask import ChoiceScreen, PathScreen
+from hettui.ui.screens.help import HelpScreen
+from hettui.ui.widgets.device_card import DeviceCard
+from hettui.ui.widgets.layer_bar import LayerBar
+from hettui.ui.widgets.pane_tabs import Pane, PaneTabs
+from hettui.ui.widgets.plan_line import PlanLine
+from hettui.ui.widgets.status_header import StatusHeader
+
+DEVICES = Pane("devices", "Devices", "esc")
+PANES = (Pane("chat", "Chat", "c"), Pane("logs", "Logs", "g"), Pane("commands", "Commands", "v"))
+
+
+class MainScreen(Screen[None]):
+    """Keys change the plan; `s`, `a` and `x` send it to the engine; events come back as messages."""
+
+    BINDINGS = [*keys.BINDINGS]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-ultra")]
+    DEFAULT_CSS = """
+    MainScreen { layers: base; }
+    MainScreen #body { height: 1fr; }
+    MainScreen #devices { scrollbar-size-vertical: 1; height: 1fr; }
+    MainScreen #side { width: 1fr; height: 1fr; }
+    MainScreen ContentSwitcher { height: 1fr; }
+    MainScreen.-wide #devices { width: 62; margin: 1 0 0 0; }
+    MainScreen.-ultra #devices { width: 84; margin: 1 0 0 0; }
+    MainScreen.-wide #side, MainScreen.-ultra #side { border-left: vkey $panel; }
+    MainScreen.-wide DeviceCard, MainScreen.-ultra DeviceCard { margin-bottom: 1; }
+    MainScreen.-narrow #body { layout: vertical; }
+    MainScreen.-narrow #devices { width: 1fr; display: none; }
+    MainScreen.-narrow.-on-devices #devices { display: block; }
+    MainScreen.-narrow.-on-devices #side ContentSwitcher { display: none; }
+    MainScreen.-narrow.-on-devices #side { height: 1; }
+    """
+
+    def __init__(self, backend: Backend, session: Session) -> None:
+        super().__init__()
+        self._backend = backend
+        self._engine = backend.engine
+        self._session = session
+        self._plan = session.initial_plan or Plan(session.devices, Split((0,) * len(session.devices), 0))
+        self._history = PlanHistory()
+        self._cluster: ClusterSnapshot = self._engine.snapshot
+        self._telemetry: TelemetrySnapshot | None = None
+        self._histories: dict[str, History] = {}
+        self._rate: float | None = None
+        self._typed = ""
+        self._selected = 0 if session.devices else HOST
+        self._pane = DEVICES.id
+
+    # -- composition ---------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        yield StatusHeader()
+        yield LayerBar()
+        yield PlanLine()
+        with Horizontal(id="body"):
+            with VerticalScroll(id="devices", can_focus=False):
+                for _ in range(len(self._plan.devices) + 1):
+                    yield DeviceCard()
+            with Vertical(id="side"):
+                yield PaneTabs()
+                with ContentSwitcher(initial="chat"):
+                    yield ChatPane(id="chat")
+                    yield LogsPane(id="logs")
+                    yield CommandsPane(id="commands")
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.add_class("-on-devices")
+        self._engine.watch(self._plan.devices)
+        self._draw()
+        self._cards()[0].focus()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw_tabs)
+
+    def _cards(self) -> list[DeviceCard]:
+        return list(self.query(DeviceCard))
+
+    @property
+    def facts(self) -> Facts:
+        """What the screen knows now."""
+        return Facts(
+            self._session,
+            self._plan,
+            self._cluster,
+            self._telemetry,
+            self._histories,
+            self._rate,
+            self._typed,
+            self._selected,
+        )
+
+    # -- drawing -------------------------------------------------------------------------------------------
+
+    def _draw(self) -> None:
+        """Gives every widget its view; a widget whose view is the same does nothing."""
+        facts = self.facts
+        for card, view in zip(self._cards(), presenter.cards(facts), strict=True):
+            card.view = view
+        self.query_one(StatusHeader).view = presenter.header(facts)
+        self.query_one(LayerBar).view = presenter.layer_bar(facts)
+        self.query_one(PlanLine).view = presenter.plan_line(facts)
+        if self._pane == "commands":
+            self.query_one(CommandsPane).show(*presenter.commands(facts))
+        self._draw_tabs()
+
+    def _draw_tabs(self) -> None:
+        tabs = self.query_one(PaneTabs)
+        narrow = self.has_class("-narrow")
+        tabs.panes = (DEVICES, *PANES) if narrow else PANES
+        switcher = self.query_one(ContentSwitcher)
+        tabs.active = self._pane if narrow or self._pane != DEVICES.id else switcher.current or ""
+
+    def show_pane(self, pane: str) -> None:
+        """Brings a pane to the front and the keyboard to it."""
+        self._pane = pane
+        self.set_class(pane == DEVICES.id, "-on-devices")
+        switcher = self.query_one(ContentSwitcher)
+        if pane != DEVICES.id:
+            switcher.current = pane
+        if pane == "commands":
+            self.query_one(CommandsPane).show(*presenter.commands(self.facts))
+        self._draw_tabs()
+        if pane == DEVICES.id:
+            self._focus_selected()
+        elif pane == "chat":
+            self.query_one(ChatPane).focus_prompt()
+        else:
+            self.query_one(f"#{pane}").focus()
+        self.refresh_bindings()
+
+    def _focus_selected(self) -> None:
+        index = len(self._plan.devices) if self._selected == HOST else self._selected
+        self._cards()[index].focus()
+
+    # -- the plan ------------------------------------------------------------------------------------------
+
+    def _edit(self, change: Callable[[Plan], Plan]) -> None:
+        """One step of editing: drawn at once, and undoable."""
+        self._typed = ""
+        after = change(self._plan)
+        if after != self._plan:
+            self._history = self._history.record(self._plan)
+            self._plan = after
+        self._draw()
+        self.refresh_bindings()
+
+    def _held(self) -> int:
+        split = self._plan.split
+        return split.host_layers if self._selected == HOST else split.layers[self._selected]
+
+    def action_layers(self, change: int) -> None:
+        self._edit(lambda plan: plan.with_layers(self._selected, self._held() + change))
+
+    def action_layers_set(self, layers: int) -> None:
+        wanted = self._plan.split.total_layers if layers < 0 else layers
+        self._edit(lambda plan: plan.with_layers(self._selected, wanted))
+
+    def action_even(self) -> None:
+        self._edit(Plan.evened)
+
+    def action_propose(self) -> None:
+        shape = self._session.shape
+        if shape is not None:
+            devices = tuple(
+                replace(d, layers=n) for d, n in zip(self._plan.devices, self._plan.split.layers, strict=True)
+            )
+            proposed = propose(shape, self._session.config.params, devices)
+            self._edit(lambda plan: plan.with_split(proposed))
+
+    def action_lock(self) -> None:
+        if self._selected != HOST:
+            self._edit(lambda plan: plan.with_lock_toggled(self._selected))
+
+    def action_order(self, direction: int) -> None:
+        device, to = self._selected, self._selected + direction
+        if device == HOST or not 0 <= to < len(self._plan.devices):
+            return
+        self._selected = to
+        self._edit(lambda plan: plan.with_device_moved(device, to))
+        self._focus_selected()
+
+    def action_undo(self) -> None:
+        self._plan, self._history = self._history.undo(self._plan)
+        self._draw()
+
+    def action_redo(self) -> None:
+        self._plan, self._history = self._history.redo(self._plan)
+        self._draw()
+
+    def action_select(self, direction: int) -> None:
+        rows = [*range(len(self._plan.devices)), HOST]
+        place = min(max(rows.index(self._selected) + direction, 0), len(rows) - 1)
+        self._selected = rows[place]
+        self._typed = ""
+        self._focus_selected()
+        self._draw()
+
+    @on(DeviceCard.SliderMoved)
+    def _slider_moved(self, message: DeviceCard.SliderMoved) -> None:
+        self._edit(lambda plan: plan.with_layers(message.card.view.index, message.layers))
+
+    @on(LayerBar.BoundaryMoved)
+    def _boundary_moved(self, message: LayerBar.BoundaryMoved) -> None:
+        self._edit(lambda plan: plan.with_boundary(message.left, message.right, message.layers))
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        if isinstance(event.widget, DeviceCard):
+            self._selected = event.widget.view.index
+            if self._pane != DEVICES.id:
+                self._pane = DEVICES.id
+                self.add_class("-on-devices")
+                self._draw_tabs()
+
+    def on_key(self, event: events.Key) -> None:
+        """Digits: a layer count for the selected device, a pane's number elsewhere."""
+        on_card = isinstance(self.focused, DeviceCard)
+        if on_card and event.key == "enter" and self._typed:
+            wanted = int(self._typed)
+            event.stop()
+            self._edit(lambda plan: plan.with_layers(self._selected, wanted))
+        elif on_card and event.key == "backspace" and self._typed:
+            event.stop()
+            self._typed = self._typed[:-1]
+            self._draw()
+        elif event.character and event.character in keys.DIGITS:
+            event.stop()
+            if not on_card:
+                self._pane_number(int(event.character))
+            elif event.character == "0" and not self._typed:
+                self.action_layers_set(0)
+            elif len(self._typed) < 3:
+                self._typed += event.character
+                self._draw()
+
+    def _pane_number(self, number: int) -> None:
+        panes = (DEVICES, *PANES)
+        if 1 <= number <= len(panes):
+            self.show_pane(panes[number - 1].id)
+
+    # -- the cluster ---------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        state = self._cluster.state
+        if action == "start":
+            return None if state.busy or state is ClusterState.READY else True
+        if action == "apply":
+            return True if state is ClusterState.READY and self.facts.differs else None
+        if action == "stop":
+            return None if state in (ClusterState.DOWN, ClusterState.STOPPING) else True
+        return True
+
+    def action_start(self, force: bool = False) -> None:
+        self._run_plan(force=force)
+
+    def action_apply(self, force: bool = False) -> None:
+        self._run_plan(force=force)
+
+    def _run_plan(self, *, force: bool) -> None:
+        try:
+            request = self._backend.request(self._session, self._plan, force=force)
+        except HettuiError as error:
+            self.say(str(error), "error")
+            return
+        # A failure arrives as an event; the future only has to be looked at.
+        self._engine.start(request).add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._save_plan()
+
+    @work(thread=True, group="save", exit_on_error=False)
+    def _save_plan(self) -> None:
+        try:
+            self._backend.save(self._session, self._plan)
+        except HettuiError as error:
+            self.post_message(NoticeArrived(str(error), "warning"))
+
+    def action_stop(self) -> None:
+        chat = self.query_one(ChatPane)
+        if chat.busy:
+            question = "An answer is still being written. Stop all processes now?"
+            self.app.push_screen(ChoiceScreen(question, [("y", "Stop"), ("n", "Cancel")]), self._stop_if_yes)
+        else:
+            self._engine.stop()
+
+    def _stop_if_yes(self, answer: str | None) -> None:
+        if answer == "y":
+            self._engine.stop()
+
+    def say(self, text: str, severity: str = "information") -> None:
+        """A toast; the text is never markup."""
+        self.notify(text, severity=severity, markup=False, timeout=8)  # type: ignore[arg-type]
+
+    @on(ClusterArrived)
+    def _cluster_arrived(self, message: ClusterArrived) -> None:
+        before, self._cluster = self._cluster, message.snapshot
+        if before.state is not message.snapshot.state:
+            ready = message.snapshot.state is ClusterState.READY
+            chat = self.query_one(ChatPane)
+            chat.why_not = None if ready else f"the cluster is {message.snapshot.state.value}: Esc, then s starts it"
+            self.refresh_bindings()
+        self._draw()
+
+    @on(LogsArrived)
+    def _logs_arrived(self, message: LogsArrived) -> None:
+        self.query_one(LogsPane).add(message.process, message.lines)
+
+    @on(NoticeArrived)
+    def _notice_arrived(self, message: NoticeArrived) -> None:
+        self.say(message.text, message.severity)
+
+    @on(TelemetryArrived)
+    def _telemetry_arrived(self, message: TelemetryArrived) -> None:
+        self._telemetry = message.snapshot
+        for name, sample in message.snapshot.samples.items():
+            history = self._histories.setdefault(name, History())
+            history.loads.push(sample.utilisation_percent)
+            history.temperatures.push(sample.temperature_c)
+            history.last_seen_s = message.snapshot.monotonic_s
+        self._draw()
+
+    # -- chat ----------------------------------------------------------------------------------------------
+
+    @on(ChatPane.Asked)
+    def _asked(self, message: ChatPane.Asked) -> None:
+        self._engine.chat(message.turns).add_done_callback(self._chat_refused)
+
+    def _chat_refused(self, future: Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            self.post_message(ChatArrived(ChatEnded(None, problem=str(error))))
+
+    @on(ChatArrived)
+    def _chat_arrived(self, message: ChatArrived) -> None:
+        pane = self.query_one(ChatPane)
+        event = message.event
+        if isinstance(event, ChatProgressed):
+            pane.show_progress(event)
+            if event.tokens > 1 and event.elapsed_s > 0:
+                self._rate = (event.tokens - 1) / event.elapsed_s
+        else:
+            pane.show_end(event)
+            if event.timings and event.timings.generated_per_second is not None:
+                self._rate = event.timings.generated_per_second
+        self.query_one(StatusHeader).view = presenter.header(self.facts)
+
+    # -- everything else -----------------------------------------------------------------------------------
+
+    @on(PaneTabs.Chosen)
+    def _pane_chosen(self, message: PaneTabs.Chosen) -> None:
+        self.show_pane(message.pane_id)
+
+    def action_pane(self, pane: str) -> None:
+        self.show_pane(pane)
+
+    def action_back(self) -> None:
+        if self._typed:
+            self._typed = ""
+            self._draw()
+        elif self.query_one(ChatPane).busy and self._pane == "chat":
+            self._engine.cancel_chat()
+        else:
+            self.show_pane(DEVICES.id)
+
+    def action_copy(self) -> None:
+        pane = self.query_one(CommandsPane)
+        pane.show(*presenter.commands(self.facts))
+        self.app.copy_to_clipboard(pane.text)
+        self.say("The command lines were sent to the terminal's clipboard")
+
+    def action_help(self) -> None:
+        self.app.push_screen(HelpScreen(keys.help_rows()))
+
+    def action_model(self) -> None:
+        if not self._cluster.state.busy and self._cluster.state is not ClusterState.READY:
+            current = self._session.config.model_path or ""
+            self.app.push_screen(PathScreen("The model: a GGUF file, or any part of a split one", current), self._open)
+        else:
+            self.say("Stop the cluster first (x): another model means a new start", "warning")
+
+    def _open(self, path: str | None) -> None:
+        if path is not None:
+            self._open_model(path)
+
+    @work(thread=True, group="model", exclusive=True, exit_on_error=False)
+    def _open_model(self, path: str) -> None:
+        try:
+            session = self._backend.with_model(self._session, path)
+        except HettuiError as error:
+            self.post_message(NoticeArrived(str(error), "error"))
+        else:
+            self.app.call_later(self._use, session)
+
+    def _use(self, session: Session) -> None:
+        plan = session.initial_plan
+        if plan is not None:
+            self._session, self._plan, self._history = session, plan, PlanHistory()
+            self._draw()
+
+    def action_quit(self) -> None:
+        if not self._cluster.processes:
+            self.app.exit()
+            return
+        question = "The cluster is running. Leaving stops its processes."
+        self.app.push_screen(ChoiceScreen(question, [("s", "Stop and quit"), ("c", "Cancel")]), self._quit_if_stop)
+
+    def _quit_if_stop(self, answer: str | None) -> None:
+        if answer == "s":
+            self.app.exit()

@@ -1,0 +1,106 @@
+"""Runs the screen over a real engine, and ends everything in order, whatever ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from hettui.adapters.config_toml import load, save_plan
+from hettui.adapters.paths import config_file, state_dir, user_themes
+from hettui.adapters.resources import resource_folder
+from hettui.adapters.theme_files import read_themes
+from hettui.domain.config import Config
+from hettui.domain.errors import HettuiError
+from hettui.domain.plan import Plan
+from hettui.domain.session import Session
+from hettui.services.backend import EngineFacade
+from hettui.services.cluster import Request
+from hettui.services.engine import Engine
+from hettui.wiring.engine import build_engine
+from hettui.wiring.sessions import open_session, request_for, with_model
+
+_UI_GRACE_S = 3.0
+"""After a signal: how long the screen may take to end by itself once all processes are gone."""
+
+
+class ScreenBackend:
+    """Implements Backend."""
+
+    def __init__(self, engine: EngineFacade, opener: Callable[[], Session]) -> None:
+        self.engine = engine
+        self._opener = opener
+
+    def open(self) -> Session:
+        return self._opener()
+
+    def with_model(self, session: Session, path: str) -> Session:
+        return with_model(session, path)
+
+    def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
+        return request_for(session, plan, force=force)
+
+    def save(self, session: Session, plan: Plan) -> str | None:
+        if session.config.path is None:
+            return None
+        save_plan(session.config.path, plan)
+        return session.config.path
+
+
+def run_screen(config_path: str | None, theme: str | None) -> int:
+    """`hettui [CONFIG]`: the named configuration, else the usual one, else what is found."""
+    path = Path(config_path) if config_path else config_file()
+    config = load(path) if config_path or path.exists() else Config()
+    return _run(lambda: open_session(config), theme)
+
+
+def run_session(session: Session, theme: str | None) -> int:
+    """The screen on a session that is open already."""
+    return _run(lambda: session, theme)
+
+
+def _run(opener: Callable[[], Session], theme: str | None) -> int:
+    # Textual costs most of the start-up time: no other command should pay for it.
+    from hettui.ui.app import HettuiApp
+
+    themes, _ = read_themes([resource_folder("themes"), user_themes()])
+    with build_engine(state_dir() / "logs") as engine:
+        app = HettuiApp(ScreenBackend(engine, opener), themes, theme)
+        with _ending_on_signals(engine, app.exit_from_thread):
+            error = app.run()
+    if isinstance(error, HettuiError):
+        raise error
+    return app.return_code or 0
+
+
+@contextmanager
+def _ending_on_signals(engine: Engine, leave: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGHUP stop the cluster first and the screen then.
+
+    The handlers are the interpreter's, not the loop's: a terminal that has stopped reading blocks Textual's loop,
+    and then nothing on that loop would ever run. A watchdog ends the program when the screen cannot.
+    """
+
+    def end(number: int) -> None:
+        engine.close()
+        leave()
+        if not over.wait(_UI_GRACE_S):
+            os._exit(128 + number)
+
+    def handle(number: int, _: FrameType | None) -> None:
+        for caught in previous:
+            signal.signal(caught, signal.SIG_IGN)
+        threading.Thread(target=end, args=(number,), name="ending", daemon=True).start()
+
+    over = threading.Event()
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        over.set()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
