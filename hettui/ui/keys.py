@@ -3,6 +3,10 @@
 Where the product's keys collide: a digit begins a number while a device is selected (so `0` empties the device
 only when nothing is being typed, and panes have letters: `c` chat, `g` logs, `v` commands, Esc devices); in
 the panes, where nothing can be typed, `1`–`4` choose a pane as well.
+
+Keys that move the focus are priority bindings: an ordinary key is queued to the widget that had the focus when it
+was read, so that of `c` and a question sent in one packet, as slow lines do, the question would be lost. Where text
+is typed `MainScreen.check_action` turns them off again.
 """
 
 from __future__ import annotations
@@ -12,8 +16,13 @@ from textual.binding import Binding
 DIGITS = "0123456789"
 
 
+MOVES_FOCUS = ("pane", "back", "model")
+"""Actions after which the next key belongs to another widget."""
+
+
 def _key(keys: str, action: str, short: str, id: str, tooltip: str, *, show: bool = False) -> Binding:
-    return Binding(keys, action, short, id=id, tooltip=tooltip, show=show)
+    priority = action.partition("(")[0] in MOVES_FOCUS
+    return Binding(keys, action, short, id=id, tooltip=tooltip, show=show, priority=priority)
 
 
 BINDINGS: list[Binding] = [

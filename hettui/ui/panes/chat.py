@@ -15,29 +15,30 @@ from hettui.domain.text import clean
 from hettui.domain.units import UNKNOWN, format_ms, format_rate
 from hettui.services.events import ChatEnded, ChatProgressed
 
-HINT = "Enter sends · ctrl+j new line · Esc back to the devices"
+HINT = "Enter sends · ctrl+j new line · Esc devices"
 
 
 def timings_line(timings: Timings) -> str:
-    """`prompt 32 tok 200.7 tok/s · answer 23 tok 141.3 tok/s · first token 164 ms`"""
+    """`prompt 32 tok, 200.7 /s · answer 23 tok, 141.3 tok/s · first token 164 ms`"""
 
     def tokens(count: int | None) -> str:
         return UNKNOWN if count is None else str(count)
 
     return (
-        f"prompt {tokens(timings.prompt_tokens)} tok, {format_rate(timings.prompt_per_second)}"
+        f"prompt {tokens(timings.prompt_tokens)} tok, {format_rate(timings.prompt_per_second, "/s")}"
         f" · answer {tokens(timings.generated_tokens)} tok, {format_rate(timings.generated_per_second)}"
         f" · first token {format_ms(timings.first_token_s)}"
     )
 
 
 class Prompt(TextArea):
-    """Enter sends. The binding has priority because the editor would take the key for a new line."""
+    """Enter sends.
 
-    BINDINGS = [
-        Binding("enter", "send", "Send", priority=True, id="chat.send"),
-        Binding("ctrl+j", "newline", "New line", priority=True, show=False, id="chat.newline"),
-    ]
+    The keys are taken here and not by priority bindings: those run ahead of characters that are still queued, so
+    that a fast typist's prompt would be sent without its end.
+    """
+
+    BINDINGS = [Binding("enter", "send", "Send", id="chat.send")]
 
     class Sent(Message):
         """The user wants this text to be answered."""
@@ -51,8 +52,16 @@ class Prompt(TextArea):
         if text:
             self.post_message(self.Sent(text))
 
-    def action_newline(self) -> None:
-        self.insert("\n")
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key in ("enter", "ctrl+j"):
+            event.stop()
+            event.prevent_default()
+            if event.key == "enter":
+                self.action_send()
+            else:
+                self.insert("\n")
+            return
+        await super()._on_key(event)
 
     async def _on_paste(self, event: events.Paste) -> None:
         # A paste may carry anything that was on some page.
@@ -143,9 +152,6 @@ class ChatPane(Vertical):
     def busy(self) -> bool:
         """An answer is being written."""
         return self._answer is not None
-
-    def focus_prompt(self) -> None:
-        self.query_one(Prompt).focus()
 
     def status(self, text: str) -> None:
         self.query_one("#chat-status", Static).update(Content(text), layout=False)

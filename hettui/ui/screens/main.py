@@ -27,7 +27,7 @@ from hettui.services.backend import Backend
 from hettui.services.events import ChatEnded, ChatProgressed
 from hettui.ui import keys, presenter
 from hettui.ui.messages import ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
-from hettui.ui.panes.chat import ChatPane
+from hettui.ui.panes.chat import ChatPane, Prompt
 from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.logs import LogsPane
 from hettui.ui.presenter import Facts, History
@@ -59,9 +59,7 @@ class MainScreen(Screen[None]):
     MainScreen.-wide #side, MainScreen.-ultra #side { border-left: vkey $panel; }
     MainScreen.-wide DeviceCard, MainScreen.-ultra DeviceCard { margin-bottom: 1; }
     MainScreen.-narrow #body { layout: vertical; }
-    MainScreen.-narrow #devices { width: 1fr; display: none; }
-    MainScreen.-narrow.-on-devices #devices { display: block; }
-    MainScreen.-narrow.-on-devices #side ContentSwitcher { display: none; }
+    MainScreen.-narrow #devices { width: 1fr; }
     MainScreen.-narrow.-on-devices #side { height: 1; }
     """
 
@@ -99,13 +97,13 @@ class MainScreen(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self.add_class("-on-devices")
         self._engine.watch(self._plan.devices)
+        self._arrange()
         self._draw()
-        self._cards()[0].focus()
+        self._focus_selected()
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._draw_tabs)
+        self.call_after_refresh(self._arrange)
 
     def _cards(self) -> list[DeviceCard]:
         return list(self.query(DeviceCard))
@@ -145,27 +143,34 @@ class MainScreen(Screen[None]):
         switcher = self.query_one(ContentSwitcher)
         tabs.active = self._pane if narrow or self._pane != DEVICES.id else switcher.current or ""
 
+    def _arrange(self) -> None:
+        """Narrow: one pane at a time. Set directly and not by style classes, which apply a moment later: the very
+        next key must already find its pane shown and focused.
+        """
+        narrow, on_devices = self.has_class("-narrow"), self._pane == DEVICES.id
+        self.set_class(on_devices, "-on-devices")
+        self.query_one("#devices").display = on_devices or not narrow
+        self.query_one(ContentSwitcher).display = not (on_devices and narrow)
+        self._draw_tabs()
+
     def show_pane(self, pane: str) -> None:
         """Brings a pane to the front and the keyboard to it."""
         self._pane = pane
-        self.set_class(pane == DEVICES.id, "-on-devices")
-        switcher = self.query_one(ContentSwitcher)
         if pane != DEVICES.id:
-            switcher.current = pane
+            self.query_one(ContentSwitcher).current = pane
         if pane == "commands":
             self.query_one(CommandsPane).show(*presenter.commands(self.facts))
-        self._draw_tabs()
+        self._arrange()
         if pane == DEVICES.id:
             self._focus_selected()
-        elif pane == "chat":
-            self.query_one(ChatPane).focus_prompt()
         else:
-            self.query_one(f"#{pane}").focus()
+            self.set_focus(self.query_one(Prompt) if pane == "chat" else self.query_one(f"#{pane}"))
         self.refresh_bindings()
 
     def _focus_selected(self) -> None:
+        # Not Widget.focus(), which waits its turn behind keys that were typed meanwhile.
         index = len(self._plan.devices) if self._selected == HOST else self._selected
-        self._cards()[index].focus()
+        self.set_focus(self._cards()[index])
 
     # -- the plan ------------------------------------------------------------------------------------------
 
@@ -243,8 +248,7 @@ class MainScreen(Screen[None]):
             self._selected = event.widget.view.index
             if self._pane != DEVICES.id:
                 self._pane = DEVICES.id
-                self.add_class("-on-devices")
-                self._draw_tabs()
+                self._arrange()
 
     def on_key(self, event: events.Key) -> None:
         """Digits: a layer count for the selected device, a pane's number elsewhere."""
@@ -275,6 +279,8 @@ class MainScreen(Screen[None]):
     # -- the cluster ---------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("pane", "model") and isinstance(self.focused, Prompt):
+            return False
         state = self._cluster.state
         if action == "start":
             return None if state.busy or state is ClusterState.READY else True
