@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from hettui.domain.errors import ModelFileError
+
 Scalar = bool | int | float | str
 Value = Scalar | tuple[bool | int | float, ...]
 
@@ -58,6 +60,9 @@ class ModelFile:
         return (int(value) if isinstance(value, int | float) else default,) * blocks
 
 
+MAX_BLOCKS = 4096
+"""Far above LLAMA_MAX_LAYERS (512); the count comes from a file and decides how much is allocated."""
+
 _BLOCK_TENSOR = re.compile(r"blk\.(\d+)\.")
 
 # llama.cpp's llama_ftype names (include/llama.h, b11434) for general.file_type.
@@ -89,8 +94,10 @@ class ModelShape:
 
     @classmethod
     def of(cls, file: ModelFile) -> ModelShape:
-        """Raises nothing for a strange model: what is missing counts as 0, and `blocks` may be 0."""
+        """What is missing counts as 0, and `blocks` may be 0. Raises ModelFileError for a count that cannot be."""
         blocks = file.integer("block_count")
+        if not 0 <= blocks <= MAX_BLOCKS:
+            raise ModelFileError(f"{file.paths[0]} claims to have {blocks} blocks: it is damaged, fetch it again")
         block_bytes = [0] * blocks
         output = embedding = other = 0
         tied = True
