@@ -23,9 +23,12 @@ ENGINE = EngineInfo(Path("/opt/llama/llama-server"), Path("/opt/llama/ggml-rpc-s
 
 def shape(blocks: int = 30, block_bytes: int = 2_216_448, vocab_bytes: int = 30_081_024) -> ModelShape:
     """A model like SmolLM2-135M Q4_1: tied embeddings, 9 heads of 64, 3 of them for KV."""
-    tensors = [TensorInfo("token_embd.weight", (576, 49152), "q8_0", vocab_bytes)]
-    tensors += [TensorInfo(f"blk.{i}.ffn_up.weight", (576, 1536), "q4_1", block_bytes) for i in range(blocks)]
-    tensors += [TensorInfo("output_norm.weight", (576,), "f32", 2304)]
+    end = 1024 + vocab_bytes + blocks * block_bytes
+    tensors = [TensorInfo("token_embd.weight", (576, 49152), "q8_0", vocab_bytes, begin_bytes=1024)]
+    for i in range(blocks):
+        begin = 1024 + vocab_bytes + i * block_bytes
+        tensors.append(TensorInfo(f"blk.{i}.ffn_up.weight", (576, 1536), "q4_1", block_bytes, begin_bytes=begin))
+    tensors.append(TensorInfo("output_norm.weight", (576,), "f32", 2304, begin_bytes=end))
     metadata: dict[str, bool | int | float | str | tuple[bool | int | float, ...]] = {
         "general.architecture": "llama",
         "general.name": "SmolLM2 135M",
@@ -120,7 +123,7 @@ class FakeWorld:
     sent: dict[int, int] | None = None
 
     def world(self) -> World:
-        return World(self, self, self, self, self.client, self, FakeClock())  # type: ignore[arg-type]
+        return World(self, self, self, self, self.client, self, FakeClock())
 
     # ProcessRunner and, by its other arguments, LogStore
     def start(self, spec: ProcessSpec, log_path: Path) -> FakeChild:

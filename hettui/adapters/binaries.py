@@ -165,7 +165,8 @@ def _run(place: _Place, *arguments: str, env: Mapping[str, str] | None = None) -
 def _why(server: Path, returncode: int, said: str) -> str:
     library = re.search(r"error while loading shared libraries: ([^:\s]+)", said)
     if library:
-        return f"{server} needs the library {clean_line(library[1], 80)}, which is missing: install it, or set LD_LIBRARY_PATH"
+        name = clean_line(library[1], 80)
+        return f"{server} needs the library {name}, which is missing: install it, or set LD_LIBRARY_PATH"
     if returncode == -4:
         return f"{server} uses instructions that this CPU does not have: use a build for it (-DGGML_NATIVE=OFF)"
     last = clean_line(said.strip().rsplit("\n", 1)[-1], 200)

@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import struct
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import NoReturn
@@ -51,9 +52,9 @@ def read_model(path: str | Path) -> ModelFile:
     parts = _parts(first)
     headers = [_read_file(part) for part in parts]
     metadata, lengths, tensors = headers[0].metadata, headers[0].lengths, list(headers[0].tensors)
-    for part, header in zip(parts[1:], headers[1:], strict=True):
-        tensors += header.tensors
-        _check_part(part, header, len(parts))
+    for index, header in enumerate(headers[1:], 1):
+        tensors += (replace(tensor, part=index) for tensor in header.tensors)
+        _check_part(parts[index], header, len(parts))
     if len(parts) > 1:
         _check_part(parts[0], headers[0], len(parts))
         declared = metadata.get("split.tensors.count")
@@ -334,8 +335,10 @@ class _Reader:
     def _check_data(self, places: list[tuple[int, int]], alignment: int) -> None:
         """Every tensor lies within the file: an interrupted download is told here, not by llama.cpp after minutes."""
         data_start = -(-self._offset // alignment) * alignment
-        for tensor, (offset, place) in zip(self._header.tensors, places, strict=True):
-            end = data_start + offset + tensor.size_bytes
+        for index, (offset, place) in enumerate(places):
+            begin_bytes = data_start + offset
+            tensor = self._header.tensors[index] = replace(self._header.tensors[index], begin_bytes=begin_bytes)
+            end = begin_bytes + tensor.size_bytes
             if end > self._size:
                 self._fail(
                     f"tensor {tensor.name} ends at byte {end} but the file has only {self._size}: "

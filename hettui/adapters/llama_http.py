@@ -58,7 +58,7 @@ class HttpLlamaClient:
             async with self._client.stream("POST", "/v1/chat/completions", json=body) as response:
                 if response.status_code != 200:
                     raise ServerError(_reason(response.status_code, await response.aread()))
-                async for chunk in response.aiter_raw():
+                async for chunk in response.aiter_bytes():
                     for event in parser.feed(chunk):
                         if event == "[DONE]":
                             return

@@ -124,17 +124,23 @@ def forecast(
         held(i, devices[i].overhead_bytes if devices else 0) if layers else Memory()
         for i, layers in enumerate(split.layers)
     )
-    host_blocks = held(HOST, 0)
     host = Memory(
-        # A tied output on the host shares the embedding; only a device gets a copy.
-        shape.host_bytes
-        + host_blocks.weights_bytes
-        - (shape.embedding_bytes if split.output_device == HOST and shape.tied else 0),
-        host_blocks.context_bytes,
+        _host_weights_bytes(shape, params, split),
+        held(HOST, 0).context_bytes,
         compute if split.host_layers else _host_compute_bytes(shape, params, ctx),
     )
     budgets = tuple(d.budget_bytes for d in devices) if devices else (None,) * len(split.layers)
     return Forecast(per_device, host, budgets)
+
+
+def _host_weights_bytes(shape: ModelShape, params: RuntimeParams, split: Split) -> int:
+    if params.maps_files:
+        return shape.mapped_host_bytes[split.host_layers]
+    held = shape.host_bytes + sum(shape.block_bytes[: split.host_layers])
+    if split.output_device == HOST:
+        # A tied output on the host is the embedding itself; only a device gets a copy.
+        held += shape.output_bytes - (shape.embedding_bytes if shape.tied else 0)
+    return held
 
 
 def _host_compute_bytes(shape: ModelShape, params: RuntimeParams, ctx_size: int) -> int:

@@ -27,6 +27,10 @@ class TensorInfo:
     type_name: str
     """ggml's lower-case type name: `q4_K`, `f16`."""
     size_bytes: int
+    part: int = 0
+    """Index of the file that holds the data; 0 unless the model is split."""
+    begin_bytes: int = 0
+    """Where the data starts in that file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +129,30 @@ class ModelShape:
     def weights_bytes(self) -> int:
         """All tensors as the file holds them."""
         return sum(t.size_bytes for t in self.file.tensors)
+
+    @cached_property
+    def mapped_host_bytes(self) -> tuple[int, ...]:
+        """What the host maps when it holds the first 0, 1, … blocks, and last: all blocks and the output layer.
+
+        llama.cpp maps each file from the first tensor that the host holds to the last one, whatever lies between
+        (`get_mapping_range`, read off b10068's `CPU_Mapped model buffer size`).
+        """
+        by_layer: list[list[TensorInfo]] = [[] for _ in range(self.blocks + 2)]
+        for tensor in self.file.tensors:
+            match = _BLOCK_TENSOR.match(tensor.name)
+            if match and int(match[1]) < self.blocks:
+                by_layer[int(match[1]) + 1].append(tensor)
+            else:
+                by_layer[-1 if tensor.name.startswith("output") else 0].append(tensor)
+        ranges: dict[int, tuple[int, int]] = {}
+        mapped = []
+        for tensors in by_layer:
+            for tensor in tensors:
+                end_bytes = tensor.begin_bytes + tensor.size_bytes
+                low, high = ranges.get(tensor.part, (tensor.begin_bytes, end_bytes))
+                ranges[tensor.part] = min(low, tensor.begin_bytes), max(high, end_bytes)
+            mapped.append(sum(high - low for low, high in ranges.values()))
+        return tuple(mapped)
 
     @property
     def n_embd(self) -> int:

@@ -27,6 +27,11 @@ class RuntimeParams:
     load_mode: str = "auto"
 
     @property
+    def maps_files(self) -> bool:
+        """The master maps the model's files instead of reading what it keeps in its RAM."""
+        return self.load_mode not in ("none", "dio")
+
+    @property
     def slots(self) -> int:
         return 4 if self.parallel < 0 else self.parallel
 

@@ -85,6 +85,7 @@ class Supervised:
             done, _ = await asyncio.wait({ready, self._watch}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ready.cancel()
+            await asyncio.wait({ready})
         if self._watch in done:
             raise LaunchError(self.detail)
         if ready not in done:

@@ -23,10 +23,15 @@ from hettui.services.cluster import Request
 
 
 def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:
-    """The binaries, or the sentence why there are none. A wrong place in the configuration raises."""
+    """The binaries, or the sentence why there are none: planning works without them.
+
+    Raises EngineError when a place was named explicitly: a typo shall not look like a machine without llama.cpp.
+    """
     try:
         return find_engine(config.llama_cpp_bin, os.environ), None
     except EngineError as error:
+        if config.llama_cpp_bin or os.environ.get("LLAMA_CPP_BIN"):
+            raise
         return None, str(error)
 
 

@@ -26,7 +26,7 @@ def option(argv: tuple[str, ...], name: str) -> str:
 
 def test_three_workers() -> None:
     plan = plan_launch(cluster(workers(None, None, None)), Split((16, 10, 5), 31))
-    assert [s.argv for s in plan.workers][0] == (
+    assert plan.workers[0].argv == (
         "/opt/llama/ggml-rpc-server", "-H", "127.0.0.1", "-p", "50052", "-d", "CPU", "-t", "1",
     )  # fmt: skip
     argv = plan.master.argv

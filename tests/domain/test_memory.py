@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hettui.domain.memory import cells, forecast
+from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams
 from hettui.domain.split import Split
 from hettui.domain.units import MIB
@@ -45,9 +48,27 @@ splits = st.lists(st.integers(0, 31), min_size=1, max_size=5).filter(lambda n: s
 @given(splits)
 def test_every_weight_lies_somewhere_and_a_tied_output_twice(layers: list[int]) -> None:
     model, split = shape(), Split(tuple(layers), 31)
-    outlook = forecast(model, RuntimeParams(), split)
+    outlook = forecast(model, RuntimeParams(load_mode="none"), split)
     held = sum(m.weights_bytes for m in outlook.devices) + outlook.host.weights_bytes
     assert held == model.weights_bytes + (model.embedding_bytes if split.active else 0)
+
+
+@given(splits)
+def test_the_host_maps_its_tensors_and_what_lies_between_them(layers: list[int]) -> None:
+    model, split = shape(), Split(tuple(layers), 31)
+    read, mapped = (
+        forecast(model, RuntimeParams(load_mode=mode), split).host.weights_bytes for mode in ("none", "mmap")
+    )
+    # The fake's tensors stand in layer order, so nothing lies between them.
+    assert mapped == read
+
+
+def test_a_host_layer_at_the_end_of_the_file_maps_all_of_it() -> None:
+    head = shape().file.tensors
+    last = replace(head[1], begin_bytes=head[-1].begin_bytes + head[-1].size_bytes)
+    model = ModelShape.of(replace(shape().file, tensors=(head[0], last, *head[2:])))
+    outlook = forecast(model, RuntimeParams(), Split((30,), 31))
+    assert outlook.host.weights_bytes == last.begin_bytes + last.size_bytes - head[0].begin_bytes
 
 
 @given(splits)

@@ -65,7 +65,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_workers_start_before_the_master_and_stop_after_it(bench: Bench) -> None:
     await bench.controller.start(request())
     assert [s.name for s in bench.world.starts] == ["worker d0", "worker d1", "worker d2", "master"]
-    assert bench.state is ClusterState.READY
+    assert bench.states()[-1] is ClusterState.READY
     assert bench.controller.snapshot.api == "http://127.0.0.1:8080"
     order: list[str] = []
     for name, child in bench.world.children.items():

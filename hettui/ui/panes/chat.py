@@ -25,7 +25,7 @@ def timings_line(timings: Timings) -> str:
         return UNKNOWN if count is None else str(count)
 
     return (
-        f"prompt {tokens(timings.prompt_tokens)} tok, {format_rate(timings.prompt_per_second, "/s")}"
+        f"prompt {tokens(timings.prompt_tokens)} tok, {format_rate(timings.prompt_per_second, '/s')}"
         f" · answer {tokens(timings.generated_tokens)} tok, {format_rate(timings.generated_per_second)}"
         f" · first token {format_ms(timings.first_token_s)}"
     )

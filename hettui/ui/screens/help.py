@@ -12,9 +12,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 LEGEND = (
-    "Each card is a device; its slider holds its layers. What one device gives, the nearest unlocked one takes: the sum "
-    "is always the model's blocks and the output layer ◆, which the last device carries. What no device takes stays "
-    "with the CPU of this machine.\n\n"
+    "Each card is a device; its slider holds its layers. What one device gives, the nearest unlocked one takes: the "
+    "sum is always the model's blocks and the output layer ◆, which the last device carries. What no device takes "
+    "stays with the CPU of this machine.\n\n"
     "The memory bar shows what the plan needs, █ weights ▓ KV cache ▒ compute ░ overhead, against the device's budget; "
     "┃ is what its process holds now.\n\n"
     "The plan is what the sliders say. s starts it, a applies a changed one: then only the master restarts.\n"

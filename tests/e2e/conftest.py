@@ -1,0 +1,107 @@
+"""The real engine, the real model, and a terminal to look at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hettui.adapters.demo_model import demo_model
+from hettui.adapters.paths import cache_dir
+
+HETTUI = [sys.executable, "-m", "hettui"]
+DEADLINE_S = 30.0
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    """SmolLM2, fetched once for all runs."""
+    return demo_model(cache_dir(), lambda done, total: None)
+
+
+@pytest.fixture
+def home(tmp_path: Path, model: Path) -> dict[str, str]:
+    """An environment with its own configuration, state and temporary files; the model's cache is shared."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "XDG_", "HETTUI", "TMUX"))}
+    made = {name: str(tmp_path / name.lower()) for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "TMPDIR")}
+    for path in made.values():
+        Path(path).mkdir()
+    return kept | made | {"XDG_CACHE_HOME": str(cache_dir().parent), "TERM": "xterm-256color"}
+
+
+def engine_processes() -> set[int]:
+    """Every llama.cpp process on this machine."""
+    found = set()
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] in ("llama-server", "ggml-rpc-server", "rpc-server"):
+            found.add(process.pid)
+    return found
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """The test leaves no llama.cpp process that was not there before."""
+    before = engine_processes()
+    yield
+    left = engine_processes() - before
+    for pid in left:
+        psutil.Process(pid).kill()
+    assert left == set()
+
+
+class Terminal:
+    """The real screen in tmux, on a server of its own."""
+
+    def __init__(self, name: str, environment: dict[str, str]) -> None:
+        self._socket = f"hettui-test-{os.getpid()}-{name}"
+        self._environment = environment
+
+    def _tmux(self, *arguments: str) -> str:
+        command = ["tmux", "-L", self._socket, "-f", "/dev/null", *arguments]
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=True).stdout
+
+    def run(self, *words: str, size: tuple[int, int] = (120, 40)) -> None:
+        """Starts hettui; what it prints and its exit code stay visible after its end."""
+        line = " ".join(f"'{word}'" for word in [*HETTUI, *words])
+        script = f'sh -c "{line}; echo EXIT=\\$?; exec sleep 1000"'
+        self._tmux("new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), script)
+
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p")
+
+    def send(self, *keys: str) -> None:
+        self._tmux("send-keys", *keys)
+
+    def type(self, text: str) -> None:
+        self._tmux("send-keys", "-l", text)
+
+    def pane_pid(self) -> int:
+        return int(self._tmux("display-message", "-p", "#{pane_pid}"))
+
+    def wait(self, text: str, *, gone: bool = False) -> str:
+        """Returns the screen once `text` is on it (or is gone). Fails with the screen when it never is."""
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            shown = self.screen()
+            if (text in shown) is not gone:
+                return shown
+            time.sleep(0.05)
+        pytest.fail(f"{text!r} {'did not go from' if gone else 'never came to'} the screen:\n{shown}")
+
+    def close(self) -> None:
+        subprocess.run(["tmux", "-L", self._socket, "kill-server"], capture_output=True, check=False)
+
+
+@pytest.fixture
+def terminal(request: pytest.FixtureRequest, home: dict[str, str]) -> Iterator[Terminal]:
+    assert shutil.which("tmux"), "these tests drive the real screen in tmux: install tmux"
+    opened = Terminal(str(abs(hash(request.node.name)) % 100_000), home)
+    yield opened
+    opened.close()

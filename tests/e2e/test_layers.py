@@ -1,0 +1,69 @@
+"""The sliders against llama-server's own verbose log, on the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hettui.adapters.binaries import find_engine
+from hettui.adapters.gguf import read_model
+from hettui.domain.device import Device
+from hettui.domain.launch import Cluster
+from hettui.domain.llama_log import HOST_KEY
+from hettui.domain.memory import forecast
+from hettui.domain.model import ModelShape
+from hettui.domain.params import RuntimeParams, Serving
+from hettui.domain.split import Split
+from hettui.services.cluster import Request
+from hettui.services.engine import Engine
+from hettui.wiring.engine import build_engine
+
+pytestmark = pytest.mark.engine
+
+DEVICES = tuple(Device(name, via="worker", threads=1) for name in ("big", "middle", "small"))
+PARAMS = RuntimeParams(ctx_size=1024)
+MIB = 1024 * 1024
+
+SPLITS = [
+    (16, 10, 5),
+    (11, 10, 10),
+    (20, 0, 11),  # an empty device
+    (20, 0, 8),  # layers on the CPU, and an empty device
+    (5, 5, 5),  # half on the CPU
+    (0, 0, 1),  # only the output layer away from the CPU
+    (31, 0, 0),
+    (0, 0, 0),  # everything on the CPU
+    (1, 29, 1),
+]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with build_engine(tmp_path_factory.mktemp("logs")) as built:
+        yield built
+
+
+@pytest.mark.parametrize("layers", SPLITS, ids=str)
+def test_the_masters_log_says_what_the_sliders_say(engine: Engine, model: Path, layers: tuple[int, ...]) -> None:
+    shape, split = ModelShape.of(read_model(model)), Split(layers, 31)
+    # Level 5 prints where each layer goes; one cluster takes all splits in turn, as `a` does on the screen.
+    serving = Serving(port=0, extra_args=("-lv", "5"))
+    cluster = Cluster(str(model), PARAMS, serving, DEVICES, find_engine(None, {"PATH": "/nowhere"}))
+    engine.start(Request(cluster, split)).result(60)
+    applied = engine.snapshot.applied
+    assert applied is not None
+    expected = {d.name: n for d, n in zip(DEVICES, layers, strict=True) if n}
+    if split.host_layers:
+        expected[HOST_KEY] = split.host_layers
+    assert dict(applied.measured_layers) == expected
+
+    outlook = forecast(shape, PARAMS, split, DEVICES)
+    for device, predicted in zip((*DEVICES, None), (*outlook.devices, outlook.host), strict=True):
+        measured = applied.measured.get(device.name if device else HOST_KEY)
+        if measured is None:
+            assert predicted.weights_bytes == 0
+            continue
+        assert abs(measured.weights_bytes - predicted.weights_bytes) < 0.011 * MIB
+        assert abs(measured.context_bytes - predicted.context_bytes) < 0.011 * MIB
