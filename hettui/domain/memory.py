@@ -13,6 +13,8 @@ from hettui.domain.device import Device
 from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams
 from hettui.domain.split import HOST, Split
+from hettui.domain.text import clean_line
+from hettui.domain.units import missing_mib
 
 # Bytes per element of ggml's cache types, as (bytes, elements) of one block.
 _CACHE_BYTES = {
@@ -61,6 +63,15 @@ class Forecast:
         return not any(self.short_bytes(i) for i in range(len(self.devices)))
 
 
+def shortage(outlook: Forecast, devices: Sequence[Device]) -> str:
+    """`small is short by 222 MiB, big is short by 3 MiB`; empty when everything fits."""
+    return ", ".join(
+        f"{clean_line(device.name, 40)} is short by {missing_mib(outlook.short_bytes(i))}"
+        for i, device in enumerate(devices)
+        if outlook.short_bytes(i)
+    )
+
+
 def cells(params: RuntimeParams, ctx_size: int) -> int:
     """KV cells of one full-attention layer over all streams: llama.cpp pads each stream to 256."""
     if params.unified:
@@ -102,6 +113,14 @@ def compute_bytes(shape: ModelShape, params: RuntimeParams, ctx_size: int) -> in
     return row * ubatch + mask + attention
 
 
+def output_compute_bytes(shape: ModelShape, params: RuntimeParams) -> int:
+    """The compute buffer of a device with nothing but the output layer: the logits of one row per slot.
+
+    SmolLM2-135M on b10068: 0.19 MiB reserved, as from here.
+    """
+    return 4 * shape.n_vocab * params.slots
+
+
 def forecast(
     shape: ModelShape, params: RuntimeParams, split: Split, devices: Sequence[Device] | None = None
 ) -> Forecast:
@@ -118,7 +137,8 @@ def forecast(
         weights = sum(shape.block_bytes[blocks.start : blocks.stop])
         if split.output_device == device:
             weights += shape.output_bytes
-        return Memory(weights, sum(context[blocks.start : blocks.stop]), compute, overhead)
+        work = compute if blocks else output_compute_bytes(shape, params)
+        return Memory(weights, sum(context[blocks.start : blocks.stop]), work, overhead)
 
     per_device = tuple(
         held(i, devices[i].overhead_bytes if devices else 0) if layers else Memory()

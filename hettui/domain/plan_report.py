@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 
 from hettui.domain.device import Device
 from hettui.domain.launch import LaunchPlan, shell_line
-from hettui.domain.memory import Forecast, Memory, context_size, forecast, kv_bytes_per_cell
+from hettui.domain.memory import Forecast, Memory, context_size, forecast, kv_bytes_per_cell, shortage
 from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
+from hettui.domain.split import HOST, Split
 from hettui.domain.text import clean_line, shorten_middle
-from hettui.domain.units import MIB, UNKNOWN, format_bytes, mib
+from hettui.domain.units import MIB, UNKNOWN, format_bytes, mib, missing_mib
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,19 +74,23 @@ class PlanReport:
         split = self.plan.split
         rows = [("device", "layers", "blocks", "weights", "KV", "compute", "other", "total", "budget", "")]
         for i, device in enumerate(self.plan.devices):
-            blocks = split.block_range(i)
-            span = f"{blocks.start}–{blocks.stop - 1}" if blocks else UNKNOWN
-            span += " + output" if split.output_device == i else ""
             short = outlook.short_bytes(i)
-            verdict = f"short by {-(-short // MIB)} MiB" if short else ""
+            verdict = f"short by {missing_mib(short)}" if short else ""
             memory, budget = outlook.devices[i], mib(device.budget_bytes)
             name = shorten_middle(clean_line(device.name), 24)
-            rows.append((name, str(split.layers[i]), span, *_columns(memory), budget, verdict))
-        host_span = f"0–{split.host_layers - 1}" if split.host_layers else UNKNOWN
-        rows.append(("host (CPU)", str(split.host_layers), host_span, *_columns(outlook.host), UNKNOWN, ""))
+            rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory), budget, verdict))
+        rows.append(("host (CPU)", str(split.host_layers), _span(split, HOST), *_columns(outlook.host), UNKNOWN, ""))
         lines = [_headline(self.shape, self.params), "", *table(rows), "", _verdict(self.plan.devices, outlook), ""]
         lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self.launch.processes]
         return "\n".join(lines)
+
+
+def _span(split: Split, device: int) -> str:
+    """`0–17`, `30 + output`, `output`, `–`"""
+    blocks = split.block_range(device)
+    parts = [f"{blocks.start}–{blocks.stop - 1}" if len(blocks) > 1 else str(blocks.start)] if blocks else []
+    parts += ["output"] if split.output_device == device else []
+    return " + ".join(parts) or UNKNOWN
 
 
 def _columns(memory: Memory) -> tuple[str, str, str, str, str]:
@@ -109,11 +114,10 @@ def _headline(shape: ModelShape, params: RuntimeParams) -> str:
 def _verdict(devices: Sequence[Device], outlook: Forecast) -> str:
     if outlook.fits:
         unknown = [
-            d.name for d, m in zip(devices, outlook.devices, strict=True) if m.total_bytes and not d.budget_bytes
+            d.name for d, m in zip(devices, outlook.devices, strict=True) if m.total_bytes and d.budget_bytes is None
         ]
         return "It fits." if not unknown else f"No budget is known for {', '.join(unknown)}: whether it fits is open."
-    short = [(d.name, outlook.short_bytes(i)) for i, d in enumerate(devices) if outlook.short_bytes(i)]
-    return "It does not fit: " + ", ".join(f"{clean_line(n)} is short by {-(-s // MIB)} MiB" for n, s in short) + "."
+    return f"It does not fit: {shortage(outlook, devices)}."
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -8,9 +8,10 @@ the most. What no budget takes stays on the host, which holds the first layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from hettui.domain.device import Device
-from hettui.domain.memory import compute_bytes, context_bytes_per_block, context_size
+from hettui.domain.memory import compute_bytes, context_bytes_per_block, context_size, output_compute_bytes
 from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams
 from hettui.domain.split import Split, proportional
@@ -54,24 +55,32 @@ class _Costs:
 
     def __init__(self, shape: ModelShape, params: RuntimeParams, devices: Sequence[Device]) -> None:
         context = context_bytes_per_block(shape, params)
-        self.layer = [w + c for w, c in zip(shape.block_bytes, context, strict=True)] + [shape.output_bytes]
-        compute = compute_bytes(shape, params, context_size(shape, params))
-        self.fixed = [compute + d.overhead_bytes for d in devices]
+        layers = [w + c for w, c in zip(shape.block_bytes, context, strict=True)] + [shape.output_bytes]
+        self.total_layers = len(layers)
+        self._below = [0, *accumulate(layers)]
+        self._with_blocks = compute_bytes(shape, params, context_size(shape, params))
+        self._output_only = output_compute_bytes(shape, params)
+        self._overhead = [d.overhead_bytes for d in devices]
+
+    def held_bytes(self, device: int, first: int, last: int) -> int:
+        """What a device needs for the layers first … last; the output layer has the highest number."""
+        compute = self._with_blocks if first < self.total_layers - 1 else self._output_only
+        return self._below[last + 1] - self._below[first] + compute + self._overhead[device]
 
 
 def _place(costs: _Costs, devices: Sequence[Device], locked: dict[int, int], ratio: float) -> list[int]:
     """Layers per device when each may use `ratio` of its budget, filled from the last device backwards."""
     counts = [0] * len(devices)
-    layer = len(costs.layer) - 1
+    layer = costs.total_layers - 1
     for i in range(len(devices) - 1, -1, -1):
         if i in locked:
             counts[i] = min(locked[i], layer + 1)
             layer -= counts[i]
             continue
         budget = devices[i].budget_bytes
-        room = float("inf") if budget is None else budget * ratio - costs.fixed[i]
-        while layer >= 0 and costs.layer[layer] <= room:
-            room -= costs.layer[layer]
-            counts[i] += 1
+        room = float("inf") if budget is None else budget * ratio
+        last = layer
+        while layer >= 0 and costs.held_bytes(i, layer, last) <= room:
             layer -= 1
+        counts[i] = last - layer
     return counts

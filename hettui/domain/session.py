@@ -8,12 +8,11 @@ from hettui.domain.config import Config
 from hettui.domain.device import Device, Hardware
 from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
 from hettui.domain.launch import Cluster
-from hettui.domain.memory import forecast
+from hettui.domain.memory import forecast, shortage
 from hettui.domain.model import ModelShape
 from hettui.domain.plan import Plan
 from hettui.domain.planner import propose
 from hettui.domain.split import Split
-from hettui.domain.units import MIB
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +60,6 @@ def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
             raise HettuiError(device.missing)
     outlook = forecast(session.shape, session.config.params, plan.split, plan.devices)
     if not outlook.fits and not force:
-        short = {d.name: outlook.short_bytes(i) for i, d in enumerate(plan.devices) if outlook.short_bytes(i)}
-        parts = ", ".join(f"{name} is short by {-(-size // MIB)} MiB" for name, size in short.items())
-        raise DoesNotFit(f"this split does not fit: {parts}. Move layers away, or use a smaller ctx-size")
+        missing = shortage(outlook, plan.devices)
+        raise DoesNotFit(f"this split does not fit: {missing}. Move layers away, or use a smaller ctx-size")
     return replace(session.cluster, devices=plan.devices)

@@ -49,6 +49,11 @@ def format_bytes(size_bytes: int | float | None) -> str:
     return f"{sign}{value:.1f} GiB" if value < 99.95 else f"{sign}{value:.0f} GiB"
 
 
+def missing_mib(size_bytes: int) -> str:
+    """`222 MiB`, rounded up: that much more would be enough."""
+    return f"{-(-size_bytes // MIB)} MiB"
+
+
 def format_rate(per_second: float | None, unit: str = "tok/s") -> str:
     """`41.2 tok/s`, `8713 tok/s`, `– tok/s`."""
     if per_second is None:

@@ -111,6 +111,12 @@ class Engine:
         try:
             self._loop.run_forever()
         finally:
+            # Like asyncio.run: what was cancelled a moment ago gets its turn to end.
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            if left:
+                self._loop.run_until_complete(asyncio.wait(left))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 

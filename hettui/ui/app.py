@@ -40,6 +40,14 @@ class HettuiApp(App[HettuiError | None]):
         Binding("ctrl+q", "leave", "Quit", show=False, priority=True, id="app.quit"),
         Binding("ctrl+c", "leave", "Quit", show=False, priority=True, id="app.interrupt"),
     ]
+    CSS = """
+    * {
+        scrollbar-color: $hettui-muted; scrollbar-color-hover: $foreground; scrollbar-color-active: $primary;
+        scrollbar-background: $background; scrollbar-background-hover: $background;
+        scrollbar-background-active: $background; scrollbar-corner-color: $background;
+    }
+    VerticalScroll { scrollbar-size-vertical: 1; }
+    """
     DEFAULT_CSS = """
     #opening { width: 1fr; height: 1fr; content-align: center middle; color: $text-muted; }
     """

@@ -10,7 +10,7 @@ from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import HettuiError
 from hettui.domain.launch import plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
-from hettui.domain.memory import Forecast, forecast
+from hettui.domain.memory import Forecast, forecast, shortage
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.domain.split import HOST
@@ -179,13 +179,8 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
     session, outlook = facts.session, facts.outlook
     if session.shape is None or outlook is None:
         return PlanLineView(session.problem or "press m to choose a model", "warn")
-    short = [
-        f"{clean_line(d.name, 30)} is short by {-(-outlook.short_bytes(i) // 2**20)} MiB"
-        for i, d in enumerate(facts.plan.devices)
-        if outlook.short_bytes(i)
-    ]
-    if short:
-        return PlanLineView("does not fit: " + ", ".join(short), "crit")
+    if not outlook.fits:
+        return PlanLineView(f"does not fit: {shortage(outlook, facts.plan.devices)}", "crit")
     if facts.differs:
         return PlanLineView("the plan differs from what runs: a applies it, only the master restarts", "warn")
     if facts.cluster.state is ClusterState.READY:

@@ -103,13 +103,13 @@ class Turn(Static):
     def redraw(self) -> None:
         parts: list[str | tuple[str, str]] = []
         if self.reasoning and not self.text:
-            parts.append((f"thinking: {self.reasoning[-400:]}", "$text-muted italic"))
+            parts.append((f"thinking: {self.reasoning[-400:]}", "$hettui-muted italic"))
         elif self.reasoning:
-            parts.append((f"({len(self.reasoning.split())} words of thinking)\n", "$text-muted italic"))
+            parts.append((f"({len(self.reasoning.split())} words of thinking)\n", "$hettui-muted italic"))
         # A model's first token is often a lone blank or newline.
         parts.append(self.text.lstrip() if self.role == "assistant" else self.text)
         if self.note:
-            parts.append(("\n" + self.note, "$text-muted"))
+            parts.append(("\n" + self.note, "$hettui-muted"))
         self.update(Content.assemble(*parts))
 
 
@@ -119,7 +119,7 @@ class ChatPane(Vertical):
     DEFAULT_CSS = """
     ChatPane { height: 1fr; }
     ChatPane > #transcript { height: 1fr; padding: 1 0 0 0; }
-    ChatPane > #chat-status { height: 1; padding: 0 1; color: $text-muted; }
+    ChatPane > #chat-status { height: 1; padding: 0 1; color: $hettui-muted; }
     ChatPane > Prompt { height: auto; min-height: 3; max-height: 8; border: round $hettui-muted; padding: 0 1; }
     ChatPane > Prompt:focus { border: round $primary; }
     """
@@ -134,13 +134,13 @@ class ChatPane(Vertical):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self.turns: list[ChatTurn] = []
-        self.why_not: str | None = "the cluster is not running: Esc, then s starts it"
+        self._why_not: str | None = "the cluster is not running: Esc, then s starts it"
         """Why nothing can be sent now; None when the cluster is ready."""
         self._answer: Turn | None = None
 
     def compose(self) -> ComposeResult:
         yield VerticalScroll(id="transcript")
-        yield Static(HINT, id="chat-status", markup=False)
+        yield Static(self._why_not or HINT, id="chat-status", markup=False)
         yield Prompt(id="prompt", soft_wrap=True, show_line_numbers=False, tab_behavior="focus")
 
     def on_mount(self) -> None:
@@ -153,6 +153,12 @@ class ChatPane(Vertical):
         """An answer is being written."""
         return self._answer is not None
 
+    def allow(self, why_not: str | None) -> None:
+        """The cluster's state has changed: None when questions can be sent, else the reason why not."""
+        self._why_not = why_not
+        if not self.busy:
+            self.status(why_not or HINT)
+
     def status(self, text: str) -> None:
         self.query_one("#chat-status", Static).update(Content(text), layout=False)
 
@@ -160,9 +166,9 @@ class ChatPane(Vertical):
         message.stop()
         if self.busy:
             self.status("an answer is still being written: Esc stops it")
-        elif self.why_not:
+        elif self._why_not:
             # The typed prompt stays where it is.
-            self.status(self.why_not)
+            self.status(self._why_not)
         else:
             self._ask(message.text)
 
@@ -197,7 +203,7 @@ class ChatPane(Vertical):
             self.turns.append(ChatTurn("assistant", answer.text))
         else:
             self._take_back()
-        self.status(HINT)
+        self.status(self._why_not or HINT)
 
     def _take_back(self) -> None:
         question = self.turns.pop()

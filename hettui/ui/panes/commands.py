@@ -31,7 +31,7 @@ class CommandsPane(VerticalScroll):
         if wanted == self._shown:
             return
         self._shown = wanted
-        parts: list[str | tuple[str, str]] = [(heading + "\n", "$text-muted")]
+        parts: list[str | tuple[str, str]] = [(heading + "\n", "$hettui-muted")]
         for name, line in commands:
             parts += ["\n", (name + "\n", "bold"), line + "\n"]
         self.query_one(Static).update(Content.assemble(*parts))

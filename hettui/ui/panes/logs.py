@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual.widgets import RichLog
 
+from hettui.ui.drawing import fit
+
 MAX_LINES = 5000
-_NAME_CELLS = 14
+_NAME_CELLS = 8
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue")
 
 
@@ -16,7 +18,7 @@ class LogsPane(RichLog):
     """Follows the end until one scrolls up. Lines are plain text: nothing in them is markup."""
 
     DEFAULT_CSS = """
-    LogsPane { height: 1fr; padding: 0 1; background: $background; scrollbar-size-vertical: 1; }
+    LogsPane { height: 1fr; padding: 0 1; background: $background; scrollbar-size: 0 1; }
     """
 
     def __init__(self, *, id: str) -> None:
@@ -28,7 +30,7 @@ class LogsPane(RichLog):
         if process not in self._seen:
             self._seen.append(process)
         colour = _COLOURS[self._seen.index(process) % len(_COLOURS)]
-        name = f"{process.removeprefix('worker ')[:_NAME_CELLS]:<{_NAME_CELLS}} "
+        name = fit(process.removeprefix("worker "), _NAME_CELLS) + " "
         at_end = self.is_vertical_scroll_end
         for line in lines:
             self.write(Text.assemble((name, colour), line), scroll_end=at_end)

@@ -50,12 +50,12 @@ class MainScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-ultra")]
     DEFAULT_CSS = """
     MainScreen { layers: base; }
-    MainScreen #body { height: 1fr; }
-    MainScreen #devices { scrollbar-size-vertical: 1; height: 1fr; }
+    MainScreen #body { width: 100%; height: 1fr; }
+    MainScreen #devices { height: 1fr; }
     MainScreen #side { width: 1fr; height: 1fr; }
     MainScreen ContentSwitcher { height: 1fr; }
-    MainScreen.-wide #devices { width: 62; margin: 1 0 0 0; }
-    MainScreen.-ultra #devices { width: 84; margin: 1 0 0 0; }
+    MainScreen.-wide #devices { width: 62; padding: 1 0 0 0; }
+    MainScreen.-ultra #devices { width: 84; padding: 1 0 0 0; }
     MainScreen.-wide #side, MainScreen.-ultra #side { border-left: vkey $panel; }
     MainScreen.-wide DeviceCard, MainScreen.-ultra DeviceCard { margin-bottom: 1; }
     MainScreen.-narrow #body { layout: vertical; }
@@ -334,8 +334,7 @@ class MainScreen(Screen[None]):
         before, self._cluster = self._cluster, message.snapshot
         if before.state is not message.snapshot.state:
             ready = message.snapshot.state is ClusterState.READY
-            chat = self.query_one(ChatPane)
-            chat.why_not = None if ready else f"the cluster is {message.snapshot.state.value}: Esc, then s starts it"
+            self.query_one(ChatPane).allow(None if ready else _why_no_chat(message.snapshot.state))
             self.refresh_bindings()
         self._draw()
 
@@ -445,3 +444,9 @@ class MainScreen(Screen[None]):
     def _quit_if_stop(self, answer: str | None) -> None:
         if answer == "s":
             self.app.exit()
+
+
+def _why_no_chat(state: ClusterState) -> str:
+    if state.busy:
+        return f"the cluster is {state.value}: a question can be typed and sent when it is ready"
+    return f"the cluster is {state.value}: Esc, then s starts it"

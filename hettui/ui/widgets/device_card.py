@@ -13,14 +13,15 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from hettui.domain.units import UNKNOWN, format_bytes
+from hettui.domain.units import UNKNOWN, format_bytes, missing_mib
 from hettui.ui import drawing
 from hettui.ui.drawing import Runs
 from hettui.ui.views import CardView
 
 _LABEL_CELLS = 7
 _LAYERS_CELLS = 12
-_MEMORY_CELLS = 34
+_NUMBERS_CELLS = 34
+"""`  13.2 GiB / 15.5 GiB  now 13.0 GiB`: always as wide, so that bars and numbers line up over all cards."""
 _ROLES = (
     "title", "dim", "label", "fill", "track", "tick", "over", "weights", "kv", "compute", "overhead",
     "free", "measured", "temp-ok", "temp-warn", "temp-crit", "ok", "warn", "crit", "entry",
@@ -127,19 +128,15 @@ class DeviceCard(Widget, can_focus=True):
         return [*runs, (f" {view.layers:>4}", "title"), (f" {f'({change})' if change else '':<6}", "warn")]
 
     def _memory(self, view: CardView, width: int) -> Runs:
-        numbers: Runs
         need, budget = view.memory.total_bytes, view.budget_bytes
-        of = f" / {format_bytes(budget)}" if budget is not None else ""
-        planned = f"{format_bytes(need)}{of}"
+        of = f" / {format_bytes(budget):>8}" if budget is not None else " " * 11
         used = None if view.sample is None else view.sample.used_bytes
         if view.short_bytes:
-            numbers = [(f" {planned}", "title"), (f"  ! {-(-view.short_bytes // 2**20)} MiB over", "crit")]
-        elif view.is_host:
-            numbers = [(f" {planned}", "title"), (f"  now {format_bytes(used)}" if used else "", "dim")]
+            now = (f" !{missing_mib(view.short_bytes)} over", "crit")
         else:
-            numbers = [(f" {planned}", "title"), (f"  now {format_bytes(used)}", "dim")]
-        taken = max(_MEMORY_CELLS if width > 64 else 30, sum(cell_len(text) for text, _ in numbers))
-        bar = max(0, width - _LABEL_CELLS - taken)
+            now = (f"  now {format_bytes(used):>8}", "dim")
+        numbers: Runs = [(f" {format_bytes(need):>8}{of}", "title"), now]
+        bar = self._gauge_cells(width)
         if not need and used is None:
             # An empty device is an empty bar, not a missing one.
             shown: Runs = [(drawing.FREE * bar, "free")]
@@ -147,12 +144,17 @@ class DeviceCard(Widget, can_focus=True):
             shown = drawing.memory_bar(bar, view.memory, budget, used)
         return [("memory".ljust(_LABEL_CELLS), "label"), *shown, *numbers]
 
+    @staticmethod
+    def _gauge_cells(width: int) -> int:
+        """Memory bar and history stand above each other: one width for both."""
+        return max(0, width - _LABEL_CELLS - _NUMBERS_CELLS)
+
     def _sensors(self, view: CardView, width: int) -> Runs:
         sample = view.sample
         if view.stale_s is not None:
             return [("sensor".ljust(_LABEL_CELLS), "label"), (f"no reading for {view.stale_s:.0f} s", "warn")]
         facts = _facts(view)
-        room = max(0, width - _LABEL_CELLS - cell_len(facts) - 1)
+        room = min(self._gauge_cells(width), max(0, width - _LABEL_CELLS - cell_len(facts) - 1))
         limit = (sample.temperature_limit_c if sample else None) or 90.0
         if view.is_cpu:
             graph = drawing.history(room, view.loads, 100.0, warn=1e9, crit=1e9)
@@ -201,20 +203,22 @@ class DeviceCard(Widget, can_focus=True):
         if self.app.mouse_captured is self:
             self.release_mouse()
 
+    # The wheel moves layers on the focused card only: scrolling through many cards shall change nothing.
+
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        if self._on_slider_row(event):
+        if self.has_focus and self._on_slider_row(event):
             event.stop()
             self.post_message(self.SliderMoved(self, self.view.layers + 1))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        if self._on_slider_row(event):
+        if self.has_focus and self._on_slider_row(event):
             event.stop()
             self.post_message(self.SliderMoved(self, self.view.layers - 1))
 
 
 _STATES = {
     "starting": ("◐ starting", "warn"),
-    "ready": ("● ready", "ok"),
+    "ready": ("● up", "ok"),
     "stopping": ("◒ stopping", "warn"),
     "exited": ("✗ ended", "crit"),
     "stopped": ("○ stopped", "dim"),

@@ -38,21 +38,25 @@ class PaneTabs(Widget):
             super().__init__()
             self.pane_id = pane_id
 
-    def _labels(self) -> list[tuple[Pane, str]]:
-        return [(pane, f" {pane.title} ") for pane in self.panes]
+    @staticmethod
+    def _label(pane: Pane) -> tuple[str, str]:
+        """Title and key, both of which are shown and clicked."""
+        return f" {pane.title} ", f"{pane.key} "
 
     def render(self) -> Content:
         parts: list[Content | str | tuple[str, str]] = []
-        for pane, label in self._labels():
+        for pane in self.panes:
+            title, key = self._label(pane)
             chosen = pane.id == self.active
-            parts.append((label, "bold reverse" if chosen else ""))
-            parts.append((pane.key + "  ", "$text-muted"))
+            parts.append((title, "bold reverse" if chosen else ""))
+            parts.append((key, "reverse" if chosen else "$hettui-muted"))
+            parts.append(" ")
         return Content.assemble(*parts)
 
     def on_click(self, event: events.Click) -> None:
         x = event.x - 1
-        for pane, label in self._labels():
-            width = len(label) + len(pane.key) + 2
+        for pane in self.panes:
+            width = sum(map(len, self._label(pane))) + 1
             if 0 <= x < width:
                 self.post_message(self.Chosen(pane.id))
                 return

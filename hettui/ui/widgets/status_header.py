@@ -14,7 +14,7 @@ from hettui.domain.text import shorten_middle
 
 # A sign beside the colour: the state must be readable without colours.
 _SIGNS = {
-    ClusterState.DOWN: ("○", "$text-muted"),
+    ClusterState.DOWN: ("○", "$hettui-muted"),
     ClusterState.STARTING: ("◐", "$hettui-warn"),
     ClusterState.LOADING: ("◑", "$hettui-warn"),
     ClusterState.READY: ("●", "$hettui-ok"),
@@ -62,5 +62,5 @@ class StatusHeader(Widget):
         )
         gap = self.content_size.width - left.cell_length - cell_len(state) - cell_len(tail) - (3 if tail else 0)
         return Content.assemble(
-            left, " " * max(1, gap), (tail + " · " if tail else "", "$text-muted"), (state, f"bold {colour}")
+            left, " " * max(1, gap), (tail + " · " if tail else "", "$hettui-muted"), (state, f"bold {colour}")
         )
