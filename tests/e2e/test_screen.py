@@ -45,14 +45,16 @@ def test_from_the_first_frame_to_the_last(terminal: Terminal, nothing_left: None
     # The question is typed in one burst with the key that opens the chat, as a slow line delivers it.
     terminal.type("cName three colours")
     terminal.send("Enter")
-    shown = terminal.wait("first token")
+    shown = terminal.wait("tok/s · first token")
     assert re.search(r"answer \d+ tok, [\d.]+ tok/s", shown)
     assert "Name three colours" in shown or size[1] == 24
 
     terminal.send("Escape")
     terminal.wait("▶1")
     terminal.send("v")
-    assert "--device" in terminal.wait("llama-server")
+    terminal.wait("What runs now")
+    terminal.send("End")
+    terminal.wait("--device")
     terminal.send("Escape")
     terminal.wait("▶1")
     terminal.send("x")

@@ -19,15 +19,15 @@ HINT = "Enter sends · ctrl+j new line · Esc devices"
 
 
 def timings_line(timings: Timings) -> str:
-    """`prompt 32 tok, 200.7 /s · answer 23 tok, 141.3 tok/s · first token 164 ms`"""
+    """`answer 23 tok, 141.3 tok/s · first token 164 ms`, and below it `prompt 32 tok, 200.7 tok/s`"""
 
     def tokens(count: int | None) -> str:
         return UNKNOWN if count is None else str(count)
 
     return (
-        f"prompt {tokens(timings.prompt_tokens)} tok, {format_rate(timings.prompt_per_second, '/s')}"
-        f" · answer {tokens(timings.generated_tokens)} tok, {format_rate(timings.generated_per_second)}"
-        f" · first token {format_ms(timings.first_token_s)}"
+        f"answer {tokens(timings.generated_tokens)} tok, {format_rate(timings.generated_per_second)}"
+        f" · first token {format_ms(timings.first_token_s)}\n"
+        f"prompt {tokens(timings.prompt_tokens)} tok, {format_rate(timings.prompt_per_second)}"
     )
 
 
