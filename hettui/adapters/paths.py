@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import contextlib
 from pathlib import Path
 
 import platformdirs
@@ -28,20 +27,28 @@ def state_dir() -> Path:
     return _made(platformdirs.user_state_path(_NAME))
 
 
+def last_config() -> Path | None:
+    """The configuration that was opened last; None when there was none or it is gone."""
+    try:
+        path = Path(_last_config_note().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return path if path.is_file() else None
+
+
+def remember_config(path: Path) -> None:
+    """What `last_config` will say. Nothing depends on it: a state folder that cannot be written is no error."""
+    with contextlib.suppress(OSError):
+        _last_config_note().write_text(str(path.absolute()), encoding="utf-8")
+
+
+def _last_config_note() -> Path:
+    return state_dir() / "last-config"
+
+
 def cache_dir() -> Path:
     """What can be fetched again: the demo's model."""
     return _made(platformdirs.user_cache_path(_NAME))
-
-
-def runtime_dir() -> Path:
-    """What must not outlive the login; without XDG_RUNTIME_DIR a private folder among the temporary files."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    if base:
-        return _made(Path(base) / _NAME)
-    path = _made(Path(tempfile.gettempdir()) / f"{_NAME}-{os.getuid()}")
-    if path.stat().st_uid != os.getuid():
-        raise HettuiError(f"{path} belongs to somebody else: remove it, or set XDG_RUNTIME_DIR")
-    return path
 
 
 def _made(path: Path) -> Path:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from hettui.cli.parser import build_parser
 from hettui.domain.errors import HettuiError
+from hettui.domain.text import clean
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(getattr(commands, f"run_{options.command}")(options))
     except HettuiError as error:
-        print(f"hettui: {error}", file=sys.stderr)
+        # Names of files, cards and hosts are in it: the last place where they can be cleaned.
+        print(f"hettui: {clean(str(error))}", file=sys.stderr)
         return error.exit_code
     except Interrupted as interrupted:
         print(f"hettui: stopped by {interrupted.name}; nothing was left running", file=sys.stderr)

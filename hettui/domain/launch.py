@@ -22,9 +22,11 @@ from hettui.domain.errors import ConfigError, EngineError
 from hettui.domain.params import RuntimeParams, Serving
 from hettui.domain.process import ProcessSpec
 from hettui.domain.split import Split
+from hettui.domain.text import clean_line
 
 FIRST_RPC_PORT = 50052
 LOOPBACK = "127.0.0.1"
+_MAX_LINE_CHARS = 1 << 20
 
 _LOAD_MODE_FLAGS = {
     "none": ("--no-mmap",),
@@ -130,7 +132,8 @@ def is_loopback(host: str) -> bool:
 
 
 def worker_name(device: Device) -> str:
-    return f"worker {device.name}"
+    """What its process is called, in logs, on the screen and in messages."""
+    return f"worker {clean_line(device.name, 80)}"
 
 
 def _cuda_index(device: Device) -> str:
@@ -246,6 +249,6 @@ def _load_mode(mode: str, engine: EngineInfo) -> tuple[str, ...]:
 
 
 def shell_line(spec: ProcessSpec) -> str:
-    """The process as a line that can be pasted into a shell."""
+    """The process as a line for people, who can paste it into a shell. Control characters in it are dropped."""
     words = [f"{key}={shlex.quote(value)}" for key, value in spec.env.items()]
-    return " ".join([*words, shlex.join(spec.argv)])
+    return clean_line(" ".join([*words, shlex.join(spec.argv)]), _MAX_LINE_CHARS)

@@ -29,7 +29,7 @@ class RuntimeParams:
     @property
     def maps_files(self) -> bool:
         """The master maps the model's files instead of reading what it keeps in its RAM."""
-        return self.load_mode not in ("none", "dio")
+        return self.load_mode not in ("none", "mlock", "dio")
 
     @property
     def slots(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textual import work
@@ -52,13 +52,19 @@ class HettuiApp(App[HettuiError | None]):
     #opening { width: 1fr; height: 1fr; content-align: center middle; color: $text-muted; }
     """
 
-    def __init__(self, backend: Backend, themes: Mapping[str, Mapping[str, Any]], theme: str | None = None) -> None:
-        """`themes` are parsed theme files by their source."""
+    def __init__(
+        self,
+        backend: Backend,
+        themes: Mapping[str, Mapping[str, Any]],
+        theme: str | None = None,
+        problems: Sequence[str] = (),
+    ) -> None:
+        """`themes` are parsed theme files by their source; `problems` are sentences to show once it is open."""
         super().__init__()
         self._backend = backend
         self._theme_data = themes
         self._wanted_theme = theme
-        self._theme_problems: list[str] = []
+        self._theme_problems = list(problems)
         self._main: MainScreen | None = None
 
     def get_theme_variable_defaults(self) -> dict[str, str]:

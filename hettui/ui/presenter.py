@@ -100,7 +100,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
         budget_bytes=device.budget_bytes,
         is_cpu=device.backend == "cpu",
         process=process.state.value if process else "",
-        note=device.missing or (process.detail if process else ""),
+        note=clean_line(device.missing or (process.detail if process else "")),
         entry=facts.typed if facts.typed and facts.selected == index else None,
     )
     if outlook is not None:
@@ -171,14 +171,14 @@ def plan_line(facts: Facts) -> PlanLineView:
     if cluster.state.busy:
         return PlanLineView(f"{cluster.state.value} …", "warn")
     if cluster.state is ClusterState.FAILED and cluster.problem:
-        return PlanLineView(cluster.problem, "crit")
+        return PlanLineView(clean_line(cluster.problem), "crit")
     return _about_the_plan(facts)
 
 
 def _about_the_plan(facts: Facts) -> PlanLineView:
     session, outlook = facts.session, facts.outlook
     if session.shape is None or outlook is None:
-        return PlanLineView(session.problem or "press m to choose a model", "warn")
+        return PlanLineView(clean_line(session.problem or "press m to choose a model"), "warn")
     if not outlook.fits:
         return PlanLineView(f"does not fit: {shortage(outlook, facts.plan.devices)}", "crit")
     if facts.differs:
@@ -186,7 +186,7 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
     if facts.cluster.state is ClusterState.READY:
         return PlanLineView("the plan is what runs · c chats", "ok")
     if session.cluster is None:
-        return PlanLineView(session.problem or "no llama.cpp was found", "warn")
+        return PlanLineView(clean_line(session.problem or "no llama.cpp was found"), "warn")
     return PlanLineView("the plan fits · s starts it", "ok")
 
 
@@ -197,10 +197,10 @@ def commands(facts: Facts) -> tuple[str, list[tuple[str, str]]]:
         names = [p.name for p in cluster.processes]
         return "What runs now. y copies it.", list(zip(names, cluster.commands, strict=False))
     if facts.session.cluster is None or facts.session.shape is None:
-        return facts.session.problem or "Nothing to run yet: m chooses a model.", []
+        return clean_line(facts.session.problem or "Nothing to run yet: m chooses a model."), []
     try:
         plan = plan_launch(replace(facts.session.cluster, devices=facts.plan.devices), facts.plan.split)
     except HettuiError as error:
-        return str(error), []
+        return clean_line(str(error)), []
     heading = "What start would run. Ports that are taken are replaced by free ones. y copies it."
     return heading, [(spec.name, shell_line(spec)) for spec in plan.processes]

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from hettui.adapters.config_toml import load, save_plan
-from hettui.adapters.paths import config_file, state_dir, user_themes
+from hettui.adapters.paths import config_file, last_config, remember_config, state_dir, user_themes
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.theme_files import read_themes
 from hettui.domain.config import Config
@@ -52,9 +52,11 @@ class ScreenBackend:
 
 
 def run_screen(config_path: str | None, theme: str | None) -> int:
-    """`hettui [CONFIG]`: the named configuration, else the usual one, else what is found."""
-    path = Path(config_path) if config_path else config_file()
+    """`hettui [CONFIG]`: the named configuration, else the one used last, else the usual one, else what is found."""
+    path = Path(config_path) if config_path else last_config() or config_file()
     config = load(path) if config_path or path.exists() else Config()
+    if config.path is not None:
+        remember_config(path)
     return _run(lambda: open_session(config), theme)
 
 
@@ -67,9 +69,9 @@ def _run(opener: Callable[[], Session], theme: str | None) -> int:
     # Textual costs most of the start-up time: no other command should pay for it.
     from hettui.ui.app import HettuiApp
 
-    themes, _ = read_themes([resource_folder("themes"), user_themes()])
+    themes, problems = read_themes([resource_folder("themes"), user_themes()])
     with build_engine(state_dir() / "logs") as engine:
-        app = HettuiApp(ScreenBackend(engine, opener), themes, theme)
+        app = HettuiApp(ScreenBackend(engine, opener), themes, theme, problems)
         with _ending_on_signals(engine, app.exit_from_thread):
             error = app.run()
     if isinstance(error, HettuiError):

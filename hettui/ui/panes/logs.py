@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual.widgets import RichLog
 
+from hettui.domain.text import clean_line
 from hettui.ui.drawing import fit
 
 MAX_LINES = 5000
@@ -30,7 +31,7 @@ class LogsPane(RichLog):
         if process not in self._seen:
             self._seen.append(process)
         colour = _COLOURS[self._seen.index(process) % len(_COLOURS)]
-        name = fit(process.removeprefix("worker "), _NAME_CELLS) + " "
+        name = fit(clean_line(process.removeprefix("worker ")), _NAME_CELLS) + " "
         at_end = self.is_vertical_scroll_end
         for line in lines:
-            self.write(Text.assemble((name, colour), line), scroll_end=at_end)
+            self.write(Text.assemble((name, colour), clean_line(line)), scroll_end=at_end)

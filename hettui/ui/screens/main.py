@@ -23,6 +23,7 @@ from hettui.domain.planner import propose
 from hettui.domain.session import Session
 from hettui.domain.split import HOST, Split
 from hettui.domain.telemetry import TelemetrySnapshot
+from hettui.domain.text import clean
 from hettui.services.backend import Backend
 from hettui.services.events import ChatEnded, ChatProgressed
 from hettui.ui import keys, presenter
@@ -326,8 +327,8 @@ class MainScreen(Screen[None]):
             self._engine.stop()
 
     def say(self, text: str, severity: str = "information") -> None:
-        """A toast; the text is never markup."""
-        self.notify(text, severity=severity, markup=False, timeout=8)  # type: ignore[arg-type]
+        """A toast; the text is clean and never markup."""
+        self.notify(clean(text), severity=severity, markup=False, timeout=8)  # type: ignore[arg-type]
 
     @on(ClusterArrived)
     def _cluster_arrived(self, message: ClusterArrived) -> None:

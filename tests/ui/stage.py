@@ -1,0 +1,208 @@
+"""A stage for the screen: scripted engine and backend, no process, no file, no network."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from textual.pilot import Pilot
+
+from hettui.adapters.resources import resource_folder
+from hettui.adapters.theme_files import read_themes
+from hettui.domain.chat import ChatTurn
+from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
+from hettui.domain.config import Config
+from hettui.domain.device import Device
+from hettui.domain.errors import HettuiError, ModelFileError
+from hettui.domain.launch import worker_name
+from hettui.domain.model import ModelShape
+from hettui.domain.params import RuntimeParams
+from hettui.domain.plan import Plan
+from hettui.domain.process import ProcessState
+from hettui.domain.session import Session, runnable
+from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
+from hettui.domain.units import MIB
+from hettui.services.cluster import Request
+from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
+from hettui.ui.app import HettuiApp
+from hettui.ui.screens.main import MainScreen
+from tests.fakes import cluster, shape, workers
+
+PARAMS = RuntimeParams(ctx_size=8192)
+
+
+def _done() -> Future[None]:
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
+
+
+@dataclass
+class StageEngine:
+    """Records what the screen asks for; a test says what happens then."""
+
+    snapshot: ClusterSnapshot = field(default_factory=ClusterSnapshot)
+    requests: list[Request] = field(default_factory=list)
+    chats: list[tuple[ChatTurn, ...]] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    subscribers: list[Callable[[Event], None]] = field(default_factory=list)
+
+    def subscribe(self, callback: Callable[[Event], None]) -> None:
+        self.subscribers.append(callback)
+
+    def unsubscribe(self, callback: Callable[[Event], None]) -> None:
+        self.subscribers.remove(callback)
+
+    def watch(self, devices: tuple[Device, ...]) -> None:
+        self.calls.append("watch")
+
+    def start(self, request: Request) -> Future[None]:
+        self.requests.append(request)
+        return _done()
+
+    def stop(self) -> Future[None]:
+        self.calls.append("stop")
+        return _done()
+
+    def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]:
+        self.chats.append(tuple(turns))
+        return _done()
+
+    def cancel_chat(self) -> Future[None]:
+        self.calls.append("cancel")
+        return _done()
+
+    def emit(self, event: Event) -> None:
+        for callback in self.subscribers:
+            callback(event)
+
+
+@dataclass
+class StageBackend:
+    """Implements Backend."""
+
+    session: Session | HettuiError
+    engine: StageEngine = field(default_factory=StageEngine)
+    saved: list[Plan] = field(default_factory=list)
+    models: dict[str, ModelShape] = field(default_factory=dict)
+
+    def open(self) -> Session:
+        if isinstance(self.session, HettuiError):
+            raise self.session
+        return self.session
+
+    def with_model(self, session: Session, path: str) -> Session:
+        if path not in self.models:
+            raise ModelFileError(f"{path} does not exist: check the path")
+        return replace(session, shape=self.models[path])
+
+    def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
+        return Request(runnable(session, plan, force=force), plan.split, 0)
+
+    def save(self, session: Session, plan: Plan) -> str | None:
+        self.saved.append(plan)
+        return None
+
+
+def session(devices: tuple[Device, ...] | None = None, model: ModelShape | None = None) -> Session:
+    """The demo's three devices unless others are given."""
+    if devices is None:
+        names = ("big", "middle", "small")
+        devices = tuple(replace(d, name=n) for d, n in zip(workers(240, 180, 90), names, strict=True))
+    config = Config(model_path="/models/smol.gguf", params=PARAMS)
+    return Session(config, (), devices, cluster(devices, params=PARAMS), model or shape(), demo=True)
+
+
+def running(plan: Plan, **changes: object) -> ClusterSnapshot:
+    """A cluster that runs this plan."""
+    processes = tuple(
+        ProcessSnapshot(worker_name(d), "worker", ProcessState.READY, 100 + i, d.name)
+        for i, d in enumerate(plan.devices)
+    )
+    master = ProcessSnapshot("master", "master", ProcessState.READY, 99)
+    snapshot = ClusterSnapshot(
+        ClusterState.READY,
+        (*processes, master),
+        Applied(plan.devices, plan.split),
+        api="http://127.0.0.1:8080",
+        commands=tuple(f"run {p.name}" for p in (*processes, master)),
+    )
+    return replace(snapshot, **changes)  # type: ignore[arg-type]
+
+
+def readings(devices: Sequence[Device], second: int = 1) -> TelemetryUpdated:
+    """One round of sensors, the same every time."""
+    samples = {
+        d.name: DeviceSample(used_bytes=(150 - 40 * i) * MIB, utilisation_percent=10.0 * i, temperature_c=40 + 5.0 * i)
+        for i, d in enumerate(devices)
+    }
+    return TelemetryUpdated(TelemetrySnapshot(float(second), 1.0, samples))
+
+
+def build(backend: StageBackend, theme: str | None = None) -> HettuiApp:
+    themes, _ = read_themes([resource_folder("themes")])
+    return HettuiApp(backend, themes, theme)
+
+
+@dataclass
+class Stage:
+    """One open screen and the handles of everything behind it."""
+
+    app: HettuiApp
+    pilot: Pilot[HettuiError | None]
+    backend: StageBackend
+
+    @property
+    def screen(self) -> MainScreen:
+        assert isinstance(self.app.screen_stack[-1], MainScreen)
+        return self.app.screen_stack[-1]
+
+    @property
+    def engine(self) -> StageEngine:
+        return self.backend.engine
+
+    @property
+    def plan(self) -> Plan:
+        return self.screen.facts.plan
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return self.plan.split.layers
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        for character in text:
+            await self.pilot.press({" ": "space"}.get(character, character))
+
+    async def emit(self, event: Event) -> None:
+        self.engine.emit(event)
+        await self.pilot.pause()
+
+    async def run_plan(self) -> None:
+        """As after a successful start."""
+        self.engine.snapshot = running(self.plan)
+        await self.emit(ClusterChanged(self.engine.snapshot))
+
+    def text(self) -> str:
+        """What the terminal shows, without colours."""
+        return "\n".join(
+            "".join(segment.text for segment in strip) for strip in self.app.screen._compositor.render_strips()
+        )
+
+    def toasts(self) -> list[str]:
+        return [n.message for n in self.app._notifications]
+
+
+@asynccontextmanager
+async def stage(opened: Session | HettuiError | None = None, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Stage]:
+    backend = StageBackend(opened or session())
+    app = build(backend)
+    async with app.run_test(size=size) as pilot:
+        # The session is opened on a thread.
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        yield Stage(app, pilot, backend)
