@@ -49,7 +49,7 @@ class HettuiApp(App[HettuiError | None]):
     VerticalScroll { scrollbar-size-vertical: 1; }
     """
     DEFAULT_CSS = """
-    #opening { width: 1fr; height: 1fr; content-align: center middle; color: $text-muted; }
+    #opening { width: 1fr; height: 1fr; content-align: center middle; color: $hettui-muted; }
     """
 
     def __init__(

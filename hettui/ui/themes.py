@@ -23,6 +23,8 @@ SEMANTIC = (
 )  # fmt: skip
 DEVICES = 16
 DEFAULT_THEME = "ember"
+_EVEN_LUMINANCE = 0.1791
+"""Where black and white have the same contrast: (L + 0.05)² = 1.05 × 0.05."""
 
 # Needed before any theme is set, and by Textual's own themes, which do not know these names.
 THEME_VARIABLE_DEFAULTS: dict[str, str] = {f"hettui-{name}": "#808080" for name in SEMANTIC} | {
@@ -42,8 +44,20 @@ def build_theme(source: str, data: Mapping[str, Any]) -> Theme:
     variables = {f"hettui-{key}": value for key, value in semantic.items()}
     for n, value in enumerate(_device_colours(source, data.get("devices")), 1):
         variables[f"hettui-device-{n}"] = value
-        variables[f"hettui-device-{n}-text"] = Color.parse(value).get_contrast_text(1).hex
+        variables[f"hettui-device-{n}-text"] = ink(value)
     return Theme(name=name, dark=bool(data.get("dark", True)), variables=variables, **colors)  # type: ignore[arg-type]
+
+
+def ink(ground: str) -> str:
+    """Black or white, whichever reads better on `ground` (WCAG's relative luminance): at least 4.58 to 1."""
+
+    def linear(value: int) -> float:
+        part = value / 255
+        return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+
+    color = Color.parse(ground)
+    luminance = 0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
+    return "#000000" if luminance > _EVEN_LUMINANCE else "#FFFFFF"
 
 
 def _colours(source: str, section: str, table: Any, wanted: tuple[str, ...]) -> dict[str, str]:

@@ -29,7 +29,7 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen { align: center middle; }
     HelpScreen > VerticalScroll {
         width: 90%; max-width: 92; height: auto; max-height: 90%; padding: 1 2;
-        background: $surface; border: round $primary; border-title-color: $text;
+        background: $surface; border: round $primary; border-title-color: $foreground;
     }
     HelpScreen Static { height: auto; }
     """

@@ -45,23 +45,23 @@ class DeviceCard(Widget, can_focus=True):
     }
     DeviceCard.-host { height: 3; }
     DeviceCard:focus { border-left: outer $primary; background: $surface; }
-    .device-card--title { color: $text; text-style: bold; }
+    .device-card--title { color: $foreground; text-style: bold; }
     .device-card--dim, .device-card--free, .device-card--track { color: $hettui-muted; }
-    .device-card--label { color: $text-muted; }
+    .device-card--label { color: $hettui-muted; }
     .device-card--fill { color: $primary; }
-    .device-card--tick { color: $text; }
+    .device-card--tick { color: $foreground; }
     .device-card--over, .device-card--crit { color: $hettui-crit; text-style: bold; }
     .device-card--weights { color: $hettui-weights; }
     .device-card--kv { color: $hettui-kv; }
     .device-card--compute { color: $hettui-compute; }
     .device-card--overhead { color: $hettui-overhead; }
-    .device-card--measured { color: $text; text-style: bold; }
+    .device-card--measured { color: $foreground; text-style: bold; }
     .device-card--temp-ok { color: $hettui-temp-ok; }
     .device-card--temp-warn { color: $hettui-temp-warn; }
     .device-card--temp-crit { color: $hettui-temp-crit; }
     .device-card--ok { color: $hettui-ok; }
     .device-card--warn { color: $hettui-warn; }
-    .device-card--entry { color: $text; text-style: bold reverse; }
+    .device-card--entry { color: $foreground; text-style: bold reverse; }
     """
 
     view: reactive[CardView] = reactive(_EMPTY)

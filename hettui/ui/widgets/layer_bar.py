@@ -36,7 +36,7 @@ class LayerBar(Widget):
     DEFAULT_CSS = "\n".join(
         [
             "LayerBar { height: 1; margin: 0 1; }",
-            ".layer-bar--host { background: $panel; color: $text-muted; }",
+            ".layer-bar--host { background: $panel; color: $hettui-muted; }",
             *(
                 f".layer-bar--device-{n} {{ background: $hettui-device-{n}; color: $hettui-device-{n}-text; }}"
                 for n in range(1, DEVICE_COLOURS + 1)

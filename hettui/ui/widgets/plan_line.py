@@ -13,7 +13,7 @@ from textual.widget import Widget
 Tone = Literal["muted", "ok", "warn", "crit", "entry"]
 
 _STYLES = {
-    "muted": "$text-muted",
+    "muted": "$hettui-muted",
     "ok": "$hettui-ok",
     "warn": "$hettui-warn",
     "crit": "bold $hettui-crit",

@@ -1,0 +1,116 @@
+"""Pictures of the screen. After a wanted change run this file with --snapshot-update, and look at what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from hettui.domain.chat import Timings
+from hettui.domain.cluster import ClusterSnapshot, ClusterState, LoadProgress
+from hettui.domain.units import MIB
+from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
+from hettui.ui.app import HettuiApp
+from hettui.ui.screens.main import MainScreen
+from tests.ui.stage import StageBackend, build, readings, running, session
+
+SIZES = [(80, 24), (120, 40)]
+
+
+def planned(app: HettuiApp) -> MainScreen:
+    (screen,) = [s for s in app.screen_stack if isinstance(s, MainScreen)]
+    return screen
+
+
+async def opened(pilot: Pilot[Any]) -> tuple[HettuiApp, StageBackend]:
+    app = pilot.app
+    assert isinstance(app, HettuiApp)
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+    backend = app._backend
+    assert isinstance(backend, StageBackend)
+    return app, backend
+
+
+async def stopped(pilot: Pilot[Any]) -> None:
+    await opened(pilot)
+
+
+async def ready(pilot: Pilot[Any]) -> None:
+    app, backend = await opened(pilot)
+    plan = planned(app).facts.plan
+    backend.engine.snapshot = running(plan)
+    backend.engine.emit(ClusterChanged(backend.engine.snapshot))
+    for second in range(5):
+        backend.engine.emit(readings(plan.devices, second))
+        await pilot.pause()
+
+
+async def edited(pilot: Pilot[Any]) -> None:
+    await ready(pilot)
+    await pilot.press("down", "down", "L", "L")
+
+
+async def loading(pilot: Pilot[Any]) -> None:
+    _, backend = await opened(pilot)
+    load = LoadProgress(0.4, 92 * MIB, 1.0)
+    backend.engine.emit(ClusterChanged(ClusterSnapshot(ClusterState.LOADING, load=load)))
+    await pilot.pause()
+
+
+async def failed(pilot: Pilot[Any]) -> None:
+    _, backend = await opened(pilot)
+    problem = "worker small ended (killed by SIGKILL): the kernel took it for want of memory"
+    backend.engine.emit(ClusterChanged(ClusterSnapshot(ClusterState.FAILED, problem=problem)))
+    await pilot.pause()
+
+
+async def chatting(pilot: Pilot[Any]) -> None:
+    await ready(pilot)
+    _, backend = await opened(pilot)
+    await pilot.press("c", *"hello", "enter")
+    backend.engine.emit(ChatProgressed("Hello [/] there,\n\nwhat would you like to [Q4_K_M] know?", "", 12, 0.1))
+    await pilot.pause()
+    timings = Timings(prompt_tokens=31, prompt_per_second=203.3, generated_tokens=12, generated_per_second=122.9)
+    backend.engine.emit(ChatEnded(timings))
+    await pilot.pause()
+
+
+async def logs(pilot: Pilot[Any]) -> None:
+    await ready(pilot)
+    _, backend = await opened(pilot)
+    await pilot.press("g")
+    for n in range(60):
+        backend.engine.emit(LogLines("worker middle" if n % 3 else "master", (f"line {n} of a log",)))
+    await pilot.pause()
+
+
+async def commands(pilot: Pilot[Any]) -> None:
+    await opened(pilot)
+    await pilot.press("v")
+
+
+async def help_page(pilot: Pilot[Any]) -> None:
+    await opened(pilot)
+    await pilot.press("question_mark")
+
+
+async def quitting(pilot: Pilot[Any]) -> None:
+    await ready(pilot)
+    await pilot.press("q")
+
+
+SCENES = [stopped, loading, ready, edited, failed, chatting, logs, commands, help_page, quitting]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("scene", SCENES, ids=lambda f: f.__name__)
+def test_scene(snap_compare: Any, scene: Callable[[Pilot[Any]], Awaitable[None]], size: tuple[int, int]) -> None:
+    assert snap_compare(build(StageBackend(session())), run_before=scene, terminal_size=size)
+
+
+@pytest.mark.parametrize("theme", ["paper", "contrast", "tide"])
+def test_theme(snap_compare: Any, theme: str) -> None:
+    assert snap_compare(build(StageBackend(session()), theme), run_before=edited, terminal_size=(120, 40))
