@@ -1,0 +1,112 @@
+"""Configuration meets hardware: who is who, and what is missing stays with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hettui.domain.config import Config, DeviceConfig
+from hettui.domain.device import Hardware
+from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
+from hettui.domain.inventory import assemble
+from hettui.domain.plan import Plan
+from hettui.domain.session import Session, initial_split, runnable
+from hettui.domain.split import Split
+from hettui.domain.units import GIB, MIB
+from tests.fakes import cluster, shape, workers
+
+
+def card(number: int, name: str, free_gib: float | None, engine_name: str | None) -> Hardware:
+    return Hardware(
+        id=f"pci:0000:0{number}:00.0",
+        name=name,
+        backend="cuda",
+        free_bytes=None if free_gib is None else int(free_gib * GIB),
+        pci_address=f"0000:0{number}:00.0",
+        uuid=f"GPU-{number}",
+        engine_name=engine_name,
+    )
+
+
+CARDS = (
+    card(1, "NVIDIA GeForce RTX 5080", 15, "CUDA0"),
+    card(2, "NVIDIA GeForce RTX 3060", None, "CUDA1"),
+    card(3, "NVIDIA GeForce GTX 1660 SUPER", 5, None),
+    Hardware("cpu", "CPU", "cpu", free_bytes=32 * GIB, engine_name="CPU"),
+)
+
+
+def test_without_configured_devices_every_card_is_attached() -> None:
+    devices = assemble(Config(), CARDS)
+    assert [d.name for d in devices] == [c.name for c in CARDS[:3]]
+    assert [d.via for d in devices] == ["master"] * 3
+    assert devices[0].budget_bytes == 15 * GIB - 512 * MIB
+    assert devices[1].budget_bytes is None, "unknown, not nothing"
+    assert "no backend" in (devices[2].missing or "")
+
+
+@pytest.mark.parametrize("id", ["pci:0000:01:00.0", "PCI:0000:01:00.0", "uuid:GPU-1", "CUDA0", None])
+def test_a_card_is_found_by_each_of_its_names(id: str | None) -> None:
+    entry = DeviceConfig(name="rtx 5080", id=id, margin_bytes=GIB)
+    (device,) = assemble(Config(devices=(entry,)), CARDS)
+    assert (device.uuid, device.engine_name, device.missing) == ("GPU-1", "CUDA0", None)
+    assert device.budget_bytes == 14 * GIB
+    assert device.name == "rtx 5080"
+
+
+def test_a_stated_budget_wins_over_free_memory() -> None:
+    (device,) = assemble(Config(devices=(DeviceConfig(name="5080", id="CUDA0", budget_bytes=GIB),)), CARDS)
+    assert device.budget_bytes == GIB
+
+
+def test_a_name_that_fits_two_cards_is_asked_about() -> None:
+    with pytest.raises(ConfigError, match="may be any of 2 cards"):
+        assemble(Config(devices=(DeviceConfig(name="RTX"),)), CARDS)
+
+
+def test_a_card_that_is_not_here_stays_with_its_reason() -> None:
+    (device,) = assemble(Config(devices=(DeviceConfig(name="gone", id="uuid:GPU-9"),)), CARDS)
+    assert "nothing with id uuid:GPU-9 is here" in (device.missing or "")
+
+
+def test_a_cpu_is_a_worker_without_a_measured_budget() -> None:
+    (device,) = assemble(Config(devices=(DeviceConfig(name="slow", id="cpu", threads=2),)), CARDS)
+    assert (device.via, device.budget_bytes, device.engine_name, device.threads) == ("worker", None, "CPU", 2)
+
+
+def test_a_remote_card_is_a_worker_and_cannot_be_named_by_pci_address() -> None:
+    (device,) = assemble(Config(devices=(DeviceConfig(name="3060", host="attic", id="CUDA0"),)), ())
+    assert (device.via, device.engine_name, device.missing) == ("worker", "CUDA0", None)
+    with pytest.raises(ConfigError, match="only known on this machine"):
+        assemble(Config(devices=(DeviceConfig(name="3060", host="attic", id="pci:0000:01:00.0"),)), ())
+
+
+def session(**changes: object) -> Session:
+    devices = workers(240, 180, 90)
+    made = Session(Config(), (), devices, cluster(devices), shape())
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_configured_layers_are_the_first_split_when_they_can_be() -> None:
+    devices = tuple(replace(d, layers=n) for d, n in zip(workers(1, 1, 1), (20, 5, 6), strict=True))
+    assert initial_split(shape(), Config(), devices).layers == (20, 5, 6)
+    assert initial_split(shape(), Config(), devices[:2]).host_layers == 6
+    with pytest.raises(ConfigError, match="ask for 43 layers, but SmolLM2 135M has 31"):
+        initial_split(shape(), Config(), (*devices, replace(devices[0], name="more", layers=12)))
+
+
+def test_what_cannot_be_started_says_why() -> None:
+    plan = Plan(session().devices, Split((16, 10, 5), 31))
+    assert runnable(session(), plan).devices == plan.devices
+    with pytest.raises(HettuiError, match="no model is chosen"):
+        runnable(session(shape=None), plan)
+    with pytest.raises(HettuiError, match="build it with"):
+        runnable(session(cluster=None, problem="no llama.cpp: build it with RPC"), plan)
+    crammed = replace(plan, split=Split((0, 0, 31), 31))
+    with pytest.raises(DoesNotFit, match="d2 is short by"):
+        runnable(session(), crammed)
+    assert runnable(session(), crammed, force=True)
+    gone = replace(plan, devices=(replace(plan.devices[0], missing="d0 is not here"), *plan.devices[1:]))
+    with pytest.raises(HettuiError, match="d0 is not here"):
+        runnable(session(), gone)

@@ -1,0 +1,72 @@
+"""The plan's report: the JSON that other programs read, and a table for people."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from hettui.domain.launch import plan_launch
+from hettui.domain.params import RuntimeParams
+from hettui.domain.plan import Plan
+from hettui.domain.plan_report import PlanReport, model_details_json, model_text
+from hettui.domain.split import Split
+from hettui.domain.units import MIB
+from tests.fakes import cluster, shape, workers
+
+
+def report(*layers: int, budgets: tuple[int | None, ...] = (240, 180, 90)) -> PlanReport:
+    devices = workers(*budgets)
+    split = Split(layers, 31)
+    return PlanReport(shape(), RuntimeParams(), Plan(devices, split), plan_launch(cluster(devices), split))
+
+
+def test_the_document_has_the_promised_fields() -> None:
+    found = json.loads(json.dumps(report(16, 0, 12).as_json()))
+    assert found["model"] == {
+        "path": "/models/smol.gguf",
+        "architecture": "llama",
+        "blocks": 30,
+        "layers": 31,
+        "file_bytes": shape().file.file_bytes,
+    }
+    first, second, third = found["devices"]
+    # Three layers stay on the host, and they are the first ones.
+    assert (first["blocks"], second["blocks"], third["blocks"]) == ([3, 18], None, [19, 29])
+    assert [d["output"] for d in found["devices"]] == [False, False, True]
+    assert first["total_bytes"] == sum(first[f"{k}_bytes"] for k in ("weights", "context", "compute", "overhead"))
+    assert second["total_bytes"] == 0
+    assert third["budget_bytes"] == 90 * MIB
+    assert not third["fits"]
+    assert found["fits"] is False
+    assert found["short_by"] == third["total_bytes"] - 90 * MIB
+    assert found["tensor_split"] == [16, 0, 12]
+    assert found["expected"]["basis"] == "none"
+    assert found["settings"]["ctx_size"] == 4096
+    assert [c["role"] for c in found["commands"]] == ["worker", "worker", "worker", "master"]
+    assert found["host"]["weights_bytes"] > shape().host_bytes
+
+
+def test_the_table_names_what_is_missing() -> None:
+    text = report(16, 0, 12).as_text()
+    assert "19–29 + output" in text
+    assert "d2 is short by" in text
+    assert "# master\n" in text
+    assert max(len(line) for line in text.splitlines()[:9]) <= 100
+
+
+def test_the_host_row_says_what_it_holds() -> None:
+    assert re.search(r"^host \(CPU\) +31 +0–29 \+ output", report(0, 0, 0).as_text(), re.MULTILINE)
+    assert re.search(r"^host \(CPU\) +0 +–", report(16, 10, 5).as_text(), re.MULTILINE)
+
+
+def test_an_unknown_budget_leaves_the_answer_open() -> None:
+    found = report(31, 0, 0, budgets=(None, None, 90))
+    assert "whether it fits is open" in found.as_text()
+    assert found.as_json()["short_by"] is None
+
+
+def test_what_a_header_says() -> None:
+    details = model_details_json(shape(), RuntimeParams())
+    assert details["kv_bytes_per_token"] == 30 * 2 * 192 * 2
+    assert details["tied_embeddings"] is True
+    assert "22.5 KiB per token" in model_text(shape(), RuntimeParams())

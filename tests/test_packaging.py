@@ -1,0 +1,55 @@
+"""What is installed: the wheel's contents, and what an import costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_themes_and_samples_travel_in_the_wheel(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "site")
+    assert {f"hettui/_themes/{p.name}" for p in (ROOT / "themes").glob("*.toml")} <= names
+    assert {f"hettui/_sample_configs/{p.name}" for p in (ROOT / "sample_configs").glob("*.toml")} <= names
+    assert not [n for n in names if n.startswith(("tests/", "themes/"))]
+    # From the wheel, not from this checkout.
+    code = "from hettui.adapters.resources import resource_folder as f; print(f('themes'), *f('themes').glob('ember*'))"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(tmp_path / "site" / "hettui" / "_themes" / "ember.toml") in found.stdout
+
+
+def imported(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_core_needs_no_terminal_network_or_gpu_library() -> None:
+    heavy = {"textual", "rich", "httpx", "pynvml", "psutil", "tomlkit", "asyncio"}
+    modules = sorted(p.stem for p in (ROOT / "hettui" / "domain").glob("*.py") if p.stem != "__init__")
+    assert not imported("\n".join(f"import hettui.domain.{m}" for m in modules)) & heavy
+
+
+def test_the_command_line_imports_what_it_needs_only() -> None:
+    code = "from hettui.cli import main\ntry:\n main(['--version'])\nexcept SystemExit: pass"
+    assert not imported(code) & {"textual", "rich", "httpx", "pynvml", "psutil", "tomlkit", "asyncio"}
