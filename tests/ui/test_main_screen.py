@@ -259,6 +259,15 @@ async def test_panes_by_letters_and_numbers(size: tuple[int, int]) -> None:
         assert isinstance(s.app.focused, DeviceCard)
 
 
+async def test_a_late_focus_message_does_not_undo_the_next_key() -> None:
+    async with stage(size=(80, 24)) as s:
+        await s.press("g")
+        s.screen.show_pane("devices")
+        s.screen.show_pane("commands")
+        await s.pilot.pause()
+        assert "What start would run" in s.text()
+
+
 async def test_commands_are_copied_as_they_are_shown() -> None:
     async with stage() as s:
         await s.press("y")

@@ -245,7 +245,8 @@ class MainScreen(Screen[None]):
         self._edit(lambda plan: plan.with_boundary(message.left, message.right, message.layers))
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        if isinstance(event.widget, DeviceCard):
+        # The message comes late: by now the next key may have moved the focus on.
+        if isinstance(event.widget, DeviceCard) and event.widget is self.focused:
             self._selected = event.widget.view.index
             if self._pane != DEVICES.id:
                 self._pane = DEVICES.id
