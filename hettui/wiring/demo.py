@@ -17,13 +17,16 @@ from hettui.wiring.sessions import engine_or_problem, local_hardware, open_sessi
 BUDGETS_BYTES = {"big": 240 * MIB, "middle": 180 * MIB, "small": 90 * MIB}
 """16 : 12 : 6, as the memories of an RTX 5080, an RTX 3060 and a GTX 1660 Super. No one of them holds it all."""
 
+MAX_ANSWER_TOKENS = 256
+
 
 def demo_session(progress: Progress) -> Session:
     """Fetches the model if need be and opens the demo. Raises EngineError when there is no engine."""
     config = Config(
         model_path=str(demo_model(cache_dir(), progress)),
         params=RuntimeParams(ctx_size=8192, parallel=1),
-        serving=Serving(port=0),
+        # So small a model may well talk without end.
+        serving=Serving(port=0, extra_args=("--predict", str(MAX_ANSWER_TOKENS))),
     )
     engine, problem = engine_or_problem(config)
     if engine is None:
