@@ -19,6 +19,9 @@ DIGITS = "0123456789"
 MOVES_FOCUS = ("pane", "back", "model")
 """Actions after which the next key belongs to another widget."""
 
+OF_A_CARD = ("layers", "layers_set", "lock", "order")
+"""Actions on the selected device: keys only while its card has the focus."""
+
 
 def _key(keys: str, action: str, short: str, id: str, tooltip: str, *, show: bool = False) -> Binding:
     priority = action.partition("(")[0] in MOVES_FOCUS

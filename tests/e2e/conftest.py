@@ -97,6 +97,14 @@ class Terminal:
             time.sleep(0.05)
         pytest.fail(f"{text!r} {'did not go from' if gone else 'never came to'} the screen:\n{shown}")
 
+    def press_until(self, key: str, text: str) -> None:
+        """A key again and again, as one scrolls, until `text` is on the screen."""
+        deadline = time.monotonic() + DEADLINE_S
+        while text not in (shown := self.screen()):
+            assert time.monotonic() < deadline, f"{text!r} never came to the screen:\n{shown}"
+            self.send(key)
+            time.sleep(0.05)
+
     def close(self) -> None:
         subprocess.run(["tmux", "-L", self._socket, "kill-server"], capture_output=True, check=False)
 

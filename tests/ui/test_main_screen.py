@@ -259,6 +259,16 @@ async def test_panes_by_letters_and_numbers(size: tuple[int, int]) -> None:
         assert isinstance(s.app.focused, DeviceCard)
 
 
+async def test_slider_keys_change_nothing_in_the_panes() -> None:
+    async with stage() as s:
+        before = s.plan
+        for pane in ("g", "v"):
+            await s.press(pane, "end", "home", "right", "L", "space", "left_square_bracket", "right_square_bracket")
+            assert s.plan == before
+        await s.press("escape", "end")
+        assert s.layers == (31, 0, 0)
+
+
 async def test_a_late_focus_message_does_not_undo_the_next_key() -> None:
     async with stage(size=(80, 24)) as s:
         await s.press("g")

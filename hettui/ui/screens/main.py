@@ -283,6 +283,9 @@ class MainScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("pane", "model") and isinstance(self.focused, Prompt):
             return False
+        if action in keys.OF_A_CARD and not isinstance(self.focused, DeviceCard):
+            # In the logs, End is the end of the logs: no key there may change a plan that nobody looks at.
+            return False
         state = self._cluster.state
         if action == "start":
             return None if state.busy or state is ClusterState.READY else True
