@@ -51,8 +51,11 @@ def nothing_left() -> Iterator[None]:
     before = engine_processes()
     yield
     left = engine_processes() - before
-    for pid in left:
-        psutil.Process(pid).kill()
+    processes = [psutil.Process(pid) for pid in left]
+    for process in processes:
+        process.kill()
+    # The next test counts anew.
+    psutil.wait_procs(processes, timeout=10)
     assert left == set()
 
 

@@ -53,6 +53,8 @@ def test_from_the_first_frame_to_the_last(terminal: Terminal, nothing_left: None
     terminal.wait("▶1")
     terminal.send("v")
     terminal.wait("What runs now")
+    # Else the marker of before would be taken for that after Escape, and Escape with the next key for Alt.
+    terminal.wait("▶1", gone=True)
     terminal.press_until("End", "--device")
     terminal.send("Escape")
     terminal.wait("▶1")
