@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from hettui.adapters.paths import config_file, last_config, remember_config, sta
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.theme_files import read_themes
 from hettui.domain.config import Config
-from hettui.domain.errors import HettuiError
+from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.services.backend import EngineFacade
@@ -66,6 +67,9 @@ def run_session(session: Session, theme: str | None) -> int:
 
 
 def _run(opener: Callable[[], Session], theme: str | None) -> int:
+    # The screen reads keys from stdin and draws on stderr.
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("the screen needs a terminal (over SSH: ssh -t); without one: hettui demo --headless, plan, …")
     # Textual costs most of the start-up time: no other command should pay for it.
     from hettui.ui.app import HettuiApp
 

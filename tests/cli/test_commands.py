@@ -77,6 +77,7 @@ def test_init_writes_once_and_the_file_opens(tmp_path: Path, model: str, capsys:
         ["plan", "m.gguf", "--parallel", "0"],
         ["--unknown"],
         ["demo", "--json"],
+        ["screen"],
     ],
 )
 def test_bad_usage_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,12 +11,12 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from hettui.domain.units import UNKNOWN, format_bytes, missing_mib
 from hettui.ui import drawing
 from hettui.ui.drawing import Runs
 from hettui.ui.views import CardView
+from hettui.ui.widgets.drag import Draggable
 
 _LABEL_CELLS = 7
 _LAYERS_CELLS = 12
@@ -29,7 +29,7 @@ _ROLES = (
 _EMPTY = CardView(0, "", "", 0, 1)
 
 
-class DeviceCard(Widget, can_focus=True):
+class DeviceCard(Draggable, can_focus=True):
     """The focused card is the selected one. Keys are the screen's; the mouse moves the slider.
 
     | component class | what |
@@ -186,22 +186,9 @@ class DeviceCard(Widget, can_focus=True):
             self._point(event)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self.app.mouse_captured is self:
+        if self.dragging:
             event.stop()
             self._point(event)
-
-    def on_mouse_up(self, event: events.MouseUp) -> None:
-        self._let_go()
-
-    def on_hide(self) -> None:
-        self._let_go()
-
-    def on_unmount(self) -> None:
-        self._let_go()
-
-    def _let_go(self) -> None:
-        if self.app.mouse_captured is self:
-            self.release_mouse()
 
     # The wheel moves layers on the focused card only: scrolling through many cards shall change nothing.
 

@@ -11,10 +11,10 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from hettui.domain.split import HOST
 from hettui.ui import drawing
+from hettui.ui.widgets.drag import Draggable
 
 DEVICE_COLOURS = 16
 
@@ -28,7 +28,7 @@ class LayerBarView:
     host_layers: int = 0
 
 
-class LayerBar(Widget):
+class LayerBar(Draggable):
     """One row. Dragging a boundary moves layers between the two devices beside it."""
 
     ALLOW_SELECT = False
@@ -104,7 +104,7 @@ class LayerBar(Widget):
             event.stop()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self._dragged is None or self.app.mouse_captured is not self:
+        if self._dragged is None or not self.dragging:
             return
         event.stop()
         left, right = self._dragged
@@ -121,16 +121,6 @@ class LayerBar(Widget):
     def _layers(self, device: int) -> int:
         return self.view.host_layers if device == HOST else self.view.layers[device]
 
-    def on_mouse_up(self, event: events.MouseUp) -> None:
-        self._let_go()
-
-    def on_hide(self) -> None:
-        self._let_go()
-
-    def on_unmount(self) -> None:
-        self._let_go()
-
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
         self._dragged = None
-        if self.app.mouse_captured is self:
-            self.release_mouse()
+        super().let_go()

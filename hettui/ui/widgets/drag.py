@@ -1,0 +1,28 @@
+"""Widgets that hold the mouse while something is dragged, and let go of it whatever happens."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.widget import Widget
+
+
+class Draggable(Widget):
+    """`capture_mouse()` begins a drag; a release, hiding and removal all end it."""
+
+    @property
+    def dragging(self) -> bool:
+        return self.app.mouse_captured is self
+
+    def let_go(self) -> None:
+        """Ends the drag."""
+        if self.dragging:
+            self.release_mouse()
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        self.let_go()
+
+    def on_hide(self) -> None:
+        self.let_go()
+
+    def on_unmount(self) -> None:
+        self.let_go()
