@@ -26,7 +26,9 @@ class Prober:
 
     async def probe(self, host: str, port: int, timeout_s: float) -> RpcServerInfo:
         try:
-            return await asyncio.wait_for(_probe(host, port), timeout_s)
+            # Not wait_for(): Python 3.11's forgets a cancellation that arrives together with the result.
+            async with asyncio.timeout(timeout_s):
+                return await _probe(host, port)
         except TimeoutError:
             raise OSError(f"no answer from {host}:{port} within {timeout_s:.1f} s") from None
 

@@ -119,6 +119,8 @@ _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(Permission denied.*)", "ssh: {0}"),
     )
 )  # fmt: skip
+_FROM_OUTSIDE = (-9, -15)
+"""SIGKILL and SIGTERM."""
 _LOUD = re.compile(r"\b(error|failed|abort|terminate|exception)\b|^\S+ E ", re.IGNORECASE)
 
 
@@ -130,8 +132,12 @@ def explain_end(role: Role, name: str, returncode: int, lines: Iterable[str]) ->
         for line in reversed(kept):
             if match := pattern.search(line):
                 return f"{name} ended ({how}): {cause.format(*match.groups())}"
-    loud = next((line for line in reversed(kept) if _LOUD.search(line)), kept[-1] if kept else "")
+    # Of a process that was killed a quiet last line has nothing to do with its end.
+    last = kept[-1] if kept and returncode not in _FROM_OUTSIDE else ""
+    loud = next((line for line in reversed(kept) if _LOUD.search(line)), last)
     if loud:
         return f"{name} ended ({how}): {_PREFIX.sub('', loud).strip()}"
+    if kept:
+        return f"{name} ended ({how})"
     silent = "it printed nothing" if role == "worker" else "its log is empty"
     return f"{name} ended ({how}): {silent}"

@@ -16,6 +16,7 @@ TERM_GRACE_S = 5.0
 """From SIGTERM to SIGKILL. llama-server with an open stream of somebody else's would wait up to 30 s."""
 KEPT_LINES = 400
 """Log lines per process that an explanation may look at."""
+_CANCEL_AGAIN_S = 0.1
 
 
 class Supervised:
@@ -84,8 +85,10 @@ class Supervised:
         try:
             done, _ = await asyncio.wait({ready, self._watch}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            ready.cancel()
-            await asyncio.wait({ready})
+            # Once is not enough for every probe: one that ends in the same moment may lose the cancellation.
+            while not ready.done():
+                ready.cancel()
+                await asyncio.wait({ready}, timeout=_CANCEL_AGAIN_S)
         if self._watch in done:
             raise LaunchError(self.detail)
         if ready not in done:

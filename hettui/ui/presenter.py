@@ -147,7 +147,8 @@ def header(facts: Facts) -> HeaderView:
     shape = facts.session.shape
     model = f"{clean_line(shape.name, 80)} {shape.quantisation}" if shape else "no model: m chooses one"
     mark = "DEMO" if facts.session.demo else ""
-    rate = format_rate(facts.rate) if facts.rate is not None else ""
+    ready = facts.cluster.state is ClusterState.READY
+    rate = format_rate(facts.rate) if ready and facts.rate is not None else ""
     return HeaderView(model, facts.cluster.state, facts.cluster.api or "", rate, mark)
 
 

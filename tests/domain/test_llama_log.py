@@ -97,3 +97,10 @@ def test_a_silent_end_says_how(returncode: int, says: str) -> None:
     sentence = explain_end("worker", "worker big", returncode, [])
     assert says in sentence
     assert "printed nothing" in sentence
+
+
+@pytest.mark.parametrize("returncode", [-9, -15])
+def test_the_last_line_of_a_killed_process_explains_nothing(returncode: int) -> None:
+    said = explain_end("worker", "worker far", returncode, ["Accepted client connection"])
+    assert "Accepted" not in said
+    assert "SIG" in said

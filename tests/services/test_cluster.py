@@ -12,6 +12,7 @@ from hettui.domain.errors import HettuiError, LaunchError
 from hettui.domain.params import Serving
 from hettui.domain.process import ProcessSpec
 from hettui.domain.split import Split
+from hettui.ports import RpcServerInfo
 from hettui.services import supervisor
 from hettui.services.cluster import ClusterController, Request
 from hettui.services.events import ClusterChanged, Event, Notice
@@ -262,3 +263,30 @@ async def test_states_go_in_order(bench: Bench) -> None:
         ClusterState.STOPPING,
         ClusterState.DOWN,
     ]
+
+
+async def test_a_probe_that_loses_its_cancellation_does_not_hold_up_the_failure(bench: Bench) -> None:
+    """Python's wait_for() did so in 3.11 for a refused connection: the cluster stayed at "starting" for ever."""
+    lost = 0
+
+    async def stubborn(host: str, port: int, timeout_s: float) -> RpcServerInfo:
+        nonlocal lost
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            if lost == 0:
+                lost += 1
+                raise OSError("refused, and the cancellation forgotten") from None
+            raise
+        raise AssertionError("nobody waits that long")
+
+    bench.world.probe = stubborn  # type: ignore[method-assign]
+    starting = asyncio.create_task(bench.controller.start(request()))
+    await until(lambda: "worker d1" in bench.world.children)
+    bench.world.children["worker d1"].end(255)
+    async with asyncio.timeout(5):
+        with pytest.raises(LaunchError, match="worker d1 ended"):
+            await starting
+    assert lost == 1
+    assert bench.states()[-1] is ClusterState.FAILED
+    assert bench.alive == set()
