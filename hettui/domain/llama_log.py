@@ -116,9 +116,13 @@ _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"error while loading shared libraries: ([^:]+)", "the shared library {0} is missing"),
         (r"(error while handling argument .*)", "{0}"),
         (r"ssh: (.*)", "ssh: {0}"),
+        (r"(Timeout, server \S+ not responding)", "ssh: {0}"),
+        (r"(Connection to \S+ closed by remote host)", "ssh: {0}"),
         (r"(Permission denied.*)", "ssh: {0}"),
     )
 )  # fmt: skip
+_SSH_FAILED = 255
+"""What ssh exits with when it is ssh that failed; an rpc server never does."""
 _FROM_OUTSIDE = (-9, -15)
 """SIGKILL and SIGTERM."""
 _LOUD = re.compile(r"\b(error|failed|abort|terminate|exception)\b|^\S+ E ", re.IGNORECASE)
@@ -132,6 +136,8 @@ def explain_end(role: Role, name: str, returncode: int, lines: Iterable[str]) ->
         for line in reversed(kept):
             if match := pattern.search(line):
                 return f"{name} ended ({how}): {cause.format(*match.groups())}"
+    if role == "worker" and returncode == _SSH_FAILED:
+        return f"{name} ended ({how}): its SSH connection was lost; is the host up, and does ssh reach it?"
     # Of a process that was killed a quiet last line has nothing to do with its end.
     last = kept[-1] if kept and returncode not in _FROM_OUTSIDE else ""
     loud = next((line for line in reversed(kept) if _LOUD.search(line)), last)

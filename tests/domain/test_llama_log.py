@@ -104,3 +104,15 @@ def test_the_last_line_of_a_killed_process_explains_nothing(returncode: int) -> 
     said = explain_end("worker", "worker far", returncode, ["Accepted client connection"])
     assert "Accepted" not in said
     assert "SIG" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("Accepted client connection", "its SSH connection was lost"),
+        ("Timeout, server attic not responding.", "ssh: Timeout, server attic not responding"),
+        ("ssh: connect to host attic port 22: Connection refused", "ssh: connect to host attic port 22"),
+    ],
+)
+def test_a_lost_link_is_told_from_a_worker_that_ended(line: str, says: str) -> None:
+    assert says in explain_end("worker", "worker far", 255, [line])
