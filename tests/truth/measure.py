@@ -1,0 +1,168 @@
+"""What a real llama.cpp reserves: starts workers and a master, and reads the buffers byte for byte.
+
+The master prints MiB with two decimals. Its workers, with GGML_RPC_DEBUG set, print every allocation in bytes; the
+two together give the exact number. Only CPU workers are needed, and a sparse file needs no disk.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+MIB = 2**20
+
+_BUFFER = re.compile(
+    r"(\w+):\s+(\S+)\s+(model|KV|RS|compute|output) buffer size\s*=\s*([\d.]+) MiB",
+)
+_ALLOCATION = re.compile(r"\[alloc_buffer\] device: (\d+), size: (\d+) -> remote_ptr: [0-9a-f]*[1-9a-f]")
+_REMOTE = re.compile(r"RPC(\d+)\[")
+_COPIES = re.compile(r"pipeline parallelism enabled|sched copies = 4")
+_FINISHED = ("listening on", "model loaded", "main: exiting", "error:", "abort", "server is listening")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One build of llama.cpp."""
+
+    build: str
+    server: Path
+    worker: Path
+
+
+@dataclass
+class Held:
+    """Bytes on one device, or on the host."""
+
+    weights: int = 0
+    context: int = 0
+    compute: int = 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one load reserved."""
+
+    devices: tuple[Held, ...]
+    host: Held
+    pipelined: bool
+    log: str
+
+
+class LoadFailed(Exception):
+    """The master ended before it had reserved its buffers; the text is the end of its log."""
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def _environment(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("LLAMA_")}
+    return kept | {"GGML_NO_BACKTRACE": "1"} | more
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@contextmanager
+def worker(engine: Engine, devices: int, log: IO[bytes]) -> Iterator[str]:
+    """A worker with that many CPU devices; its endpoint."""
+    port = free_port()
+    process = subprocess.Popen(
+        [engine.worker, "-H", "127.0.0.1", "-p", str(port), "-d", ",".join(["CPU"] * devices)],
+        stdout=log, stderr=subprocess.STDOUT, env=_environment(GGML_RPC_DEBUG="1"), restore_signals=False,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise LoadFailed("the worker did not start") from None
+                time.sleep(0.02)
+        yield f"127.0.0.1:{port}"
+    finally:
+        _end(process)
+
+
+def load(engine: Engine, model: Path, split: Sequence[int], args: Sequence[str], timeout_s: float = 120) -> Reading:
+    """Loads `model` with integer layer counts per device, reads the buffers and ends everything."""
+    count = len(split)
+    with TemporaryFile() as worker_log, TemporaryFile() as master_log, worker(engine, count, worker_log) as endpoint:
+        names = ",".join(f"RPC{i}" for i in range(count))
+        argv = [
+            engine.server, "-m", model, "--host", "127.0.0.1", "--port", str(free_port()), "--rpc", endpoint,
+            "-dev", names, "-ngl", str(sum(split)), "-ts", ",".join(map(str, split)), "-fit", "off", "-lv", "5",
+            "--no-warmup", *args,
+        ]  # fmt: skip
+        master = subprocess.Popen(argv, stdout=master_log, stderr=subprocess.STDOUT, env=_environment())
+        try:
+            text = _wait(master, master_log, timeout_s)
+        finally:
+            _end(master)
+        worker_log.seek(0)
+        allocations = worker_log.read().decode(errors="replace")
+    return _reading(text, allocations, count)
+
+
+def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float) -> str:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        ended = master.poll() is not None
+        size = os.fstat(log.fileno()).st_size
+        text = os.pread(log.fileno(), size, 0).decode(errors="replace")
+        if "compute buffer size" in text and ("sched copies" in text or "graph splits" in text):
+            return text
+        if ended or time.monotonic() > deadline:
+            raise LoadFailed(text[-1500:])
+        time.sleep(0.05)
+
+
+def _reading(text: str, allocations: str, count: int) -> Reading:
+    exact: dict[int, list[int]] = {}
+    for match in _ALLOCATION.finditer(allocations):
+        exact.setdefault(int(match[1]), []).append(int(match[2]))
+    devices, host = tuple(Held() for _ in range(count)), Held()
+    last: dict[tuple[str, str], float] = {}
+    for line in text.splitlines():
+        match = _BUFFER.search(line)
+        if match is None or match[3] == "output":
+            continue
+        source, name, kind, mib = match[1], match[2], match[3], float(match[4])
+        remote = _REMOTE.match(name)
+        size = round(mib * MIB)
+        if remote:
+            place = devices[int(remote[1])]
+            fitting = [n for n in exact.get(int(remote[1]), []) if f"{n / MIB:.2f}" == f"{mib:.2f}"]
+            if not fitting and size:
+                raise LoadFailed(f"no allocation of {mib} MiB on {name}")
+            size = fitting[-1] if fitting else 0
+        else:
+            place = host
+        if kind == "model":
+            place.weights += size
+        elif kind == "compute":
+            last[(name, source)] = size
+            place.compute = max(place.compute, size) if remote else sum(
+                v for (n, _), v in last.items() if not _REMOTE.match(n)
+            )
+        else:
+            place.context += size
+    return Reading(devices, host, bool(_COPIES.search(text)), text)
