@@ -160,8 +160,8 @@ def _reading(text: str, allocations: str, count: int) -> Reading:
             place.weights += size
         elif kind == "compute":
             last[(name, source)] = size
-            place.compute = max(place.compute, size) if remote else sum(
-                v for (n, _), v in last.items() if not _REMOTE.match(n)
+            place.compute = (
+                max(place.compute, size) if remote else sum(v for (n, _), v in last.items() if not _REMOTE.match(n))
             )
         else:
             place.context += size
