@@ -108,7 +108,7 @@ def load(engine: Engine, model: Path, split: Sequence[int], args: Sequence[str],
     with TemporaryFile() as worker_log, TemporaryFile() as master_log, worker(engine, count, worker_log) as endpoint:
         names = ",".join(f"RPC{i}" for i in range(count))
         argv = [
-            engine.server, "-m", model, "--host", "127.0.0.1", "--port", str(free_port()), "--rpc", endpoint,
+            str(engine.server), "-m", str(model), "--host", "127.0.0.1", "--port", str(free_port()), "--rpc", endpoint,
             "-dev", names, "-ngl", str(sum(split)), "-ts", ",".join(map(str, split)), "-fit", "off", "-lv", "5",
             "--no-warmup", *args,
         ]  # fmt: skip
@@ -140,12 +140,12 @@ def _reading(text: str, allocations: str, count: int) -> Reading:
     for match in _ALLOCATION.finditer(allocations):
         exact.setdefault(int(match[1]), []).append(int(match[2]))
     devices, host = tuple(Held() for _ in range(count)), Held()
-    last: dict[tuple[str, str], float] = {}
+    last: dict[tuple[str, str], int] = {}
     for line in text.splitlines():
-        match = _BUFFER.search(line)
-        if match is None or match[3] == "output":
+        found = _BUFFER.search(line)
+        if found is None or found[3] == "output":
             continue
-        source, name, kind, mib = match[1], match[2], match[3], float(match[4])
+        source, name, kind, mib = found[1], found[2], found[3], float(found[4])
         remote = _REMOTE.match(name)
         size = round(mib * MIB)
         if remote:
@@ -160,9 +160,8 @@ def _reading(text: str, allocations: str, count: int) -> Reading:
             place.weights += size
         elif kind == "compute":
             last[(name, source)] = size
-            place.compute = (
-                max(place.compute, size) if remote else sum(v for (n, _), v in last.items() if not _REMOTE.match(n))
-            )
+            on_host = sum(v for (n, _), v in last.items() if not _REMOTE.match(n))
+            place.compute = max(place.compute, size) if remote else on_host
         else:
             place.context += size
     return Reading(devices, host, bool(_COPIES.search(text)), text)

@@ -572,7 +572,7 @@ def granitehybrid(n: int = 40) -> Header:
     r.key("expert_count", 64)
     r.key("expert_used_count", 6)
     r.key("expert_shared_feed_forward_length", 1024)
-    ssm = {"conv": 4, "inner": 3072, "state": 128, "rank": 48, "groups": 1}
+    ssm: dict[str, Any] = {"conv": 4, "inner": 3072, "state": 128, "rank": 48, "groups": 1}
     r.ssm(**ssm)
     r.ends(tied=True)
     for i in range(n):
@@ -613,7 +613,7 @@ def _mamba1(r: Recipe, i: int, inner: int, rank: int) -> None:
 
 def mamba2(n: int = 64) -> Header:
     r = Recipe("mamba2", "Mamba Codestral 7B", n, 4096, 0, 32768, ctx_train=1048576)
-    ssm = {"conv": 4, "inner": 8192, "state": 128, "rank": 128, "groups": 8}
+    ssm: dict[str, Any] = {"conv": 4, "inner": 8192, "state": 128, "rank": 128, "groups": 8}
     r.ssm(**ssm)
     r.ends()
     for i in range(n):
@@ -712,7 +712,7 @@ def minimax_m2(n: int = 62) -> Header:
 def falcon_h1(n: int = 44) -> Header:
     """Attention and a state-space mixer side by side in every block."""
     r = Recipe("falcon-h1", "Falcon H1 7B", n, 3072, 12288, 130048, 12, 2, 128, ctx_train=262144)
-    ssm = {"conv": 4, "inner": 3072, "state": 256, "rank": 24, "groups": 1}
+    ssm: dict[str, Any] = {"conv": 4, "inner": 3072, "state": 256, "rank": 24, "groups": 1}
     r.ssm(**ssm)
     r.ends()
     for i in range(n):
@@ -730,7 +730,7 @@ def nemotron_h(n: int = 52) -> Header:
     r.key("attention.layer_norm_epsilon", 1e-5)
     r.key("feed_forward_length", [21504 if kind == "-" else 0 for kind in pattern])
     r.key("attention.head_count_kv", [8 if kind == "*" else 0 for kind in pattern])
-    ssm = {"conv": 4, "inner": 8192, "state": 128, "rank": 128, "groups": 8}
+    ssm: dict[str, Any] = {"conv": 4, "inner": 8192, "state": 128, "rank": 128, "groups": 8}
     r.ssm(**ssm)
     r.ends()
     for i, kind in enumerate(pattern):
