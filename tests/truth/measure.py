@@ -27,7 +27,6 @@ _BUFFER = re.compile(
 _ALLOCATION = re.compile(r"\[alloc_buffer\] device: (\d+), size: (\d+) -> remote_ptr: [0-9a-f]*[1-9a-f]")
 _REMOTE = re.compile(r"RPC(\d+)\[")
 _COPIES = re.compile(r"pipeline parallelism enabled|sched copies = 4")
-_FINISHED = ("listening on", "model loaded", "main: exiting", "error:", "abort", "server is listening")
 
 
 @dataclass(frozen=True)

@@ -517,7 +517,10 @@ def deepseek_v2_lite(n: int = 27, *, mla: bool = True) -> Header:
     r = Recipe("deepseek2", "DeepSeek V2 Lite", n, 2048, 10944, 102400, 16, 16, 192, 128, ctx_train=163840)
     r.key("expert_count", 64)
     r.key("expert_used_count", 6)
-    return _deepseek(r, n, lead=1, q_lora=0, experts=64, width=1408, shared=2, mla=mla, probs=False)
+    # llama.cpp knows the lite variant, which has no q_lora, by its 27 blocks: a cut one needs the other kind.
+    return _deepseek(
+        r, n, lead=1, q_lora=0 if n == 27 else 1536, experts=64, width=1408, shared=2, mla=mla, probs=False
+    )
 
 
 def deepseek_v2_lite_old(n: int = 27) -> Header:
@@ -716,7 +719,8 @@ def falcon_h1(n: int = 44) -> Header:
     r.ssm(**ssm)
     r.ends()
     for i in range(n):
-        r.norms(i, "attn_norm", "ffn_norm")
+        r.norms(i, "attn_norm")
+        r.block(i, "ffn_norm", r.n_embd)
         r.mamba2(i, **ssm, norm=False)
         r.attention(i)
         r.dense(i)

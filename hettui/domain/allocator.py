@@ -1,0 +1,132 @@
+"""ggml's graph allocator: the size of the buffer that a list of operations needs.
+
+A port of what `ggml_gallocr_reserve` does for one buffer (ggml-alloc.c of b11434, the same in b10068): best fit among
+the holes, the end of the buffer otherwise; a tensor is freed after its last reader; some operations overwrite a
+parent that nobody else reads. How the holes lie decides a tenth of a compute buffer, so it is followed exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+ALIGNMENT_BYTES = 128
+"""Of CUDA; CPU and RPC use 32 or 64. Tensors of any size that matters are multiples of all of them."""
+
+
+class Tensor:
+    """One operation's result. `parents` are what it reads; weights and caches have buffers of their own."""
+
+    __slots__ = ("allocated", "children", "inplace", "offset", "parents", "permanent", "size_bytes", "source", "views")
+
+    def __init__(
+        self,
+        size_bytes: int,
+        parents: Sequence[Tensor] = (),
+        *,
+        inplace: bool = False,
+        source: Tensor | None = None,
+        permanent: bool = False,
+    ) -> None:
+        self.size_bytes = -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        self.parents = parents
+        self.inplace = inplace
+        """Whether it may overwrite a parent of the same layout; here: of the same size, if that is no partial view."""
+        self.source = source.source or source if source is not None else None
+        """The tensor that this one is a view of."""
+        self.permanent = permanent
+        """Allocated before everything else and never freed: inputs that exist in several copies."""
+        self.children = self.views = self.offset = 0
+        self.allocated = False
+
+
+class _Holes:
+    """The free ranges of one buffer, by address; the last one has no end."""
+
+    def __init__(self) -> None:
+        self._ranges: list[list[int]] = [[0, 1 << 62]]
+        self.peak_bytes = 0
+
+    def take(self, size: int) -> int:
+        ranges = self._ranges
+        best, best_size = len(ranges) - 1, 1 << 63
+        for i in range(len(ranges) - 1):
+            length = ranges[i][1]
+            # Of equal holes the later one, as llama.cpp does.
+            if size <= length <= best_size:
+                best, best_size = i, length
+        chosen = ranges[best]
+        offset = chosen[0]
+        chosen[0] += size
+        chosen[1] -= size
+        if not chosen[1]:
+            del ranges[best]
+        self.peak_bytes = max(self.peak_bytes, offset + size)
+        return offset
+
+    def give(self, offset: int, size: int) -> None:
+        ranges = self._ranges
+        i = 0
+        while i < len(ranges) and ranges[i][0] < offset:
+            i += 1
+        if i and sum(ranges[i - 1]) == offset:
+            ranges[i - 1][1] += size
+            i -= 1
+        else:
+            ranges.insert(i, [offset, size])
+        if i + 1 < len(ranges) and sum(ranges[i]) == ranges[i + 1][0]:
+            ranges[i][1] += ranges.pop(i + 1)[1]
+
+
+def peak_bytes(operations: Sequence[Tensor]) -> int:
+    """The buffer for `operations` in their order. They may be measured again afterwards."""
+    holes = _Holes()
+    for tensor in operations:
+        tensor.children = tensor.views = 0
+        tensor.allocated = False
+    for tensor in operations:
+        if tensor.source is not None:
+            tensor.source.views += 1
+        for parent in tensor.parents:
+            parent.children += 1
+        if tensor.permanent:
+            tensor.offset = holes.take(tensor.size_bytes)
+    for tensor in operations:
+        if tensor.source is None and not tensor.permanent:
+            tensor.allocated = True
+            if not (tensor.inplace and _overwrite(tensor, holes)):
+                tensor.offset = holes.take(tensor.size_bytes)
+        for parent in tensor.parents:
+            parent.children -= 1
+            if parent.children or parent.views:
+                continue
+            source = parent.source
+            if source is not None:
+                source.views -= 1
+                if not source.views and not source.children and source.allocated:
+                    source.allocated = False
+                    holes.give(source.offset, source.size_bytes)
+            elif parent.allocated:
+                parent.allocated = False
+                holes.give(parent.offset, parent.size_bytes)
+    return holes.peak_bytes
+
+
+def _overwrite(tensor: Tensor, holes: _Holes) -> bool:
+    """Puts a result where a parent lies that nobody reads after it."""
+    for parent in tensor.parents:
+        if parent.size_bytes != tensor.size_bytes or parent.children != 1 or parent.views:
+            continue
+        source = parent.source
+        if source is None:
+            if not parent.allocated:
+                continue
+            parent.allocated = False
+            tensor.offset = parent.offset
+            return True
+        if source.allocated and source.views == 1 and not source.children:
+            source.allocated = False
+            tensor.offset = source.offset
+            if source.size_bytes > tensor.size_bytes:
+                holes.give(source.offset + tensor.size_bytes, source.size_bytes - tensor.size_bytes)
+            return True
+    return False

@@ -1,0 +1,408 @@
+"""What llama.cpp computes for one micro-batch, as far as memory goes: which results live how long.
+
+Every block is sketched from its own tensors (`attn_q`, `ffn_gate_exps`, `ssm_in`, …), in the order in which llama.cpp
+builds its graph (`build_*` of src/llama-graph.cpp and src/models/*.cpp of b11434, read and compared with the graphs
+that `GGML_SCHED_DEBUG=2` prints in b10068 and b11434). `allocator.peak_bytes` then says how large the buffer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hettui.domain.allocator import Tensor
+from hettui.domain.architecture import BlockContext
+
+F32 = 4
+_CACHE = Tensor(0)
+"""Stands for the KV cache: what is written there takes nothing from the compute buffer."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""A block's tensors by name without `blk.N.`; elements per dimension, fastest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The micro-batch that llama.cpp reserves for."""
+
+    tokens: int
+    sequences: int
+    outputs: int
+    """Rows for which logits are computed."""
+    flash_attn: bool
+    cells: int
+    """KV cells of one sequence's stream that a block of full attention sees."""
+    window_cells: int
+    mask_bytes: int
+    window_mask_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the tensors alone do not say."""
+
+    heads: int
+    experts_used: int
+    softcap: bool
+    """Attention logits are capped."""
+    keys_first: bool
+    """K is computed before V: models with windows."""
+    weights_before_experts: bool
+    """llama4 weighs the input of its experts, not their output."""
+    rank_mla: int
+    """`attention.kv_lora_rank`, 0 without MLA."""
+    rope_dims: int
+    head_v: int
+
+
+class Graph:
+    """Collects the operations of one device."""
+
+    def __init__(self, batch: Batch, rules: Rules) -> None:
+        self.batch = batch
+        self.rules = rules
+        self.operations: list[Tensor] = []
+        self.mask = self.window_mask = _CACHE
+
+    # -- operations ----------------------------------------------------------------------------------------
+
+    def raw(self, size_bytes: int, *parents: Tensor, inplace: bool = False) -> Tensor:
+        """A result of that many bytes."""
+        tensor = Tensor(size_bytes, parents, inplace=inplace)
+        self.operations.append(tensor)
+        return tensor
+
+    def rows(self, width: int, *parents: Tensor) -> Tensor:
+        """A new result of `width` values per token."""
+        return self.raw(width * self.batch.tokens * F32, *parents)
+
+    def over(self, *parents: Tensor) -> Tensor:
+        """An element-wise operation that may overwrite its first parent."""
+        return self.raw(parents[0].size_bytes, *parents, inplace=True)
+
+    def view(self, of: Tensor, size_bytes: int | None = None) -> Tensor:
+        """The whole or, with a size, the beginning of a result, seen in another shape."""
+        tensor = Tensor(of.size_bytes if size_bytes is None else size_bytes, (of,), source=of)
+        self.operations.append(tensor)
+        return tensor
+
+    def part(self, of: Tensor) -> Tensor:
+        """Some columns of a result: nothing can overwrite it in place."""
+        return self.view(of, 0)
+
+    def store(self, *parents: Tensor) -> None:
+        """Written into the cache."""
+        self.operations.append(Tensor(0, parents, source=_CACHE))
+
+    def arrives(self, size_bytes: int, copies: int) -> Tensor:
+        """A copy of what another device computed or of an input. With several copies all stay."""
+        tensors = [Tensor(size_bytes, permanent=copies > 1) for _ in range(copies)]
+        self.operations += tensors
+        return tensors[0]
+
+    def held(self, *tensors: Tensor) -> None:
+        """Other devices read these at the end: until then they stay."""
+        self.operations.append(Tensor(0, tensors, source=_CACHE))
+
+    # -- parts of a block ----------------------------------------------------------------------------------
+
+    def norm(self, x: Tensor) -> Tensor:
+        """Norm and its weight."""
+        return self.over(self.raw(x.size_bytes, x, inplace=True))
+
+    def feed_forward(self, x: Tensor, b: Shapes, suffix: str = "") -> Tensor:
+        up = b[f"ffn_up{suffix}.weight"][1]
+        down = b[f"ffn_down{suffix}.weight"]
+        if f"ffn_gate{suffix}.weight" in b:
+            gate = self._biased(self.rows(b[f"ffn_gate{suffix}.weight"][1], x), b, f"ffn_gate{suffix}")
+            hidden = self.rows(up, gate, self._biased(self.rows(up, x), b, f"ffn_up{suffix}"))
+        elif up > down[0]:
+            hidden = self.rows(down[0], self.rows(up, x))
+        else:
+            hidden = self.over(self._biased(self.rows(up, x), b, f"ffn_up{suffix}"))
+        return self._biased(self.rows(down[1], hidden), b, f"ffn_down{suffix}")
+
+    def _biased(self, x: Tensor, b: Shapes, name: str) -> Tensor:
+        return self.over(x) if f"{name}.bias" in b else x
+
+    def experts(self, x: Tensor, b: Shapes) -> Tensor:
+        used, n_embd = self.rules.experts_used, b["ffn_down_exps.weight"][1]
+        count = b["ffn_gate_inp.weight"][1]
+        logits = self._biased(self.rows(count, x), b, "ffn_gate_inp")
+        probs = self.over(logits)
+        choice = self.rows(count, probs) if "exp_probs_b.bias" in b else probs
+        sorted_ = self.rows(count, choice)
+        chosen = self.part(sorted_)
+        weights = self.rows(used, self.view(probs), chosen)
+        weights = self.over(weights, self.rows(1, weights))
+        if self.rules.weights_before_experts:
+            x = self.over(self.rows(n_embd * used, self.view(x)), weights)
+        if "ffn_gate_up_exps.weight" in b:
+            both = self.rows(b["ffn_gate_up_exps.weight"][1] * used, self.view(x), chosen)
+            hidden = self.rows(b["ffn_gate_up_exps.weight"][1] // 2 * used, self.part(both), self.part(both))
+        else:
+            width = b["ffn_up_exps.weight"][1]
+            gate = self._biased(self.rows(width * used, self.view(x), chosen), b, "ffn_gate_exps")
+            up = self._biased(self.rows(width * used, self.view(x), chosen), b, "ffn_up_exps")
+            hidden = self.rows(width * used, gate, up)
+        out = self._biased(self.rows(n_embd * used, hidden, chosen), b, "ffn_down_exps")
+        if not self.rules.weights_before_experts:
+            out = self.over(out, weights)
+        if used == 1:
+            total = self.rows(n_embd, self.part(out))
+        else:
+            views = [self.part(out) for _ in range(used)]
+            total = self.rows(n_embd, views[0], views[1])
+            for view in views[2:]:
+                total = self.over(total, view)
+        if "ffn_up_shexp.weight" in b:
+            shared = self.feed_forward(x, b, "_shexp")
+            if "ffn_gate_inp_shexp.weight" in b:
+                shared = self.over(shared, self.over(self.rows(1, x)))
+            total = self.over(total, shared)
+        return total
+
+    def attention_heads(self, x: Tensor, b: Shapes, context: BlockContext) -> Tensor:
+        """From the normed input to the heads' results, before the output matrix."""
+        if "attn_kv_a_mqa.weight" in b:
+            return self._latent_attention(x, b)
+        heads, head_v = self.rules.heads, self.rules.head_v
+        fused = "attn_qkv.weight" in b
+        gate = None
+        if fused:
+            width = b["attn_qkv.weight"][1]
+            qkv = self._biased(self.rows(width, x), b, "attn_qkv")
+            q_width = width - context.k_width - context.v_width
+            query = self.rows(q_width, self.part(qkv))
+            key, value = self.rows(context.k_width, self.part(qkv)), self.part(qkv)
+        else:
+            q_width = b["attn_output.weight"][0] if "attn_output.weight" in b else b["attn_q.weight"][1]
+            query = self._biased(self.rows(b["attn_q.weight"][1], x), b, "attn_q")
+            if b["attn_q.weight"][1] >= 2 * q_width:
+                gate = query
+                query = self.rows(q_width, self.part(query))
+            else:
+                query = self.view(query)
+            if "attn_q_norm.weight" in b:
+                query = self.norm(query)
+            query = self.over(query)
+            if self.rules.keys_first:
+                key, value = self._key(x, b), self._value(x, b)
+            else:
+                value = self._value(x, b)
+                key = self._key(x, b)
+        self.store(self.view(key))
+        self.store(self.view(value))
+        out = self._attend(query, q_width, heads * head_v, context.window > 0)
+        if gate is not None:
+            opened = self.over(self.rows(q_width, self.part(gate)))
+            out = self.over(self.view(out), opened)
+        return out
+
+    def _key(self, x: Tensor, b: Shapes) -> Tensor:
+        if "attn_k.weight" not in b:
+            return _CACHE
+        key = self.view(self._biased(self.rows(b["attn_k.weight"][1], x), b, "attn_k"))
+        if "attn_k_norm.weight" in b:
+            key = self.norm(key)
+        return self.over(key)
+
+    def _value(self, x: Tensor, b: Shapes) -> Tensor:
+        if "attn_v.weight" not in b:
+            return _CACHE
+        return self._biased(self.rows(b["attn_v.weight"][1], x), b, "attn_v")
+
+    def _attend(self, query: Tensor, q_width: int, v_width: int, windowed: bool) -> Tensor:
+        batch = self.batch
+        mask = self.window_mask if windowed else self.mask
+        if batch.flash_attn:
+            return self.view(self.rows(v_width, self.view(query), mask))
+        kq = self.rows((batch.window_cells if windowed else batch.cells) * self.rules.heads, self.view(query))
+        if self.rules.softcap:
+            kq = self.over(self.over(self.over(kq)))
+        kq = self.over(kq, mask)
+        return self.rows(v_width, self.view(self.rows(v_width, kq)))
+
+    def _latent_attention(self, x: Tensor, b: Shapes) -> Tensor:
+        """MLA of deepseek2: with `attn_k_b` in the compressed form, without it in full."""
+        rules, batch = self.rules, self.batch
+        heads, lora, rope = rules.heads, rules.rank_mla, rules.rope_dims
+        if "attn_q_a.weight" in b:
+            low = self.norm(self.rows(b["attn_q_a.weight"][1], x))
+            query = self.rows(b["attn_q_b.weight"][1], low)
+        else:
+            query = self.rows(b["attn_q.weight"][1], x)
+        if "attn_k_b.weight" not in b:
+            return self._expanded_attention(x, b, query)
+        absorbed = self.rows(heads * lora, self.part(query))
+        turned = self.rows(heads * rope, self.part(query))
+        query = self.rows(heads * (lora + rope), self.view(absorbed), turned)
+        compressed = self.rows(lora + rope, x)
+        latent = self.over(self.rows(lora, self.part(compressed)))
+        key = self.rows(lora + rope, self.view(latent), self.rows(rope, self.part(compressed)))
+        self.store(self.view(key))
+        value = b["attn_v_b.weight"][1] * heads
+        if batch.flash_attn:
+            out = self.rows(heads * lora, self.view(query), self.mask)
+            return self.view(self.rows(value, self.part(self.rows(value, self.part(out)))))
+        kq = self.over(self.rows(batch.cells * heads, self.view(query)), self.mask)
+        turned_v = self.raw(batch.cells * lora * 2)
+        out = self.rows(heads * lora, turned_v, kq)
+        return self.rows(value, self.part(self.rows(value, out)))
+
+    def _expanded_attention(self, x: Tensor, b: Shapes, query: Tensor) -> Tensor:
+        heads, lora, rope, head_v = self.rules.heads, self.rules.rank_mla, self.rules.rope_dims, self.rules.head_v
+        width = query.size_bytes // (F32 * self.batch.tokens)
+        turned_q = self.rows(heads * rope, self.part(query))
+        query = self.rows(width, self.part(query), turned_q)
+        compressed = self.rows(lora + rope, x)
+        latent = self.over(self.rows(lora, self.part(compressed)))
+        both = self.rows(b["attn_kv_b.weight"][1], latent)
+        turned_k = self.rows(rope, self.part(compressed))
+        value = self.rows(heads * head_v, self.part(both))
+        key = self.rows(width, self.part(both), self.rows(heads * rope, turned_k))
+        self.store(self.view(key))
+        self.store(self.view(value))
+        return self._attend(query, width, heads * head_v, windowed=False)
+
+    # -- recurrent blocks ----------------------------------------------------------------------------------
+
+    def _state(self, values: int) -> Tensor:
+        return self.raw(values * self.batch.sequences * F32)
+
+    def _convolved(self, projected: Tensor, state: Tensor, kernel: int, channels: int) -> Tensor:
+        """The last inputs of each sequence are put before the new ones, and a convolution goes over them."""
+        batch = self.batch
+        size = channels * (batch.tokens + (kernel - 1) * batch.sequences) * F32
+        joined = self.raw(size, self.view(state), self.part(projected))
+        self.store(self.part(joined))
+        return self.rows(channels, joined)
+
+    def state_space(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Tensor:
+        """Mamba, and mamba2 with `ssm_dt` folded into `ssm_in`; up to before the output matrix."""
+        batch = self.batch
+        channels = b["ssm_conv1d.weight"][1]
+        scan_state = (state_values - (kernel - 1) * channels) * batch.sequences
+        recent = self._state((kernel - 1) * channels)
+        projected = self.rows(b["ssm_in.weight"][1], x)
+        mixed = self._convolved(projected, recent, kernel, channels)
+        mixed = self.over(self._biased(mixed, b, "ssm_conv1d"))
+        first = "ssm_dt.weight" in b
+        if first:
+            parts = self.rows(b["ssm_x.weight"][1], mixed)
+            step = self.over(self.rows(inner, self.rows(b["ssm_dt.weight"][0], self.part(parts))))
+            scanned = self.raw((inner * batch.tokens + scan_state) * F32, self.view(mixed), step, self.part(parts))
+        else:
+            step = self.over(self.rows(b["ssm_dt.bias"][0], self.part(projected)))
+            scanned = self.raw((inner * batch.tokens + scan_state) * F32, self.part(mixed), step, self.part(mixed))
+        self.store(self.part(scanned))
+        gate = self.rows(inner, self.part(projected))
+        skip = self.over(mixed) if first else self.rows(inner, self.part(mixed))
+        mixed = self.over(self.view(scanned, inner * batch.tokens * F32), skip)
+        out = self.rows(inner, gate, mixed)
+        return self.norm(self.view(out)) if "ssm_norm.weight" in b else out
+
+    def delta_net(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Tensor:
+        """Gated delta net of qwen3next and qwen35, up to before the output matrix."""
+        batch = self.batch
+        channels = b["ssm_conv1d.weight"][1]
+        keys = (channels - inner) // 2
+        scan_state = (state_values - (kernel - 1) * channels) * batch.sequences
+        recent = self._state((kernel - 1) * channels)
+        projected = self.rows(b["attn_qkv.weight"][1], x)
+        size = channels * (batch.tokens + (kernel - 1) * batch.sequences) * F32
+        joined = self.raw(size, self.view(recent), self.part(projected))
+        self.store(self.part(joined))
+        state = self.raw(scan_state * F32)
+        mixed = self.over(self.rows(channels, joined))
+        query = self.over(self.rows(keys, self.part(mixed)))
+        query = self.rows(inner, self.view(query)) if inner > keys else query
+        key = self.over(self.rows(keys, self.part(mixed)))
+        key = self.rows(inner, self.view(key)) if inner > keys else key
+        scanned = self.raw(
+            inner * batch.tokens * F32 + scan_state * F32,
+            self.view(query), self.view(key), self.part(mixed), self.view(state),
+        )  # fmt: skip
+        self.store(self.part(scanned))
+        out = self.norm(self.view(scanned, inner * batch.tokens * F32))
+        gate = self.over(self.view(self.rows(b["attn_gate.weight"][1], x)))
+        return self.view(self.over(out, gate))
+
+    def short_convolution(self, x: Tensor, b: Shapes, state_values: int) -> Tensor:
+        """LFM2, up to before the output matrix."""
+        n_embd = b["shortconv.out_proj.weight"][0]
+        kernel = state_values // n_embd + 1
+        recent = self._state(state_values)
+        three = self.rows(3 * n_embd, x)
+        mixed = self._convolved(self.rows(n_embd, self.part(three), self.part(three)), recent, kernel, n_embd)
+        return self.over(mixed, self.part(three))
+
+
+def add_block(g: Graph, x: Tensor, b: Shapes, context: BlockContext, inner: int, kernel: int, *, last: bool) -> Tensor:
+    """One block on `g`; returns its result. The last block goes on with the rows that become logits only."""
+    normed = g.norm(x) if "attn_norm.weight" in b else x
+    mixed: Tensor | None = None
+    heads = g.attention_heads(normed, b, context) if _attends(b) else None
+    if "shortconv.in_proj.weight" in b:
+        mixed = g.rows(b["shortconv.out_proj.weight"][1], g.short_convolution(normed, b, context.state_values))
+    elif "ssm_out.weight" in b:
+        again = g.norm(x) if heads is not None else normed
+        build = g.delta_net if "attn_qkv.weight" in b and "ssm_in.weight" not in b else g.state_space
+        hidden = build(again, b, context.state_values, inner, kernel)
+        mixed = g.rows(b["ssm_out.weight"][1], hidden)
+    if heads is not None:
+        attended = g._biased(g.rows(b["attn_output.weight"][1], heads), b, "attn_output")
+        mixed = attended if mixed is None else g.over(attended, mixed)
+    feeds = any(name.startswith("ffn_") and name.endswith(".weight") and "norm" not in name for name in b)
+    post_norms = "post_attention_norm.weight" in b and ("ffn_norm.weight" in b or "post_ffw_norm.weight" in b)
+    if mixed is not None and post_norms:
+        mixed = g.norm(mixed)
+    if last:
+        g, mixed, x, normed = _outputs_only(g, mixed, x, normed)
+    if not feeds:
+        return g.over(mixed, x) if mixed is not None else x
+    own_norm = any(n in b for n in ("ffn_norm.weight", "ffn_norm", "post_attention_norm.weight"))
+    if mixed is None:
+        # A block that is feed-forward only.
+        fed = _fed(g, normed, b)
+        return g.over(fed, x)
+    if not own_norm:
+        fed = _fed(g, normed, b)
+        return g.over(g.over(fed, x), mixed)
+    residual = g.over(mixed, x)
+    pre_norm = "post_ffw_norm.weight" not in b or "ffn_norm.weight" in b
+    fed = _fed(g, g.norm(residual) if pre_norm else residual, b)
+    if "post_ffw_norm.weight" in b:
+        fed = g.norm(fed)
+    return g.over(fed, residual)
+
+
+def _attends(b: Shapes) -> bool:
+    return "attn_output.weight" in b
+
+
+def _fed(g: Graph, x: Tensor, b: Shapes) -> Tensor:
+    return g.experts(x, b) if "ffn_gate_inp.weight" in b else g.feed_forward(x, b)
+
+
+def _outputs_only(
+    g: Graph, mixed: Tensor | None, x: Tensor, normed: Tensor
+) -> tuple[Graph, Tensor | None, Tensor, Tensor]:
+    """From here on only the rows that become logits are computed."""
+    batch = g.batch
+    width = x.size_bytes // batch.tokens
+    few = Graph(
+        Batch(
+            batch.outputs, batch.sequences, batch.outputs, batch.flash_attn, batch.cells, batch.window_cells,
+            batch.mask_bytes, batch.window_mask_bytes,
+        ),
+        g.rules,
+    )  # fmt: skip
+    few.operations = g.operations
+    size = width * batch.outputs
+    return (
+        few,
+        None if mixed is None else few.raw(size, mixed),
+        few.raw(size, x),
+        few.raw(size, normed) if mixed is not None else normed,
+    )

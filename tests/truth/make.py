@@ -1,0 +1,151 @@
+"""Makes `measured.jsonl`: what real loads of published models' headers reserve, byte for byte.
+
+    python -m tests.truth.make b10068=DIR_WITH_THE_BINARIES b11434=OTHER_DIR [--only llama-8b,…] [--parallel 2]
+
+Each model is cut to a few blocks, so that it fits a small machine, and loaded really under every setting below by
+every build that is given. Cases that the table already has are skipped: it can be stopped and continued.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import Any
+
+from tests.gguf_files import write_gguf
+from tests.truth.measure import Engine, Held, LoadFailed, load
+from tests.truth.models import MODELS
+
+TABLE = Path(__file__).with_name("measured.jsonl")
+
+CUT = {
+    "gemma3-12b": 7, "gemma3-1b": 7, "gemma3n": 22, "jamba": 6, "granitehybrid": 7, "nemotron_h": 8,
+    "llama-70b": 2, "qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "lfm2": 4, "lfm2moe": 4, "deepseek-v3": 4,
+    "llama4": 4, "cohere2": 4, "olmo2": 4, "exaone4": 4,
+}  # fmt: skip
+"""Blocks to keep, so that every kind of block is there; 3 for the others."""
+
+_SLOW = frozenset({"gpt-oss-120b", "deepseek-v3", "gemma3n"})
+"""Loads of many seconds: only the first settings are measured."""
+_SETTINGS_OF_SLOW = 5
+
+
+@dataclass(frozen=True)
+class Setting:
+    """llama.cpp's options by RuntimeParams' names, and how the layers are laid on devices."""
+
+    params: dict[str, Any]
+    layers: str = "half"
+    """`half`: two devices; `gap`: two with an empty one between; `one`; `thirds`; `host`: two layers stay on the
+    host; `output`: the last device has the output layer alone."""
+
+
+SETTINGS = (
+    Setting({}),
+    Setting({"ctx_size": 8192, "parallel": 4, "kv_unified": True, "ubatch_size": 256}, "gap"),
+    Setting({"flash_attn": "off"}),
+    Setting({"ctx_size": 16384, "parallel": 2, "cache_type_k": "q8_0", "cache_type_v": "q8_0", "flash_attn": "on"}),
+    Setting({"ctx_size": 2048, "parallel": -1, "swa_full": True}, "host"),
+    Setting({}, "one"),
+    Setting({"ctx_size": 1000, "parallel": 3}),
+    Setting({"ctx_size": 32768, "ubatch_size": 1024}),
+    Setting({}, "output"),
+    Setting({"ctx_size": 8192, "parallel": 8, "ubatch_size": 128, "load_mode": "none"}, "thirds"),
+    Setting({"flash_attn": "off", "parallel": 2, "ctx_size": 12288, "ubatch_size": 256}, "host"),
+    Setting({"n_cpu_moe": 2}),
+)
+
+
+def split_of(setting: Setting, blocks: int) -> tuple[int, ...]:
+    layers = blocks + 1
+    if setting.layers == "host":
+        layers -= 2
+    half = layers // 2
+    if setting.layers == "gap":
+        return half, 0, layers - half
+    if setting.layers == "one":
+        return (layers,)
+    if setting.layers == "output":
+        return layers - 1, 1
+    if setting.layers == "thirds":
+        third = layers // 3
+        return third, third, layers - 2 * third
+    return (half, layers - half) if half else (layers,)
+
+
+def arguments(params: dict[str, Any]) -> list[str]:
+    """llama-server's options. What is not named is RuntimeParams' default."""
+    argv = ["-c", str(params.get("ctx_size", 4096)), "-np", str(params.get("parallel", 1))]
+    argv += ["-ub", str(params.get("ubatch_size", 512)), "-b", str(params.get("batch_size", 2048))]
+    argv += ["-fa", params.get("flash_attn", "auto")]
+    argv += ["-ctk", params.get("cache_type_k", "f16"), "-ctv", params.get("cache_type_v", "f16")]
+    argv += ["-kvu"] * params.get("kv_unified", False) + ["--swa-full"] * params.get("swa_full", False)
+    argv += ["--no-mmap"] * (params.get("load_mode") == "none")
+    if "n_cpu_moe" in params:
+        argv += ["-ncmoe", str(params["n_cpu_moe"])]
+    return argv
+
+
+def cases(names: list[str], builds: list[str]) -> Iterator[dict[str, Any]]:
+    """All of them, the first settings of every model before the later ones."""
+    for number, setting in enumerate(SETTINGS):
+        for name in names:
+            if name in _SLOW and number >= _SETTINGS_OF_SLOW:
+                continue
+            blocks = CUT.get(name, 3)
+            if "n_cpu_moe" in setting.params and not any("_exps." in t[0] for t in MODELS[name](blocks)[1]):
+                continue
+            split = split_of(setting, blocks)
+            for build in builds:
+                yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": setting.params}
+
+
+def identity(case: dict[str, Any]) -> str:
+    return json.dumps([case["model"], case["blocks"], case["build"], list(case["split"]), case["params"]])
+
+
+def _numbers(held: Held) -> list[int]:
+    return [held.weights, held.context, held.compute]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("engines", nargs="+", metavar="BUILD=DIRECTORY")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--parallel", type=int, default=2)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    options = parser.parse_args()
+    engines = {}
+    for text in options.engines:
+        build, _, folder = text.partition("=")
+        engines[build] = Engine(build, Path(folder) / "llama-server", Path(folder) / "ggml-rpc-server")
+    names = options.only.split(",") if options.only else list(MODELS)
+    known = {identity(json.loads(line)) for line in options.table.read_text().splitlines()} if options.table.exists() else set()  # fmt: skip
+    lock = Lock()
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(options.parallel) as pool:
+
+        def measure(case: dict[str, Any]) -> None:
+            path = Path(folder) / f"{case['model']}-{case['blocks']}.gguf"
+            with lock:
+                if not path.exists():
+                    write_gguf(path, *MODELS[case["model"]](case["blocks"]))
+            try:
+                reading = load(engines[case["build"]], path, case["split"], arguments(case["params"]))
+            except LoadFailed as e:
+                print("FAILED", identity(case), str(e)[-300:], flush=True)
+                return
+            row = case | {"devices": [_numbers(d) for d in reading.devices], "host": _numbers(reading.host)}
+            with lock, options.table.open("a") as table:
+                table.write(json.dumps(row) + "\n")
+
+        list(pool.map(measure, (c for c in cases(names, list(engines)) if identity(c) not in known)))
+
+
+if __name__ == "__main__":
+    main()
