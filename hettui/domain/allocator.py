@@ -16,7 +16,10 @@ ALIGNMENT_BYTES = 128
 class Tensor:
     """One operation's result. `parents` are what it reads; weights and caches have buffers of their own."""
 
-    __slots__ = ("allocated", "children", "inplace", "offset", "parents", "permanent", "size_bytes", "source", "views")
+    __slots__ = (
+        "allocated", "children", "early", "home", "inplace", "offset", "parents", "permanent", "place", "size_bytes",
+        "source", "views",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -25,18 +28,29 @@ class Tensor:
         *,
         inplace: bool = False,
         source: Tensor | None = None,
+        home: int | None = None,
+        early: bool = False,
         permanent: bool = False,
     ) -> None:
         self.size_bytes = -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         self.parents = parents
         self.inplace = inplace
         """Whether it may overwrite a parent of the same layout; here: of the same size, if that is no partial view."""
-        self.source = source.source or source if source is not None else None
+        self.source: Tensor | None = None if source is None else source.source or source
         """The tensor that this one is a view of."""
+        self.home = self.place = home
+        """The device whose weights or cache it uses; None if it uses none. `place` is where it is computed."""
+        self.early = early or permanent
+        """Allocated before everything else: an input."""
         self.permanent = permanent
-        """Allocated before everything else and never freed: inputs that exist in several copies."""
+        """Early, and never freed: inputs that exist in several copies."""
         self.children = self.views = self.offset = 0
         self.allocated = False
+
+    @property
+    def span_bytes(self) -> int:
+        """What a copy on another device takes: the columns of a partial view lie as far apart as in the whole."""
+        return self.source.size_bytes if self.source is not None and not self.size_bytes else self.size_bytes
 
 
 class _Holes:
@@ -88,10 +102,11 @@ def peak_bytes(operations: Sequence[Tensor]) -> int:
             tensor.source.views += 1
         for parent in tensor.parents:
             parent.children += 1
-        if tensor.permanent:
+        if tensor.early:
+            tensor.allocated = not tensor.permanent
             tensor.offset = holes.take(tensor.size_bytes)
     for tensor in operations:
-        if tensor.source is None and not tensor.permanent:
+        if tensor.source is None and not tensor.early and tensor.size_bytes:
             tensor.allocated = True
             if not (tensor.inplace and _overwrite(tensor, holes)):
                 tensor.offset = holes.take(tensor.size_bytes)

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from hettui.domain.allocator import Tensor, peak_bytes
+from hettui.domain.allocator import Tensor
 from hettui.domain.architecture import BlockContext
 from hettui.domain.graph import F32, Batch, Graph, Rules, Shapes, add_block
+from hettui.domain.schedule import buffer_bytes, settle
+from hettui.domain.split import HOST
 
 COPIES = 4
 """`GGML_SCHED_MAX_COPIES`: what a pipelining build keeps of every input."""
@@ -41,6 +43,12 @@ class Layout:
     """After it only the rows that become logits are computed."""
     mixed_inputs: bool
     """Newer builds prepare batches of tokens and embeddings: three more tensors as wide as the activations."""
+    late_outputs: bool
+    """The last block computes all rows; only after it those that become logits are picked."""
+    scaled_embedding: bool
+    rotation_k: int
+    """Width of the matrix that rotates K for a quantised cache; 0: not rotated."""
+    rotation_v: int
 
     @property
     def row_bytes(self) -> int:
@@ -53,94 +61,108 @@ class Layout:
         return tuple((c, tuple(sorted(b.items()))) for b, c in zip(self.blocks, self.contexts, strict=True))
 
 
-def device_bytes(layout: Layout, blocks: range, *, first: bool, output: bool, copies: int) -> int:
-    """The compute buffer of a device that holds `blocks`, and the output layer if `output`.
+def device_bytes(layout: Layout, device: int, places: Sequence[int], output: int, copies: int) -> int:
+    """The compute buffer of one device or of the host.
 
-    `first`: the activations come from the embedding. `copies`: of every input, `COPIES` when pipelining, else 1.
+    `places`: the device of each block, `HOST` among them. `output`: the device of the output layer.
+    `copies`: of every input, `COPIES` when llama.cpp pipelines, else 1.
     """
+    blocks = _worth_laying_out(layout, places, device)
+    if device != HOST and not blocks and output != device:
+        return 0
+    g = _graph(layout, blocks, places, output, copies)
+    settle(g.operations)
+    return buffer_bytes(g.operations, device, copies)
+
+
+def _graph(layout: Layout, blocks: Sequence[int], places: Sequence[int], output: int, copies: int) -> Graph:
     g = Graph(layout.batch, layout.rules)
-    if not blocks:
-        _output(g, layout, g.arrives(layout.n_embd * layout.batch.outputs * F32, copies))
-        return peak_bytes(g.operations)
-    mixed = [g.arrives(layout.row_bytes, copies) for _ in range(2)] if first and layout.mixed_inputs else []
-    x = g.arrives(layout.row_bytes, copies)
-    _small_inputs(g, layout, blocks, copies)
-    if mixed:
-        target = g.raw(layout.row_bytes, mixed[0])
-        g.operations.append(Tensor(0, (mixed[1], target), source=target))
-    for i in _worth_laying_out(layout, blocks):
-        x = _block(g, layout, x, i)
-    if output:
-        _output(g, layout, x)
-    return peak_bytes(g.operations)
-
-
-def host_bytes(layout: Layout, blocks: range, *, output: bool, copies: int) -> int:
-    """The compute buffer of the master's CPU: the inputs, the embedding's rows, and the blocks that stay there."""
-    g = Graph(layout.batch, layout.rules)
-    # For batches of embeddings; reserved whether they are used or not.
-    g.operations.append(Tensor(layout.row_bytes, permanent=True))
-    ids = g.arrives(2 * layout.batch.tokens * F32, copies)
-    every_block = range(len(layout.blocks))
-    _small_inputs(g, layout, every_block, copies)
-    if layout.mixed_inputs:
-        mixed = g.arrives(layout.row_bytes, copies)
-        x = g.arrives(layout.row_bytes, copies) if copies > 1 else g.raw(layout.row_bytes, ids)
-        token_rows = g.raw(layout.row_bytes, ids)
-        if blocks:
-            target = g.raw(layout.row_bytes, mixed)
-            g.operations.append(Tensor(0, (token_rows, target), source=target))
-        else:
-            g.held(mixed, token_rows)
+    _inputs(g, layout, copies)
+    if blocks and blocks[0] == 0:
+        x = _embedding(g, layout, copies)
     else:
-        x = g.raw(layout.row_bytes, ids)
-    for i in _worth_laying_out(layout, blocks):
-        x = _block(g, layout, x, i)
-    if output:
-        _output(g, layout, x)
-    else:
-        g.held(x)
-    return peak_bytes(g.operations)
+        g.place = places[blocks[0]] if blocks else HOST
+        x = g.raw(layout.row_bytes)
+    for n, i in enumerate(blocks):
+        g.place = places[i]
+        following = blocks[n + 1] if n + 1 < len(blocks) else None
+        g.next_place = places[following] if following is not None and layout.contexts[following].state_values else None
+        last = i == layout.last_block and not layout.late_outputs
+        x = add_block(g, x, layout.blocks[i], layout.contexts[i], layout.inner, layout.kernel, last=last)
+    if blocks and blocks[-1] < layout.last_block:
+        return g
+    if layout.late_outputs:
+        x = g.raw(layout.n_embd * layout.batch.outputs * F32, x, g.inputs["out_ids", False], anchored=False)
+    x = g.raw(x.size_bytes, x, inplace=True, anchored=False)
+    g.place = output
+    g.raw(layout.n_vocab * layout.batch.outputs * F32, g.over(x, anchored=True))
+    return g
 
 
-def _small_inputs(g: Graph, layout: Layout, blocks: Sequence[int], copies: int) -> None:
-    """Positions, cache indices and masks that these blocks read."""
+def _inputs(g: Graph, layout: Layout, copies: int) -> None:
+    """What llama.cpp sets before each micro-batch; it lies in the master's RAM."""
     batch = layout.batch
-    g.arrives(layout.positions * batch.tokens * F32, copies)
-    attending = [layout.contexts[i] for i in blocks if layout.contexts[i].k_width]
+
+    def put(name: str, size_bytes: int, windowed: bool = False) -> None:
+        tensor = Tensor(size_bytes, home=HOST, early=True, permanent=copies > 1)
+        g.inputs[name, windowed] = tensor
+        g.operations.append(tensor)
+
+    # For batches of embeddings; reserved whether they are used or not.
+    g.operations.append(Tensor(layout.row_bytes, home=HOST, early=True))
+    if layout.mixed_inputs:
+        put("mixed", layout.row_bytes)
+    put("tokens", batch.tokens * F32)
+    put("out_ids", batch.outputs * F32)
+    put("positions", layout.positions * batch.tokens * F32)
+    attending = [c for c in layout.contexts if c.k_width]
     for windowed in (False, True):
         group = [c for c in attending if (c.window > 0) == windowed]
         if not group:
             continue
         # Without flash attention V is stored transposed, one index per value.
         values = 1 if batch.flash_attn else max(c.v_width for c in group)
-        g.arrives(8 * batch.tokens, copies)
-        g.arrives(8 * batch.tokens * values, copies)
-        mask = g.arrives(batch.window_mask_bytes if windowed else batch.mask_bytes, copies)
-        if windowed:
-            g.window_mask = mask
-        else:
-            g.mask = mask
+        put("k_idxs", 8 * batch.tokens, windowed)
+        put("v_idxs", 8 * batch.tokens * values, windowed)
+        put("mask", batch.window_mask_bytes if windowed else batch.mask_bytes, windowed)
+        for name, width in (("rot_k", layout.rotation_k), ("rot_v", layout.rotation_v)):
+            if width:
+                put(name, width * width * F32, windowed)
 
 
-def _block(g: Graph, layout: Layout, x: Tensor, block: int) -> Tensor:
-    return add_block(
-        g, x, layout.blocks[block], layout.contexts[block], layout.inner, layout.kernel,
-        last=block == layout.last_block,
-    )  # fmt: skip
+def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
+    """The rows of the token embedding, looked up by the master."""
+    g.place = HOST
+    tokens = g.inputs["tokens", False]
+    if copies > 1:
+        # Marked as an input, so it is copied like one.
+        x = Tensor(layout.row_bytes, (tokens,), home=HOST, early=True, permanent=True)
+        g.operations.append(x)
+    else:
+        x = g.raw(layout.row_bytes, tokens)
+    if layout.mixed_inputs:
+        rows = g.raw(layout.row_bytes, tokens)
+        target = g.raw(layout.row_bytes, g.inputs["mixed", False], anchored=False)
+        g.raw(0, rows, target, anchored=False)
+        # The result is a view that nobody reads here, so nothing ever frees what it shows.
+        g.view(target)
+    if layout.scaled_embedding:
+        x = g.over(x)
+    return x
 
 
-def _output(g: Graph, layout: Layout, x: Tensor) -> None:
-    g.raw(layout.n_vocab * layout.batch.outputs * F32, g.norm(x))
-
-
-def _worth_laying_out(layout: Layout, blocks: range) -> list[int]:
-    """The blocks without the long runs of equal ones."""
-    kept: list[int] = []
+def _worth_laying_out(layout: Layout, places: Sequence[int], device: int) -> list[int]:
+    """The device's blocks without the long runs of equal ones, and the neighbours on either side."""
+    own = [i for i, place in enumerate(places) if place == device and i <= layout.last_block]
+    if not own:
+        return [layout.last_block] if layout.last_block >= 0 and device != HOST else list(range(min(1, len(places))))
+    kept = [own[0] - 1] if own[0] else []
     run = 0
-    for i in blocks:
-        same = i > blocks.start and layout.kinds[i] == layout.kinds[i - 1] and i != layout.last_block
+    for i in own:
+        same = i > own[0] and layout.kinds[i] == layout.kinds[i - 1] and i != layout.last_block
         run = run + 1 if same else 0
         if run < _REPEATS:
             kept.append(i)
+    if own[-1] < layout.last_block:
+        kept.append(own[-1] + 1)
     return kept

@@ -49,6 +49,8 @@ class Rules:
     """K is computed before V: models with windows."""
     weights_before_experts: bool
     """llama4 weighs the input of its experts, not their output."""
+    full_offload: bool
+    """Nothing stays on the host."""
     rank_mla: int
     """`attention.kv_lora_rank`, 0 without MLA."""
     rope_dims: int
@@ -62,23 +64,28 @@ class Graph:
         self.batch = batch
         self.rules = rules
         self.operations: list[Tensor] = []
-        self.mask = self.window_mask = _CACHE
+        self.place: int | None = None
+        """The device of the block that is being added."""
+        self.next_place: int | None = None
+        """The device of the block after it, if that is a recurrent one."""
+        self.inputs: dict[tuple[str, bool], Tensor] = {}
+        """By name and by whether it belongs to the blocks with a window."""
 
     # -- operations ----------------------------------------------------------------------------------------
 
-    def raw(self, size_bytes: int, *parents: Tensor, inplace: bool = False) -> Tensor:
-        """A result of that many bytes."""
-        tensor = Tensor(size_bytes, parents, inplace=inplace)
+    def raw(self, size_bytes: int, *parents: Tensor, inplace: bool = False, anchored: bool = True) -> Tensor:
+        """A result of that many bytes. `anchored`: it uses a weight or the cache, so it is computed where they lie."""
+        tensor = Tensor(size_bytes, parents, inplace=inplace, home=self.place if anchored else None)
         self.operations.append(tensor)
         return tensor
 
-    def rows(self, width: int, *parents: Tensor) -> Tensor:
+    def rows(self, width: int, *parents: Tensor, anchored: bool = True) -> Tensor:
         """A new result of `width` values per token."""
-        return self.raw(width * self.batch.tokens * F32, *parents)
+        return self.raw(width * self.batch.tokens * F32, *parents, anchored=anchored)
 
-    def over(self, *parents: Tensor) -> Tensor:
+    def over(self, *parents: Tensor, anchored: bool = False) -> Tensor:
         """An element-wise operation that may overwrite its first parent."""
-        return self.raw(parents[0].size_bytes, *parents, inplace=True)
+        return self.raw(parents[0].size_bytes, *parents, inplace=True, anchored=anchored)
 
     def view(self, of: Tensor, size_bytes: int | None = None) -> Tensor:
         """The whole or, with a size, the beginning of a result, seen in another shape."""
@@ -92,23 +99,14 @@ class Graph:
 
     def store(self, *parents: Tensor) -> None:
         """Written into the cache."""
-        self.operations.append(Tensor(0, parents, source=_CACHE))
-
-    def arrives(self, size_bytes: int, copies: int) -> Tensor:
-        """A copy of what another device computed or of an input. With several copies all stay."""
-        tensors = [Tensor(size_bytes, permanent=copies > 1) for _ in range(copies)]
-        self.operations += tensors
-        return tensors[0]
-
-    def held(self, *tensors: Tensor) -> None:
-        """Other devices read these at the end: until then they stay."""
-        self.operations.append(Tensor(0, tensors, source=_CACHE))
+        self.raw(0, *parents)
 
     # -- parts of a block ----------------------------------------------------------------------------------
 
     def norm(self, x: Tensor) -> Tensor:
-        """Norm and its weight."""
-        return self.over(self.raw(x.size_bytes, x, inplace=True))
+        """Norm and its weight. With everything offloaded llama.cpp keeps the norm on its block's device."""
+        bare = self.raw(x.size_bytes, x, inplace=True, anchored=self.rules.full_offload)
+        return self.over(bare, anchored=True)
 
     def feed_forward(self, x: Tensor, b: Shapes, suffix: str = "") -> Tensor:
         up = b[f"ffn_up{suffix}.weight"][1]
@@ -123,7 +121,7 @@ class Graph:
         return self._biased(self.rows(down[1], hidden), b, f"ffn_down{suffix}")
 
     def _biased(self, x: Tensor, b: Shapes, name: str) -> Tensor:
-        return self.over(x) if f"{name}.bias" in b else x
+        return self.over(x, anchored=True) if f"{name}.bias" in b else x
 
     def experts(self, x: Tensor, b: Shapes) -> Tensor:
         used, n_embd = self.rules.experts_used, b["ffn_down_exps.weight"][1]
@@ -149,10 +147,10 @@ class Graph:
         if not self.rules.weights_before_experts:
             out = self.over(out, weights)
         if used == 1:
-            total = self.rows(n_embd, self.part(out))
+            total = self.rows(n_embd, self.part(out), anchored=False)
         else:
             views = [self.part(out) for _ in range(used)]
-            total = self.rows(n_embd, views[0], views[1])
+            total = self.rows(n_embd, views[0], views[1], anchored=False)
             for view in views[2:]:
                 total = self.over(total, view)
         if "ffn_up_shexp.weight" in b:
@@ -173,8 +171,9 @@ class Graph:
             width = b["attn_qkv.weight"][1]
             qkv = self._biased(self.rows(width, x), b, "attn_qkv")
             q_width = width - context.k_width - context.v_width
-            query = self.rows(q_width, self.part(qkv))
-            key, value = self.rows(context.k_width, self.part(qkv)), self.part(qkv)
+            positions = self.inputs["positions", False]
+            query = self.rows(q_width, self.part(qkv), positions)
+            key, value = self.rows(context.k_width, self.part(qkv), positions), self.part(qkv)
         else:
             q_width = b["attn_output.weight"][0] if "attn_output.weight" in b else b["attn_q.weight"][1]
             query = self._biased(self.rows(b["attn_q.weight"][1], x), b, "attn_q")
@@ -185,15 +184,13 @@ class Graph:
                 query = self.view(query)
             if "attn_q_norm.weight" in b:
                 query = self.norm(query)
-            query = self.over(query)
+            query = self._turned(query)
             if self.rules.keys_first:
                 key, value = self._key(x, b), self._value(x, b)
             else:
                 value = self._value(x, b)
                 key = self._key(x, b)
-        self.store(self.view(key))
-        self.store(self.view(value))
-        out = self._attend(query, q_width, heads * head_v, context.window > 0)
+        out = self._remembered(query, key, value, q_width, heads * head_v, context)
         if gate is not None:
             opened = self.over(self.rows(q_width, self.part(gate)))
             out = self.over(self.view(out), opened)
@@ -205,16 +202,37 @@ class Graph:
         key = self.view(self._biased(self.rows(b["attn_k.weight"][1], x), b, "attn_k"))
         if "attn_k_norm.weight" in b:
             key = self.norm(key)
-        return self.over(key)
+        return self._turned(key)
+
+    def _turned(self, x: Tensor) -> Tensor:
+        """RoPE. A projection that was only reshaped is not overwritten."""
+        return self.raw(x.size_bytes, x, self.inputs["positions", False])
 
     def _value(self, x: Tensor, b: Shapes) -> Tensor:
         if "attn_v.weight" not in b:
             return _CACHE
         return self._biased(self.rows(b["attn_v.weight"][1], x), b, "attn_v")
 
+    def _remembered(
+        self, query: Tensor, key: Tensor, value: Tensor, q_width: int, v_width: int, context: BlockContext
+    ) -> Tensor:
+        """K and V go into the cache, and the heads look at what is there. A quantised cache holds them rotated."""
+        windowed = context.window > 0
+        rot_k, rot_v = self.inputs.get(("rot_k", windowed)), self.inputs.get(("rot_v", windowed))
+        if rot_k is not None:
+            query = self.rows(q_width, self.view(query), rot_k)
+            key = self.rows(context.k_width, self.view(key), rot_k) if key is not _CACHE else key
+        if rot_v is not None and value is not _CACHE:
+            value = self.rows(context.v_width, self.view(value), rot_v)
+        if key is not _CACHE:
+            self.store(self.view(key), self.inputs["k_idxs", windowed])
+            self.store(self.view(value), self.inputs["v_idxs", windowed])
+        out = self._attend(query, q_width, v_width, windowed)
+        return out if rot_v is None else self.view(self.rows(v_width, self.view(out), rot_v))
+
     def _attend(self, query: Tensor, q_width: int, v_width: int, windowed: bool) -> Tensor:
         batch = self.batch
-        mask = self.window_mask if windowed else self.mask
+        mask = self.inputs["mask", windowed]
         if batch.flash_attn:
             return self.view(self.rows(v_width, self.view(query), mask))
         kq = self.rows((batch.window_cells if windowed else batch.cells) * self.rules.heads, self.view(query))
@@ -225,7 +243,7 @@ class Graph:
 
     def _latent_attention(self, x: Tensor, b: Shapes) -> Tensor:
         """MLA of deepseek2: with `attn_k_b` in the compressed form, without it in full."""
-        rules, batch = self.rules, self.batch
+        rules, batch, mask = self.rules, self.batch, self.inputs["mask", False]
         heads, lora, rope = rules.heads, rules.rank_mla, rules.rope_dims
         if "attn_q_a.weight" in b:
             low = self.norm(self.rows(b["attn_q_a.weight"][1], x))
@@ -235,17 +253,18 @@ class Graph:
         if "attn_k_b.weight" not in b:
             return self._expanded_attention(x, b, query)
         absorbed = self.rows(heads * lora, self.part(query))
-        turned = self.rows(heads * rope, self.part(query))
+        positions = self.inputs["positions", False]
+        turned = self.rows(heads * rope, self.part(query), positions)
         query = self.rows(heads * (lora + rope), self.view(absorbed), turned)
         compressed = self.rows(lora + rope, x)
         latent = self.over(self.rows(lora, self.part(compressed)))
-        key = self.rows(lora + rope, self.view(latent), self.rows(rope, self.part(compressed)))
-        self.store(self.view(key))
+        key = self.rows(lora + rope, self.view(latent), self.rows(rope, self.part(compressed), positions))
+        self.store(self.view(key), self.inputs["k_idxs", False])
         value = b["attn_v_b.weight"][1] * heads
         if batch.flash_attn:
-            out = self.rows(heads * lora, self.view(query), self.mask)
+            out = self.rows(heads * lora, self.view(query), mask)
             return self.view(self.rows(value, self.part(self.rows(value, self.part(out)))))
-        kq = self.over(self.rows(batch.cells * heads, self.view(query)), self.mask)
+        kq = self.over(self.rows(batch.cells * heads, self.view(query)), mask)
         turned_v = self.raw(batch.cells * lora * 2)
         out = self.rows(heads * lora, turned_v, kq)
         return self.rows(value, self.part(self.rows(value, out)))
@@ -253,16 +272,17 @@ class Graph:
     def _expanded_attention(self, x: Tensor, b: Shapes, query: Tensor) -> Tensor:
         heads, lora, rope, head_v = self.rules.heads, self.rules.rank_mla, self.rules.rope_dims, self.rules.head_v
         width = query.size_bytes // (F32 * self.batch.tokens)
-        turned_q = self.rows(heads * rope, self.part(query))
+        positions = self.inputs["positions", False]
+        turned_q = self.rows(heads * rope, self.part(query), positions)
         query = self.rows(width, self.part(query), turned_q)
         compressed = self.rows(lora + rope, x)
         latent = self.over(self.rows(lora, self.part(compressed)))
         both = self.rows(b["attn_kv_b.weight"][1], latent)
-        turned_k = self.rows(rope, self.part(compressed))
+        turned_k = self.rows(rope, self.part(compressed), positions)
         value = self.rows(heads * head_v, self.part(both))
         key = self.rows(width, self.part(both), self.rows(heads * rope, turned_k))
-        self.store(self.view(key))
-        self.store(self.view(value))
+        self.store(self.view(key), self.inputs["k_idxs", False])
+        self.store(self.view(value), self.inputs["v_idxs", False])
         return self._attend(query, width, heads * head_v, windowed=False)
 
     # -- recurrent blocks ----------------------------------------------------------------------------------
@@ -296,8 +316,11 @@ class Graph:
             step = self.over(self.rows(b["ssm_dt.bias"][0], self.part(projected)))
             scanned = self.raw((inner * batch.tokens + scan_state) * F32, self.part(mixed), step, self.part(mixed))
         self.store(self.part(scanned))
-        gate = self.rows(inner, self.part(projected))
-        skip = self.over(mixed) if first else self.rows(inner, self.part(mixed))
+        if self.next_place is not None:
+            # llama.cpp prepares the next block's state before it has finished this one.
+            self.operations.append(Tensor(0, (), source=_CACHE, home=self.next_place))
+        gate = self.rows(inner, self.part(projected), anchored=False)
+        skip = self.over(mixed, anchored=True) if first else self.rows(inner, self.part(mixed))
         mixed = self.over(self.view(scanned, inner * batch.tokens * F32), skip)
         out = self.rows(inner, gate, mixed)
         return self.norm(self.view(out)) if "ssm_norm.weight" in b else out
@@ -357,11 +380,11 @@ def add_block(g: Graph, x: Tensor, b: Shapes, context: BlockContext, inner: int,
     post_norms = "post_attention_norm.weight" in b and ("ffn_norm.weight" in b or "post_ffw_norm.weight" in b)
     if mixed is not None and post_norms:
         mixed = g.norm(mixed)
+    own_norm = any(n in b for n in ("ffn_norm.weight", "ffn_norm", "post_attention_norm.weight"))
     if last:
-        g, mixed, x, normed = _outputs_only(g, mixed, x, normed)
+        g, mixed, x, normed = _outputs_only(g, mixed, x, normed, parallel=feeds and not own_norm)
     if not feeds:
         return g.over(mixed, x) if mixed is not None else x
-    own_norm = any(n in b for n in ("ffn_norm.weight", "ffn_norm", "post_attention_norm.weight"))
     if mixed is None:
         # A block that is feed-forward only.
         fed = _fed(g, normed, b)
@@ -386,7 +409,7 @@ def _fed(g: Graph, x: Tensor, b: Shapes) -> Tensor:
 
 
 def _outputs_only(
-    g: Graph, mixed: Tensor | None, x: Tensor, normed: Tensor
+    g: Graph, mixed: Tensor | None, x: Tensor, normed: Tensor, *, parallel: bool
 ) -> tuple[Graph, Tensor | None, Tensor, Tensor]:
     """From here on only the rows that become logits are computed."""
     batch = g.batch
@@ -398,11 +421,12 @@ def _outputs_only(
         ),
         g.rules,
     )  # fmt: skip
-    few.operations = g.operations
+    few.operations, few.inputs, few.place = g.operations, g.inputs, g.place
+    out_ids = g.inputs["out_ids", False]
     size = width * batch.outputs
     return (
         few,
-        None if mixed is None else few.raw(size, mixed),
-        few.raw(size, x),
-        few.raw(size, normed) if mixed is not None else normed,
+        None if mixed is None else few.raw(size, mixed, out_ids, anchored=False),
+        few.raw(size, x, out_ids, anchored=False),
+        few.raw(size, normed, out_ids, anchored=False) if parallel else normed,
     )
