@@ -83,19 +83,18 @@ def _graph(layout: Layout, blocks: Sequence[int], places: Sequence[int], output:
     else:
         g.place = places[blocks[0]] if blocks else HOST
         x = g.raw(layout.row_bytes)
-    for n, i in enumerate(blocks):
+    for i in blocks:
         g.place = places[i]
-        following = blocks[n + 1] if n + 1 < len(blocks) else None
-        g.next_place = places[following] if following is not None and layout.contexts[following].state_values else None
         last = i == layout.last_block and not layout.late_outputs
         x = add_block(g, x, layout.blocks[i], layout.contexts[i], layout.inner, layout.kernel, last=last)
     if blocks and blocks[-1] < layout.last_block:
         return g
-    if layout.late_outputs:
-        x = g.raw(layout.n_embd * layout.batch.outputs * F32, x, g.inputs["out_ids", False], anchored=False)
     x = g.raw(x.size_bytes, x, inplace=True, anchored=False)
     g.place = output
-    g.raw(layout.n_vocab * layout.batch.outputs * F32, g.over(x, anchored=True))
+    x = g.over(x, anchored=True)
+    if layout.late_outputs:
+        x = g.raw(layout.n_embd * layout.batch.outputs * F32, x, g.inputs["out_ids", False])
+    g.raw(layout.n_vocab * layout.batch.outputs * F32, x)
     return g
 
 
@@ -112,6 +111,7 @@ def _inputs(g: Graph, layout: Layout, copies: int) -> None:
     g.operations.append(Tensor(layout.row_bytes, home=HOST, early=True))
     if layout.mixed_inputs:
         put("mixed", layout.row_bytes)
+        put("slots", 8 * batch.tokens)
     put("tokens", batch.tokens * F32)
     put("out_ids", batch.outputs * F32)
     put("positions", layout.positions * batch.tokens * F32)
@@ -143,11 +143,12 @@ def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
     if layout.mixed_inputs:
         rows = g.raw(layout.row_bytes, tokens)
         target = g.raw(layout.row_bytes, g.inputs["mixed", False], anchored=False)
-        g.raw(0, rows, target, anchored=False)
+        g.raw(0, rows, target, g.inputs["slots", False], anchored=False)
         # The result is a view that nobody reads here, so nothing ever frees what it shows.
         g.view(target)
     if layout.scaled_embedding:
         x = g.over(x)
+    g.fix()
     return x
 
 
@@ -156,7 +157,7 @@ def _worth_laying_out(layout: Layout, places: Sequence[int], device: int) -> lis
     own = [i for i, place in enumerate(places) if place == device and i <= layout.last_block]
     if not own:
         return [layout.last_block] if layout.last_block >= 0 and device != HOST else list(range(min(1, len(places))))
-    kept = [own[0] - 1] if own[0] else []
+    kept = list(range(_mixer(layout, own[0] - 1, -1), own[0])) if own[0] else []
     run = 0
     for i in own:
         same = i > own[0] and layout.kinds[i] == layout.kinds[i - 1] and i != layout.last_block
@@ -164,5 +165,12 @@ def _worth_laying_out(layout: Layout, places: Sequence[int], device: int) -> lis
         if run < _REPEATS:
             kept.append(i)
     if own[-1] < layout.last_block:
-        kept.append(own[-1] + 1)
+        kept += range(own[-1] + 1, _mixer(layout, own[-1] + 1, 1) + 1)
     return kept
+
+
+def _mixer(layout: Layout, block: int, step: int) -> int:
+    """The nearest block from here on that keeps a context: what lies between is not computed before it is reached."""
+    while 0 < block < layout.last_block and layout.contexts[block] == BlockContext():
+        block += step
+    return block

@@ -7,8 +7,8 @@ that `GGML_SCHED_DEBUG=2` prints in b10068 and b11434). `allocator.peak_bytes` t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from hettui.domain.allocator import Tensor
 from hettui.domain.architecture import BlockContext
@@ -49,6 +49,8 @@ class Rules:
     """K is computed before V: models with windows."""
     weights_before_experts: bool
     """llama4 weighs the input of its experts, not their output."""
+    residual_first: bool
+    """LFM2 adds to the residual, the others add the residual to what is new: that decides which is overwritten."""
     full_offload: bool
     """Nothing stays on the host."""
     rank_mla: int
@@ -66,8 +68,9 @@ class Graph:
         self.operations: list[Tensor] = []
         self.place: int | None = None
         """The device of the block that is being added."""
-        self.next_place: int | None = None
-        """The device of the block after it, if that is a recurrent one."""
+        self.fixed = 0
+        """How many operations llama.cpp has put into its graph for good. What comes after is put there when
+        something needs it, so that the state of the next recurrent block gets in before it."""
         self.inputs: dict[tuple[str, bool], Tensor] = {}
         """By name and by whether it belongs to the blocks with a window."""
 
@@ -100,6 +103,11 @@ class Graph:
     def store(self, *parents: Tensor) -> None:
         """Written into the cache."""
         self.raw(0, *parents)
+        self.fix()
+
+    def fix(self) -> None:
+        """llama.cpp's `ggml_build_forward_expand`."""
+        self.fixed = len(self.operations)
 
     # -- parts of a block ----------------------------------------------------------------------------------
 
@@ -150,9 +158,11 @@ class Graph:
             total = self.rows(n_embd, self.part(out), anchored=False)
         else:
             views = [self.part(out) for _ in range(used)]
+            self.fix()
             total = self.rows(n_embd, views[0], views[1], anchored=False)
             for view in views[2:]:
                 total = self.over(total, view)
+            self.fix()
         if "ffn_up_shexp.weight" in b:
             shared = self.feed_forward(x, b, "_shexp")
             if "ffn_gate_inp_shexp.weight" in b:
@@ -164,7 +174,7 @@ class Graph:
         """From the normed input to the heads' results, before the output matrix."""
         if "attn_kv_a_mqa.weight" in b:
             return self._latent_attention(x, b)
-        heads, head_v = self.rules.heads, self.rules.head_v
+        heads, head_v, windowed = self.rules.heads, self.rules.head_v, context.window > 0
         fused = "attn_qkv.weight" in b
         gate = None
         if fused:
@@ -172,8 +182,11 @@ class Graph:
             qkv = self._biased(self.rows(width, x), b, "attn_qkv")
             q_width = width - context.k_width - context.v_width
             positions = self.inputs["positions", False]
-            query = self.rows(q_width, self.part(qkv), positions)
-            key, value = self.rows(context.k_width, self.part(qkv), positions), self.part(qkv)
+            query = self._rotated(self.rows(q_width, self.part(qkv), positions), "rot_k", windowed=windowed)
+            value = self.part(qkv)
+            if ("rot_v", windowed) in self.inputs:
+                value = self.rows(context.v_width, value)
+            key = self._rotated(self.rows(context.k_width, self.part(qkv), positions), "rot_k", windowed=windowed)
         else:
             q_width = b["attn_output.weight"][0] if "attn_output.weight" in b else b["attn_q.weight"][1]
             query = self._biased(self.rows(b["attn_q.weight"][1], x), b, "attn_q")
@@ -184,51 +197,52 @@ class Graph:
                 query = self.view(query)
             if "attn_q_norm.weight" in b:
                 query = self.norm(query)
-            query = self._turned(query)
+            query = self._rotated(self._turned(query), "rot_k", windowed=windowed)
             if self.rules.keys_first:
-                key, value = self._key(x, b), self._value(x, b)
+                key, value = self._key(x, b, windowed=windowed), self._value(x, b, windowed=windowed)
             else:
-                value = self._value(x, b)
-                key = self._key(x, b)
+                value = self._value(x, b, windowed=windowed)
+                key = self._key(x, b, windowed=windowed)
         out = self._remembered(query, key, value, q_width, heads * head_v, context)
         if gate is not None:
             opened = self.over(self.rows(q_width, self.part(gate)))
             out = self.over(self.view(out), opened)
         return out
 
-    def _key(self, x: Tensor, b: Shapes) -> Tensor:
+    def _key(self, x: Tensor, b: Shapes, *, windowed: bool) -> Tensor:
         if "attn_k.weight" not in b:
             return _CACHE
         key = self.view(self._biased(self.rows(b["attn_k.weight"][1], x), b, "attn_k"))
         if "attn_k_norm.weight" in b:
             key = self.norm(key)
-        return self._turned(key)
+        return self._rotated(self._turned(key), "rot_k", windowed=windowed)
+
+    def _rotated(self, x: Tensor, matrix: str, *, windowed: bool) -> Tensor:
+        """A quantised cache holds K and V rotated, which makes them easier to quantise."""
+        rotation = self.inputs.get((matrix, windowed))
+        return x if rotation is None else self.view(self.raw(x.size_bytes, self.view(x), rotation))
 
     def _turned(self, x: Tensor) -> Tensor:
         """RoPE. A projection that was only reshaped is not overwritten."""
         return self.raw(x.size_bytes, x, self.inputs["positions", False])
 
-    def _value(self, x: Tensor, b: Shapes) -> Tensor:
+    def _value(self, x: Tensor, b: Shapes, *, windowed: bool) -> Tensor:
         if "attn_v.weight" not in b:
             return _CACHE
-        return self._biased(self.rows(b["attn_v.weight"][1], x), b, "attn_v")
+        value = self._biased(self.rows(b["attn_v.weight"][1], x), b, "attn_v")
+        return self._rotated(value, "rot_v", windowed=windowed)
 
     def _remembered(
         self, query: Tensor, key: Tensor, value: Tensor, q_width: int, v_width: int, context: BlockContext
     ) -> Tensor:
-        """K and V go into the cache, and the heads look at what is there. A quantised cache holds them rotated."""
+        """K and V go into the cache, and the heads look at what is there."""
         windowed = context.window > 0
-        rot_k, rot_v = self.inputs.get(("rot_k", windowed)), self.inputs.get(("rot_v", windowed))
-        if rot_k is not None:
-            query = self.rows(q_width, self.view(query), rot_k)
-            key = self.rows(context.k_width, self.view(key), rot_k) if key is not _CACHE else key
-        if rot_v is not None and value is not _CACHE:
-            value = self.rows(context.v_width, self.view(value), rot_v)
         if key is not _CACHE:
             self.store(self.view(key), self.inputs["k_idxs", windowed])
             self.store(self.view(value), self.inputs["v_idxs", windowed])
         out = self._attend(query, q_width, v_width, windowed)
-        return out if rot_v is None else self.view(self.rows(v_width, self.view(out), rot_v))
+        self.fix()
+        return self._rotated(out, "rot_v", windowed=windowed)
 
     def _attend(self, query: Tensor, q_width: int, v_width: int, windowed: bool) -> Tensor:
         batch = self.batch
@@ -285,10 +299,17 @@ class Graph:
         self.store(self.view(value), self.inputs["v_idxs", False])
         return self._attend(query, width, heads * head_v, windowed=False)
 
+    def attention_output(self, heads: Tensor, b: Shapes) -> Tensor:
+        return self._biased(self.rows(b["attn_output.weight"][1], heads), b, "attn_output")
+
     # -- recurrent blocks ----------------------------------------------------------------------------------
 
     def _state(self, values: int) -> Tensor:
-        return self.raw(values * self.batch.sequences * F32)
+        """Looked up in the cache ahead of everything that is not yet in the graph for good."""
+        state = Tensor(values * self.batch.sequences * F32, home=self.place)
+        self.operations.insert(self.fixed, state)
+        self.fixed += 1
+        return state
 
     def _convolved(self, projected: Tensor, state: Tensor, kernel: int, channels: int) -> Tensor:
         """The last inputs of each sequence are put before the new ones, and a convolution goes over them."""
@@ -298,8 +319,8 @@ class Graph:
         self.store(self.part(joined))
         return self.rows(channels, joined)
 
-    def state_space(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Tensor:
-        """Mamba, and mamba2 with `ssm_dt` folded into `ssm_in`; up to before the output matrix."""
+    def state_space(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Callable[[], Tensor]:
+        """Mamba, and mamba2 with `ssm_dt` folded into `ssm_in`; what is returned goes up to the output matrix."""
         batch = self.batch
         channels = b["ssm_conv1d.weight"][1]
         scan_state = (state_values - (kernel - 1) * channels) * batch.sequences
@@ -316,14 +337,14 @@ class Graph:
             step = self.over(self.rows(b["ssm_dt.bias"][0], self.part(projected)))
             scanned = self.raw((inner * batch.tokens + scan_state) * F32, self.part(mixed), step, self.part(mixed))
         self.store(self.part(scanned))
-        if self.next_place is not None:
-            # llama.cpp prepares the next block's state before it has finished this one.
-            self.operations.append(Tensor(0, (), source=_CACHE, home=self.next_place))
-        gate = self.rows(inner, self.part(projected), anchored=False)
-        skip = self.over(mixed, anchored=True) if first else self.rows(inner, self.part(mixed))
-        mixed = self.over(self.view(scanned, inner * batch.tokens * F32), skip)
-        out = self.rows(inner, gate, mixed)
-        return self.norm(self.view(out)) if "ssm_norm.weight" in b else out
+
+        def finish() -> Tensor:
+            gate = self.rows(inner, self.part(projected), anchored=False)
+            skip = self.over(mixed, anchored=True) if first else self.rows(inner, self.part(mixed))
+            out = self.rows(inner, gate, self.over(self.view(scanned, inner * batch.tokens * F32), skip))
+            return self.norm(self.view(out)) if "ssm_norm.weight" in b else out
+
+        return finish
 
     def delta_net(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Tensor:
         """Gated delta net of qwen3next and qwen35, up to before the output matrix."""
@@ -331,6 +352,7 @@ class Graph:
         channels = b["ssm_conv1d.weight"][1]
         keys = (channels - inner) // 2
         scan_state = (state_values - (kernel - 1) * channels) * batch.sequences
+        self.fix()
         recent = self._state((kernel - 1) * channels)
         projected = self.rows(b["attn_qkv.weight"][1], x)
         size = channels * (batch.tokens + (kernel - 1) * batch.sequences) * F32
@@ -342,9 +364,12 @@ class Graph:
         query = self.rows(inner, self.view(query)) if inner > keys else query
         key = self.over(self.rows(keys, self.part(mixed)))
         key = self.rows(inner, self.view(key)) if inner > keys else key
+        rank = b["ssm_a"][-1]
+        decay = self.over(self.rows(rank, self.part(self.rows(2 * rank, x))))
+        strength = self.over(self.rows(rank, self.part(decay)))
         scanned = self.raw(
             inner * batch.tokens * F32 + scan_state * F32,
-            self.view(query), self.view(key), self.part(mixed), self.view(state),
+            self.view(query), self.view(key), self.part(mixed), decay, strength, self.view(state),
         )  # fmt: skip
         self.store(self.part(scanned))
         out = self.norm(self.view(scanned, inner * batch.tokens * F32))
@@ -364,40 +389,59 @@ class Graph:
 def add_block(g: Graph, x: Tensor, b: Shapes, context: BlockContext, inner: int, kernel: int, *, last: bool) -> Tensor:
     """One block on `g`; returns its result. The last block goes on with the rows that become logits only."""
     normed = g.norm(x) if "attn_norm.weight" in b else x
-    mixed: Tensor | None = None
-    heads = g.attention_heads(normed, b, context) if _attends(b) else None
-    if "shortconv.in_proj.weight" in b:
-        mixed = g.rows(b["shortconv.out_proj.weight"][1], g.short_convolution(normed, b, context.state_values))
-    elif "ssm_out.weight" in b:
-        again = g.norm(x) if heads is not None else normed
-        build = g.delta_net if "attn_qkv.weight" in b and "ssm_in.weight" not in b else g.state_space
-        hidden = build(again, b, context.state_values, inner, kernel)
-        mixed = g.rows(b["ssm_out.weight"][1], hidden)
-    if heads is not None:
-        attended = g._biased(g.rows(b["attn_output.weight"][1], heads), b, "attn_output")
-        mixed = attended if mixed is None else g.over(attended, mixed)
-    feeds = any(name.startswith("ffn_") and name.endswith(".weight") and "norm" not in name for name in b)
+    own_norm = any(n in b for n in ("ffn_norm.weight", "ffn_norm", "post_attention_norm.weight"))
+    feeds = any(n.startswith("ffn_") and n.endswith(".weight") and "norm" not in n for n in b)
+    if _attends(b) and feeds and not own_norm:
+        return _parallel_block(g, x, normed, b, context, last=last)
+    mixed = _mixed(g, x, normed, b, context, inner, kernel)
     post_norms = "post_attention_norm.weight" in b and ("ffn_norm.weight" in b or "post_ffw_norm.weight" in b)
     if mixed is not None and post_norms:
         mixed = g.norm(mixed)
-    own_norm = any(n in b for n in ("ffn_norm.weight", "ffn_norm", "post_attention_norm.weight"))
     if last:
-        g, mixed, x, normed = _outputs_only(g, mixed, x, normed, parallel=feeds and not own_norm)
-    if not feeds:
-        return g.over(mixed, x) if mixed is not None else x
+        g, (mixed, x, normed) = _outputs_only(g, mixed, x, None if mixed is not None else normed)
     if mixed is None:
-        # A block that is feed-forward only.
-        fed = _fed(g, normed, b)
-        return g.over(fed, x)
-    if not own_norm:
-        fed = _fed(g, normed, b)
-        return g.over(g.over(fed, x), mixed)
-    residual = g.over(mixed, x)
+        assert normed is not None
+        return g.over(_fed(g, normed, b), x)
+    assert x is not None
+    residual = g.over(x, mixed) if g.rules.residual_first else g.over(mixed, x)
+    if not feeds:
+        return residual
     pre_norm = "post_ffw_norm.weight" not in b or "ffn_norm.weight" in b
     fed = _fed(g, g.norm(residual) if pre_norm else residual, b)
     if "post_ffw_norm.weight" in b:
         fed = g.norm(fed)
-    return g.over(fed, residual)
+    return g.over(residual, fed) if g.rules.residual_first else g.over(fed, residual)
+
+
+def _mixed(
+    g: Graph, x: Tensor, normed: Tensor, b: Shapes, context: BlockContext, inner: int, kernel: int
+) -> Tensor | None:
+    """What a block does across tokens: attention, a recurrence, or both side by side."""
+    heads = g.attention_heads(normed, b, context) if _attends(b) else None
+    if "shortconv.in_proj.weight" in b:
+        return g.rows(b["shortconv.out_proj.weight"][1], g.short_convolution(normed, b, context.state_values))
+    if "ssm_out.weight" in b:
+        width = b["ssm_out.weight"][1]
+        if "attn_gate.weight" in b:
+            return g.rows(width, g.delta_net(normed, b, context.state_values, inner, kernel))
+        finish = g.state_space(g.norm(x) if heads is not None else normed, b, context.state_values, inner, kernel)
+        if heads is None:
+            return g.rows(width, finish())
+        attended = g.attention_output(heads, b)
+        return g.over(attended, g.rows(width, finish()))
+    return None if heads is None else g.attention_output(heads, b)
+
+
+def _parallel_block(g: Graph, x: Tensor, normed: Tensor, b: Shapes, context: BlockContext, *, last: bool) -> Tensor:
+    """Attention and feed-forward both read the block's input."""
+    heads = g.attention_heads(normed, b, context)
+    if last:
+        attended = g.attention_output(heads, b)
+        g, (few_attended, few_x, few_normed) = _outputs_only(g, attended, x, normed)
+        assert few_attended is not None and few_x is not None and few_normed is not None
+        return g.over(g.over(_fed(g, few_normed, b), few_x), few_attended)
+    fed = g.over(_fed(g, normed, b), x)
+    return g.over(fed, g.attention_output(heads, b))
 
 
 def _attends(b: Shapes) -> bool:
@@ -408,25 +452,14 @@ def _fed(g: Graph, x: Tensor, b: Shapes) -> Tensor:
     return g.experts(x, b) if "ffn_gate_inp.weight" in b else g.feed_forward(x, b)
 
 
-def _outputs_only(
-    g: Graph, mixed: Tensor | None, x: Tensor, normed: Tensor, *, parallel: bool
-) -> tuple[Graph, Tensor | None, Tensor, Tensor]:
+def _outputs_only(g: Graph, *results: Tensor | None) -> tuple[Graph, list[Tensor | None]]:
     """From here on only the rows that become logits are computed."""
-    batch = g.batch
-    width = x.size_bytes // batch.tokens
-    few = Graph(
-        Batch(
-            batch.outputs, batch.sequences, batch.outputs, batch.flash_attn, batch.cells, batch.window_cells,
-            batch.mask_bytes, batch.window_mask_bytes,
-        ),
-        g.rules,
-    )  # fmt: skip
-    few.operations, few.inputs, few.place = g.operations, g.inputs, g.place
+    few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
+    few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
     out_ids = g.inputs["out_ids", False]
-    size = width * batch.outputs
-    return (
-        few,
-        None if mixed is None else few.raw(size, mixed, out_ids, anchored=False),
-        few.raw(size, x, out_ids, anchored=False),
-        few.raw(size, normed, out_ids, anchored=False) if parallel else normed,
-    )
+    return few, [
+        None
+        if result is None
+        else few.raw(result.size_bytes // g.batch.tokens * g.batch.outputs, result, out_ids, anchored=False)
+        for result in results
+    ]
