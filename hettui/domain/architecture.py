@@ -27,6 +27,8 @@ class BlockContext:
     """f32 values per slot of a recurrent block: state-space, linear attention or short convolution."""
     latent: bool = False
     """MLA: one compressed vector per cell, no V."""
+    positions: bool = True
+    """Q and K are turned by their position (RoPE)."""
 
     @property
     def kind(self) -> str:
@@ -77,6 +79,13 @@ _WINDOWS = {
 
 _NO_WINDOWS = frozenset({"phi3"})
 """Files of these name a window, and llama.cpp does not use it."""
+
+_POSITIONS_IN_WINDOWS_ONLY = frozenset(
+    {"afmoe", "cohere2", "cohere2moe", "exaone4", "exaone-moe", "llama4", "smallthinker"}
+)
+"""Their blocks of full attention have no RoPE."""
+
+_NO_POSITIONS = frozenset({"jamba", "nemotron_h", "nemotron_h_moe", "plamo2", "bloom", "gpt2", "mpt", "starcoder"})
 
 _ALL_RECURRENT = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
 
@@ -151,7 +160,8 @@ def block_contexts(file: ModelFile, blocks: int) -> tuple[BlockContext, ...]:
         if attends[i] and i < keeps:
             k = heads_kv[i] * head_width(file, blocks, "key", windowed=windows[i] > 0)
             v = 0 if latent else heads_kv[i] * head_width(file, blocks, "value", windowed=windows[i] > 0)
-        found.append(BlockContext(k, v, windows[i] if k else 0, state if recurrent[i] else 0, latent and k > 0))
+        window, values = windows[i] if k else 0, state if recurrent[i] else 0
+        found.append(BlockContext(k, v, window, values, latent and k > 0, not k or _turns(file, i, windows)))
     return tuple(found)
 
 
@@ -193,6 +203,18 @@ def _windows(file: ModelFile, blocks: int) -> tuple[int, ...]:
         return (window,) * blocks
     dense = 0 if rule.dense_first else period - 1
     return tuple(window if i % period != dense and i < last else 0 for i in range(blocks))
+
+
+def _turns(file: ModelFile, block: int, windows: tuple[int, ...]) -> bool:
+    """Whether a block's Q and K get RoPE."""
+    arch = file.architecture
+    if arch in _POSITIONS_IN_WINDOWS_ONLY:
+        return windows[block] > 0 or not any(windows)
+    if arch == "granitehybrid":
+        return bool(file.metadata.get(f"{arch}.rope.scaling.finetuned", False))
+    if arch == "smollm3":
+        return (block + 1) % 4 != 0
+    return arch not in _NO_POSITIONS
 
 
 def _recurrent(file: ModelFile, blocks: int, heads_kv: tuple[int, ...]) -> list[bool]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from hettui.domain.allocator import Tensor
 from hettui.domain.architecture import BlockContext
@@ -43,8 +44,9 @@ class Layout:
     """After it only the rows that become logits are computed."""
     mixed_inputs: bool
     """Newer builds prepare batches of tokens and embeddings: three more tensors as wide as the activations."""
-    late_outputs: bool
-    """The last block computes all rows; only after it those that become logits are picked."""
+    late_outputs: Literal["", "before norm", "after norm"]
+    """The last block computes all rows; only after it, before or after the output norm, those that become logits
+    are picked."""
     scaled_embedding: bool
     rotation_k: int
     """Width of the matrix that rotates K for a quantised cache; 0: not rotated."""
@@ -89,11 +91,14 @@ def _graph(layout: Layout, blocks: Sequence[int], places: Sequence[int], output:
         x = add_block(g, x, layout.blocks[i], layout.contexts[i], layout.inner, layout.kernel, last=last)
     if blocks and blocks[-1] < layout.last_block:
         return g
+    few = layout.n_embd * layout.batch.outputs * F32
+    if layout.late_outputs == "before norm":
+        x = g.raw(few, x, g.inputs["out_ids", False], anchored=False)
     x = g.raw(x.size_bytes, x, inplace=True, anchored=False)
     g.place = output
     x = g.over(x, anchored=True)
-    if layout.late_outputs:
-        x = g.raw(layout.n_embd * layout.batch.outputs * F32, x, g.inputs["out_ids", False])
+    if layout.late_outputs == "after norm":
+        x = g.raw(few, x, g.inputs["out_ids", False])
     g.raw(layout.n_vocab * layout.batch.outputs * F32, x)
     return g
 

@@ -82,9 +82,14 @@ class Graph:
         self.operations.append(tensor)
         return tensor
 
+    @property
+    def token_bytes(self) -> int:
+        """One value for each token."""
+        return self.batch.tokens * F32
+
     def rows(self, width: int, *parents: Tensor, anchored: bool = True) -> Tensor:
         """A new result of `width` values per token."""
-        return self.raw(width * self.batch.tokens * F32, *parents, anchored=anchored)
+        return self.raw(width * self.token_bytes, *parents, anchored=anchored)
 
     def over(self, *parents: Tensor, anchored: bool = False) -> Tensor:
         """An element-wise operation that may overwrite its first parent."""
@@ -170,10 +175,25 @@ class Graph:
             total = self.over(total, shared)
         return total
 
-    def attention_heads(self, x: Tensor, b: Shapes, context: BlockContext) -> Tensor:
-        """From the normed input to the heads' results, before the output matrix."""
+    def attention(self, x: Tensor, b: Shapes, context: BlockContext) -> Callable[[], Tensor]:
+        """From the normed input to the heads' results; what is returned computes the rest when it is needed."""
+
+        def output() -> Tensor:
+            out = self._rotated(heads, "rot_v", windowed=context.window > 0) if context.v_width else heads
+            if gate is not None:
+                out = self.over(
+                    self.view(out), self.over(self.rows(gate.size_bytes // 2 // self.token_bytes, self.part(gate)))
+                )
+            return self._biased(self.rows(b["attn_output.weight"][1], out), b, "attn_output")
+
+        heads, gate = self._heads(x, b, context)
+        self.fix()
+        return output
+
+    def _heads(self, x: Tensor, b: Shapes, context: BlockContext) -> tuple[Tensor, Tensor | None]:
+        """The heads' results, and the projection that holds their output gate, where there is one."""
         if "attn_kv_a_mqa.weight" in b:
-            return self._latent_attention(x, b)
+            return self._latent_attention(x, b), None
         heads, head_v, windowed = self.rules.heads, self.rules.head_v, context.window > 0
         fused = "attn_qkv.weight" in b
         gate = None
@@ -197,34 +217,30 @@ class Graph:
                 query = self.view(query)
             if "attn_q_norm.weight" in b:
                 query = self.norm(query)
-            query = self._rotated(self._turned(query), "rot_k", windowed=windowed)
+            query = self._rotated(self._turned(query, context), "rot_k", windowed=windowed)
             if self.rules.keys_first:
-                key, value = self._key(x, b, windowed=windowed), self._value(x, b, windowed=windowed)
+                key, value = self._key(x, b, context), self._value(x, b, windowed=windowed)
             else:
                 value = self._value(x, b, windowed=windowed)
-                key = self._key(x, b, windowed=windowed)
-        out = self._remembered(query, key, value, q_width, heads * head_v, context)
-        if gate is not None:
-            opened = self.over(self.rows(q_width, self.part(gate)))
-            out = self.over(self.view(out), opened)
-        return out
+                key = self._key(x, b, context)
+        return self._remembered(query, key, value, heads * head_v, context), gate
 
-    def _key(self, x: Tensor, b: Shapes, *, windowed: bool) -> Tensor:
+    def _key(self, x: Tensor, b: Shapes, context: BlockContext) -> Tensor:
         if "attn_k.weight" not in b:
             return _CACHE
         key = self.view(self._biased(self.rows(b["attn_k.weight"][1], x), b, "attn_k"))
         if "attn_k_norm.weight" in b:
             key = self.norm(key)
-        return self._rotated(self._turned(key), "rot_k", windowed=windowed)
+        return self._rotated(self._turned(key, context), "rot_k", windowed=context.window > 0)
 
     def _rotated(self, x: Tensor, matrix: str, *, windowed: bool) -> Tensor:
         """A quantised cache holds K and V rotated, which makes them easier to quantise."""
         rotation = self.inputs.get((matrix, windowed))
         return x if rotation is None else self.view(self.raw(x.size_bytes, self.view(x), rotation))
 
-    def _turned(self, x: Tensor) -> Tensor:
-        """RoPE. A projection that was only reshaped is not overwritten."""
-        return self.raw(x.size_bytes, x, self.inputs["positions", False])
+    def _turned(self, x: Tensor, context: BlockContext) -> Tensor:
+        """RoPE, which never overwrites what it reads."""
+        return self.raw(x.size_bytes, x, self.inputs["positions", False]) if context.positions else x
 
     def _value(self, x: Tensor, b: Shapes, *, windowed: bool) -> Tensor:
         if "attn_v.weight" not in b:
@@ -232,19 +248,15 @@ class Graph:
         value = self._biased(self.rows(b["attn_v.weight"][1], x), b, "attn_v")
         return self._rotated(value, "rot_v", windowed=windowed)
 
-    def _remembered(
-        self, query: Tensor, key: Tensor, value: Tensor, q_width: int, v_width: int, context: BlockContext
-    ) -> Tensor:
+    def _remembered(self, query: Tensor, key: Tensor, value: Tensor, v_width: int, context: BlockContext) -> Tensor:
         """K and V go into the cache, and the heads look at what is there."""
         windowed = context.window > 0
         if key is not _CACHE:
             self.store(self.view(key), self.inputs["k_idxs", windowed])
             self.store(self.view(value), self.inputs["v_idxs", windowed])
-        out = self._attend(query, q_width, v_width, windowed)
-        self.fix()
-        return self._rotated(out, "rot_v", windowed=windowed)
+        return self._attend(query, v_width, windowed=windowed)
 
-    def _attend(self, query: Tensor, q_width: int, v_width: int, windowed: bool) -> Tensor:
+    def _attend(self, query: Tensor, v_width: int, *, windowed: bool) -> Tensor:
         batch = self.batch
         mask = self.inputs["mask", windowed]
         if batch.flash_attn:
@@ -285,10 +297,9 @@ class Graph:
 
     def _expanded_attention(self, x: Tensor, b: Shapes, query: Tensor) -> Tensor:
         heads, lora, rope, head_v = self.rules.heads, self.rules.rank_mla, self.rules.rope_dims, self.rules.head_v
-        width = query.size_bytes // (F32 * self.batch.tokens)
+        width = query.size_bytes // self.token_bytes
         positions = self.inputs["positions", False]
-        turned_q = self.rows(heads * rope, self.part(query), positions)
-        query = self.rows(width, self.part(query), turned_q)
+        query = self.rows(width, self.view(query), positions)
         compressed = self.rows(lora + rope, x)
         latent = self.over(self.rows(lora, self.part(compressed)))
         both = self.rows(b["attn_kv_b.weight"][1], latent)
@@ -297,10 +308,7 @@ class Graph:
         key = self.rows(width, self.part(both), self.rows(heads * rope, turned_k))
         self.store(self.view(key), self.inputs["k_idxs", False])
         self.store(self.view(value), self.inputs["v_idxs", False])
-        return self._attend(query, width, heads * head_v, windowed=False)
-
-    def attention_output(self, heads: Tensor, b: Shapes) -> Tensor:
-        return self._biased(self.rows(b["attn_output.weight"][1], heads), b, "attn_output")
+        return self._attend(query, heads * head_v, windowed=False)
 
     # -- recurrent blocks ----------------------------------------------------------------------------------
 
@@ -397,12 +405,12 @@ def add_block(g: Graph, x: Tensor, b: Shapes, context: BlockContext, inner: int,
     post_norms = "post_attention_norm.weight" in b and ("ffn_norm.weight" in b or "post_ffw_norm.weight" in b)
     if mixed is not None and post_norms:
         mixed = g.norm(mixed)
-    if last:
-        g, (mixed, x, normed) = _outputs_only(g, mixed, x, None if mixed is not None else normed)
     if mixed is None:
-        assert normed is not None
+        if last:
+            g, (x, normed) = _outputs_only(g, x, normed)
         return g.over(_fed(g, normed, b), x)
-    assert x is not None
+    if last:
+        g, (mixed, x) = _outputs_only(g, mixed, x)
     residual = g.over(x, mixed) if g.rules.residual_first else g.over(mixed, x)
     if not feeds:
         return residual
@@ -417,31 +425,29 @@ def _mixed(
     g: Graph, x: Tensor, normed: Tensor, b: Shapes, context: BlockContext, inner: int, kernel: int
 ) -> Tensor | None:
     """What a block does across tokens: attention, a recurrence, or both side by side."""
-    heads = g.attention_heads(normed, b, context) if _attends(b) else None
+    attend = g.attention(normed, b, context) if _attends(b) else None
     if "shortconv.in_proj.weight" in b:
         return g.rows(b["shortconv.out_proj.weight"][1], g.short_convolution(normed, b, context.state_values))
     if "ssm_out.weight" in b:
         width = b["ssm_out.weight"][1]
         if "attn_gate.weight" in b:
             return g.rows(width, g.delta_net(normed, b, context.state_values, inner, kernel))
-        finish = g.state_space(g.norm(x) if heads is not None else normed, b, context.state_values, inner, kernel)
-        if heads is None:
+        finish = g.state_space(g.norm(x) if attend is not None else normed, b, context.state_values, inner, kernel)
+        if attend is None:
             return g.rows(width, finish())
-        attended = g.attention_output(heads, b)
+        attended = attend()
         return g.over(attended, g.rows(width, finish()))
-    return None if heads is None else g.attention_output(heads, b)
+    return None if attend is None else attend()
 
 
 def _parallel_block(g: Graph, x: Tensor, normed: Tensor, b: Shapes, context: BlockContext, *, last: bool) -> Tensor:
     """Attention and feed-forward both read the block's input."""
-    heads = g.attention_heads(normed, b, context)
+    attend = g.attention(normed, b, context)
     if last:
-        attended = g.attention_output(heads, b)
-        g, (few_attended, few_x, few_normed) = _outputs_only(g, attended, x, normed)
-        assert few_attended is not None and few_x is not None and few_normed is not None
-        return g.over(g.over(_fed(g, few_normed, b), few_x), few_attended)
+        g, (attended, x, normed) = _outputs_only(g, attend(), x, normed)
+        return g.over(g.over(_fed(g, normed, b), x), attended)
     fed = g.over(_fed(g, normed, b), x)
-    return g.over(fed, g.attention_output(heads, b))
+    return g.over(fed, attend())
 
 
 def _attends(b: Shapes) -> bool:
@@ -452,14 +458,10 @@ def _fed(g: Graph, x: Tensor, b: Shapes) -> Tensor:
     return g.experts(x, b) if "ffn_gate_inp.weight" in b else g.feed_forward(x, b)
 
 
-def _outputs_only(g: Graph, *results: Tensor | None) -> tuple[Graph, list[Tensor | None]]:
+def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
     """From here on only the rows that become logits are computed."""
     few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
     few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
     out_ids = g.inputs["out_ids", False]
-    return few, [
-        None
-        if result is None
-        else few.raw(result.size_bytes // g.batch.tokens * g.batch.outputs, result, out_ids, anchored=False)
-        for result in results
-    ]
+    sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
+    return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]
