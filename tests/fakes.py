@@ -18,16 +18,34 @@ from hettui.domain.process import ProcessSpec
 from hettui.ports import RpcServerInfo
 from hettui.services.cluster import World
 
-ENGINE = EngineInfo(Path("/opt/llama/llama-server"), Path("/opt/llama/ggml-rpc-server"), "PATH", "", frozenset())
+ENGINE = EngineInfo(Path("/opt/llama/llama-server"), Path("/opt/llama/ggml-rpc-server"), "PATH", "", frozenset({"--mmap"}))
+
+
+_BLOCK: tuple[tuple[str, tuple[int, ...], str, int], ...] = (
+    ("attn_norm.weight", (576,), "f32", 2304),
+    ("attn_q.weight", (576, 576), "q4_1", 207_360),
+    ("attn_k.weight", (576, 192), "q4_1", 69_120),
+    ("attn_v.weight", (576, 192), "q4_1", 69_120),
+    ("attn_output.weight", (576, 576), "q4_1", 207_360),
+    ("ffn_norm.weight", (576,), "f32", 2304),
+    ("ffn_gate.weight", (576, 1536), "q4_1", 552_960),
+    ("ffn_up.weight", (576, 1536), "q4_1", 552_960),
+    ("ffn_down.weight", (1536, 576), "q4_1", 552_960),
+)
+_BLOCK_BYTES = sum(size for *_, size in _BLOCK)
 
 
 def shape(blocks: int = 30, block_bytes: int = 2_216_448, vocab_bytes: int = 30_081_024) -> ModelShape:
     """A model like SmolLM2-135M Q4_1: tied embeddings, 9 heads of 64, 3 of them for KV."""
     end = 1024 + vocab_bytes + blocks * block_bytes
     tensors = [TensorInfo("token_embd.weight", (576, 49152), "q8_0", vocab_bytes, begin_bytes=1024)]
+    begin = 1024 + vocab_bytes
     for i in range(blocks):
-        begin = 1024 + vocab_bytes + i * block_bytes
-        tensors.append(TensorInfo(f"blk.{i}.ffn_up.weight", (576, 1536), "q4_1", block_bytes, begin_bytes=begin))
+        for name, shape_, type_name, size in _BLOCK:
+            # The last one takes what the block has more or less than SmolLM2's.
+            size_bytes = size + (name == "ffn_down.weight") * (block_bytes - _BLOCK_BYTES)
+            tensors.append(TensorInfo(f"blk.{i}.{name}", shape_, type_name, size_bytes, begin_bytes=begin))
+            begin += size_bytes
     tensors.append(TensorInfo("output_norm.weight", (576,), "f32", 2304, begin_bytes=end))
     metadata: dict[str, bool | int | float | str | tuple[bool | int | float, ...]] = {
         "general.architecture": "llama",

@@ -46,7 +46,7 @@ def _headless_demo(session: Any, *, as_json: bool) -> int:
         request = request_for(session, plan)
         with build_engine(Path(folder), interval_s=0.25) as engine:
             result = smoke.run(engine, request)
-    report = (session.shape, session.config.params, plan, result)
+    report = (session.shape, session.config.params, plan, result, session.build)
     print(json.dumps(smoke_json(*report), indent=1) if as_json else smoke_text(*report))
     return 0
 
@@ -103,6 +103,7 @@ def run_plan(options: Namespace) -> int:
         weights=_weights(options.split),
         n_gpu_layers=options.gpu_layers,
         override=lambda params: _overridden(params, options),
+        build=_build(options.llama_build),
     )
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
     return 0 if report.forecast.fits else 1
@@ -128,16 +129,29 @@ def _overridden(params: Any, options: Namespace) -> Any:
         "flash_attn",
         "swa_full",
         "load_mode",
+        "n_cpu_moe",
     )
     said = {name: value for name in names if (value := getattr(options, name, None)) is not None}
     parallel = getattr(options, "parallel", None)
     if parallel is not None:
         said["parallel"] = _parallel(parallel)
-    for name, least in (("ctx_size", 0), ("batch_size", 1), ("ubatch_size", 1)):
+    for name, least in (("ctx_size", 0), ("n_cpu_moe", 0), ("batch_size", 1), ("ubatch_size", 1)):
         if name in said and said[name] < least:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} {said[name]}: it must be a whole number of at least {least}")
     return replace(params, **said)
+
+
+_BUILD_DIGITS = 6
+
+
+def _build(text: str | None) -> int | None:
+    if text is None:
+        return None
+    number = text.removeprefix("b")
+    if not number.isdigit() or len(number) > _BUILD_DIGITS:
+        raise UsageError(f"--llama-build {text}: it must be a build number such as b11434")
+    return int(number)
 
 
 def _parallel(text: str) -> int:

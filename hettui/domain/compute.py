@@ -7,7 +7,7 @@ where a newer build overlaps micro-batches), the results that are alive at the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -22,6 +22,9 @@ COPIES = 4
 
 _REPEATS = 3
 """So many equal blocks in a row are laid out; the next ones find the same holes again."""
+
+_MOST_BLOCKS = 96
+"""More differing blocks on one device are not laid out: only a made-up file has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +42,9 @@ class Layout:
     kernel: int
     """`ssm.conv_kernel`."""
     positions: int
-    """i32 positions per token: 4 with multi-axis rope."""
+    """i32 positions per token: 4 with multi-axis RoPE."""
     last_block: int
-    """After it only the rows that become logits are computed."""
+    """The last one before the MTP blocks; after it only the rows that become logits are computed."""
     mixed_inputs: bool
     """Newer builds prepare batches of tokens and embeddings: three more tensors as wide as the activations."""
     late_outputs: Literal["", "before norm", "after norm"]
@@ -51,6 +54,9 @@ class Layout:
     rotation_k: int
     """Width of the matrix that rotates K for a quantised cache; 0: not rotated."""
     rotation_v: int
+    n_cpu_moe: int
+    sizes: dict[tuple[object, ...], int] = field(default_factory=dict)
+    """What was laid out already, by `_signature`."""
 
     @property
     def row_bytes(self) -> int:
@@ -58,9 +64,13 @@ class Layout:
         return self.n_embd * self.batch.tokens * F32
 
     @cached_property
-    def kinds(self) -> tuple[tuple[object, ...], ...]:
-        """Blocks of the same kind need the same."""
-        return tuple((c, tuple(sorted(b.items()))) for b, c in zip(self.blocks, self.contexts, strict=True))
+    def kinds(self) -> tuple[int, ...]:
+        """A number per block; blocks of the same kind need the same."""
+        known: dict[tuple[object, ...], int] = {}
+        return tuple(
+            known.setdefault((c, tuple(sorted(b.items()))), len(known))
+            for b, c in zip(self.blocks, self.contexts, strict=True)
+        )
 
 
 def device_bytes(layout: Layout, device: int, places: Sequence[int], output: int, copies: int) -> int:
@@ -70,23 +80,39 @@ def device_bytes(layout: Layout, device: int, places: Sequence[int], output: int
     `copies`: of every input, `COPIES` when llama.cpp pipelines, else 1.
     """
     blocks = _worth_laying_out(layout, places, device)
-    if device != HOST and not blocks and output != device:
+    if device != HOST and output != device and not any(places[i] == device for i in blocks):
         return 0
-    g = _graph(layout, blocks, places, output, copies)
-    settle(g.operations)
-    return buffer_bytes(g.operations, device, copies)
+    signature = _signature(layout, blocks, places, device, output, copies)
+    size = layout.sizes.get(signature)
+    if size is None:
+        g = _graph(layout, blocks, places, output, copies)
+        settle(g.operations)
+        size = layout.sizes[signature] = buffer_bytes(g.operations, device, copies)
+    return size
+
+
+def _signature(
+    layout: Layout, blocks: Sequence[int], places: Sequence[int], device: int, output: int, copies: int
+) -> tuple[object, ...]:
+    """Equal for two places in a model that need the same buffer."""
+    names: dict[int, int] = {HOST: HOST, device: 0}
+    relative = [names.setdefault(places[i], len(names)) for i in blocks]
+    kinds = tuple((layout.kinds[i], i < layout.n_cpu_moe) for i in blocks)
+    ends = (bool(blocks) and blocks[0] == 0, bool(blocks) and blocks[-1] >= layout.last_block)
+    return (device == HOST, kinds, tuple(relative), ends, names.setdefault(output, len(names)), copies)
 
 
 def _graph(layout: Layout, blocks: Sequence[int], places: Sequence[int], output: int, copies: int) -> Graph:
     g = Graph(layout.batch, layout.rules)
     _inputs(g, layout, copies)
-    if blocks and blocks[0] == 0:
+    if not blocks or blocks[0] == 0:
         x = _embedding(g, layout, copies)
     else:
-        g.place = places[blocks[0]] if blocks else HOST
+        g.place = places[blocks[0]]
         x = g.raw(layout.row_bytes)
     for i in blocks:
         g.place = places[i]
+        g.experts_on_host = i < layout.n_cpu_moe
         last = i == layout.last_block and not layout.late_outputs
         x = add_block(g, x, layout.blocks[i], layout.contexts[i], layout.inner, layout.kernel, last=last)
     if blocks and blocks[-1] < layout.last_block:
@@ -169,6 +195,8 @@ def _worth_laying_out(layout: Layout, places: Sequence[int], device: int) -> lis
         run = run + 1 if same else 0
         if run < _REPEATS:
             kept.append(i)
+    if len(kept) > _MOST_BLOCKS:
+        kept = kept[: _MOST_BLOCKS // 2] + kept[-_MOST_BLOCKS // 2 :]
     if own[-1] < layout.last_block:
         kept += range(own[-1] + 1, _mixer(layout, own[-1] + 1, 1) + 1)
     return kept

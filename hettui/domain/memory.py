@@ -1,26 +1,33 @@
-"""What every device will hold: weights, KV cache, compute buffer, overhead. Pure arithmetic, microseconds.
+"""What every device and the host will hold: weights, context, compute buffer, overhead. Pure arithmetic.
 
-Weights and the KV cache of full-attention models follow llama.cpp to the byte. The compute buffer is an
-estimate from the widths that drive it; it was compared with b10068 (see `compute_bytes`).
+Weights and context follow llama.cpp to the byte, the compute buffer follows a sketch of its graph (`compute`);
+all of it was compared with real loads of b10068 and b11434, see tests/truth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from hettui.domain import compute
+from hettui.domain.architecture import KNOWN, BlockContext, block_contexts, head_width
 from hettui.domain.device import Device
+from hettui.domain.engine_info import NEWEST_BUILD, OVERLAPPING_BUILD
+from hettui.domain.graph import Batch, Rules, Shapes
 from hettui.domain.model import ModelShape
+from hettui.domain.model_weights import CPU, BufferKind, Part, Placed, buffer_kind, host_bytes
 from hettui.domain.params import RuntimeParams
 from hettui.domain.split import HOST, Split
 from hettui.domain.text import clean_line
-from hettui.domain.units import missing_mib
+from hettui.domain.units import MIB, missing_mib
 
 # Bytes per element of ggml's cache types, as (bytes, elements) of one block.
 _CACHE_BYTES = {
     "f32": (4, 1), "f16": (2, 1), "bf16": (2, 1), "q8_0": (34, 32), "q5_1": (24, 32),
     "q5_0": (22, 32), "q4_1": (20, 32), "q4_0": (18, 32), "iq4_nl": (18, 32),
 }  # fmt: skip
+_NOT_QUANTISED = ("f32", "f16", "bf16")
 
 
 def _pad(value: int, to: int = 256) -> int:
@@ -72,11 +79,7 @@ def shortage(outlook: Forecast, devices: Sequence[Device]) -> str:
     )
 
 
-def cells(params: RuntimeParams, ctx_size: int) -> int:
-    """KV cells of one full-attention layer over all streams: llama.cpp pads each stream to 256."""
-    if params.unified:
-        return _pad(ctx_size)
-    return _pad(ctx_size // params.slots) * params.slots
+# -- context ---------------------------------------------------------------------------------------------------
 
 
 def context_size(shape: ModelShape, params: RuntimeParams) -> int:
@@ -84,86 +87,314 @@ def context_size(shape: ModelShape, params: RuntimeParams) -> int:
     return params.ctx_size or shape.n_ctx_train
 
 
-def kv_bytes_per_cell(shape: ModelShape, params: RuntimeParams, block: int) -> int:
-    """K and V of one cell in one block. Attention with full K and V; other kinds are the next step."""
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The KV cache's geometry (`llama_context` and `llama_kv_cache_iswa`, the same in both builds)."""
+
+    streams: int
+    """One for all slots when unified, else one per slot."""
+    full: int
+    """Cells of one stream for a block that sees everything."""
+    ubatch: int
+    """Tokens of a micro-batch, after the context's limit."""
+
+    def windowed(self, window: int, params: RuntimeParams) -> int:
+        """Cells of one stream for a block that sees `window` tokens: the window and one micro-batch."""
+        if params.swa_full:
+            return self.full
+        seen = window * (params.slots if params.unified else 1) + self.ubatch
+        return min(self.full, _pad(min(self.full, seen)))
+
+
+def cells(params: RuntimeParams, ctx_size: int) -> Cells:
+    """llama.cpp pads the context to 256, and each stream's share of it again."""
+    total = _pad(ctx_size)
+    ubatch = min(params.ubatch_size, params.batch_size, total)
+    if params.unified:
+        return Cells(1, total, ubatch)
+    return Cells(params.slots, _pad(total // params.slots), ubatch)
+
+
+@lru_cache(maxsize=64)
+def contexts(shape: ModelShape, build: int = NEWEST_BUILD) -> tuple[BlockContext, ...]:
+    """What each block keeps. Newer builds keep nothing for MTP blocks."""
+    found = block_contexts(shape.file, shape.blocks)
+    if build >= OVERLAPPING_BUILD and shape.mtp_blocks:
+        return found[: -shape.mtp_blocks] + (BlockContext(),) * shape.mtp_blocks
+    return found
+
+
+def known(shape: ModelShape) -> bool:
+    """Whether the architecture was read in llama.cpp; another one gets the general rule."""
+    return shape.file.architecture in KNOWN
+
+
+def _cell_bytes(context: BlockContext, params: RuntimeParams, v_width: int) -> int:
     k_bytes, k_elements = _CACHE_BYTES[params.cache_type_k]
     v_bytes, v_elements = _CACHE_BYTES[params.cache_type_v]
-    heads = shape.n_head_kv[block]
-    k_width, v_width = heads * shape.head_width("key"), heads * shape.head_width("value")
-    return k_width * k_bytes // k_elements + v_width * v_bytes // v_elements
+    return context.k_width * k_bytes // k_elements + v_width * v_bytes // v_elements
 
 
-def context_bytes_per_block(shape: ModelShape, params: RuntimeParams) -> tuple[int, ...]:
-    """What each block keeps of the context, for all slots."""
-    total_cells = cells(params, context_size(shape, params))
-    return tuple(kv_bytes_per_cell(shape, params, block) * total_cells for block in range(shape.blocks))
+def kv_bytes_per_cell(shape: ModelShape, params: RuntimeParams, block: int) -> int:
+    """K and V of one cell in one block; 0 for a block that keeps a state or nothing."""
+    context = contexts(shape)[block]
+    return _cell_bytes(context, params, context.v_width)
 
 
-def compute_bytes(shape: ModelShape, params: RuntimeParams, ctx_size: int) -> int:
-    """An estimate of one device's compute buffer: rows of the widest activations, and the attention mask.
+@lru_cache(maxsize=64)
+def context_bytes_per_block(shape: ModelShape, params: RuntimeParams, build: int = NEWEST_BUILD) -> tuple[int, ...]:
+    """What each block keeps, for all slots: KV cache and recurrent state."""
+    geometry = cells(params, context_size(shape, params))
+    kept = contexts(shape, build)
+    widest_v = max((c.v_width for c in kept), default=0)
+    found = []
+    for context in kept:
+        depth = geometry.windowed(context.window, params) if context.window else geometry.full
+        # Without flash attention V lies transposed, with the same width in every block.
+        v_width = widest_v if params.flash_attn == "off" and context.v_width else context.v_width
+        cache = _cell_bytes(context, params, v_width) * depth * geometry.streams
+        found.append(cache + context.state_values * 4 * params.slots)
+    return tuple(found)
 
-    SmolLM2-135M on b10068, ubatch 512, context 4096: 16.4 MiB reserved, 16.1 MiB from here.
-    """
-    ubatch = min(params.ubatch_size, params.batch_size)
-    row = 4 * (2 * shape.n_ff + 5 * shape.n_embd)
-    mask = cells(params, ctx_size) * ubatch * 2
-    attention = 0
-    if params.flash_attn == "off":
-        attention = max(shape.n_head, default=0) * cells(params, ctx_size) * ubatch * 4
-    return row * ubatch + mask + attention
+
+# -- compute buffers -------------------------------------------------------------------------------------------
+
+_NO_FLASH_ATTENTION = frozenset({"grok"})
+_WEIGHTS_BEFORE_EXPERTS = frozenset({"llama4"})
+_RESIDUAL_FIRST = frozenset({"lfm2", "lfm2moe"})
+_NO_MIXED_BATCHES = frozenset({"cogvlm", "deepseek4", "granite-switch", "eagle3", "dflash", "gemma4-assistant"})
+"""`llm_arch_supports_mixed_batch` of b11434."""
+_LATE_OUTPUTS = frozenset({"qwen35", "qwen35moe"})
+_LATE_OUTPUTS_SINCE_OVERLAPPING = frozenset(
+    {"bailingmoe3", "cohere2moe", "gemma4", "gpt-oss", "hy-v3", "nemotron_h", "nemotron_h_moe", "qwen3next",
+     "qwen4exp", "step35"}
+)  # fmt: skip
+"""src/models/*.cpp: `inp_out_ids` are applied in the last block only with `embeddings_nextn_masked`."""
 
 
-def output_compute_bytes(shape: ModelShape, params: RuntimeParams) -> int:
-    """The compute buffer of a device with nothing but the output layer: the logits of one row per slot.
+@lru_cache(maxsize=64)
+def _layout(shape: ModelShape, params: RuntimeParams, build: int, full_offload: bool) -> compute.Layout:
+    file, arch, newer = shape.file, shape.file.architecture, build >= OVERLAPPING_BUILD
+    kept = contexts(shape, build)
+    geometry = cells(params, context_size(shape, params))
+    flash = params.flash_attn != "off" and arch not in _NO_FLASH_ATTENTION
+    window = max((c.window for c in kept), default=0)
+    window_cells = geometry.windowed(window, params)
+    tokens = _pad(geometry.ubatch, params.slots)
+    mask_row = tokens * (2 if flash else 4)
+    batch = Batch(
+        tokens=tokens,
+        sequences=params.slots,
+        outputs=min(params.slots, tokens),
+        flash_attn=flash,
+        streams=geometry.streams,
+        cells=geometry.full,
+        window_cells=window_cells,
+        mask_bytes=geometry.full * mask_row,
+        window_mask_bytes=window_cells * mask_row,
+    )
+    head_k, head_v = (head_width(file, shape.blocks, which) for which in ("key", "value"))
+    rules = Rules(
+        heads=max(shape.n_head, default=0),
+        experts_used=file.integer("expert_used_count"),
+        softcap=f"{arch}.attn_logit_softcapping" in file.metadata,
+        keys_first=window > 0,
+        weights_before_experts=arch in _WEIGHTS_BEFORE_EXPERTS,
+        residual_first=arch in _RESIDUAL_FIRST,
+        full_offload=full_offload,
+        rank_mla=file.integer("attention.kv_lora_rank"),
+        rope_dims=file.integer("rope.dimension_count"),
+        head_v=file.integer("attention.value_length_mla") or head_v,
+    )
+    late = arch in _LATE_OUTPUTS or (newer and arch in _LATE_OUTPUTS_SINCE_OVERLAPPING)
+    return compute.Layout(
+        blocks=tuple(Shapes(s) for s in shape.tensor_shapes),
+        contexts=kept,
+        rules=rules,
+        batch=batch,
+        n_embd=shape.n_embd,
+        n_vocab=shape.n_vocab,
+        inner=file.integer("ssm.inner_size"),
+        kernel=file.integer("ssm.conv_kernel"),
+        positions=4 if f"{arch}.rope.dimension_sections" in file.metadata else 1,
+        last_block=shape.blocks - 1 - shape.mtp_blocks,
+        mixed_inputs=newer and arch not in _NO_MIXED_BATCHES,
+        late_outputs="" if not late else "before norm" if arch == "gpt-oss" else "after norm",
+        scaled_embedding=arch.startswith("gemma") or f"{arch}.embedding_scale" in file.metadata,
+        rotation_k=0 if params.cache_type_k in _NOT_QUANTISED else _rotation(head_k),
+        rotation_v=0 if params.cache_type_v in _NOT_QUANTISED else min(64, _rotation(head_v)),
+        n_cpu_moe=params.n_cpu_moe,
+    )
 
-    SmolLM2-135M on b10068: 0.19 MiB reserved, as from here.
-    """
-    return 4 * shape.n_vocab * params.slots
+
+def _rotation(head: int) -> int:
+    """The largest power of two, at least 64, that divides a head (`llama_kv_cache`, both builds)."""
+    width = 64
+    if not head or head % width:
+        return 0
+    while head % (2 * width) == 0:
+        width *= 2
+    return width
+
+
+def pipelines(params: RuntimeParams, split: Split, build: int) -> bool:
+    """Whether llama.cpp overlaps micro-batches, for which it keeps several copies of every input."""
+    everything_offloaded = not split.host_layers and not params.n_cpu_moe
+    return build >= OVERLAPPING_BUILD and len(split.active) > 1 and everything_offloaded
+
+
+def compute_error_bytes(shape: ModelShape, compute_bytes: int) -> int:
+    """How far the real compute buffer may be off the forecast: see the measured table in README."""
+    if not compute_bytes:
+        return 0
+    arch = shape.file.architecture
+    part = _ERROR_PARTS.get(arch, 0.02) if known(shape) else 0.5
+    return max(MIB, round(compute_bytes * part))
+
+
+_ERROR_PARTS = {
+    "falcon-h1": 0.15, "gemma3n": 0.6, "granitehybrid": 0.08, "jamba": 0.09, "mamba": 0.16, "mamba2": 0.1,
+    "nemotron_h": 0.18, "nemotron_h_moe": 0.18, "qwen35moe": 0.12, "qwen3next": 0.06, "qwen35": 0.05,
+}  # fmt: skip
+"""The largest error among the measured loads of an architecture; 2 % or 1 MiB for the others."""
+
+
+# -- everything ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """Bytes in buffers of one kind."""
+
+    blocks: tuple[int, ...]
+    output: int
+    rope: int
+
+
+def _used(shape: ModelShape, placed: Placed, build: int) -> bool:
+    """MTP blocks are not loaded unless they are asked for; older builds load the biases of their attention."""
+    if placed.part is not Part.BLOCK or placed.block < shape.blocks - shape.mtp_blocks:
+        return True
+    return build < OVERLAPPING_BUILD and placed.tensor.name.endswith(".bias") and ".attn_" in placed.tensor.name
+
+
+def _stays_on_host(placed: Placed, params: RuntimeParams) -> bool:
+    return placed.expert and placed.block < params.n_cpu_moe
+
+
+@lru_cache(maxsize=64)
+def _weights(shape: ModelShape, params: RuntimeParams, build: int, kind: BufferKind) -> _Weights:
+    blocks, output, rope = [0] * shape.blocks, 0, 0
+    for placed in shape.placed:
+        size = kind.size_bytes(placed.tensor)
+        if placed.part is Part.BLOCK and _used(shape, placed, build) and not _stays_on_host(placed, params):
+            blocks[placed.block] += size
+        elif placed.part is Part.OUTPUT or (shape.tied and placed.tensor.name == "token_embd.weight"):
+            output += size
+        elif placed.part is Part.ROPE:
+            rope += size
+    return _Weights(tuple(blocks), output, rope)
+
+
+@lru_cache(maxsize=256)
+def _host_weights_bytes(shape: ModelShape, params: RuntimeParams, build: int, host_blocks: int, output: bool) -> int:
+    """The master's model buffers with its first `host_blocks` blocks and, if `output`, the output layer."""
+
+    def held(placed: Placed) -> bool:
+        if placed.part is Part.BLOCK:
+            mine = placed.block < host_blocks or _stays_on_host(placed, params)
+            return mine and _used(shape, placed, build)
+        if placed.part is Part.ROPE:
+            return host_blocks > 0
+        # A tied output on the host is the embedding itself; only a device gets a copy.
+        return placed.part is Part.INPUT or output
+
+    return host_bytes([p for p in shape.placed if held(p)], maps_files=params.maps_files)
 
 
 def forecast(
-    shape: ModelShape, params: RuntimeParams, split: Split, devices: Sequence[Device] | None = None
+    shape: ModelShape,
+    params: RuntimeParams,
+    split: Split,
+    devices: Sequence[Device] | None = None,
+    *,
+    build: int = NEWEST_BUILD,
 ) -> Forecast:
     """The memory of every device and of the host for one split.
 
-    `devices` is in the order of `split.layers`; without it the devices are anonymous: no budget, no overhead.
+    `devices` is in the order of `split.layers`; without it the devices are anonymous: CPU workers without a budget
+    and overhead. `build` is llama.cpp's build number.
     """
-    ctx = context_size(shape, params)
-    compute = compute_bytes(shape, params, ctx)
-    context = context_bytes_per_block(shape, params)
+    context = context_bytes_per_block(shape, params, build)
+    layout = _layout(shape, params, build, not split.host_layers)
+    copies = compute.COPIES if pipelines(params, split, build) else 1
+    places = [HOST] * min(split.host_layers, shape.blocks)
+    for i in range(len(split.layers)):
+        places += [i] * len(split.block_range(i))
 
-    def held(device: int, overhead: int) -> Memory:
-        blocks = split.block_range(device)
-        weights = sum(shape.block_bytes[blocks.start : blocks.stop])
-        if split.output_device == device:
-            weights += shape.output_bytes
-        work = compute if blocks else output_compute_bytes(shape, params)
-        return Memory(weights, sum(context[blocks.start : blocks.stop]), work, overhead)
+    def held(index: int) -> Memory:
+        if not split.layers[index]:
+            return Memory()
+        device = devices[index] if devices else None
+        blocks = split.block_range(index)
+        weights = _weights(shape, params, build, buffer_kind(device.backend) if device else CPU)
+        output = split.output_device == index
+        return Memory(
+            sum(weights.blocks[blocks.start : blocks.stop])
+            + (weights.rope if blocks else 0)
+            + (weights.output if output else 0),
+            sum(context[blocks.start : blocks.stop]),
+            compute.device_bytes(layout, index, places, split.output_device, copies),
+            device.overhead_bytes if device else 0,
+        )
 
-    per_device = tuple(
-        held(i, devices[i].overhead_bytes if devices else 0) if layers else Memory()
-        for i, layers in enumerate(split.layers)
-    )
+    host_blocks = split.block_range(HOST)
     host = Memory(
-        _host_weights_bytes(shape, params, split),
-        held(HOST, 0).context_bytes,
-        compute if split.host_layers else _host_compute_bytes(shape, params, ctx),
+        _host_weights_bytes(shape, params, build, len(host_blocks), split.output_device == HOST),
+        sum(context[host_blocks.start : host_blocks.stop]),
+        compute.device_bytes(layout, HOST, places, split.output_device, copies),
     )
     budgets = tuple(d.budget_bytes for d in devices) if devices else (None,) * len(split.layers)
-    return Forecast(per_device, host, budgets)
+    return Forecast(tuple(held(i) for i in range(len(split.layers))), host, budgets)
 
 
-def _host_weights_bytes(shape: ModelShape, params: RuntimeParams, split: Split) -> int:
-    if params.maps_files:
-        return shape.mapped_host_bytes[split.host_layers]
-    held = shape.host_bytes + sum(shape.block_bytes[: split.host_layers])
-    if split.output_device == HOST:
-        # A tied output on the host is the embedding itself; only a device gets a copy.
-        held += shape.output_bytes - (shape.embedding_bytes if shape.tied else 0)
-    return held
+class LayerCosts:
+    """What any run of layers needs on a device, for searching splits: the forecast without its last details."""
 
+    def __init__(
+        self, shape: ModelShape, params: RuntimeParams, devices: Sequence[Device], build: int = NEWEST_BUILD
+    ) -> None:
+        context = context_bytes_per_block(shape, params, build)
+        self.total_layers = shape.layers
+        self._layout = _layout(shape, params, build, True)
+        several = len(devices) > 1 and build >= OVERLAPPING_BUILD and not params.n_cpu_moe
+        self._copies = compute.COPIES if several else 1
+        self._overhead = [d.overhead_bytes for d in devices]
+        self._work: dict[tuple[int, int], int] = {}
+        self._below: list[list[int]] = []
+        self._rope: list[int] = []
+        for device in devices:
+            weights = _weights(shape, params, build, buffer_kind(device.backend))
+            below = [0]
+            for w, c in zip(weights.blocks, context, strict=True):
+                below.append(below[-1] + w + c)
+            self._below.append([*below, below[-1] + weights.output])
+            self._rope.append(weights.rope)
 
-def _host_compute_bytes(shape: ModelShape, params: RuntimeParams, ctx_size: int) -> int:
-    """Inputs only: embeddings of the rows and the mask. SmolLM2 on b10068: 6.3 MiB reserved, 5.1 from here."""
-    ubatch = min(params.ubatch_size, params.batch_size)
-    return shape.n_embd * ubatch * 4 + cells(params, ctx_size) * ubatch * 2
+    def held_bytes(self, device: int, first: int, last: int) -> int:
+        """What a device needs for the layers first … last; the output layer has the highest number."""
+        below, blocks = self._below[device], self.total_layers - 1
+        rope = self._rope[device] if first < blocks else 0
+        return below[last + 1] - below[first] + rope + self._work_bytes(first, last) + self._overhead[device]
+
+    def _work_bytes(self, first: int, last: int) -> int:
+        size = self._work.get((first, last))
+        if size is None:
+            blocks = self.total_layers - 1
+            own = range(first, min(last + 1, blocks))
+            # Neighbours on other devices; which ones makes no difference here.
+            places = [-2] * own.start + [0] * len(own) + [-3] * (blocks - own.stop)
+            output = 0 if last == blocks else -3
+            size = compute.device_bytes(self._layout, 0, places[:blocks], output, self._copies)
+            self._work[first, last] = size
+        return size

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from hettui.domain.architecture import NO_CONTEXT
 from hettui.domain.errors import ModelFileError
+from hettui.domain.model_weights import Part, Placed, place
 
 Scalar = bool | int | float | str
 Value = Scalar | tuple[bool | int | float, ...]
@@ -103,22 +105,21 @@ class ModelShape:
         if not 0 <= blocks <= MAX_BLOCKS:
             raise ModelFileError(f"{file.paths[0]} claims to have {blocks} blocks: it is damaged, fetch it again")
         block_bytes = [0] * blocks
-        output = embedding = other = 0
-        tied = True
+        output = embedding = host = 0
+        tied = file.architecture not in NO_CONTEXT
         for tensor in file.tensors:
-            match = _BLOCK_TENSOR.match(tensor.name)
-            if match and int(match[1]) < blocks:
-                block_bytes[int(match[1])] += tensor.size_bytes
-            elif tensor.name == "token_embd.weight":
-                embedding += tensor.size_bytes
-            elif tensor.name.startswith("output"):
+            placed = place(tensor, file.architecture, blocks)
+            if placed.part is Part.BLOCK:
+                block_bytes[placed.block] += tensor.size_bytes
+            elif placed.part is Part.OUTPUT:
                 output += tensor.size_bytes
                 tied = tied and tensor.name != "output.weight"
-            else:
-                other += tensor.size_bytes
+            elif placed.part is Part.INPUT:
+                host += tensor.size_bytes
+                embedding += tensor.size_bytes if tensor.name == "token_embd.weight" else 0
         if tied:
             output += embedding
-        return cls(file, blocks, tuple(block_bytes), output, embedding + other, embedding, tied)
+        return cls(file, blocks, tuple(block_bytes), output, host, embedding, tied)
 
     @property
     def layers(self) -> int:
@@ -131,28 +132,24 @@ class ModelShape:
         return sum(t.size_bytes for t in self.file.tensors)
 
     @cached_property
-    def mapped_host_bytes(self) -> tuple[int, ...]:
-        """What the host maps when it holds the first 0, 1, … blocks, and last: all blocks and the output layer.
+    def placed(self) -> tuple[Placed, ...]:
+        """Every tensor and the part of the model that it belongs to."""
+        return tuple(place(t, self.file.architecture, self.blocks) for t in self.file.tensors)
 
-        llama.cpp maps each file from the first tensor that the host holds to the last one, whatever lies between
-        (`get_mapping_range`, read off b10068's `CPU_Mapped model buffer size`).
-        """
-        by_layer: list[list[TensorInfo]] = [[] for _ in range(self.blocks + 2)]
+    @cached_property
+    def tensor_shapes(self) -> tuple[Mapping[str, tuple[int, ...]], ...]:
+        """Per block: each tensor's elements per dimension, by name without `blk.N.`."""
+        found: tuple[dict[str, tuple[int, ...]], ...] = tuple({} for _ in range(self.blocks))
         for tensor in self.file.tensors:
             match = _BLOCK_TENSOR.match(tensor.name)
             if match and int(match[1]) < self.blocks:
-                by_layer[int(match[1]) + 1].append(tensor)
-            else:
-                by_layer[-1 if tensor.name.startswith("output") else 0].append(tensor)
-        ranges: dict[int, tuple[int, int]] = {}
-        mapped = []
-        for tensors in by_layer:
-            for tensor in tensors:
-                end_bytes = tensor.begin_bytes + tensor.size_bytes
-                low, high = ranges.get(tensor.part, (tensor.begin_bytes, end_bytes))
-                ranges[tensor.part] = min(low, tensor.begin_bytes), max(high, end_bytes)
-            mapped.append(sum(high - low for low, high in ranges.values()))
-        return tuple(mapped)
+                found[int(match[1])][tensor.name[match.end() :]] = tensor.shape
+        return found
+
+    @property
+    def mtp_blocks(self) -> int:
+        """The last blocks of the file that only speculative decoding uses (MTP, NextN)."""
+        return min(self.file.integer("nextn_predict_layers"), self.blocks)
 
     @property
     def n_embd(self) -> int:

@@ -25,6 +25,8 @@ class RuntimeParams:
     flash_attn: str = "auto"
     swa_full: bool = False
     load_mode: str = "auto"
+    n_cpu_moe: int = 0
+    """The experts of so many first blocks stay on the host."""
 
     @property
     def maps_files(self) -> bool:

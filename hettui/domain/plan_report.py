@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from hettui.domain.device import Device
+from hettui.domain.engine_info import NEWEST_BUILD
 from hettui.domain.launch import LaunchPlan, shell_line
 from hettui.domain.memory import Forecast, Memory, context_size, forecast, kv_bytes_per_cell, shortage
 from hettui.domain.model import ModelShape
@@ -24,10 +25,12 @@ class PlanReport:
     params: RuntimeParams
     plan: Plan
     launch: LaunchPlan
+    build: int = NEWEST_BUILD
+    """llama.cpp's build that the numbers are for."""
 
     @property
     def forecast(self) -> Forecast:
-        return forecast(self.shape, self.params, self.plan.split, self.plan.devices)
+        return forecast(self.shape, self.params, self.plan.split, self.plan.devices, build=self.build)
 
     def as_json(self) -> dict[str, object]:
         """The document of `hettui plan --json`. Bytes everywhere; `short_by` is the sum over devices."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from hettui.domain.config import Config
 from hettui.domain.device import Device, Hardware
+from hettui.domain.engine_info import NEWEST_BUILD
 from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
 from hettui.domain.launch import Cluster
 from hettui.domain.memory import forecast, shortage
@@ -31,11 +32,20 @@ class Session:
     demo: bool = False
 
     @property
+    def build(self) -> int:
+        """llama.cpp's build that would run, the newest known when none was found."""
+        return NEWEST_BUILD if self.cluster is None else self.cluster.engine.build
+
+    @property
     def initial_plan(self) -> Plan | None:
-        return None if self.shape is None else Plan(self.devices, initial_split(self.shape, self.config, self.devices))
+        if self.shape is None:
+            return None
+        return Plan(self.devices, initial_split(self.shape, self.config, self.devices, build=self.build))
 
 
-def initial_split(shape: ModelShape, config: Config, devices: tuple[Device, ...]) -> Split:
+def initial_split(
+    shape: ModelShape, config: Config, devices: tuple[Device, ...], *, build: int = NEWEST_BUILD
+) -> Split:
     """The configured layers when every device has them and they sum up, else the planner's proposal."""
     counts = [d.layers for d in devices]
     known = [n for n in counts if n is not None]
@@ -46,7 +56,7 @@ def initial_split(shape: ModelShape, config: Config, devices: tuple[Device, ...]
                 f"({shape.blocks} blocks and the output layer): lower some layers, or leave them all out"
             )
         return Split(tuple(known), shape.layers)
-    return propose(shape, config.params, devices)
+    return propose(shape, config.params, devices, build=build)
 
 
 def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
@@ -58,7 +68,7 @@ def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
     for device, layers in zip(plan.devices, plan.split.layers, strict=True):
         if device.missing and (layers or device.via == "worker"):
             raise HettuiError(device.missing)
-    outlook = forecast(session.shape, session.config.params, plan.split, plan.devices)
+    outlook = forecast(session.shape, session.config.params, plan.split, plan.devices, build=session.build)
     if not outlook.fits and not force:
         missing = shortage(outlook, plan.devices)
         raise DoesNotFit(f"this split does not fit: {missing}. Move layers away, or use a smaller ctx-size")

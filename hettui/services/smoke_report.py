@@ -24,9 +24,11 @@ def _memory_json(memory: Memory | None) -> dict[str, int] | None:
     }
 
 
-def smoke_json(shape: ModelShape, params: RuntimeParams, plan: Plan, result: SmokeResult) -> dict[str, object]:
+def smoke_json(
+    shape: ModelShape, params: RuntimeParams, plan: Plan, result: SmokeResult, build: int
+) -> dict[str, object]:
     """Predicted and measured bytes are llama.cpp's buffers; `resident_bytes` is what the process really holds."""
-    outlook = forecast(shape, params, plan.split, plan.devices)
+    outlook = forecast(shape, params, plan.split, plan.devices, build=build)
     measured = result.applied.measured
     samples = result.telemetry.samples if result.telemetry else {}
     timings = result.timings
@@ -63,8 +65,8 @@ def smoke_json(shape: ModelShape, params: RuntimeParams, plan: Plan, result: Smo
     }
 
 
-def smoke_text(shape: ModelShape, params: RuntimeParams, plan: Plan, result: SmokeResult) -> str:
-    outlook = forecast(shape, params, plan.split, plan.devices)
+def smoke_text(shape: ModelShape, params: RuntimeParams, plan: Plan, result: SmokeResult, build: int) -> str:
+    outlook = forecast(shape, params, plan.split, plan.devices, build=build)
     rows = [("device", "layers", "budget", "predicted", "measured")]
     for i, device in enumerate(plan.devices):
         predicted, measured = outlook.devices[i], result.applied.measured.get(device.name)

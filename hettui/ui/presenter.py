@@ -53,9 +53,10 @@ class Facts:
 
     @property
     def outlook(self) -> Forecast | None:
-        if self.session.shape is None:
+        session, plan = self.session, self.plan
+        if session.shape is None:
             return None
-        return forecast(self.session.shape, self.session.config.params, self.plan.split, self.plan.devices)
+        return forecast(session.shape, session.config.params, plan.split, plan.devices, build=session.build)
 
     @property
     def differs(self) -> bool:

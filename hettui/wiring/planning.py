@@ -31,6 +31,7 @@ def plan_report(
     weights: list[float] | None,
     n_gpu_layers: int | None,
     override: Callable[[RuntimeParams], RuntimeParams],
+    build: int | None = None,
 ) -> PlanReport:
     """The plan that was asked for. Raises UsageError, ConfigError or ModelFileError."""
     config = load(config_path) if config_path else Config()
@@ -45,8 +46,9 @@ def plan_report(
     shape = shape or read_shape(model)
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
     cluster = replace(cluster, model_path=shape.file.paths[0])
+    build = build or cluster.engine.build
     if weights is None:
-        split = initial_split(shape, config, members)
+        split = initial_split(shape, config, members, build=build)
         if n_gpu_layers is not None and 0 <= n_gpu_layers < split.n_gpu_layers:
             split = Split.from_weights(split.layers, shape.layers, n_gpu_layers)
     else:
@@ -54,7 +56,7 @@ def plan_report(
             raise UsageError(f"--split has {len(weights)} entries, but there are {len(members)} devices")
         weights = weights + [0.0] * (len(members) - len(weights))
         split = Split.from_weights(weights, shape.layers, -1 if n_gpu_layers is None else n_gpu_layers)
-    return PlanReport(shape, config.params, Plan(members, split), plan_launch(cluster, split))
+    return PlanReport(shape, config.params, Plan(members, split), plan_launch(cluster, split), build)
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

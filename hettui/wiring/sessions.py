@@ -93,9 +93,8 @@ def request_for(session: Session, plan: Plan, *, force: bool = False) -> Request
     """What the engine is asked to run. Raises the reason when this plan cannot be started."""
     cluster = runnable(session, plan, force=force)
     assert session.shape is not None  # noqa: S101 - runnable() has refused a session without a model
+    outlook = forecast(session.shape, session.config.params, plan.split, plan.devices, build=session.build)
     on_workers = sum(
-        forecast(session.shape, session.config.params, plan.split, plan.devices).devices[i].weights_bytes
-        for i, device in enumerate(plan.devices)
-        if device.via == "worker"
+        outlook.devices[i].weights_bytes for i, device in enumerate(plan.devices) if device.via == "worker"
     )
     return Request(cluster, plan.split, on_workers, api_key(session.config))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.memory import cells, forecast
+from hettui.domain.memory import Cells, cells, forecast
 from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams
 from hettui.domain.split import Split
@@ -36,10 +36,28 @@ def test_kv_cache_as_llama_cpp_allocated_it(params: RuntimeParams, expected_mib:
     assert context_mib(params) == expected_mib
 
 
-@pytest.mark.parametrize(("ubatch", "ctx", "reserved_mib"), [(512, 4096, 16.38), (128, 4096, 4.1), (512, 16384, 28.4)])
-def test_the_compute_estimate_is_near_what_b10068_reserved(ubatch: int, ctx: int, reserved_mib: float) -> None:
-    outlook = forecast(shape(), RuntimeParams(ctx_size=ctx, ubatch_size=ubatch), Split((31,), 31))
-    assert outlook.devices[0].compute_bytes / MIB == pytest.approx(reserved_mib, rel=0.05)
+@pytest.mark.parametrize(
+    ("build", "ubatch", "ctx", "flash_attn", "reserved_mib"),
+    [
+        (10068, 512, 4096, "on", (16.4, 16.4, 6.3)),
+        (10068, 128, 4096, "on", (4.1, 4.1, 1.6)),
+        (10068, 2048, 4096, "on", (65.5, 65.5, 25.1)),
+        (10068, 512, 16384, "on", (28.4, 28.4, 18.3)),
+        (10068, 512, 4096, "off", (85.3, 85.3, 11.0)),
+        (11434, 512, 4096, "on", (43.1, 32.9, 27.3)),
+        (11434, 128, 4096, "on", (10.8, 8.2, 6.8)),
+        (11434, 2048, 4096, "on", (172.2, 131.7, 109.3)),
+        (11434, 512, 16384, "on", (91.1, 80.9, 75.3)),
+        (11434, 512, 4096, "off", (126.2, 116.0, 46.3)),
+    ],
+)
+def test_the_compute_buffers_of_smollm2_as_llama_cpp_printed_them(
+    build: int, ubatch: int, ctx: int, flash_attn: str, reserved_mib: tuple[float, ...]
+) -> None:
+    params = RuntimeParams(ctx_size=ctx, ubatch_size=ubatch, flash_attn=flash_attn)
+    outlook = forecast(shape(), params, Split((10, 21), 31), build=build)
+    found = [m.compute_bytes / MIB for m in (*outlook.devices, outlook.host)]
+    assert found == pytest.approx(reserved_mib, abs=0.06)
 
 
 splits = st.lists(st.integers(0, 31), min_size=1, max_size=5).filter(lambda n: sum(n) <= 31)
@@ -98,5 +116,5 @@ def test_a_full_device_says_what_is_missing() -> None:
 
 
 def test_slots_are_padded_each() -> None:
-    assert cells(RuntimeParams(parallel=3), 1000) == 3 * 512
-    assert cells(RuntimeParams(parallel=3, kv_unified=True), 1000) == 1024
+    assert cells(RuntimeParams(parallel=3), 1000) == Cells(3, 512, 512)
+    assert cells(RuntimeParams(parallel=3, kv_unified=True), 1000) == Cells(1, 1024, 512)

@@ -126,7 +126,8 @@ def main() -> None:
         build, _, folder = text.partition("=")
         engines[build] = Engine(build, Path(folder) / "llama-server", Path(folder) / "ggml-rpc-server")
     names = options.only.split(",") if options.only else list(MODELS)
-    known = {identity(json.loads(line)) for line in options.table.read_text().splitlines()} if options.table.exists() else set()  # fmt: skip
+    lines = options.table.read_text().splitlines() if options.table.exists() else []
+    known = {identity(json.loads(line)) for line in lines}
     lock = Lock()
     with TemporaryDirectory() as folder, ThreadPoolExecutor(options.parallel) as pool:
 

@@ -205,7 +205,7 @@ class MainScreen(Screen[None]):
             devices = tuple(
                 replace(d, layers=n) for d, n in zip(self._plan.devices, self._plan.split.layers, strict=True)
             )
-            proposed = propose(shape, self._session.config.params, devices)
+            proposed = propose(shape, self._session.config.params, devices, build=self._session.build)
             self._edit(lambda plan: plan.with_split(proposed))
 
     def action_lock(self) -> None:
