@@ -18,7 +18,9 @@ from hettui.domain.process import ProcessSpec
 from hettui.ports import RpcServerInfo
 from hettui.services.cluster import World
 
-ENGINE = EngineInfo(Path("/opt/llama/llama-server"), Path("/opt/llama/ggml-rpc-server"), "PATH", "", frozenset({"--mmap"}))
+ENGINE = EngineInfo(
+    Path("/opt/llama/llama-server"), Path("/opt/llama/ggml-rpc-server"), "PATH", "", frozenset({"--mmap"})
+)
 
 
 _BLOCK: tuple[tuple[str, tuple[int, ...], str, int], ...] = (

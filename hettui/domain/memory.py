@@ -358,17 +358,31 @@ def forecast(
     return Forecast(tuple(held(i) for i in range(len(split.layers))), host, budgets)
 
 
+_OTHER = -2
+"""Any other device."""
+
+
 class LayerCosts:
-    """What any run of layers needs on a device, for searching splits: the forecast without its last details."""
+    """What any run of layers needs on a device, for searching splits."""
 
     def __init__(
-        self, shape: ModelShape, params: RuntimeParams, devices: Sequence[Device], build: int = NEWEST_BUILD
+        self,
+        shape: ModelShape,
+        params: RuntimeParams,
+        devices: Sequence[Device],
+        *,
+        several: bool,
+        full_offload: bool = True,
+        build: int = NEWEST_BUILD,
     ) -> None:
+        """`several`: more than one device holds layers. `full_offload`: nothing stays on the host."""
         context = context_bytes_per_block(shape, params, build)
         self.total_layers = shape.layers
-        self._layout = _layout(shape, params, build, True)
-        several = len(devices) > 1 and build >= OVERLAPPING_BUILD and not params.n_cpu_moe
-        self._copies = compute.COPIES if several else 1
+        self._layout = _layout(shape, params, build, full_offload)
+        overlaps = several and full_offload and build >= OVERLAPPING_BUILD and not params.n_cpu_moe
+        self._copies = compute.COPIES if overlaps else 1
+        # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
+        self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
         self._overhead = [d.overhead_bytes for d in devices]
         self._work: dict[tuple[int, int], int] = {}
         self._below: list[list[int]] = []
@@ -392,9 +406,10 @@ class LayerCosts:
         if size is None:
             blocks = self.total_layers - 1
             own = range(first, min(last + 1, blocks))
-            # Neighbours on other devices; which ones makes no difference here.
-            places = [-2] * own.start + [0] * len(own) + [-3] * (blocks - own.stop)
-            output = 0 if last == blocks else -3
-            size = compute.device_bytes(self._layout, 0, places[:blocks], output, self._copies)
+            output = 0 if last == blocks else _OTHER
+            size = 0
+            for before in self._before:
+                places = [before] * own.start + [0] * len(own) + [_OTHER] * (blocks - own.stop)
+                size = max(size, compute.device_bytes(self._layout, 0, places[:blocks], output, self._copies))
             self._work[first, last] = size
         return size

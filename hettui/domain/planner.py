@@ -1,8 +1,7 @@
 """A first split: every device filled to the same part of its budget.
 
-For a fixed device order and contiguous blocks this is exact: the smallest fill ratio at which everything
-finds a place is found by bisection, and for one ratio filling greedily from the last device backwards places
-the most. What no budget takes stays on the host, which holds the first layers.
+For a fixed device order and contiguous blocks this is exact: dynamic programming over devices and layers, with what
+the memory model says every run of layers needs. What no budget takes stays on the host, which holds the first layers.
 """
 
 from __future__ import annotations
@@ -16,9 +15,6 @@ from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams
 from hettui.domain.split import Split, proportional
 
-_STEPS = 24
-"""Of bisection: budgets are then met to better than one part in ten million."""
-
 
 def propose(shape: ModelShape, params: RuntimeParams, devices: Sequence[Device], *, build: int = NEWEST_BUILD) -> Split:
     """The split with even headroom. Locked devices keep `layers`; without any budget the layers are shared evenly."""
@@ -28,18 +24,20 @@ def propose(shape: ModelShape, params: RuntimeParams, devices: Sequence[Device],
     free = [i for i in range(len(devices)) if i not in locked]
     if free and all(devices[i].budget_bytes is None for i in free):
         return _shared_evenly(shape, len(devices), locked, free)
-    costs = LayerCosts(shape, params, devices, build)
-    fullest = _place(costs, devices, locked, 1.0)
-    if sum(fullest) < shape.layers:
-        return Split(tuple(fullest), shape.layers)
-    low, high = 0.0, 1.0
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        if sum(_place(costs, devices, locked, middle)) == shape.layers:
-            high = middle
-        else:
-            low = middle
-    return Split(tuple(_place(costs, devices, locked, high)), shape.layers)
+    # One device alone needs less than one of several, and a model that is partly on the host needs less again.
+    found = []
+    for i in range(len(devices)):
+        if all(not n for j, n in locked.items() if j != i):
+            alone = {j: 0 for j in range(len(devices)) if j != i} | {k: n for k, n in locked.items() if k == i}
+            costs = LayerCosts(shape, params, devices, build=build, several=False)
+            found.append(_Search(costs, devices, alone).whole())
+    costs = LayerCosts(shape, params, devices, build=build, several=len(devices) > 1)
+    found.append(_Search(costs, devices, locked).whole())
+    best = min((f for f in found if f is not None), default=None)
+    if best is not None:
+        return Split(best[1], shape.layers)
+    costs = LayerCosts(shape, params, devices, build=build, several=False, full_offload=False)
+    return Split(_Search(costs, devices, locked).most(), shape.layers)
 
 
 def _shared_evenly(shape: ModelShape, count: int, locked: dict[int, int], free: list[int]) -> Split:
@@ -50,19 +48,51 @@ def _shared_evenly(shape: ModelShape, count: int, locked: dict[int, int], free: 
     return Split(tuple(layers), shape.layers)
 
 
-def _place(costs: LayerCosts, devices: Sequence[Device], locked: dict[int, int], ratio: float) -> list[int]:
-    """Layers per device when each may use `ratio` of its budget, filled from the last device backwards."""
-    counts = [0] * len(devices)
-    layer = costs.total_layers - 1
-    for i in range(len(devices) - 1, -1, -1):
-        if i in locked:
-            counts[i] = min(locked[i], layer + 1)
-            layer -= counts[i]
-            continue
-        budget = devices[i].budget_bytes
-        room = float("inf") if budget is None else budget * ratio
-        last = layer
-        while layer >= 0 and costs.held_bytes(i, layer, last) <= room:
-            layer -= 1
-        counts[i] = last - layer
-    return counts
+class _Search:
+    """For every device and first layer: the least highest fill ratio with which the devices from here on take the
+    rest, and how many layers the device takes then."""
+
+    def __init__(self, costs: LayerCosts, devices: Sequence[Device], locked: dict[int, int]) -> None:
+        self._total = total = costs.total_layers
+        self._best = [[float("inf")] * (total + 1) for _ in range(len(devices) + 1)]
+        self._taken = [[0] * (total + 1) for _ in devices]
+        self._best[-1][total] = 0.0
+        for i in range(len(devices) - 1, -1, -1):
+            for first in range(total, -1, -1):
+                self._try(costs, i, first, devices[i].budget_bytes, locked.get(i))
+
+    def _try(self, costs: LayerCosts, device: int, first: int, budget: int | None, locked: int | None) -> None:
+        following, best = self._best[device + 1], self._best[device]
+        counts = range(self._total - first + 1) if locked is None else range(locked, locked + 1)
+        for count in counts:
+            if first + count > self._total:
+                return
+            ratio = 0.0
+            if count and budget is not None:
+                held = costs.held_bytes(device, first, first + count - 1)
+                ratio = held / budget if budget else float("inf")
+                # Beyond its budget, or worse than what was found: more layers make it no better.
+                if locked is None and (ratio > 1 or ratio > best[first]):
+                    return
+            found = max(ratio, following[first + count])
+            if found < best[first]:
+                best[first], self._taken[device][first] = found, count
+
+    def whole(self) -> tuple[float, tuple[int, ...]] | None:
+        """The highest fill ratio and the layers per device when nothing stays on the host."""
+        return None if self._best[0][0] > 1 else (self._best[0][0], self._layers(0))
+
+    def most(self) -> tuple[int, ...]:
+        """As many layers as fit when the first stay on the host, at least one."""
+        for first in range(1, self._total + 1):
+            if self._best[0][first] <= 1:
+                return self._layers(first)
+        # Only locks can ask for the impossible: they are kept, the rest stays on the host.
+        return tuple(0 for _ in self._taken)
+
+    def _layers(self, first: int) -> tuple[int, ...]:
+        layers = []
+        for taken in self._taken:
+            layers.append(taken[first])
+            first += layers[-1]
+        return tuple(layers)

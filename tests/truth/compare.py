@@ -1,0 +1,127 @@
+"""hettui's forecast against what real loads reserved (`measured.jsonl`, made by `make.py`).
+
+    python -m tests.truth.compare        the table of README
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hettui.adapters.gguf import read_model
+from hettui.domain.memory import forecast
+from hettui.domain.model import ModelShape
+from hettui.domain.params import RuntimeParams
+from hettui.domain.split import Split
+from hettui.domain.units import MIB
+from tests.gguf_files import write_gguf
+from tests.truth.make import TABLE
+from tests.truth.models import MODELS
+
+PRINTED_BYTES = 5300
+"""The master's own buffers are known from its log only: MiB with two decimals, so half a hundredth of a MiB."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One device, or the host, of one load. Errors are forecast minus reserved, in bytes."""
+
+    architecture: str
+    case: dict[str, Any]
+    place: str
+    weights_error: int
+    context_error: int
+    compute_error: int
+    compute_bytes: int
+
+    @property
+    def build(self) -> str:
+        return str(self.case["build"])
+
+    @property
+    def exact(self) -> int:
+        """What counts as equal: several buffers of the host, each printed with two decimals, add up."""
+        return 4 * PRINTED_BYTES if self.place == "host" else 0
+
+    @property
+    def compute_within(self) -> bool:
+        return abs(self.compute_error) <= max(0.05 * self.compute_bytes, 8 * MIB)
+
+
+@cache
+def shape_of(model: str, blocks: int) -> ModelShape:
+    with TemporaryDirectory() as folder:
+        return ModelShape.of(read_model(str(write_gguf(Path(folder) / "m.gguf", *MODELS[model](blocks)))))
+
+
+def cases() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in TABLE.read_text().splitlines()]
+
+
+def compare(case: dict[str, Any]) -> Iterator[Compared]:
+    shape = shape_of(case["model"], case["blocks"])
+    split = Split(tuple(case["split"]), shape.layers)
+    outlook = forecast(shape, RuntimeParams(**case["params"]), split, build=int(case["build"][1:]))
+    places = [str(i) for i in range(len(outlook.devices))] + ["host"]
+    for place, memory, (weights, context, compute) in zip(
+        places, (*outlook.devices, outlook.host), (*case["devices"], case["host"]), strict=True
+    ):
+        if place == "host" or weights or context or compute or memory.total_bytes:
+            yield Compared(
+                shape.file.architecture,
+                case,
+                place,
+                memory.weights_bytes - weights,
+                memory.context_bytes - context,
+                memory.compute_bytes - compute,
+                compute,
+            )
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The smallest value that so large a part of all does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, -(-len(ordered) * int(part * 100) // 100) - 1)] if ordered else 0.0
+
+
+def _rows(compared: Sequence[Compared]) -> Iterator[tuple[str, ...]]:
+    groups: dict[str, list[Compared]] = {}
+    for c in compared:
+        groups.setdefault(c.architecture, []).append(c)
+    for name, group in [*sorted(groups.items()), ("all", list(compared))]:
+        for build in sorted({c.build for c in group}):
+            of_build = [c for c in group if c.build == build]
+            errors = [abs(c.compute_error) / MIB for c in of_build]
+            parts = [100 * abs(c.compute_error) / c.compute_bytes for c in of_build if c.compute_bytes]
+            yield (
+                name,
+                build,
+                str(len({json.dumps(c.case) for c in of_build})),
+                _share([abs(c.weights_error) <= c.exact for c in of_build]),
+                _share([abs(c.context_error) <= c.exact for c in of_build]),
+                " / ".join(f"{v:.2f}" for v in (statistics.median(errors), percentile(errors, 0.95), max(errors))),
+                " / ".join(f"{v:.1f}" for v in (statistics.median(parts), percentile(parts, 0.95), max(parts))),
+                _share([c.compute_within for c in of_build]),
+            )
+
+
+def _share(flags: Sequence[bool]) -> str:
+    return "all" if all(flags) else f"{sum(flags)} of {len(flags)}"
+
+
+def main() -> None:
+    compared = [c for case in cases() for c in compare(case)]
+    print("| architecture | build | loads | weights exact | context exact | compute off, MiB | compute off, % | within |")
+    print("|---|---|---|---|---|---|---|---|")
+    for row in _rows(compared):
+        print("| " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    main()
