@@ -185,7 +185,7 @@ def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
 
 def _worth_laying_out(layout: Layout, places: Sequence[int], device: int) -> list[int]:
     """The device's blocks without the long runs of equal ones, and the neighbours on either side."""
-    own = [i for i, place in enumerate(places) if place == device and i <= layout.last_block]
+    own = [i for i, place in enumerate(places) if i <= layout.last_block and _works_on(layout, i, place, device)]
     if not own:
         return [layout.last_block] if layout.last_block >= 0 and device != HOST else list(range(min(1, len(places))))
     kept = list(range(_mixer(layout, own[0] - 1, -1), own[0])) if own[0] else []
@@ -200,6 +200,11 @@ def _worth_laying_out(layout: Layout, places: Sequence[int], device: int) -> lis
     if own[-1] < layout.last_block:
         kept += range(own[-1] + 1, _mixer(layout, own[-1] + 1, 1) + 1)
     return kept
+
+
+def _works_on(layout: Layout, block: int, place: int, device: int) -> bool:
+    experts_here = device == HOST and block < layout.n_cpu_moe and "ffn_down_exps.weight" in layout.blocks[block]
+    return place == device or experts_here
 
 
 def _mixer(layout: Layout, block: int, step: int) -> int:

@@ -1,6 +1,6 @@
 """hettui's forecast against what real loads reserved (`measured.jsonl`, made by `make.py`).
 
-    python -m tests.truth.compare        the table of README
+python -m tests.truth.compare        the table of README
 """
 
 from __future__ import annotations
@@ -117,7 +117,9 @@ def _share(flags: Sequence[bool]) -> str:
 
 def main() -> None:
     compared = [c for case in cases() for c in compare(case)]
-    print("| architecture | build | loads | weights exact | context exact | compute off, MiB | compute off, % | within |")
+    print(
+        "| architecture | build | loads | weights exact | context exact | compute off, MiB | compute off, % | within |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for row in _rows(compared):
         print("| " + " | ".join(row) + " |")

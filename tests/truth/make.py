@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,14 +80,15 @@ def split_of(setting: Setting, blocks: int) -> tuple[int, ...]:
     return (half, layers - half) if half else (layers,)
 
 
-def arguments(params: dict[str, Any]) -> list[str]:
+def arguments(params: dict[str, Any], build: str) -> list[str]:
     """llama-server's options. What is not named is RuntimeParams' default."""
     argv = ["-c", str(params.get("ctx_size", 4096)), "-np", str(params.get("parallel", 1))]
     argv += ["-ub", str(params.get("ubatch_size", 512)), "-b", str(params.get("batch_size", 2048))]
     argv += ["-fa", params.get("flash_attn", "auto")]
     argv += ["-ctk", params.get("cache_type_k", "f16"), "-ctv", params.get("cache_type_v", "f16")]
     argv += ["-kvu"] * params.get("kv_unified", False) + ["--swa-full"] * params.get("swa_full", False)
-    argv += ["--no-mmap"] * (params.get("load_mode") == "none")
+    if params.get("load_mode") == "none":
+        argv += ["--no-mmap"] if build == "b10068" else ["--load-mode", "none"]
     if "n_cpu_moe" in params:
         argv += ["-ncmoe", str(params["n_cpu_moe"])]
     return argv
@@ -106,6 +108,36 @@ def cases(names: list[str], builds: list[str]) -> Iterator[dict[str, Any]]:
                 yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": setting.params}
 
 
+def random_cases(names: list[str], builds: list[str], count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Anything goes: what the settings above did not foresee."""
+    dice = random.Random(seed)
+    for _ in range(count):
+        name = dice.choice([n for n in names if n not in _SLOW])
+        blocks = CUT.get(name, 3)
+        devices = dice.randint(1, 4)
+        layers = blocks + 1 - dice.choice([0, 0, 0, 1, 2])
+        cuts = sorted(dice.randint(0, layers) for _ in range(devices - 1))
+        split = [b - a for a, b in zip([0, *cuts], [*cuts, layers], strict=True)]
+        params: dict[str, Any] = {
+            "ctx_size": dice.choice([300, 1000, 2048, 3000, 4096, 7000, 10000, 16384, 24000]),
+            "parallel": dice.choice([1, 1, 1, 2, 3, 4, 6, -1]),
+            "ubatch_size": dice.choice([64, 128, 256, 300, 512, 512, 768, 1024]),
+        }
+        if params["parallel"] > 1 and dice.random() < 0.4:
+            params["kv_unified"] = True
+        if dice.random() < 0.25:
+            params["flash_attn"] = "off"
+        elif dice.random() < 0.35:
+            kind = dice.choice(["q8_0", "q4_0", "bf16", "f32"])
+            params |= {"cache_type_k": kind, "cache_type_v": kind, "flash_attn": "on"}
+        if dice.random() < 0.2:
+            params["swa_full"] = True
+        if dice.random() < 0.2:
+            params["batch_size"] = dice.choice([128, 512])
+        for build in builds:
+            yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": params}
+
+
 def identity(case: dict[str, Any]) -> str:
     return json.dumps([case["model"], case["blocks"], case["build"], list(case["split"]), case["params"]])
 
@@ -119,6 +151,8 @@ def main() -> None:
     parser.add_argument("engines", nargs="+", metavar="BUILD=DIRECTORY")
     parser.add_argument("--only", default="")
     parser.add_argument("--parallel", type=int, default=2)
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="N random cases instead")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", type=Path, default=TABLE)
     options = parser.parse_args()
     engines = {}
@@ -137,7 +171,7 @@ def main() -> None:
                 if not path.exists():
                     write_gguf(path, *MODELS[case["model"]](case["blocks"]))
             try:
-                reading = load(engines[case["build"]], path, case["split"], arguments(case["params"]))
+                reading = load(engines[case["build"]], path, case["split"], arguments(case["params"], case["build"]))
             except LoadFailed as e:
                 print("FAILED", identity(case), str(e)[-300:], flush=True)
                 return
@@ -145,7 +179,9 @@ def main() -> None:
             with lock, options.table.open("a") as table:
                 table.write(json.dumps(row) + "\n")
 
-        list(pool.map(measure, (c for c in cases(names, list(engines)) if identity(c) not in known)))
+        builds = list(engines)
+        wanted = random_cases(names, builds, options.random, options.seed) if options.random else cases(names, builds)
+        list(pool.map(measure, (c for c in wanted if identity(c) not in known)))
 
 
 if __name__ == "__main__":

@@ -149,10 +149,16 @@ def _reading(text: str, allocations: str, count: int) -> Reading:
         size = round(mib * MIB)
         if remote:
             place = devices[int(remote[1])]
-            fitting = [n for n in exact.get(int(remote[1]), []) if f"{n / MIB:.2f}" == f"{mib:.2f}"]
+            allocated = exact.get(int(remote[1]), [])
+            fitting = [n for n in allocated if f"{n / MIB:.2f}" == f"{mib:.2f}"]
             if not fitting and size:
                 raise LoadFailed(f"no allocation of {mib} MiB on {name}")
-            size = fitting[-1] if fitting else 0
+            if kind == "compute":
+                size = fitting[-1] if fitting else 0
+            elif fitting:
+                # Buffers are printed in the order in which they were allocated, so each line takes the next one.
+                size = fitting[0]
+                allocated.remove(size)
         else:
             place = host
         if kind == "model":
