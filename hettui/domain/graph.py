@@ -50,6 +50,9 @@ class Batch:
     window_cells: int
     mask_bytes: int
     window_mask_bytes: int
+    cache_in_f16: bool = False
+    """Flash attention converts a cache of another type first, beside its result: CUDA in newer builds
+    (`ggml_cuda_flash_attn_ext_get_alloc_size` of b11434; older ones take it from CUDA's own pool)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +218,7 @@ class Graph:
     def _heads(self, x: Tensor, b: Shapes, context: BlockContext) -> tuple[Tensor, Tensor | None]:
         """The heads' results, and the projection that holds their output gate, where there is one."""
         if "attn_kv_a_mqa.weight" in b:
-            return self._latent_attention(x, b), None
+            return self._latent_attention(x, b, context), None
         heads, head_v, windowed = self.rules.heads, self.rules.head_v, context.window > 0
         fused = "attn_qkv.weight" in b
         gate = None
@@ -276,20 +279,28 @@ class Graph:
         if key is not _CACHE:
             self.store(self.view(key), self.inputs["k_idxs", windowed])
             self.store(self.view(value), self.inputs["v_idxs", windowed])
-        return self._attend(query, v_width, windowed=windowed)
+        return self._attend(query, v_width, context)
 
-    def _attend(self, query: Tensor, v_width: int, *, windowed: bool) -> Tensor:
-        batch = self.batch
+    def _attend(self, query: Tensor, v_width: int, context: BlockContext) -> Tensor:
+        batch, windowed = self.batch, context.window > 0
         mask = self.inputs["mask", windowed]
         if batch.flash_attn:
-            return self.view(self.rows(v_width, self.view(query), mask))
+            size = v_width * self.token_bytes + self._converted_bytes(context)
+            return self.view(self.raw(size, self.view(query), mask), v_width * self.token_bytes)
         kq = self.rows((batch.window_cells if windowed else batch.cells) * self.rules.heads, self.view(query))
         if self.rules.softcap:
             kq = self.over(self.over(self.over(kq)))
         kq = self.over(kq, mask)
         return self.rows(v_width, self.view(self.rows(v_width, kq)))
 
-    def _latent_attention(self, x: Tensor, b: Shapes) -> Tensor:
+    def _converted_bytes(self, context: BlockContext) -> int:
+        batch = self.batch
+        if not batch.cache_in_f16:
+            return 0
+        depth = (batch.window_cells if context.window else batch.cells) * batch.streams
+        return depth * (context.k_width + context.v_width) * 2
+
+    def _latent_attention(self, x: Tensor, b: Shapes, context: BlockContext) -> Tensor:
         """MLA of deepseek2: with `attn_k_b` in the compressed form, without it in full."""
         rules, batch, mask = self.rules, self.batch, self.inputs["mask", False]
         heads, lora, rope = rules.heads, rules.rank_mla, rules.rope_dims
@@ -299,7 +310,7 @@ class Graph:
         else:
             query = self.rows(b["attn_q.weight"][1], x)
         if "attn_k_b.weight" not in b:
-            return self._expanded_attention(x, b, query)
+            return self._expanded_attention(x, b, query, context)
         absorbed = self.rows(heads * lora, self.part(query))
         positions = self.inputs["positions", False]
         turned = self.rows(heads * rope, self.part(query), positions)
@@ -310,14 +321,15 @@ class Graph:
         self.store(self.view(key), self.inputs["k_idxs", False])
         value = b["attn_v_b.weight"][1] * heads
         if batch.flash_attn:
-            out = self.rows(heads * lora, self.view(query), mask)
+            size = heads * lora * self.token_bytes + self._converted_bytes(context)
+            out = self.raw(size, self.view(query), mask)
             return self.view(self.rows(value, self.part(self.rows(value, self.part(out)))))
         kq = self.over(self.rows(batch.cells * heads, self.view(query)), mask)
         turned_v = self.raw(batch.cells * batch.streams * lora * 2)
         out = self.rows(heads * lora, turned_v, kq)
         return self.rows(value, self.part(self.rows(value, out)))
 
-    def _expanded_attention(self, x: Tensor, b: Shapes, query: Tensor) -> Tensor:
+    def _expanded_attention(self, x: Tensor, b: Shapes, query: Tensor, context: BlockContext) -> Tensor:
         heads, lora, rope, head_v = self.rules.heads, self.rules.rank_mla, self.rules.rope_dims, self.rules.head_v
         width = query.size_bytes // self.token_bytes
         positions = self.inputs["positions", False]
@@ -330,7 +342,7 @@ class Graph:
         key = self.rows(width, self.part(both), self.rows(heads * rope, turned_k))
         self.store(self.view(key), self.inputs["k_idxs", False])
         self.store(self.view(value), self.inputs["v_idxs", False])
-        return self._attend(query, heads * head_v, windowed=False)
+        return self._attend(query, heads * head_v, context)
 
     # -- recurrent blocks ----------------------------------------------------------------------------------
 

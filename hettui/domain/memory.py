@@ -109,7 +109,7 @@ class Cells:
 def cells(params: RuntimeParams, ctx_size: int) -> Cells:
     """llama.cpp pads the context to 256, and each stream's share of it again."""
     total = _pad(ctx_size)
-    ubatch = min(params.ubatch_size, params.batch_size, total)
+    ubatch = min(params.ubatch_size, params.batch_size, max(1, ctx_size))
     if params.unified:
         return Cells(1, total, ubatch)
     return Cells(params.slots, _pad(total // params.slots), ubatch)
@@ -173,7 +173,9 @@ _LATE_OUTPUTS_SINCE_OVERLAPPING = frozenset(
 
 
 @lru_cache(maxsize=64)
-def _layout(shape: ModelShape, params: RuntimeParams, build: int, full_offload: bool) -> compute.Layout:
+def _layout(
+    shape: ModelShape, params: RuntimeParams, build: int, full_offload: bool, backend: str = "cpu"
+) -> compute.Layout:
     file, arch, newer = shape.file, shape.file.architecture, build >= OVERLAPPING_BUILD
     kept = contexts(shape, build)
     geometry = cells(params, context_size(shape, params))
@@ -192,6 +194,7 @@ def _layout(shape: ModelShape, params: RuntimeParams, build: int, full_offload: 
         window_cells=window_cells,
         mask_bytes=geometry.full * mask_row,
         window_mask_bytes=window_cells * mask_row,
+        cache_in_f16=newer and backend == "cuda" and (params.cache_type_k, params.cache_type_v) != ("f16", "f16"),
     )
     head_k, head_v = (head_width(file, shape.blocks, which) for which in ("key", "value"))
     rules = Rules(
@@ -326,11 +329,14 @@ def forecast(
     and overhead. `build` is llama.cpp's build number.
     """
     context = context_bytes_per_block(shape, params, build)
-    layout = _layout(shape, params, build, not split.host_layers)
     copies = compute.COPIES if pipelines(params, split, build) else 1
     places = [HOST] * min(split.host_layers, shape.blocks)
     for i in range(len(split.layers)):
         places += [i] * len(split.block_range(i))
+
+    def work(index: int, backend: str) -> int:
+        layout = _layout(shape, params, build, not split.host_layers, backend)
+        return compute.device_bytes(layout, index, places, split.output_device, copies)
 
     def held(index: int) -> Memory:
         if not split.layers[index]:
@@ -344,7 +350,7 @@ def forecast(
             + (weights.rope if blocks else 0)
             + (weights.output if output else 0),
             sum(context[blocks.start : blocks.stop]),
-            compute.device_bytes(layout, index, places, split.output_device, copies),
+            work(index, device.backend if device else "cpu"),
             device.overhead_bytes if device else 0,
         )
 
@@ -352,7 +358,7 @@ def forecast(
     host = Memory(
         _host_weights_bytes(shape, params, build, len(host_blocks), split.output_device == HOST),
         sum(context[host_blocks.start : host_blocks.stop]),
-        compute.device_bytes(layout, HOST, places, split.output_device, copies),
+        work(HOST, "cpu"),
     )
     budgets = tuple(d.budget_bytes for d in devices) if devices else (None,) * len(split.layers)
     return Forecast(tuple(held(i) for i in range(len(split.layers))), host, budgets)
@@ -378,13 +384,14 @@ class LayerCosts:
         """`several`: more than one device holds layers. `full_offload`: nothing stays on the host."""
         context = context_bytes_per_block(shape, params, build)
         self.total_layers = shape.layers
-        self._layout = _layout(shape, params, build, full_offload)
+        self._layouts = [_layout(shape, params, build, full_offload, d.backend) for d in devices]
+        self._names = [d.backend for d in devices]
         overlaps = several and full_offload and build >= OVERLAPPING_BUILD and not params.n_cpu_moe
         self._copies = compute.COPIES if overlaps else 1
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
         self._overhead = [d.overhead_bytes for d in devices]
-        self._work: dict[tuple[int, int], int] = {}
+        self._work: dict[tuple[str, int, int], int] = {}
         self._below: list[list[int]] = []
         self._rope: list[int] = []
         for device in devices:
@@ -399,10 +406,11 @@ class LayerCosts:
         """What a device needs for the layers first … last; the output layer has the highest number."""
         below, blocks = self._below[device], self.total_layers - 1
         rope = self._rope[device] if first < blocks else 0
-        return below[last + 1] - below[first] + rope + self._work_bytes(first, last) + self._overhead[device]
+        return below[last + 1] - below[first] + rope + self._work_bytes(device, first, last) + self._overhead[device]
 
-    def _work_bytes(self, first: int, last: int) -> int:
-        size = self._work.get((first, last))
+    def _work_bytes(self, device: int, first: int, last: int) -> int:
+        key = self._names[device], first, last
+        size = self._work.get(key)
         if size is None:
             blocks = self.total_layers - 1
             own = range(first, min(last + 1, blocks))
@@ -410,6 +418,6 @@ class LayerCosts:
             size = 0
             for before in self._before:
                 places = [before] * own.start + [0] * len(own) + [_OTHER] * (blocks - own.stop)
-                size = max(size, compute.device_bytes(self._layout, 0, places[:blocks], output, self._copies))
-            self._work[first, last] = size
+                size = max(size, compute.device_bytes(self._layouts[device], 0, places[:blocks], output, self._copies))
+            self._work[key] = size
         return size

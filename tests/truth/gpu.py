@@ -37,7 +37,7 @@ SETTINGS: tuple[dict[str, Any], ...] = (
 def used_mib() -> int:
     """Memory in use on the first GPU, by all processes and the driver."""
     out = subprocess.run(
-        ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", "0"],  # noqa: S607
+        ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", "0"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return int(out.stdout.split()[0])
@@ -47,7 +47,7 @@ def _wait_ready(port: int, process: subprocess.Popen[bytes], timeout_s: float = 
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
                 if answer.status == 200:
                     return
         except OSError:
