@@ -119,12 +119,12 @@ def _graph(layout: Layout, blocks: Sequence[int], places: Sequence[int], output:
         return g
     few = layout.n_embd * layout.batch.outputs * F32
     if layout.late_outputs == "before norm":
-        x = g.raw(few, x, g.inputs["out_ids", False], anchored=False)
+        x = g.raw(few, x, g.given("out_ids"), anchored=False)
     x = g.raw(x.size_bytes, x, inplace=True, anchored=False)
     g.place = output
     x = g.over(x, anchored=True)
     if layout.late_outputs == "after norm":
-        x = g.raw(few, x, g.inputs["out_ids", False])
+        x = g.raw(few, x, g.given("out_ids"))
     g.raw(layout.n_vocab * layout.batch.outputs * F32, x)
     return g
 
@@ -164,7 +164,7 @@ def _inputs(g: Graph, layout: Layout, copies: int) -> None:
 def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
     """The rows of the token embedding, looked up by the master."""
     g.place = HOST
-    tokens = g.inputs["tokens", False]
+    tokens = g.given("tokens")
     if copies > 1:
         # Marked as an input, so it is copied like one.
         x = Tensor(layout.row_bytes, (tokens,), home=HOST, early=True, permanent=True)
@@ -173,8 +173,8 @@ def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
         x = g.raw(layout.row_bytes, tokens)
     if layout.mixed_inputs:
         rows = g.raw(layout.row_bytes, tokens)
-        target = g.raw(layout.row_bytes, g.inputs["mixed", False], anchored=False)
-        g.raw(0, rows, target, g.inputs["slots", False], anchored=False)
+        target = g.raw(layout.row_bytes, g.given("mixed"), anchored=False)
+        g.raw(0, rows, target, g.given("slots"), anchored=False)
         # The result is a view that nobody reads here, so nothing ever frees what it shows.
         g.view(target)
     if layout.scaled_embedding:

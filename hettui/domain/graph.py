@@ -115,6 +115,10 @@ class Graph:
         """An element-wise operation that may overwrite its first parent."""
         return self.raw(parents[0].size_bytes, *parents, inplace=True, anchored=anchored)
 
+    def given(self, name: str, *, windowed: bool = False) -> Tensor:
+        """An input. A strange file may ask for one that nothing keeps; it then takes nothing."""
+        return self.inputs.get((name, windowed), _CACHE)
+
     def view(self, of: Tensor, size_bytes: int | None = None) -> Tensor:
         """The whole or, with a size, the beginning of a result, seen in another shape."""
         tensor = Tensor(of.size_bytes if size_bytes is None else size_bytes, (of,), source=of)
@@ -226,7 +230,7 @@ class Graph:
             width = b["attn_qkv.weight"][1]
             qkv = self._biased(self.rows(width, x), b, "attn_qkv")
             q_width = width - context.k_width - context.v_width
-            positions = self.inputs["positions", False]
+            positions = self.given("positions")
             query = self._rotated(self.rows(q_width, self.part(qkv), positions), "rot_k", windowed=windowed)
             value = self.part(qkv)
             if ("rot_v", windowed) in self.inputs:
@@ -265,7 +269,7 @@ class Graph:
 
     def _turned(self, x: Tensor, context: BlockContext) -> Tensor:
         """RoPE, which never overwrites what it reads."""
-        return self.raw(x.size_bytes, x, self.inputs["positions", False]) if context.positions else x
+        return self.raw(x.size_bytes, x, self.given("positions")) if context.positions else x
 
     def _value(self, x: Tensor, b: Shapes, *, windowed: bool) -> Tensor:
         if "attn_v.weight" not in b:
@@ -277,13 +281,13 @@ class Graph:
         """K and V go into the cache, and the heads look at what is there."""
         windowed = context.window > 0
         if key is not _CACHE:
-            self.store(self.view(key), self.inputs["k_idxs", windowed])
-            self.store(self.view(value), self.inputs["v_idxs", windowed])
+            self.store(self.view(key), self.given("k_idxs", windowed=windowed))
+            self.store(self.view(value), self.given("v_idxs", windowed=windowed))
         return self._attend(query, v_width, context)
 
     def _attend(self, query: Tensor, v_width: int, context: BlockContext) -> Tensor:
         batch, windowed = self.batch, context.window > 0
-        mask = self.inputs["mask", windowed]
+        mask = self.given("mask", windowed=windowed)
         if batch.flash_attn:
             size = v_width * self.token_bytes + self._converted_bytes(context)
             return self.view(self.raw(size, self.view(query), mask), v_width * self.token_bytes)
@@ -302,7 +306,7 @@ class Graph:
 
     def _latent_attention(self, x: Tensor, b: Shapes, context: BlockContext) -> Tensor:
         """MLA of deepseek2: with `attn_k_b` in the compressed form, without it in full."""
-        rules, batch, mask = self.rules, self.batch, self.inputs["mask", False]
+        rules, batch, mask = self.rules, self.batch, self.given("mask")
         heads, lora, rope = rules.heads, rules.rank_mla, rules.rope_dims
         if "attn_q_a.weight" in b:
             low = self.norm(self.rows(b["attn_q_a.weight"][1], x))
@@ -312,13 +316,13 @@ class Graph:
         if "attn_k_b.weight" not in b:
             return self._expanded_attention(x, b, query, context)
         absorbed = self.rows(heads * lora, self.part(query))
-        positions = self.inputs["positions", False]
+        positions = self.given("positions")
         turned = self.rows(heads * rope, self.part(query), positions)
         query = self.rows(heads * (lora + rope), self.view(absorbed), turned)
         compressed = self.rows(lora + rope, x)
         latent = self.over(self.rows(lora, self.part(compressed)))
         key = self.rows(lora + rope, self.view(latent), self.rows(rope, self.part(compressed), positions))
-        self.store(self.view(key), self.inputs["k_idxs", False])
+        self.store(self.view(key), self.given("k_idxs"))
         value = b["attn_v_b.weight"][1] * heads
         if batch.flash_attn:
             size = heads * lora * self.token_bytes + self._converted_bytes(context)
@@ -332,7 +336,7 @@ class Graph:
     def _expanded_attention(self, x: Tensor, b: Shapes, query: Tensor, context: BlockContext) -> Tensor:
         heads, lora, rope, head_v = self.rules.heads, self.rules.rank_mla, self.rules.rope_dims, self.rules.head_v
         width = query.size_bytes // self.token_bytes
-        positions = self.inputs["positions", False]
+        positions = self.given("positions")
         query = self.rows(width, self.view(query), positions)
         compressed = self.rows(lora + rope, x)
         latent = self.over(self.rows(lora, self.part(compressed)))
@@ -340,8 +344,8 @@ class Graph:
         turned_k = self.rows(rope, self.part(compressed), positions)
         value = self.rows(heads * head_v, self.part(both))
         key = self.rows(width, self.part(both), self.rows(heads * rope, turned_k))
-        self.store(self.view(key), self.inputs["k_idxs", False])
-        self.store(self.view(value), self.inputs["v_idxs", False])
+        self.store(self.view(key), self.given("k_idxs"))
+        self.store(self.view(value), self.given("v_idxs"))
         return self._attend(query, heads * head_v, context)
 
     # -- recurrent blocks ----------------------------------------------------------------------------------
@@ -497,6 +501,6 @@ def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
     few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
     few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
     few.experts_on_host = g.experts_on_host
-    out_ids = g.inputs["out_ids", False]
+    out_ids = g.given("out_ids")
     sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
     return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]

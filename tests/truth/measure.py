@@ -102,13 +102,18 @@ def worker(engine: Engine, devices: int, log: IO[bytes]) -> Iterator[str]:
 
 
 def load(engine: Engine, model: Path, split: Sequence[int], args: Sequence[str], timeout_s: float = 120) -> Reading:
-    """Loads `model` with integer layer counts per device, reads the buffers and ends everything."""
+    """Loads `model` with integer layer counts per device, reads the buffers and ends everything.
+
+    As hettui does, the master is told only of the devices that hold something: one with idle devices beside it would
+    keep copies of its inputs for nothing.
+    """
     count = len(split)
     with TemporaryFile() as worker_log, TemporaryFile() as master_log, worker(engine, count, worker_log) as endpoint:
-        names = ",".join(f"RPC{i}" for i in range(count))
+        active = [i for i, n in enumerate(split) if n]
+        names, counts = ",".join(f"RPC{i}" for i in active), ",".join(str(split[i]) for i in active)
         argv = [
             str(engine.server), "-m", str(model), "--host", "127.0.0.1", "--port", str(free_port()), "--rpc", endpoint,
-            "-dev", names, "-ngl", str(sum(split)), "-ts", ",".join(map(str, split)), "-fit", "off", "-lv", "5",
+            "-dev", names, "-ngl", str(sum(split)), "-ts", counts, "-fit", "off", "-lv", "5",
             "--no-warmup", *args,
         ]  # fmt: skip
         master = subprocess.Popen(argv, stdout=master_log, stderr=subprocess.STDOUT, env=_environment())

@@ -1,0 +1,50 @@
+"""The forecast against what real loads of two llama.cpp builds reserved."""
+
+from __future__ import annotations
+
+import pytest
+
+from hettui.domain.architecture import KNOWN
+from hettui.domain.memory import compute_error_bytes
+from tests.truth.compare import Compared, cases, compare, shape_of
+
+BUILDS = ("b10068", "b11434")
+
+
+@pytest.fixture(scope="module")
+def compared() -> list[Compared]:
+    return [c for case in cases() for c in compare(case)]
+
+
+def test_the_table_is_large_enough_to_mean_something(compared: list[Compared]) -> None:
+    assert len(cases()) >= 1000
+    for build in BUILDS:
+        assert len({c.architecture for c in compared if c.build == build}) >= 30
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_weights_and_context_are_exact_everywhere(compared: list[Compared], build: str) -> None:
+    off = [
+        (c.case, c.place, c.weights_error, c.context_error)
+        for c in compared
+        if c.build == build and (abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact)
+    ]
+    assert off == []
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_compute_buffers_are_within_five_percent_or_eight_mib(compared: list[Compared], build: str) -> None:
+    within = [c.compute_within for c in compared if c.build == build]
+    assert sum(within) / len(within) >= 0.95
+
+
+def test_the_stated_uncertainty_holds(compared: list[Compared]) -> None:
+    held = []
+    for c in compared:
+        shape = shape_of(c.case["model"], c.case["blocks"])
+        held.append(abs(c.compute_error) <= compute_error_bytes(shape, c.compute_bytes + c.compute_error))
+    assert sum(held) / len(held) >= 0.98
+
+
+def test_every_measured_architecture_is_a_known_one(compared: list[Compared]) -> None:
+    assert {c.architecture for c in compared} <= KNOWN
