@@ -69,10 +69,14 @@ class Device:
     """A fixed port for its worker; None takes a free one."""
     missing: str | None = None
     """Why it cannot be used now, as a sentence; it can still be planned for."""
+    measured_overhead_bytes: int | None = None
+    """What its backend took beside llama.cpp's buffers when it ran last."""
 
     @property
     def overhead_bytes(self) -> int:
-        """What the backend takes beside llama.cpp's buffers, before anything was measured."""
+        """What the backend takes beside llama.cpp's buffers: as measured on this card, else what is usual."""
+        if self.measured_overhead_bytes is not None:
+            return self.measured_overhead_bytes
         return _OVERHEAD_BYTES.get(self.backend, 300 * MIB)
 
     def with_lock(self, locked: bool) -> Device:

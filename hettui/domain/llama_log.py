@@ -79,7 +79,7 @@ class MasterLog:
             return round(sum(v for (o, k, _), v in self._buffers.items() if o == owner and k in kinds) * MIB)
 
         return {
-            owner: Memory(total(owner, "model"), total(owner, "KV", "RS"), total(owner, "compute", "output"))
+            owner: Memory(total(owner, "model"), total(owner, "KV", "RS"), total(owner, "compute"))
             for owner in {o for o, _, _ in self._buffers}
         }
 

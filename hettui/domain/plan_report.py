@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
+from hettui.domain.advice import Question, Way, largest_context, ways_to_fit
 from hettui.domain.device import Device
 from hettui.domain.engine_info import NEWEST_BUILD
 from hettui.domain.launch import LaunchPlan, shell_line
-from hettui.domain.memory import Forecast, Memory, context_size, forecast, kv_bytes_per_cell, shortage
+from hettui.domain.learned import Learned, launch_key
+from hettui.domain.memory import (
+    Forecast,
+    Memory,
+    compute_error_bytes,
+    context_size,
+    contexts,
+    forecast,
+    known,
+    kv_bytes_per_cell,
+    shortage,
+)
 from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
@@ -27,10 +40,34 @@ class PlanReport:
     launch: LaunchPlan
     build: int = NEWEST_BUILD
     """llama.cpp's build that the numbers are for."""
+    learned: Learned = field(default_factory=Learned)
+
+    @cached_property
+    def forecast(self) -> Forecast:
+        plan = self.plan
+        outlook = forecast(self.shape, self.params, plan.split, plan.devices, build=self.build)
+        key = launch_key(self.shape, self.params, plan.devices, plan.split, self.build)
+        return self.learned.corrected(outlook, key)
 
     @property
-    def forecast(self) -> Forecast:
-        return forecast(self.shape, self.params, self.plan.split, self.plan.devices, build=self.build)
+    def _question(self) -> Question:
+        return Question(self.shape, self.params, self.plan.split, self.plan.devices, self.build)
+
+    @property
+    def _limited(self) -> bool:
+        return any(
+            d.budget_bytes is not None and n for d, n in zip(self.plan.devices, self.plan.split.layers, strict=True)
+        )
+
+    @cached_property
+    def largest_context(self) -> int | None:
+        """The largest `ctx-size` for this split; None without any budget."""
+        return largest_context(self._question) if self._limited else None
+
+    @cached_property
+    def ways_to_fit(self) -> list[Way]:
+        """What would make it fit; empty when it does."""
+        return [] if self.forecast.fits else ways_to_fit(self._question)
 
     def as_json(self) -> dict[str, object]:
         """The document of `hettui plan --json`. Bytes everywhere; `short_by` is the sum over devices."""
@@ -48,6 +85,9 @@ class PlanReport:
             },
             "fits": outlook.fits,
             "short_by": short or None,
+            "largest_ctx_size": self.largest_context,
+            "ways_to_fit": [way.words for way in self.ways_to_fit],
+            "known_architecture": known(self.shape),
             "tensor_split": list(self.plan.split.layers),
             "expected": {"decode_tps": None, "prefill_tps": None, "basis": "none"},
             "commands": [
@@ -55,6 +95,15 @@ class PlanReport:
                 for spec in self.launch.processes
             ],
         }
+
+    def _advice(self) -> list[str]:
+        if self.forecast.fits:
+            context = self.largest_context
+            more = context is not None and context > context_size(self.shape, self.params)
+            return [f"The largest context for this split: {context} tokens."] if more else []
+        if not self.ways_to_fit:
+            return ["No single change makes it fit: fewer layers on devices, or a smaller quantisation of the model."]
+        return ["It would fit with", *(f"  {way.words}" for way in self.ways_to_fit)]
 
     def _device_json(self, index: int, outlook: Forecast) -> dict[str, object]:
         device, memory, split = self.plan.devices[index], outlook.devices[index], self.plan.split
@@ -66,6 +115,8 @@ class PlanReport:
             "weights_bytes": memory.weights_bytes,
             "context_bytes": memory.context_bytes,
             "compute_bytes": memory.compute_bytes,
+            "compute_error_bytes": 0 if index in outlook.measured else _error(self.shape, memory),
+            "compute_basis": "measured" if index in outlook.measured else "forecast",
             "overhead_bytes": memory.overhead_bytes,
             "total_bytes": memory.total_bytes,
             "budget_bytes": device.budget_bytes,
@@ -83,9 +134,26 @@ class PlanReport:
             name = shorten_middle(clean_line(device.name), 24)
             rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory), budget, verdict))
         rows.append(("host (CPU)", str(split.host_layers), _span(split, HOST), *_columns(outlook.host), UNKNOWN, ""))
-        lines = [_headline(self.shape, self.params), "", *table(rows), "", _verdict(self.plan.devices, outlook), ""]
+        below = [_verdict(self.plan.devices, outlook), *self._advice(), *_doubts(self.shape, outlook)]
+        lines = [_headline(self.shape, self.params), "", *table(rows), "", *below, ""]
         lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self.launch.processes]
         return "\n".join(lines)
+
+
+def _error(shape: ModelShape, memory: Memory) -> int:
+    return compute_error_bytes(shape, memory.compute_bytes)
+
+
+def _doubts(shape: ModelShape, outlook: Forecast) -> list[str]:
+    """How far the compute buffers may be off: weights and context are exact."""
+    if not known(shape):
+        return [
+            f"hettui does not know the architecture {clean_line(shape.file.architecture, 40)}: these numbers follow "
+            "the general rule and may be wrong."
+        ]
+    doubtful = [m for i, m in enumerate(outlook.devices) if i not in outlook.measured]
+    off = max((_error(shape, m) for m in doubtful), default=0)
+    return [f"Weights and KV are exact, compute is within {missing_mib(off)} per device."] if off else []
 
 
 def _span(split: Split, device: int) -> str:
@@ -160,6 +228,9 @@ def model_details_json(shape: ModelShape, params: RuntimeParams) -> dict[str, ob
         "block_bytes": list(shape.block_bytes),
         "output_bytes": shape.output_bytes,
         "host_bytes": shape.host_bytes,
+        "block_kinds": [c.kind for c in contexts(shape)],
+        "known_architecture": known(shape),
+        "state_bytes_per_slot": sum(c.state_values * 4 for c in contexts(shape)),
         "kv_bytes_per_token": sum(kv_bytes_per_cell(shape, params, b) for b in range(shape.blocks)),
     }
 
@@ -173,13 +244,22 @@ def model_text(shape: ModelShape, params: RuntimeParams) -> str:
         ("model", shape.name),
         ("file", shape.file.paths[0] + (f" and {len(shape.file.paths) - 1} more" if len(shape.file.paths) > 1 else "")),
         ("size", f"{format_bytes(shape.file.file_bytes)}, {shape.quantisation}"),
-        ("architecture", shape.file.architecture),
+        ("architecture", shape.file.architecture + ("" if known(shape) else ", unknown to hettui: the general rule")),
         ("layers", f"{shape.layers}: {shape.blocks} blocks and the output layer"),
         ("each block", per_block),
         ("output layer", format_bytes(shape.output_bytes) + (" (a copy of the embedding)" if shape.tied else "")),
         ("on the host", format_bytes(shape.host_bytes)),
         ("KV cache", f"{kv / 1024:.1f} KiB per token ({params.cache_type_k}/{params.cache_type_v})"),
+        ("blocks keep", _kinds(shape)),
         ("trained for", f"{shape.n_ctx_train} tokens" if shape.n_ctx_train else UNKNOWN),
         ("vocabulary", str(shape.n_vocab) if shape.n_vocab else UNKNOWN),
     ]
     return "\n".join(f"{key:<13}{clean_line(value, 300)}" for key, value in facts)
+
+
+def _kinds(shape: ModelShape) -> str:
+    """`24 × attention, 24 × window of 128`"""
+    counts: dict[str, int] = {}
+    for context in contexts(shape):
+        counts[context.kind] = counts.get(context.kind, 0) + 1
+    return ", ".join(f"{n} × {kind}" for kind, n in counts.items()) or UNKNOWN

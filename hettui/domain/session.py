@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hettui.domain.config import Config
 from hettui.domain.device import Device, Hardware
 from hettui.domain.engine_info import NEWEST_BUILD
 from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
 from hettui.domain.launch import Cluster
-from hettui.domain.memory import forecast, shortage
+from hettui.domain.learned import Learned, launch_key
+from hettui.domain.memory import Forecast, forecast, shortage
 from hettui.domain.model import ModelShape
 from hettui.domain.plan import Plan
 from hettui.domain.planner import propose
@@ -29,12 +30,22 @@ class Session:
     """None without a model."""
     problem: str | None = None
     simulated: bool = False
+    learned: Learned = field(default_factory=Learned)
+    """What earlier launches reserved. Shared with whoever watches the next one."""
     demo: bool = False
 
     @property
     def build(self) -> int:
         """llama.cpp's build that would run, the newest known when none was found."""
         return NEWEST_BUILD if self.cluster is None else self.cluster.engine.build
+
+    def forecast(self, plan: Plan) -> Forecast | None:
+        """The memory of a plan, with what earlier launches reserved; None without a model."""
+        if self.shape is None:
+            return None
+        params = self.config.params
+        outlook = forecast(self.shape, params, plan.split, plan.devices, build=self.build)
+        return self.learned.corrected(outlook, launch_key(self.shape, params, plan.devices, plan.split, self.build))
 
     @property
     def initial_plan(self) -> Plan | None:
@@ -68,8 +79,8 @@ def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
     for device, layers in zip(plan.devices, plan.split.layers, strict=True):
         if device.missing and (layers or device.via == "worker"):
             raise HettuiError(device.missing)
-    outlook = forecast(session.shape, session.config.params, plan.split, plan.devices, build=session.build)
-    if not outlook.fits and not force:
+    outlook = session.forecast(plan)
+    if outlook is not None and not outlook.fits and not force:
         missing = shortage(outlook, plan.devices)
         raise DoesNotFit(f"this split does not fit: {missing}. Move layers away, or use a smaller ctx-size")
     return replace(session.cluster, devices=plan.devices)

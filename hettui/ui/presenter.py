@@ -10,8 +10,9 @@ from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import HettuiError
 from hettui.domain.launch import plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
-from hettui.domain.memory import Forecast, forecast, shortage
+from hettui.domain.memory import Forecast, shortage
 from hettui.domain.plan import Plan
+from hettui.domain.reconcile import differences
 from hettui.domain.session import Session
 from hettui.domain.split import HOST
 from hettui.domain.telemetry import Series, TelemetrySnapshot
@@ -53,10 +54,7 @@ class Facts:
 
     @property
     def outlook(self) -> Forecast | None:
-        session, plan = self.session, self.plan
-        if session.shape is None:
-            return None
-        return forecast(session.shape, session.config.params, plan.split, plan.devices, build=session.build)
+        return self.session.forecast(self.plan)
 
     @property
     def differs(self) -> bool:
@@ -186,6 +184,10 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
     if facts.differs:
         return PlanLineView("the plan differs from what runs: a applies it, only the master restarts", "warn")
     if facts.cluster.state is ClusterState.READY:
+        applied = facts.cluster.applied
+        off = differences(session.shape, outlook, applied.measured, facts.plan.devices) if applied else []
+        if off:
+            return PlanLineView(f"not as forecast: {'; '.join(d.words for d in off)}", "warn")
         return PlanLineView("the plan is what runs · c chats", "ok")
     if session.cluster is None:
         return PlanLineView(clean_line(session.problem or "no llama.cpp was found"), "warn")

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hettui.adapters.config_toml import load
+from hettui.adapters.learned_file import load_learned
+from hettui.adapters.paths import state_dir
 from hettui.domain.config import Config
 from hettui.domain.device import Device
 from hettui.domain.engine_info import EngineInfo
@@ -56,7 +58,9 @@ def plan_report(
             raise UsageError(f"--split has {len(weights)} entries, but there are {len(members)} devices")
         weights = weights + [0.0] * (len(members) - len(weights))
         split = Split.from_weights(weights, shape.layers, -1 if n_gpu_layers is None else n_gpu_layers)
-    return PlanReport(shape, config.params, Plan(members, split), plan_launch(cluster, split), build)
+    return PlanReport(
+        shape, config.params, Plan(members, split), plan_launch(cluster, split), build, load_learned(state_dir())
+    )
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from hettui.adapters.config_toml import load, save_plan
+from hettui.adapters.learned_file import save_learned
 from hettui.adapters.paths import config_file, last_config, remember_config, state_dir, user_themes
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.theme_files import read_themes
@@ -22,6 +23,7 @@ from hettui.domain.session import Session
 from hettui.services.backend import EngineFacade
 from hettui.services.cluster import Request
 from hettui.services.engine import Engine
+from hettui.services.learner import Learner
 from hettui.wiring.engine import build_engine
 from hettui.wiring.sessions import open_session, request_for, with_model
 
@@ -32,9 +34,11 @@ _UI_GRACE_S = 3.0
 class ScreenBackend:
     """Implements Backend."""
 
-    def __init__(self, engine: EngineFacade, opener: Callable[[], Session]) -> None:
+    def __init__(self, engine: EngineFacade, opener: Callable[[], Session], learner: Learner) -> None:
         self.engine = engine
         self._opener = opener
+        self._learner = learner
+        engine.subscribe(learner)
 
     def open(self) -> Session:
         return self._opener()
@@ -43,7 +47,9 @@ class ScreenBackend:
         return with_model(session, path)
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
-        return request_for(session, plan, force=force)
+        request = request_for(session, plan, force=force)
+        self._learner.expect(session, plan)
+        return request
 
     def save(self, session: Session, plan: Plan) -> str | None:
         if session.config.path is None:
@@ -75,7 +81,8 @@ def _run(opener: Callable[[], Session], theme: str | None) -> int:
 
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
     with build_engine(state_dir() / "logs") as engine:
-        app = HettuiApp(ScreenBackend(engine, opener), themes, theme, problems)
+        learner = Learner(lambda learned: save_learned(state_dir(), learned))
+        app = HettuiApp(ScreenBackend(engine, opener, learner), themes, theme, problems)
         with _ending_on_signals(engine, app.exit_from_thread):
             error = app.run()
     if isinstance(error, HettuiError):

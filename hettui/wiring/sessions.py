@@ -8,14 +8,15 @@ from dataclasses import replace
 from hettui.adapters.binaries import find_engine
 from hettui.adapters.discovery import discover
 from hettui.adapters.gguf import read_model
+from hettui.adapters.learned_file import load_learned
 from hettui.adapters.nvml import NvmlSource
+from hettui.adapters.paths import state_dir
 from hettui.domain.config import Config
 from hettui.domain.device import Device, Hardware
 from hettui.domain.engine_info import EngineInfo
 from hettui.domain.errors import ConfigError, EngineError
 from hettui.domain.inventory import assemble
 from hettui.domain.launch import Cluster, check
-from hettui.domain.memory import forecast
 from hettui.domain.model import ModelShape
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session, runnable
@@ -56,12 +57,13 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     shape = read_shape(config.model_path) if config.model_path else None
     engine, problem = engine_or_problem(config)
     hardware = local_hardware(engine)
-    devices = assemble(config, hardware) if devices is None else devices
+    learned = load_learned(state_dir())
+    devices = learned.with_overheads(assemble(config, hardware) if devices is None else devices)
     cluster = None
     if engine is not None:
         cluster = Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts)
         check(cluster)
-    return Session(config, hardware, devices, cluster, shape, problem)
+    return Session(config, hardware, devices, cluster, shape, problem, learned=learned)
 
 
 def with_model(session: Session, path: str) -> Session:
@@ -92,8 +94,8 @@ def api_key(config: Config) -> str | None:
 def request_for(session: Session, plan: Plan, *, force: bool = False) -> Request:
     """What the engine is asked to run. Raises the reason when this plan cannot be started."""
     cluster = runnable(session, plan, force=force)
-    assert session.shape is not None  # noqa: S101 - runnable() has refused a session without a model
-    outlook = forecast(session.shape, session.config.params, plan.split, plan.devices, build=session.build)
+    outlook = session.forecast(plan)
+    assert outlook is not None  # noqa: S101 - runnable() has refused a session without a model
     on_workers = sum(
         outlook.devices[i].weights_bytes for i, device in enumerate(plan.devices) if device.via == "worker"
     )

@@ -1,0 +1,53 @@
+"""Keeps what launches taught: one JSON file in the state folder, replaced atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hettui.domain.learned import MAX_LAUNCHES, Learned
+
+_NAME = "measured.json"
+_MAX_BYTES = 8 << 20
+
+
+def load_learned(folder: Path) -> Learned:
+    """What is there. Nothing depends on it: a file that is missing or damaged counts as empty."""
+    path = folder / _NAME
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            return Learned()
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Learned()
+    if not isinstance(found, dict):
+        return Learned()
+    compute = {k: row for k, v in _table(found.get("compute")) if (row := _numbers(v))}
+    return Learned(dict(list(compute.items())[-MAX_LAUNCHES:]), _numbers(found.get("overhead")))
+
+
+def _table(value: Any) -> list[tuple[str, Any]]:
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def _numbers(value: Any) -> dict[str, int]:
+    return {k: v for k, v in _table(value) if isinstance(v, int) and not isinstance(v, bool) and v >= 0}
+
+
+def save_learned(folder: Path, learned: Learned) -> None:
+    """A state folder that cannot be written is no error: then it is measured again next time."""
+    text = json.dumps({"compute": learned.compute, "overhead": learned.overhead}, indent=1)
+    with contextlib.suppress(OSError):
+        handle, name = tempfile.mkstemp(dir=folder, prefix=_NAME)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(folder / _NAME)
+        except OSError:
+            Path(name).unlink()

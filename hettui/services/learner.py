@@ -1,0 +1,53 @@
+"""Watches launches and keeps what they reserved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from hettui.domain.cluster import Applied, ClusterState
+from hettui.domain.learned import Learned, launch_key
+from hettui.domain.plan import Plan
+from hettui.domain.session import Session
+from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
+
+
+class Learner:
+    """An engine's subscriber. `expect` says what is launched next; `save` is called on a thread of its own."""
+
+    def __init__(self, save: Callable[[Learned], None]) -> None:
+        self._save = save
+        self._saver = ThreadPoolExecutor(1, thread_name_prefix="learner")
+        self._expected: tuple[Session, str] | None = None
+        self._applied: Applied | None = None
+
+    def expect(self, session: Session, plan: Plan) -> None:
+        """This plan is about to be launched."""
+        if session.shape is not None:
+            params = session.config.params
+            self._expected = session, launch_key(session.shape, params, plan.devices, plan.split, session.build)
+
+    def __call__(self, event: Event) -> None:
+        if self._expected is None:
+            return
+        session, key = self._expected
+        learned, new = session.learned, False
+        if isinstance(event, ClusterChanged):
+            snapshot = event.snapshot
+            ready = snapshot.state is ClusterState.READY
+            self._applied = applied = snapshot.applied if ready else None
+            if applied is not None:
+                names = [applied.devices[i].name for i in applied.split.active]
+                new = learned.add_launch(key, applied.measured, names)
+        elif isinstance(event, TelemetryUpdated) and self._applied is not None:
+            for device in self._applied.devices:
+                sample = event.snapshot.samples.get(device.name)
+                buffers = self._applied.measured.get(device.name)
+                if sample is not None and sample.own_bytes is not None and buffers is not None:
+                    new |= learned.add_overhead(device, sample.own_bytes, buffers)
+        if new:
+            self._saver.submit(self._save, learned)
+
+    def close(self) -> None:
+        """Returns when everything is saved."""
+        self._saver.shutdown(wait=True)
