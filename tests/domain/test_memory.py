@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hettui.domain.memory import Cells, cells, forecast
 from hettui.domain.model import ModelShape
+from hettui.domain.model_weights import Part
 from hettui.domain.params import RuntimeParams
 from hettui.domain.split import Split
 from hettui.domain.units import MIB
 from tests.fakes import shape, workers
+from tests.truth.compare import shape_of
+from tests.truth.make import CUT
 
 
 def context_mib(params: RuntimeParams) -> float:
@@ -118,3 +122,73 @@ def test_a_full_device_says_what_is_missing() -> None:
 def test_slots_are_padded_each() -> None:
     assert cells(RuntimeParams(parallel=3), 1000) == Cells(3, 512, 512)
     assert cells(RuntimeParams(parallel=3, kv_unified=True), 1000) == Cells(1, 1024, 512)
+
+
+MODELS = ("llama-1b", "gemma3-1b", "qwen3next", "deepseek-v2-lite", "granitehybrid", "glm4moe", "lfm2", "gpt-oss-20b")
+
+
+@st.composite
+def cuts(draw: st.DrawFn) -> tuple[ModelShape, tuple[int, ...]]:
+    """A model of some architecture and a split of all its layers."""
+    name = draw(st.sampled_from(MODELS))
+    model = shape_of(name, CUT.get(name, 3))
+    inner = sorted(draw(st.lists(st.integers(0, model.layers), max_size=3)))
+    return model, tuple(b - a for a, b in pairwise([0, *inner, model.layers]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(cuts(), st.sampled_from([10068, 11434]))
+def test_every_tensor_lies_somewhere(cut: tuple[ModelShape, tuple[int, ...]], build: int) -> None:
+    model, layers = cut
+    split = Split(layers, model.layers)
+    outlook = forecast(model, RuntimeParams(load_mode="none"), split, build=build)
+    held = sum(m.weights_bytes for m in outlook.devices) + outlook.host.weights_bytes
+    rope = sum(p.tensor.size_bytes for p in model.placed if p.part is Part.ROPE)
+    first_mtp = model.blocks - model.mtp_blocks
+    mtp = [p.tensor for p in model.placed if p.part is Part.BLOCK and p.block >= first_mtp]
+    loaded = [t for t in mtp if build == 10068 and ".attn_" in t.name and t.name.endswith(".bias")]
+    unused = sum(t.size_bytes for t in mtp) - sum(t.size_bytes for t in loaded)
+    with_blocks = sum(1 for i in split.active if split.block_range(i))
+    copies = (model.embedding_bytes if model.tied else 0) + rope * (with_blocks - 1)
+    # Each tensor is padded to 32 bytes in its buffer.
+    assert 0 <= held - (model.weights_bytes + copies - unused) < 32 * len(model.file.tensors)
+
+
+@settings(deadline=None, max_examples=40)
+@given(cuts(), st.integers(300, 9000), st.integers(1, 4), st.booleans(), st.integers(1, 3000))
+def test_more_context_never_needs_less_of_any_model(
+    cut: tuple[ModelShape, tuple[int, ...]], ctx: int, slots: int, unified: bool, more: int
+) -> None:
+    model, layers = cut
+    small, large = (
+        forecast(model, RuntimeParams(ctx_size=n, parallel=slots, kv_unified=unified), Split(layers, model.layers))
+        for n in (ctx, ctx + more)
+    )
+    for a, b in zip((*small.devices, small.host), (*large.devices, large.host), strict=True):
+        assert a.context_bytes <= b.context_bytes
+        assert a.weights_bytes == b.weights_bytes
+
+
+@settings(deadline=None, max_examples=40)
+@given(cuts(), st.data())
+def test_idle_devices_may_stand_anywhere(cut: tuple[ModelShape, tuple[int, ...]], data: st.DataObject) -> None:
+    """Blocks lie in device order, so it is the idle devices that can change places freely."""
+    model, layers = cut
+    busy = [n for n in layers if n]
+    wide = list(busy)
+    for _ in range(data.draw(st.integers(1, 3))):
+        wide.insert(data.draw(st.integers(0, len(wide))), 0)
+    outlook = forecast(model, RuntimeParams(), Split(tuple(busy), model.layers))
+    wider = forecast(model, RuntimeParams(), Split(tuple(wide), model.layers))
+    assert [m for m in wider.devices if m.total_bytes] == [m for m in outlook.devices if m.total_bytes]
+    assert wider.host == outlook.host
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.permutations(["cpu", "cuda", "vulkan"]))
+def test_permuting_the_cards_permutes_what_they_add(backends: list[str]) -> None:
+    devices = tuple(replace(d, backend=b) for d, b in zip(workers(None, None, None), backends, strict=True))
+    split = Split((5, 7, 19), 31)
+    outlook = forecast(shape(), RuntimeParams(), split, devices)
+    for i, device in enumerate(devices):
+        assert outlook.devices[i] == forecast(shape(), RuntimeParams(), split, (device,) * 3).devices[i]

@@ -6,9 +6,7 @@ import pytest
 
 from hettui.domain.architecture import KNOWN
 from hettui.domain.memory import compute_error_bytes
-from tests.truth.compare import Compared, cases, compare, shape_of
-
-BUILDS = ("b10068", "b11434")
+from tests.truth.compare import BUILDS, Compared, cases, compare, shape_of
 
 
 @pytest.fixture(scope="module")

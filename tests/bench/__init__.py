@@ -1,0 +1,1 @@
+"""Measurements, each a module to run by itself: ratios within one run on one machine, never assertions."""
