@@ -10,14 +10,14 @@ from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import HettuiError
 from hettui.domain.launch import plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
-from hettui.domain.memory import Forecast, shortage
+from hettui.domain.memory import Forecast, compute_error_bytes, known, shortage
 from hettui.domain.plan import Plan
 from hettui.domain.reconcile import differences
 from hettui.domain.session import Session
 from hettui.domain.split import HOST
 from hettui.domain.telemetry import Series, TelemetrySnapshot
 from hettui.domain.text import clean_line
-from hettui.domain.units import format_bytes, format_rate, format_seconds
+from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, mib
 from hettui.ui.views import CardView
 from hettui.ui.widgets.layer_bar import LayerBarView
 from hettui.ui.widgets.plan_line import PlanLineView
@@ -26,6 +26,8 @@ from hettui.ui.widgets.status_header import HeaderView
 HISTORY_LENGTH = 120
 """Two minutes at one reading a second."""
 STALE_AFTER_INTERVALS = 3
+
+_WORTH_A_WORD_BYTES = 8 * MIB
 
 
 @dataclass
@@ -103,8 +105,20 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
         entry=facts.typed if facts.typed and facts.selected == index else None,
     )
     if outlook is not None:
-        view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
+        note = view.note or _doubt(facts, outlook, index)
+        view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index), note=note)
     return _with_readings(facts, view, device.name)
+
+
+def _doubt(facts: Facts, outlook: Forecast, index: int) -> str:
+    """How far the compute buffer may be off, where that is worth a word."""
+    shape = facts.session.shape
+    if shape is None or index in outlook.measured:
+        return ""
+    error_bytes = compute_error_bytes(shape, outlook.devices[index].compute_bytes)
+    if not known(shape):
+        return f"compute ±{mib(error_bytes)} MiB: hettui does not know this architecture"
+    return f"compute ±{mib(error_bytes)} MiB" if error_bytes >= _WORTH_A_WORD_BYTES else ""
 
 
 def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:

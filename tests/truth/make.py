@@ -108,6 +108,20 @@ def cases(names: list[str], builds: list[str]) -> Iterator[dict[str, Any]]:
                 yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": setting.params}
 
 
+WHOLE = ("llama-1b", "qwen2-0.5b", "gemma3-1b", "lfm2", "qwen3-0.6b", "granitemoe", "smollm3", "mamba")
+"""Small enough to be loaded with all their blocks."""
+
+
+def whole_cases(builds: list[str]) -> Iterator[dict[str, Any]]:
+    """Uncut models: the forecast leaves out long runs of equal blocks, and here they are."""
+    for name in WHOLE:
+        blocks = int(next(v for k, v in MODELS[name]()[0].items() if k.endswith(".block_count")))
+        for setting in SETTINGS[:5]:
+            for build in builds:
+                split = split_of(setting, blocks)
+                yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": setting.params}
+
+
 def random_cases(names: list[str], builds: list[str], count: int, seed: int) -> Iterator[dict[str, Any]]:
     """Anything goes: what the settings above did not foresee."""
     dice = random.Random(seed)
@@ -151,6 +165,7 @@ def main() -> None:
     parser.add_argument("engines", nargs="+", metavar="BUILD=DIRECTORY")
     parser.add_argument("--only", default="")
     parser.add_argument("--parallel", type=int, default=2)
+    parser.add_argument("--whole", action="store_true", help="uncut small models instead")
     parser.add_argument("--random", type=int, default=0, metavar="N", help="N random cases instead")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", type=Path, default=TABLE)
@@ -180,7 +195,11 @@ def main() -> None:
                 table.write(json.dumps(row) + "\n")
 
         builds = list(engines)
-        wanted = random_cases(names, builds, options.random, options.seed) if options.random else cases(names, builds)
+        wanted = cases(names, builds)
+        if options.random:
+            wanted = random_cases(names, builds, options.random, options.seed)
+        elif options.whole:
+            wanted = whole_cases(builds)
         list(pool.map(measure, (c for c in wanted if identity(c) not in known)))
 
 

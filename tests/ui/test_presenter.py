@@ -1,0 +1,38 @@
+"""What the cards say about the forecast itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.config import Config
+from hettui.domain.learned import launch_key
+from hettui.domain.memory import Memory
+from hettui.domain.model import ModelShape
+from hettui.domain.plan import Plan
+from hettui.domain.session import Session
+from hettui.domain.split import Split
+from hettui.ui.presenter import Facts, cards
+from tests.fakes import shape, workers
+
+
+def facts(architecture: str) -> Facts:
+    file = shape().file
+    metadata = {k.replace("llama.", f"{architecture}."): v for k, v in file.metadata.items()}
+    model = ModelShape.of(replace(file, metadata=metadata | {"general.architecture": architecture}))
+    session = Session(Config(), (), workers(400, 400), None, model)
+    return Facts(session, Plan(session.devices, Split((11, 20), 31)), ClusterSnapshot())
+
+
+def test_a_known_architecture_needs_no_note() -> None:
+    assert [card.note for card in cards(facts("llama"))[:2]] == ["", ""]
+
+
+def test_an_unknown_architecture_is_marked_until_it_was_measured() -> None:
+    strange = facts("[/]mystery")
+    assert all("does not know this architecture" in card.note for card in cards(strange)[:2])
+    session, plan = strange.session, strange.plan
+    assert session.shape is not None
+    key = launch_key(session.shape, session.config.params, plan.devices, plan.split, session.build)
+    session.learned.add_launch(key, {"d0": Memory(), "d1": Memory(), "host": Memory()}, ["d0", "d1"])
+    assert [card.note for card in cards(strange)[:2]] == ["", ""]
