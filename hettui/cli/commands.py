@@ -12,6 +12,7 @@ from typing import Any
 
 from hettui.cli.signals import interruptible
 from hettui.domain.errors import UsageError
+from hettui.domain.model_weights import override_pattern
 from hettui.domain.units import format_bytes, parse_bytes
 
 
@@ -132,6 +133,8 @@ def _overridden(params: Any, options: Namespace) -> Any:
         "n_cpu_moe",
     )
     said = {name: value for name in names if (value := getattr(options, name, None)) is not None}
+    if (overrides := getattr(options, "override_tensor", None)) is not None:
+        said["override_tensor"] = _overrides(overrides)
     parallel = getattr(options, "parallel", None)
     if parallel is not None:
         said["parallel"] = _parallel(parallel)
@@ -152,6 +155,15 @@ def _build(text: str | None) -> int | None:
     if not number.isdigit() or len(number) > _BUILD_DIGITS:
         raise UsageError(f"--llama-build {text}: it must be a build number such as b11434")
     return int(number)
+
+
+def _overrides(text: str) -> tuple[str, ...]:
+    for one in text.split(","):
+        try:
+            override_pattern(one)
+        except ValueError as error:
+            raise UsageError(f"--override-tensor {one}: it {error}") from None
+    return tuple(text.split(","))
 
 
 def _parallel(text: str) -> int:

@@ -86,6 +86,7 @@ def _plan(commands: _Commands) -> None:
     parser.add_argument("-ngl", "--gpu-layers", type=int, metavar="N", help="layers on devices; the first stay behind")
     parser.add_argument("--swa-full", action="store_true", default=None, help="full-size sliding-window cache")
     parser.add_argument("-ncmoe", "--n-cpu-moe", type=int, metavar="N", help="the first N blocks' experts on the host")
+    parser.add_argument("-ot", "--override-tensor", metavar="PATTERN=CPU,…", help="tensors that stay on the host")
     parser.add_argument("--load-mode", choices=LOAD_MODES)
     parser.add_argument("--llama-build", metavar="bNNNNN", help="llama.cpp's build, when it is not the one found here")
     parser.add_argument("--json", action="store_true", help="one JSON document")

@@ -54,7 +54,8 @@ class Layout:
     rotation_k: int
     """Width of the matrix that rotates K for a quantised cache; 0: not rotated."""
     rotation_v: int
-    n_cpu_moe: int
+    host_experts: frozenset[int]
+    """Blocks whose experts stay on the host."""
     sizes: dict[tuple[object, ...], int] = field(default_factory=dict)
     """What was laid out already, by `_signature`."""
 
@@ -97,7 +98,7 @@ def _signature(
     """Equal for two places in a model that need the same buffer."""
     names: dict[int, int] = {HOST: HOST, device: 0}
     relative = [names.setdefault(places[i], len(names)) for i in blocks]
-    kinds = tuple((layout.kinds[i], i < layout.n_cpu_moe) for i in blocks)
+    kinds = tuple((layout.kinds[i], i in layout.host_experts) for i in blocks)
     ends = (bool(blocks) and blocks[0] == 0, bool(blocks) and blocks[-1] >= layout.last_block)
     return (device == HOST, kinds, tuple(relative), ends, names.setdefault(output, len(names)), copies)
 
@@ -112,7 +113,7 @@ def _graph(layout: Layout, blocks: Sequence[int], places: Sequence[int], output:
         x = g.raw(layout.row_bytes)
     for i in blocks:
         g.place = places[i]
-        g.experts_on_host = i < layout.n_cpu_moe
+        g.experts_on_host = i in layout.host_experts
         last = i == layout.last_block and not layout.late_outputs
         x = add_block(g, x, layout.blocks[i], layout.contexts[i], layout.inner, layout.kernel, last=last)
     if blocks and blocks[-1] < layout.last_block:
@@ -189,6 +190,9 @@ def _worth_laying_out(layout: Layout, places: Sequence[int], device: int) -> lis
     if not own:
         return [layout.last_block] if layout.last_block >= 0 and device != HOST else list(range(min(1, len(places))))
     kept = list(range(_mixer(layout, own[0] - 1, -1), own[0])) if own[0] else []
+    if device == HOST and kept and kept[0] > 0:
+        # The embedding's rows are the host's, too.
+        kept.insert(0, 0)
     run = 0
     for i in own:
         same = i > own[0] and layout.kinds[i] == layout.kinds[i - 1] and i != layout.last_block
@@ -203,8 +207,7 @@ def _worth_laying_out(layout: Layout, places: Sequence[int], device: int) -> lis
 
 
 def _works_on(layout: Layout, block: int, place: int, device: int) -> bool:
-    experts_here = device == HOST and block < layout.n_cpu_moe and "ffn_down_exps.weight" in layout.blocks[block]
-    return place == device or experts_here
+    return place == device or (device == HOST and block in layout.host_experts)
 
 
 def _mixer(layout: Layout, block: int, step: int) -> int:

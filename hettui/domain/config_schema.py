@@ -9,6 +9,7 @@ from typing import Any
 
 from hettui.domain.config import Config, DeviceConfig
 from hettui.domain.device import LOCAL, Host
+from hettui.domain.model_weights import override_pattern
 from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving
 from hettui.domain.text import clean_line, nearest
 from hettui.domain.units import parse_bytes
@@ -33,6 +34,7 @@ _OWN_OPTIONS = {
     **dict.fromkeys(("-kvu", "--kv-unified"), "[serving] kv-unified"),
     "--swa-full": "[serving] swa-full",
     **dict.fromkeys(("-ncmoe", "--n-cpu-moe"), "[serving] n-cpu-moe"),
+    **dict.fromkeys(("-ot", "--override-tensor"), "[serving] override-tensor"),
     **dict.fromkeys(("-a", "--alias"), "[serving] alias"),
     **dict.fromkeys(("--mmap", "--no-mmap", "--mlock", "-lm", "--load-mode"), "[serving] load-mode"),
     **dict.fromkeys(("--api-key", "--api-key-file"), "[serving] api-key-file: a key in argv is seen by everybody"),
@@ -69,6 +71,7 @@ class Key:
             "texts": "a list of texts",
             "device-id": '"cpu", "pci:0000:01:00.0", "uuid:GPU-…" or llama.cpp\'s name such as "CUDA0"',
             "options": "a list of texts",
+            "overrides": 'a list of texts such as "ffn_.*_exps=CPU"',
         }.get(self.kind, "a text")
 
 
@@ -110,6 +113,7 @@ SECTIONS: tuple[Section, ...] = (
             Key("flash-attn", "text", "flash attention", "auto", choices=FLASH_ATTN),
             Key("swa-full", "boolean", "full-size cache for sliding-window layers", False),
             Key("n-cpu-moe", "integer", "the experts of so many first blocks stay on the host", 0, 0),
+            Key("override-tensor", "overrides", 'tensors that stay on the host, each "PATTERN=CPU"', []),
             Key("load-mode", "text", "how the file is read", "auto", choices=LOAD_MODES),
             Key("alias", "text", "the model's name in the API"),
             Key("api-key-file", "path", "file of API keys, one per line, mode 0600"),
@@ -227,6 +231,11 @@ def _check(key: Key, raw: Any) -> Any:
             return raw
     elif key.kind == "size":
         return _check_size(raw)
+    elif key.kind == "overrides":
+        if isinstance(raw, list) and all(isinstance(word, str) for word in raw):
+            for word in raw:
+                override_pattern(word)
+            return tuple(raw)
     elif key.kind in ("texts", "options"):
         if isinstance(raw, list) and all(isinstance(word, str) for word in raw):
             return _check_options(raw)

@@ -223,6 +223,8 @@ def _master(cluster: Cluster, split: Split, names: list[str], endpoints: list[st
         argv.append("--swa-full")
     if params.n_cpu_moe:
         argv += ["-ncmoe", str(params.n_cpu_moe)]
+    if params.override_tensor:
+        argv += ["-ot", ",".join(params.override_tensor)]
     argv += _load_mode(params.load_mode, engine)
     if endpoints:
         argv += ["--rpc", ",".join(endpoints)]

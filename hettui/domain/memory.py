@@ -6,6 +6,7 @@ all of it was compared with real loads of b10068 and b11434, see tests/truth.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ from hettui.domain.device import Device
 from hettui.domain.engine_info import NEWEST_BUILD, OVERLAPPING_BUILD
 from hettui.domain.graph import Batch, Rules, Shapes
 from hettui.domain.model import ModelShape
-from hettui.domain.model_weights import CPU, BufferKind, Part, Placed, buffer_kind, host_bytes
+from hettui.domain.model_weights import CPU, BufferKind, Part, Placed, buffer_kind, host_bytes, override_pattern
 from hettui.domain.params import RuntimeParams
 from hettui.domain.split import HOST, Split
 from hettui.domain.text import clean_line
@@ -228,7 +229,7 @@ def _layout(
         scaled_embedding=arch.startswith("gemma") or f"{arch}.embedding_scale" in file.metadata,
         rotation_k=0 if params.cache_type_k in _NOT_QUANTISED else _rotation(head_k),
         rotation_v=0 if params.cache_type_v in _NOT_QUANTISED else min(64, _rotation(head_v)),
-        n_cpu_moe=params.n_cpu_moe,
+        host_experts=_host_experts(shape, params),
     )
 
 
@@ -244,7 +245,7 @@ def _rotation(head: int) -> int:
 
 def pipelines(params: RuntimeParams, split: Split, build: int) -> bool:
     """Whether llama.cpp overlaps micro-batches, for which it keeps several copies of every input."""
-    everything_offloaded = not split.host_layers and not params.n_cpu_moe
+    everything_offloaded = not split.host_layers and not params.overrides
     return build >= OVERLAPPING_BUILD and len(split.active) > 1 and everything_offloaded
 
 
@@ -285,8 +286,24 @@ def _used(shape: ModelShape, placed: Placed, build: int) -> bool:
     return build < OVERLAPPING_BUILD and placed.tensor.name.endswith(".bias") and ".attn_" in placed.tensor.name
 
 
+@lru_cache(maxsize=16)
+def _patterns(said: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    return tuple(override_pattern(one) for one in said)
+
+
 def _stays_on_host(placed: Placed, params: RuntimeParams) -> bool:
-    return placed.expert and placed.block < params.n_cpu_moe
+    if placed.expert and placed.block < params.n_cpu_moe:
+        return True
+    return any(pattern.search(placed.tensor.name) for pattern in _patterns(params.override_tensor))
+
+
+def _host_experts(shape: ModelShape, params: RuntimeParams) -> frozenset[int]:
+    """Blocks whose experts the host computes wherever the block lies."""
+    if not params.overrides:
+        return frozenset()
+    return frozenset(
+        p.block for p in shape.placed if p.expert and "_down_" in p.tensor.name and _stays_on_host(p, params)
+    )
 
 
 @lru_cache(maxsize=64)
@@ -390,7 +407,7 @@ class LayerCosts:
         self.total_layers = shape.layers
         self._layouts = [_layout(shape, params, build, full_offload, d.backend) for d in devices]
         self._names = [d.backend for d in devices]
-        overlaps = several and full_offload and build >= OVERLAPPING_BUILD and not params.n_cpu_moe
+        overlaps = several and full_offload and build >= OVERLAPPING_BUILD and not params.overrides
         self._copies = compute.COPIES if overlaps else 1
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)

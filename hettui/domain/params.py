@@ -27,11 +27,18 @@ class RuntimeParams:
     load_mode: str = "auto"
     n_cpu_moe: int = 0
     """The experts of so many first blocks stay on the host."""
+    override_tensor: tuple[str, ...] = ()
+    """`PATTERN=CPU`: what the pattern finds in a tensor's name stays on the host. Of blocks only."""
 
     @property
     def maps_files(self) -> bool:
         """The master maps the model's files instead of reading what it keeps in its RAM."""
         return self.load_mode not in ("none", "mlock", "dio")
+
+    @property
+    def overrides(self) -> bool:
+        """Some tensors of blocks on devices stay on the host: llama.cpp does not overlap micro-batches then."""
+        return self.n_cpu_moe > 0 or bool(self.override_tensor)
 
     @property
     def slots(self) -> int:

@@ -93,12 +93,12 @@ def test_a_port_in_use_is_refused_and_nothing_is_started(terminal: Terminal, tmp
         terminal.send("s")
         shown = terminal.wait("is in use")
         assert str(port) in shown
-        assert engine_processes() == before
+        assert engine_processes() <= before
     # The port is free again: the same key now starts the cluster.
     terminal.send("s")
     terminal.wait("● ready")
     terminal.send("x")
     terminal.wait("○ stopped")
-    assert engine_processes() == before
+    assert engine_processes() <= before
     terminal.send("q")
     terminal.wait("EXIT=0")

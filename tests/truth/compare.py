@@ -65,10 +65,15 @@ def cases() -> list[dict[str, Any]]:
     return [json.loads(line) for line in TABLE.read_text().splitlines()]
 
 
+def _params(said: dict[str, Any]) -> RuntimeParams:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
+    return RuntimeParams(**values)
+
+
 def compare(case: dict[str, Any]) -> Iterator[Compared]:
     shape = shape_of(case["model"], case["blocks"])
     split = Split(tuple(case["split"]), shape.layers)
-    outlook = forecast(shape, RuntimeParams(**case["params"]), split, build=int(case["build"][1:]))
+    outlook = forecast(shape, _params(case["params"]), split, build=int(case["build"][1:]))
     places = [str(i) for i in range(len(outlook.devices))] + ["host"]
     for place, memory, (weights, context, compute) in zip(
         places, (*outlook.devices, outlook.host), (*case["devices"], case["host"]), strict=True

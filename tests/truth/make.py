@@ -60,6 +60,7 @@ SETTINGS = (
     Setting({"ctx_size": 8192, "parallel": 8, "ubatch_size": 128, "load_mode": "none"}, "thirds"),
     Setting({"flash_attn": "off", "parallel": 2, "ctx_size": 12288, "ubatch_size": 256}, "host"),
     Setting({"n_cpu_moe": 2}),
+    Setting({"override_tensor": ["blk\\.2\\.ffn_(up|down|gate)_exps=CPU"], "ctx_size": 2048}),
 )
 
 
@@ -89,6 +90,8 @@ def arguments(params: dict[str, Any], build: str) -> list[str]:
     argv += ["-kvu"] * params.get("kv_unified", False) + ["--swa-full"] * params.get("swa_full", False)
     if params.get("load_mode") == "none":
         argv += ["--no-mmap"] if build == "b10068" else ["--load-mode", "none"]
+    if "override_tensor" in params:
+        argv += ["-ot", ",".join(params["override_tensor"])]
     if "n_cpu_moe" in params:
         argv += ["-ncmoe", str(params["n_cpu_moe"])]
     return argv
@@ -101,7 +104,8 @@ def cases(names: list[str], builds: list[str]) -> Iterator[dict[str, Any]]:
             if name in _SLOW and number >= _SETTINGS_OF_SLOW:
                 continue
             blocks = CUT.get(name, 3)
-            if "n_cpu_moe" in setting.params and not any("_exps." in t[0] for t in MODELS[name](blocks)[1]):
+            overrides = "n_cpu_moe" in setting.params or "override_tensor" in setting.params
+            if overrides and not any("_exps." in t[0] for t in MODELS[name](blocks)[1]):
                 continue
             split = split_of(setting, blocks)
             for build in builds:
