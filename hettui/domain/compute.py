@@ -6,7 +6,7 @@ where a newer build overlaps micro-batches), the results that are alive at the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -20,7 +20,7 @@ from hettui.domain.split import HOST
 COPIES = 4
 """`GGML_SCHED_MAX_COPIES`: what a pipelining build keeps of every input."""
 
-_REPEATS = 3
+REPEATS = 3
 """So many equal blocks in a row are laid out; the next ones find the same holes again."""
 
 _MOST_BLOCKS = 96
@@ -73,6 +73,19 @@ class Layout:
             for b, c in zip(self.blocks, self.contexts, strict=True)
         )
 
+    @cached_property
+    def run_ends(self) -> tuple[int, ...]:
+        """Per block: the first block after it that is of another kind. The last block is one of its own."""
+        ends = [len(self.blocks)] * len(self.blocks)
+        for i in range(len(self.blocks) - 2, -1, -1):
+            alike = self.kinds[i] == self.kinds[i + 1] and self.last_block not in (i, i + 1)
+            ends[i] = ends[i + 1] if alike else i + 1
+        return tuple(ends)
+
+
+_BEHIND = -3
+"""Whoever holds what comes after a run of blocks."""
+
 
 def device_bytes(layout: Layout, device: int, places: Sequence[int], output: int, copies: int) -> int:
     """The compute buffer of one device or of the host.
@@ -80,9 +93,29 @@ def device_bytes(layout: Layout, device: int, places: Sequence[int], output: int
     `places`: the device of each block, `HOST` among them. `output`: the device of the output layer.
     `copies`: of every input, `COPIES` when llama.cpp pipelines, else 1.
     """
-    blocks = _worth_laying_out(layout, places, device)
-    if device != HOST and output != device and not any(places[i] == device for i in blocks):
+    own = [i for i, place in enumerate(places) if i <= layout.last_block and _works_on(layout, i, place, device)]
+    if device != HOST and output != device and not own:
         return 0
+    blocks = _worth_laying_out(layout, own, device)
+    return _laid_out(layout, blocks, {i: places[i] for i in blocks}, device, output, copies)
+
+
+def range_bytes(layout: Layout, first: int, stop: int, before: int, *, output: bool, copies: int) -> int:
+    """As `device_bytes` for a device that holds the blocks first … stop - 1, and the output layer if `output`.
+
+    `before`: who holds the blocks before them, `HOST` or any other number below it.
+    """
+    own = range(first, min(stop, layout.last_block + 1))
+    if not own and not output:
+        return 0
+    blocks = _worth_laying_out(layout, own, 0)
+    places = {i: before if i < first else 0 if i < stop else _BEHIND for i in blocks}
+    return _laid_out(layout, blocks, places, 0, 0 if output else _BEHIND, copies)
+
+
+def _laid_out(
+    layout: Layout, blocks: Sequence[int], places: Mapping[int, int], device: int, output: int, copies: int
+) -> int:
     signature = _signature(layout, blocks, places, device, output, copies)
     size = layout.sizes.get(signature)
     if size is None:
@@ -93,7 +126,7 @@ def device_bytes(layout: Layout, device: int, places: Sequence[int], output: int
 
 
 def _signature(
-    layout: Layout, blocks: Sequence[int], places: Sequence[int], device: int, output: int, copies: int
+    layout: Layout, blocks: Sequence[int], places: Mapping[int, int], device: int, output: int, copies: int
 ) -> tuple[object, ...]:
     """Equal for two places in a model that need the same buffer."""
     names: dict[int, int] = {HOST: HOST, device: 0}
@@ -103,7 +136,7 @@ def _signature(
     return (device == HOST, kinds, tuple(relative), ends, names.setdefault(output, len(names)), copies)
 
 
-def _graph(layout: Layout, blocks: Sequence[int], places: Sequence[int], output: int, copies: int) -> Graph:
+def _graph(layout: Layout, blocks: Sequence[int], places: Mapping[int, int], output: int, copies: int) -> Graph:
     g = Graph(layout.batch, layout.rules)
     _inputs(g, layout, copies)
     if not blocks or blocks[0] == 0:
@@ -184,25 +217,41 @@ def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
     return x
 
 
-def _worth_laying_out(layout: Layout, places: Sequence[int], device: int) -> list[int]:
-    """The device's blocks without the long runs of equal ones, and the neighbours on either side."""
-    own = [i for i, place in enumerate(places) if i <= layout.last_block and _works_on(layout, i, place, device)]
+def _worth_laying_out(layout: Layout, own: Sequence[int], device: int) -> list[int]:
+    """A device's blocks without the long runs of equal ones, and the neighbours on either side."""
     if not own:
-        return [layout.last_block] if layout.last_block >= 0 and device != HOST else list(range(min(1, len(places))))
+        return (
+            [layout.last_block] if layout.last_block >= 0 and device != HOST else list(range(layout.last_block + 1))[:1]
+        )
     kept = list(range(_mixer(layout, own[0] - 1, -1), own[0])) if own[0] else []
     if device == HOST and kept and kept[0] > 0:
         # The embedding's rows are the host's, too.
         kept.insert(0, 0)
-    run = 0
-    for i in own:
-        same = i > own[0] and layout.kinds[i] == layout.kinds[i - 1] and i != layout.last_block
-        run = run + 1 if same else 0
-        if run < _REPEATS:
-            kept.append(i)
+    kept += _without_repetitions(layout, own)
     if len(kept) > _MOST_BLOCKS:
         kept = kept[: _MOST_BLOCKS // 2] + kept[-_MOST_BLOCKS // 2 :]
     if own[-1] < layout.last_block:
         kept += range(own[-1] + 1, _mixer(layout, own[-1] + 1, 1) + 1)
+    return kept
+
+
+def _without_repetitions(layout: Layout, own: Sequence[int]) -> list[int]:
+    """Of a run of equal blocks the first few, and of two kinds of runs that take turns the first few turns."""
+    runs: list[Sequence[int]] = []
+    n = 0
+    while n < len(own):
+        length = min(layout.run_ends[own[n]] - own[n], len(own) - n)
+        runs.append(own[n : n + min(length, REPEATS)])
+        n += length
+    shapes = [(layout.kinds[run[0]], len(run), run[0] == layout.last_block) for run in runs]
+    kept: list[int] = []
+    n = 0
+    while n < len(runs):
+        if 4 <= n < len(runs) - 2 and shapes[n : n + 2] == shapes[n - 2 : n] == shapes[n - 4 : n - 2]:
+            n += 2
+            continue
+        kept += runs[n]
+        n += 1
     return kept
 
 

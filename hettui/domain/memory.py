@@ -385,6 +385,15 @@ def forecast(
     return Forecast(tuple(held(i) for i in range(len(split.layers))), host, budgets)
 
 
+def _runs(ends: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Per block: the number, the first block and the end of its run of equal blocks."""
+    found: list[tuple[int, int, int]] = []
+    for i, end in enumerate(ends):
+        same = i > 0 and ends[i - 1] == end
+        found.append((found[-1][0], found[-1][1], end) if same else (len(found), i, end))
+    return found
+
+
 _OTHER = -2
 """Any other device."""
 
@@ -412,7 +421,8 @@ class LayerCosts:
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
         self._overhead = [d.overhead_bytes for d in devices]
-        self._work: dict[tuple[str, int, int], int] = {}
+        self._work: dict[tuple[object, ...], int] = {}
+        self._runs = _runs(self._layouts[0].run_ends) if devices else []
         self._below: list[list[int]] = []
         self._rope: list[int] = []
         for device in devices:
@@ -426,19 +436,39 @@ class LayerCosts:
     def held_bytes(self, device: int, first: int, last: int) -> int:
         """What a device needs for the layers first … last; the output layer has the highest number."""
         below, blocks = self._below[device], self.total_layers - 1
+        key = (self._names[device], *self._likeness(first, last))
+        work = self._work.get(key)
+        if work is None:
+            work = self._work[key] = self._work_bytes(device, first, last)
         rope = self._rope[device] if first < blocks else 0
-        return below[last + 1] - below[first] + rope + self._work_bytes(device, first, last) + self._overhead[device]
+        return below[last + 1] - below[first] + rope + work + self._overhead[device]
+
+    def least_bytes(self, device: int, last: int) -> int:
+        """What the layers 0 … last need on a device at least, without buffers that every device has for itself."""
+        return self._below[device][last + 1]
+
+    def _likeness(self, first: int, last: int) -> tuple[int, ...]:
+        """Equal for runs of layers that need the same compute buffer: they meet the same kinds of blocks, and of
+        equal blocks no more than a few are laid out."""
+        blocks, runs = self.total_layers - 1, self._runs
+        stop = last + 1 if last < blocks else blocks
+        if first >= stop:
+            return (-1,)
+        first_run, first_start, _ = runs[first]
+        last_run, last_start, last_end = runs[stop - 1]
+        most = compute.REPEATS
+        if first_run == last_run:
+            inside, outside = min(stop - first, most), 0
+        else:
+            inside, outside = min(runs[first][2] - first, most), min(stop - last_start, most)
+        edges = (first == 0) * 8 + (first == first_start) * 4 + (stop == last_end) * 2 + (last == blocks)
+        return first_run, last_run, inside, outside, edges
 
     def _work_bytes(self, device: int, first: int, last: int) -> int:
-        key = self._names[device], first, last
-        size = self._work.get(key)
-        if size is None:
-            blocks = self.total_layers - 1
-            own = range(first, min(last + 1, blocks))
-            output = 0 if last == blocks else _OTHER
-            size = 0
-            for before in self._before:
-                places = [before] * own.start + [0] * len(own) + [_OTHER] * (blocks - own.stop)
-                size = max(size, compute.device_bytes(self._layouts[device], 0, places[:blocks], output, self._copies))
-            self._work[key] = size
-        return size
+        blocks, layout = self.total_layers - 1, self._layouts[device]
+        return max(
+            compute.range_bytes(
+                layout, first, min(last + 1, blocks), before, output=last == blocks, copies=self._copies
+            )
+            for before in self._before
+        )

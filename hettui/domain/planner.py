@@ -25,19 +25,39 @@ def propose(shape: ModelShape, params: RuntimeParams, devices: Sequence[Device],
     if free and all(devices[i].budget_bytes is None for i in free):
         return _shared_evenly(shape, len(devices), locked, free)
     # One device alone needs less than one of several, and a model that is partly on the host needs less again.
-    found = []
-    for i in range(len(devices)):
-        if all(not n for j, n in locked.items() if j != i):
-            alone = {j: 0 for j in range(len(devices)) if j != i} | {k: n for k, n in locked.items() if k == i}
-            costs = LayerCosts(shape, params, devices, build=build, several=False)
-            found.append(_Search(costs, devices, alone).whole())
-    costs = LayerCosts(shape, params, devices, build=build, several=len(devices) > 1)
-    found.append(_Search(costs, devices, locked).whole())
-    best = min((f for f in found if f is not None), default=None)
+    found = [
+        alone
+        for i in range(len(devices))
+        if not any(n for j, n in locked.items() if j != i)
+        and (alone := _alone(shape, params, devices, i, locked.get(i), build)) is not None
+    ]
+    if len(devices) > 1:
+        costs = LayerCosts(shape, params, devices, build=build, several=True)
+        whole = _Search(costs, devices, locked).whole()
+        found += [whole] if whole is not None else []
+    best = min(found, default=None)
     if best is not None:
         return Split(best[1], shape.layers)
     costs = LayerCosts(shape, params, devices, build=build, several=False, full_offload=False)
     return Split(_Search(costs, devices, locked).most(), shape.layers)
+
+
+def _alone(
+    shape: ModelShape,
+    params: RuntimeParams,
+    devices: Sequence[Device],
+    index: int,
+    locked: int | None,
+    build: int,
+) -> tuple[float, tuple[int, ...]] | None:
+    """Everything on one device: how full it is then, and the layers; None when it does not fit."""
+    budget = devices[index].budget_bytes
+    if locked not in (None, shape.layers):
+        return None
+    costs = LayerCosts(shape, params, devices, build=build, several=False)
+    held = costs.held_bytes(index, 0, shape.layers - 1)
+    ratio = 0.0 if budget is None else held / budget if budget else float("inf")
+    return (ratio, tuple(shape.layers * (i == index) for i in range(len(devices)))) if ratio <= 1 else None
 
 
 def _shared_evenly(shape: ModelShape, count: int, locked: dict[int, int], free: list[int]) -> Split:
