@@ -44,9 +44,17 @@ class NvmlSource:
                     driver=_text(read(nvml.nvmlSystemGetDriverVersion)),
                     temperature_c=read(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
                     pcie_link=self._link(handle, "Curr"),
+                    bandwidth_bytes_per_s=self._bandwidth(handle),
                 )
             )
         return tuple(sorted(cards, key=lambda card: card.pci_address or ""))
+
+    def _bandwidth(self, handle: Any) -> float | None:
+        """Twice the memory's clock times the width of its bus: GDDR and HBM send on both edges."""
+        nvml = self._nvml
+        width_bits = self._read(lambda: nvml.nvmlDeviceGetMemoryBusWidth(handle))
+        clock_mhz = self._read(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM))
+        return 2e6 * clock_mhz * width_bits / 8 if width_bits and clock_mhz else None
 
     def _open(self) -> bool:
         if self._opened is None:

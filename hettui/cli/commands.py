@@ -105,6 +105,7 @@ def run_plan(options: Namespace) -> int:
         n_gpu_layers=options.gpu_layers,
         override=lambda params: _overridden(params, options),
         build=_build(options.llama_build),
+        objective=options.objective,
     )
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
     return 0 if report.forecast.fits else 1

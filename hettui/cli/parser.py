@@ -6,7 +6,7 @@ import argparse
 from typing import TypeAlias
 
 from hettui import __version__
-from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES
+from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, OBJECTIVES
 
 COMMANDS = ("screen", "demo", "devices", "model", "plan", "init")
 
@@ -76,6 +76,7 @@ def _plan(commands: _Commands) -> None:
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration file with the devices")
     parser.add_argument("--devices", metavar="NAME=BUDGET,…", help="devices in order, such as big=16GiB,small=6GiB")
     parser.add_argument("--split", metavar="N,N,…", help="llama.cpp's tensor-split weights in device order")
+    parser.add_argument("--objective", choices=OBJECTIVES, help="what the planner aims at; it may reorder the devices")
     parser.add_argument("-c", "--ctx-size", type=int, metavar="N", help="context size; 0 is the model's own")
     parser.add_argument("-np", "--parallel", metavar="N|auto", help="slots")
     parser.add_argument("-kvu", "--kv-unified", action="store_true", default=None, help="one KV buffer for all slots")

@@ -40,6 +40,8 @@ class Hardware:
     temperature_c: int | None = None
     pcie_link: str | None = None
     """`gen4 x16`, now."""
+    bandwidth_bytes_per_s: float | None = None
+    """Of its memory, by bus width and clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Device:
     """A fixed port for its worker; None takes a free one."""
     missing: str | None = None
     """Why it cannot be used now, as a sentence; it can still be planned for."""
+    bandwidth_bytes_per_s: float | None = None
+    """Of its memory; None is not known."""
     measured_overhead_bytes: int | None = None
     """What its backend took beside llama.cpp's buffers when it ran last."""
 

@@ -32,6 +32,7 @@ def _found(card: Hardware) -> Device:
         uuid=card.uuid,
         pci_address=card.pci_address,
         budget_bytes=_budget(card, DEFAULT_MARGIN_BYTES),
+        bandwidth_bytes_per_s=card.bandwidth_bytes_per_s,
         missing=None if card.engine_name else f"{card.name}: this llama.cpp build has no backend for it",
     )
 
@@ -62,6 +63,7 @@ def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) ->
         engine_name=engine_name,
         uuid=uuid,
         pci_address=card.pci_address if card else None,
+        bandwidth_bytes_per_s=card.bandwidth_bytes_per_s if card else None,
         budget_bytes=entry.budget_bytes if entry.budget_bytes is not None else measured,
         locked=entry.locked,
         layers=entry.layers,

@@ -23,8 +23,10 @@ from hettui.domain.memory import (
     shortage,
 )
 from hettui.domain.model import ModelShape
+from hettui.domain.objectives import Best
 from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
+from hettui.domain.speed import seconds_per_token
 from hettui.domain.split import HOST, Split
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.units import MIB, UNKNOWN, format_bytes, mib, missing_mib
@@ -41,6 +43,8 @@ class PlanReport:
     build: int = NEWEST_BUILD
     """llama.cpp's build that the numbers are for."""
     learned: Learned = field(default_factory=Learned)
+    best: Best | None = None
+    """The answer of the planner when it was asked for an objective."""
 
     @cached_property
     def forecast(self) -> Forecast:
@@ -52,6 +56,23 @@ class PlanReport:
     @property
     def _question(self) -> Question:
         return Question(self.shape, self.params, self.plan.split, self.plan.devices, self.build)
+
+    @property
+    def _expected(self) -> dict[str, object]:
+        seconds = seconds_per_token(self.shape, self.plan.devices, self.plan.split.layers)
+        tps = None if seconds is None else round(1 / seconds, 2)
+        return {"decode_tps": tps, "prefill_tps": None, "basis": "none" if tps is None else "spec"}
+
+    def _speed(self) -> list[str]:
+        lines = []
+        if (tps := self._expected["decode_tps"]) is not None:
+            lines.append(f"One stream should decode about {tps:.3g} tokens a second, by the devices' data.")
+        best = self.best
+        if best is not None and best.value is not None and best.least is not None:
+            gap = 1 - best.least / best.value
+            proof = "no other order or split is better" if best.proven else f"at most {gap:.0%} could be gained"
+            lines.append(f"Chosen for {best.objective}: under these speeds {proof}.")
+        return lines
 
     @property
     def _limited(self) -> bool:
@@ -89,7 +110,8 @@ class PlanReport:
             "ways_to_fit": [way.words for way in self.ways_to_fit],
             "known_architecture": known(self.shape),
             "tensor_split": list(self.plan.split.layers),
-            "expected": {"decode_tps": None, "prefill_tps": None, "basis": "none"},
+            "expected": self._expected,
+            "objective": self.best.objective if self.best else None,
             "commands": [
                 {"role": spec.role, "host": spec.host, "argv": list(spec.argv), "env": dict(spec.env)}
                 for spec in self.launch.processes
@@ -134,7 +156,7 @@ class PlanReport:
             name = shorten_middle(clean_line(device.name), 24)
             rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory), budget, verdict))
         rows.append(("host (CPU)", str(split.host_layers), _span(split, HOST), *_columns(outlook.host), UNKNOWN, ""))
-        below = [_verdict(self.plan.devices, outlook), *self._advice(), *_doubts(self.shape, outlook)]
+        below = [_verdict(self.plan.devices, outlook), *self._speed(), *self._advice(), *_doubts(self.shape, outlook)]
         lines = [_headline(self.shape, self.params), "", *table(rows), "", *below, ""]
         lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self.launch.processes]
         return "\n".join(lines)

@@ -55,6 +55,82 @@ def search(problem: Problem, max_steps: int = MAX_STEPS) -> Found | None:
     return _Search(problem, max_steps).run()
 
 
+_HALVINGS = 24
+
+
+def _greedy(p: Problem, order: Sequence[int], limit: float) -> tuple[tuple[int, int], ...] | None:
+    """Each device takes as many layers as it can with a stage of at most `limit`, the last layers first."""
+    last, split = p.layers - 1, []
+    for n, device in enumerate(order):
+        if last < 0:
+            break
+        fixed = p.locked.get(device)
+        if fixed is not None:
+            count = fixed if fixed and p.stage(device, last - fixed + 1, last) < INFINITE else 0
+        else:
+            kept = sum(p.locked.get(d, 0) for d in order[n + 1 :])
+            count = _most(p, device, last, max(0, last + 1 - kept), limit)
+        if count:
+            split.append((device, count))
+            last -= count
+    return tuple(split) if last < 0 else None
+
+
+def _most(p: Problem, device: int, last: int, most: int, limit: float) -> int:
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if p.stage(device, last - middle + 1, last) <= limit:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _start(p: Problem) -> tuple[float, tuple[tuple[int, int], ...]]:
+    """A good split to begin with: everything worse is left at once."""
+    devices = list(range(p.devices - 1, -1, -1))
+    orders = [devices]
+    if p.order_free:
+        alone = sorted(devices, key=lambda d: p.stage(d, p.layers - 1, p.layers - 1))
+        orders += [[d, *(e for e in alone if e != d)] for d in alone] + [alone[::-1]]
+    best: tuple[float, tuple[tuple[int, int], ...]] = (INFINITE, ())
+    for order in orders:
+        limits = [_GREATEST]
+        if not p.add:
+            limits = [best[0] * (1 - 1e-12)] if best[0] < INFINITE else limits
+        split = _greedy(p, order, limits[0])
+        if split is None:
+            continue
+        best = min(best, (_worth(p, split), split))
+        low, high = p.least(0, p.layers - 1), best[0]
+        for _ in range(0 if p.add else _HALVINGS):
+            middle = (low + high) / 2
+            split = _greedy(p, order, middle)
+            if split is None:
+                low = middle
+            else:
+                high = min(middle, _worth(p, split))
+                best = min(best, (_worth(p, split), split))
+    return best
+
+
+_GREATEST = 1e300
+"""Finite: a stage that does not fit is infinite."""
+
+
+def _worth(p: Problem, split: Sequence[tuple[int, int]]) -> float:
+    """The value of a split that is given from its last device to its first; infinite when a lock is broken."""
+    if {d for d, n in p.locked.items() if n} - {d for d, _ in split}:
+        return INFINITE
+    last, value = p.layers - 1, 0.0
+    for device, count in split:
+        stage = p.stage(device, last - count + 1, last)
+        value = value + stage if p.add else max(value, stage)
+        last -= count
+    return value
+
+
 class _Search:
     def __init__(self, problem: Problem, max_steps: int) -> None:
         self._p = problem
@@ -75,6 +151,9 @@ class _Search:
         return p.alike[d] == p.alike[e]
 
     def run(self) -> Found | None:
+        value, split = _start(self._p)
+        if value < INFINITE:
+            self._best, self._split = value, split
         self._visit(self._p.layers - 1, 0, self._p.devices, 0.0, ())
         if not self._split:
             return None

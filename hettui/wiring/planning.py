@@ -14,7 +14,8 @@ from hettui.domain.device import Device
 from hettui.domain.engine_info import EngineInfo
 from hettui.domain.errors import UsageError
 from hettui.domain.launch import Cluster, plan_launch
-from hettui.domain.params import RuntimeParams
+from hettui.domain.objectives import best_plan
+from hettui.domain.params import Objective, RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.plan_report import PlanReport
 from hettui.domain.session import initial_split
@@ -34,6 +35,7 @@ def plan_report(
     n_gpu_layers: int | None,
     override: Callable[[RuntimeParams], RuntimeParams],
     build: int | None = None,
+    objective: Objective | None = None,
 ) -> PlanReport:
     """The plan that was asked for. Raises UsageError, ConfigError or ModelFileError."""
     config = load(config_path) if config_path else Config()
@@ -49,7 +51,12 @@ def plan_report(
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
     cluster = replace(cluster, model_path=shape.file.paths[0])
     build = build or cluster.engine.build
-    if weights is None:
+    best = None
+    if weights is None and objective is not None:
+        best = best_plan(shape, config.params, members, objective, build=build)
+        members, split = best.plan.devices, best.plan.split
+        cluster = replace(cluster, devices=members)
+    elif weights is None:
         split = initial_split(shape, config, members, build=build)
         if n_gpu_layers is not None and 0 <= n_gpu_layers < split.n_gpu_layers:
             split = Split.from_weights(split.layers, shape.layers, n_gpu_layers)
@@ -58,9 +65,8 @@ def plan_report(
             raise UsageError(f"--split has {len(weights)} entries, but there are {len(members)} devices")
         weights = weights + [0.0] * (len(members) - len(weights))
         split = Split.from_weights(weights, shape.layers, -1 if n_gpu_layers is None else n_gpu_layers)
-    return PlanReport(
-        shape, config.params, Plan(members, split), plan_launch(cluster, split), build, load_learned(state_dir())
-    )
+    plan, launch = Plan(members, split), plan_launch(cluster, split)
+    return PlanReport(shape, config.params, plan, launch, build, load_learned(state_dir()), best)
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

@@ -17,9 +17,10 @@ from textual.widgets import ContentSwitcher, Footer
 
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.errors import HettuiError
+from hettui.domain.objectives import best_plan
+from hettui.domain.params import OBJECTIVES, Objective
 from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
-from hettui.domain.planner import propose
 from hettui.domain.session import Session
 from hettui.domain.split import HOST, Split
 from hettui.domain.telemetry import TelemetrySnapshot
@@ -42,6 +43,15 @@ from hettui.ui.widgets.status_header import StatusHeader
 
 DEVICES = Pane("devices", "Devices", "esc")
 PANES = (Pane("chat", "Chat", "c"), Pane("logs", "Logs", "g"), Pane("commands", "Commands", "v"))
+
+
+_QUICK_STEPS = 400
+"""Of the search, so that a key press stays one; more hardly ever finds better."""
+_WORDS_FOR_OBJECTIVES: dict[Objective, str] = {
+    "balanced": "planner: every device is filled alike; p again aims at latency",
+    "latency": "planner: least time per token of one stream; p again aims at throughput",
+    "throughput": "planner: for many streams, no device holds the others up; p again fills all alike",
+}
 
 
 class MainScreen(Screen[None]):
@@ -71,6 +81,9 @@ class MainScreen(Screen[None]):
         self._session = session
         self._plan = session.initial_plan or Plan(session.devices, Split((0,) * len(session.devices), 0))
         self._history = PlanHistory()
+        self._proposed: Plan | None = None
+        """The planner's last proposal, and what it aimed at."""
+        self._objective = 0
         self._cluster: ClusterSnapshot = self._engine.snapshot
         self._telemetry: TelemetrySnapshot | None = None
         self._histories: dict[str, History] = {}
@@ -205,8 +218,19 @@ class MainScreen(Screen[None]):
             devices = tuple(
                 replace(d, layers=n) for d, n in zip(self._plan.devices, self._plan.split.layers, strict=True)
             )
-            proposed = propose(shape, self._session.config.params, devices, build=self._session.build)
-            self._edit(lambda plan: plan.with_split(proposed))
+            # Pressed again on its own proposal, it goes on to the next objective.
+            again = self._proposed is not None and not self._plan.differs_from(
+                self._proposed.devices, self._proposed.split
+            )
+            self._objective = (self._objective + 1) % len(OBJECTIVES) if again else 0
+            objective = OBJECTIVES[self._objective]
+            params, build = self._session.config.params, self._session.build
+            best = best_plan(shape, params, devices, objective, build=build, max_steps=_QUICK_STEPS)
+            own = {d.name: d for d in self._plan.devices}
+            proposed = replace(best.plan, devices=tuple(own[d.name] for d in best.plan.devices))
+            self._proposed = proposed
+            self._edit(lambda plan: proposed)
+            self.say(_WORDS_FOR_OBJECTIVES[objective])
 
     def action_lock(self) -> None:
         if self._selected != HOST:

@@ -1,0 +1,106 @@
+"""The planner's objectives on real memory and speed models, against trying everything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations, product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hettui.domain.device import Device
+from hettui.domain.memory import forecast
+from hettui.domain.model import ModelShape
+from hettui.domain.objectives import best_plan
+from hettui.domain.params import Objective, RuntimeParams
+from hettui.domain.speed import pace, read_bytes, seconds_per_token
+from hettui.domain.split import Split
+from hettui.domain.units import MIB
+from tests.fakes import shape, workers
+from tests.truth.compare import shape_of
+
+PARAMS = RuntimeParams(ctx_size=2048)
+
+
+def cards(*specs: tuple[int, float]) -> tuple[Device, ...]:
+    """Budget in MiB and bandwidth in GB/s of each."""
+    return tuple(
+        Device(f"g{i}", backend="cuda", budget_bytes=budget * MIB, bandwidth_bytes_per_s=speed * 1e9)
+        for i, (budget, speed) in enumerate(specs)
+    )
+
+
+def value(model: ModelShape, devices: tuple[Device, ...], layers: tuple[int, ...], objective: Objective) -> float:
+    """Infinite when it does not fit."""
+    if not forecast(model, PARAMS, Split(layers, model.layers), devices, build=11434).fits:
+        return float("inf")
+    work, first, stages = read_bytes(model), 0, []
+    for device, n in zip(devices, layers, strict=True):
+        if n:
+            p = pace(device)
+            stages.append(p.hop_s + p.seconds_per_layer * n + p.seconds_per_byte * sum(work[first : first + n]))
+            first += n
+    return sum(stages) if objective == "latency" else max(stages)
+
+
+budgets = st.integers(620, 780)
+speeds = st.sampled_from([100.0, 336.0, 360.0, 960.0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(budgets, speeds), min_size=1, max_size=3),
+    st.integers(1, 7),
+    st.sampled_from(["latency", "throughput"]),
+)
+def test_no_order_and_no_split_is_better(specs: list[tuple[int, float]], blocks: int, objective: Objective) -> None:
+    model, devices = shape(blocks), cards(*specs)
+    best = min(
+        value(model, order, layers, objective)
+        for order in permutations(devices)
+        for layers in product(range(blocks + 2), repeat=len(devices))
+        if sum(layers) == blocks + 1
+    )
+    found = best_plan(model, PARAMS, devices, objective, build=11434)
+    if best == float("inf"):
+        assert found.value is None
+        return
+    assert found.proven
+    assert found.value == pytest.approx(best)
+    assert value(model, found.plan.devices, found.plan.split.layers, objective) == pytest.approx(best)
+
+
+def test_the_fastest_card_is_filled_and_carries_the_output() -> None:
+    devices = cards((15_000, 960.0), (11_000, 360.0), (5_300, 336.0))
+    plan = best_plan(shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192), devices, "latency").plan
+    assert [d.name for d in plan.devices] == ["g1", "g0", "g2"]
+    assert plan.split.layers[2] == 0
+    assert plan.split.output_device == 1
+
+
+def test_a_locked_device_keeps_its_layers() -> None:
+    devices = cards((900, 960.0), (900, 100.0))
+    locked = (devices[0], replace(devices[1], locked=True, layers=5))
+    plan = best_plan(shape(), PARAMS, locked, "latency").plan
+    assert dict(zip([d.name for d in plan.devices], plan.split.layers, strict=True))["g1"] == 5
+
+
+def test_what_does_not_fit_is_shared_out_with_the_host() -> None:
+    found = best_plan(shape(), PARAMS, cards((640, 960.0)), "latency")
+    assert found.value is None
+    assert found.plan.split.host_layers > 0
+
+
+def test_an_expert_model_reads_only_the_chosen_experts() -> None:
+    model = shape_of("qwen3moe", 48)
+    assert sum(read_bytes(model)) < 0.15 * model.weights_bytes
+    dense = shape()
+    assert sum(read_bytes(dense)) == sum(dense.block_bytes) + dense.output_bytes
+
+
+def test_an_unknown_speed_gives_no_number() -> None:
+    assert seconds_per_token(shape(), cards((900, 960.0)), (31,)) == pytest.approx(0.0027, rel=0.2)
+    unknown = (replace(cards((900, 1.0))[0], bandwidth_bytes_per_s=None),)
+    assert seconds_per_token(shape(), unknown, (31,)) is None
+    assert seconds_per_token(shape(), workers(400), (30,)) is None
