@@ -443,10 +443,6 @@ class LayerCosts:
         rope = self._rope[device] if first < blocks else 0
         return below[last + 1] - below[first] + rope + work + self._overhead[device]
 
-    def least_bytes(self, device: int, last: int) -> int:
-        """What the layers 0 … last need on a device at least, without buffers that every device has for itself."""
-        return self._below[device][last + 1]
-
     def _likeness(self, first: int, last: int) -> tuple[int, ...]:
         """Equal for runs of layers that need the same compute buffer: they meet the same kinds of blocks, and of
         equal blocks no more than a few are laid out."""

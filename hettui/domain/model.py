@@ -168,26 +168,6 @@ class ModelShape:
     def n_head(self) -> tuple[int, ...]:
         return self.file.per_block("attention.head_count", self.blocks)
 
-    @cached_property
-    def n_head_kv(self) -> tuple[int, ...]:
-        key = f"{self.file.architecture}.attention.head_count_kv"
-        if key not in self.file.metadata:
-            return self.n_head
-        return self.file.per_block("attention.head_count_kv", self.blocks)
-
-    @cached_property
-    def n_ff(self) -> int:
-        """The widest feed-forward row that one token activates."""
-        dense = max(self.file.per_block("feed_forward_length", max(self.blocks, 1)))
-        experts = self.file.integer("expert_feed_forward_length") * self.file.integer("expert_used_count")
-        return max(dense if not experts else 0, experts)
-
-    def head_width(self, which: str) -> int:
-        """Elements per head of K (`"key"`) or V (`"value"`)."""
-        width = self.file.integer(f"attention.{which}_length")
-        heads = max(self.n_head, default=0)
-        return width or (self.n_embd // heads if heads else 0)
-
     @property
     def name(self) -> str:
         name = self.file.metadata.get("general.name")

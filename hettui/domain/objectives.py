@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from hettui.domain.device import Device
@@ -16,6 +16,8 @@ from hettui.domain.planner import propose
 from hettui.domain.search import INFINITE, MAX_STEPS, Found, Problem, search
 from hettui.domain.speed import pace, read_bytes
 from hettui.domain.split import Split
+from hettui.domain.text import clean_line
+from hettui.domain.units import GIB
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,3 +144,74 @@ def _problem(
         classes.setdefault((d.backend, d.budget_bytes, d.overhead_bytes, paces[i]), i) for i, d in enumerate(devices)
     ]
     return Problem(shape.layers, len(devices), stage, least, add, locked=locked, alike=alike)
+
+
+_WORTH_TELLING = 0.02
+"""Of the time: less is no reason to change a machine."""
+
+
+def explain(shape: ModelShape, params: RuntimeParams, best: Best, *, build: int = NEWEST_BUILD) -> list[str]:
+    """Why this plan: the brake, the full devices, and what another GiB or one device less would change.
+
+    Empty for `balanced` and where not everything fits. Each answer is a search of its own.
+    """
+    if best.value is None:
+        return []
+    lines, times = [], _stage_seconds(shape, best.plan)
+    names = {i: clean_line(d.name, 40) for i, d in enumerate(best.plan.devices)}
+    if len(times) > 1:
+        brake = max(times, key=lambda i: times[i] / best.plan.split.layers[i])
+        share = times[brake] / sum(times.values())
+        lines.append(
+            f"The brake is {names[brake]}: {share:.0%} of the time for "
+            f"{best.plan.split.layers[brake] / shape.layers:.0%} of the layers."
+        )
+    costs = LayerCosts(shape, params, best.plan.devices, build=build, several=len(times) > 1)
+    full = [names[i] for i in times if not _takes_one_more(costs, best.plan, i)]
+    if full:
+        lines.append(f"Full: {', '.join(full)}.")
+    for i, device in enumerate(best.plan.devices):
+        if device.budget_bytes is not None:
+            roomier = replace(device, budget_bytes=device.budget_bytes + GIB)
+            lines += _change(shape, params, best, i, roomier, build, f"One GiB more on {names[i]}")
+        if i in times and len(times) > 1:
+            lines += _change(shape, params, best, i, None, build, f"Without {names[i]}")
+    return lines
+
+
+def _stage_seconds(shape: ModelShape, plan: Plan) -> dict[int, float]:
+    below = [0, *accumulate(read_bytes(shape))]
+    found = {}
+    for i in plan.split.active:
+        layers, p = plan.split.layer_range(i), pace(plan.devices[i])
+        read = below[layers.stop] - below[layers.start]
+        found[i] = p.hop_s + p.seconds_per_layer * len(layers) + p.seconds_per_byte * read
+    return found
+
+
+def _takes_one_more(costs: LayerCosts, plan: Plan, device: int) -> bool:
+    budget, layers = plan.devices[device].budget_bytes, plan.split.layer_range(device)
+    if budget is None or layers.start == 0:
+        return True
+    return costs.held_bytes(device, layers.start - 1, layers.stop - 1) <= budget
+
+
+def _change(
+    shape: ModelShape, params: RuntimeParams, best: Best, index: int, device: Device | None, build: int, what: str
+) -> list[str]:
+    """What the best plan is worth with one device changed or left out, when that is worth telling."""
+    others = [d for i, d in enumerate(best.plan.devices) if i != index]
+    devices = [*others, device] if device else others
+    found = best_plan(shape, params, devices, best.objective, build=build, max_steps=_EXPLAIN_STEPS)
+    if found.value is None or best.value is None:
+        return [] if device else [f"{what} the model does not fit."]
+    faster = 1 - found.value / best.value
+    if device and faster < _WORTH_TELLING:
+        return []
+    if abs(faster) < _SAME:
+        return [f"{what}: as fast."]
+    return [f"{what}: {abs(faster):.0%} {'less' if faster > 0 else 'more'} time per token."]
+
+
+_EXPLAIN_STEPS = 200
+_SAME = 0.005

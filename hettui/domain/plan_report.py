@@ -23,7 +23,7 @@ from hettui.domain.memory import (
     shortage,
 )
 from hettui.domain.model import ModelShape
-from hettui.domain.objectives import Best
+from hettui.domain.objectives import Best, explain
 from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.speed import seconds_per_token
@@ -72,6 +72,7 @@ class PlanReport:
             gap = 1 - best.least / best.value
             proof = "no other order or split is better" if best.proven else f"at most {gap:.0%} could be gained"
             lines.append(f"Chosen for {best.objective}: under these speeds {proof}.")
+            lines += [f"  {line}" for line in explain(self.shape, self.params, best, build=self.build)]
         return lines
 
     @property

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hettui.domain.device import Device
 from hettui.domain.memory import forecast
 from hettui.domain.model import ModelShape
-from hettui.domain.objectives import best_plan
+from hettui.domain.objectives import best_plan, explain
 from hettui.domain.params import Objective, RuntimeParams
 from hettui.domain.speed import pace, read_bytes, seconds_per_token
 from hettui.domain.split import Split
@@ -104,3 +104,14 @@ def test_an_unknown_speed_gives_no_number() -> None:
     unknown = (replace(cards((900, 1.0))[0], bandwidth_bytes_per_s=None),)
     assert seconds_per_token(shape(), unknown, (31,)) is None
     assert seconds_per_token(shape(), workers(400), (30,)) is None
+
+
+def test_the_explanation_names_the_brake_and_what_would_change() -> None:
+    model, params = shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192)
+    best = best_plan(model, params, cards((15_000, 960.0), (11_000, 200.0), (5_300, 336.0)), "latency")
+    text = "\n".join(explain(model, params, best))
+    assert "The brake is" in text
+    assert "g0" in next(line for line in text.splitlines() if line.startswith("Full:"))
+    assert "One GiB more on g0:" in text
+    assert "Without g0 the model does not fit." in text
+    assert explain(model, params, best_plan(model, params, cards((30_000, 1.0)), "balanced")) == []
