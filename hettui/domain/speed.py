@@ -47,7 +47,8 @@ def pace(device: Device) -> Pace:
     if device.backend == "cpu":
         threads = device.threads
         speed = _CPU_MOST_BYTES_PER_S if threads is None else threads * _CPU_THREAD_BYTES_PER_S
-        return Pace(1 / min(_CPU_MOST_BYTES_PER_S, speed), 0.0, hop_s, threads is not None)
+        # A usual machine's memory: what this one's can do is not known before it was measured.
+        return Pace(1 / min(_CPU_MOST_BYTES_PER_S, speed), 0.0, hop_s, known=False)
     bandwidth = device.bandwidth_bytes_per_s
     speed = (bandwidth or _UNKNOWN_GPU_BYTES_PER_S) * _GPU_EFFICIENCY
     return Pace(1 / speed, _GPU_LAYER_S, hop_s, bandwidth is not None)

@@ -11,6 +11,7 @@ from hettui.domain.errors import HettuiError
 from hettui.domain.launch import plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
 from hettui.domain.memory import Forecast, compute_error_bytes, known, shortage
+from hettui.domain.objectives import behind_best
 from hettui.domain.plan import Plan
 from hettui.domain.reconcile import differences
 from hettui.domain.session import Session
@@ -28,6 +29,7 @@ HISTORY_LENGTH = 120
 STALE_AFTER_INTERVALS = 3
 
 _WORTH_A_WORD_BYTES = 8 * MIB
+_WORTH_A_WORD_PART = 0.02
 
 
 @dataclass
@@ -196,16 +198,28 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
     if not outlook.fits:
         return PlanLineView(f"does not fit: {shortage(outlook, facts.plan.devices)}", "crit")
     if facts.differs:
-        return PlanLineView("the plan differs from what runs: a applies it, only the master restarts", "warn")
+        behind = _behind_best(facts)
+        # With the number it must still fit 80 columns.
+        why = "only the master restarts" if not behind else "restarts the master"
+        return PlanLineView(f"the plan differs from what runs: a applies it, {why}{behind}", "warn")
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
         off = differences(session.shape, outlook, applied.measured, facts.plan.devices) if applied else []
         if off:
             return PlanLineView(f"not as forecast: {'; '.join(d.words for d in off)}", "warn")
-        return PlanLineView("the plan is what runs · c chats", "ok")
+        return PlanLineView("the plan is what runs · c chats" + _behind_best(facts), "ok")
     if session.cluster is None:
         return PlanLineView(clean_line(session.problem or "no llama.cpp was found"), "warn")
-    return PlanLineView("the plan fits · s starts it", "ok")
+    return PlanLineView("the plan fits · s starts it" + _behind_best(facts), "ok")
+
+
+def _behind_best(facts: Facts) -> str:
+    """What this plan costs one stream against the planner's best, where that can be known."""
+    session = facts.session
+    if session.shape is None:
+        return ""
+    behind = behind_best(session.shape, session.config.params, facts.plan, build=session.build)
+    return "" if behind is None or behind < _WORTH_A_WORD_PART else f" · −{behind:.0%} decode"
 
 
 def commands(facts: Facts) -> tuple[str, list[tuple[str, str]]]:

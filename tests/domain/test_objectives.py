@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hettui.domain.device import Device
 from hettui.domain.memory import forecast
 from hettui.domain.model import ModelShape
-from hettui.domain.objectives import best_plan, explain
+from hettui.domain.objectives import behind_best, best_plan, explain
 from hettui.domain.params import Objective, RuntimeParams
+from hettui.domain.plan import Plan
 from hettui.domain.speed import pace, read_bytes, seconds_per_token
 from hettui.domain.split import Split
 from hettui.domain.units import MIB
@@ -115,3 +116,19 @@ def test_the_explanation_names_the_brake_and_what_would_change() -> None:
     assert "One GiB more on g0:" in text
     assert "Without g0 the model does not fit." in text
     assert explain(model, params, best_plan(model, params, cards((30_000, 1.0)), "balanced")) == []
+
+
+def test_a_worse_order_costs_what_it_costs() -> None:
+    model, params = shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192)
+    devices = cards((15_000, 960.0), (11_000, 360.0), (5_300, 336.0))
+    best = best_plan(model, params, devices, "latency")
+    assert behind_best(model, params, best.plan) == 0.0
+    worse = Plan(devices, Split((24, 17, 8), 49))
+    behind = behind_best(model, params, worse)
+    assert behind is not None
+    assert best.value is not None
+    mine = seconds_per_token(model, devices, (24, 17, 8))
+    assert mine is not None
+    assert behind == pytest.approx(1 - best.value / mine)
+    assert behind_best(shape(), params, Plan(workers(400), Split((31,), 31))) is None
+    assert behind_best(model, params, Plan(devices, Split((10, 10, 10), 49))) is None

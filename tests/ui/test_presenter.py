@@ -6,14 +6,16 @@ from dataclasses import replace
 
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.config import Config
+from hettui.domain.device import Device
 from hettui.domain.learned import launch_key
 from hettui.domain.memory import Memory
 from hettui.domain.model import ModelShape
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.domain.split import Split
-from hettui.ui.presenter import Facts, cards
-from tests.fakes import shape, workers
+from hettui.domain.units import MIB
+from hettui.ui.presenter import Facts, cards, plan_line
+from tests.fakes import cluster, shape, workers
 
 
 def facts(architecture: str) -> Facts:
@@ -36,3 +38,16 @@ def test_an_unknown_architecture_is_marked_until_it_was_measured() -> None:
     key = launch_key(session.shape, session.config.params, plan.devices, plan.split, session.build)
     session.learned.add_launch(key, {"d0": Memory(), "d1": Memory(), "host": Memory()}, ["d0", "d1"])
     assert [card.note for card in cards(strange)[:2]] == ["", ""]
+
+
+def test_a_plan_that_is_slower_than_the_best_says_by_how_much() -> None:
+    devices = tuple(
+        Device(f"g{i}", backend="cuda", budget_bytes=1500 * MIB, bandwidth_bytes_per_s=speed)
+        for i, speed in enumerate((960e9, 100e9))
+    )
+    session = Session(Config(), (), devices, cluster(devices), shape())
+    for layers, ending in (((0, 31), "decode"), ((31, 0), "s starts it")):
+        facts = Facts(session, Plan(devices, Split(layers, 31)), ClusterSnapshot())
+        line = plan_line(facts).text
+        assert line.endswith(ending)
+        assert len(line) <= 80
