@@ -23,6 +23,8 @@ class DeviceConfig:
     locked: bool = False
     margin_bytes: int = DEFAULT_MARGIN_BYTES
     budget_bytes: int | None = None
+    bandwidth_bytes: int | None = None
+    """A second, of its memory."""
     threads: int | None = None
     port: int | None = None
 

@@ -149,6 +149,7 @@ SECTIONS: tuple[Section, ...] = (
             Key("locked", "boolean", "other sliders leave its layers alone", False),
             Key("margin", "size", "what stays free of its free memory", "512MiB"),
             Key("budget", "size", "memory to plan with; left out: free memory less the margin"),
+            Key("bandwidth", "size", "what its memory moves in a second, for the planner; left out: asked of the card"),
             Key("threads", "integer", "threads of a CPU worker; left out: half the machine's", least=1, most=1024),
             Key("port", "integer", "port of its worker; left out: a free one", least=1, most=65535),
         ),
@@ -305,7 +306,7 @@ def _build(values: Mapping[str, Any]) -> Config:
     devices = []
     for entry in values.get("devices", []):
         known = dict(entry)
-        for size in ("margin", "budget"):
+        for size in ("margin", "budget", "bandwidth"):
             if size in known:
                 known[f"{size}_bytes"] = known.pop(size)
         devices.append(DeviceConfig(**known))
@@ -349,7 +350,7 @@ def _key_lines(section: Section, given: Mapping[str, Any], *, plain: bool = Fals
     return lines
 
 
-_EXAMPLES = {"id": "cpu", "layers": 12, "budget": "10GiB", "threads": 4, "port": 50052}
+_EXAMPLES = {"id": "cpu", "layers": 12, "budget": "10GiB", "bandwidth": "360GB", "threads": 4, "port": 50052}
 """For keys whose default is no value."""
 
 

@@ -63,7 +63,7 @@ def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) ->
         engine_name=engine_name,
         uuid=uuid,
         pci_address=card.pci_address if card else None,
-        bandwidth_bytes_per_s=card.bandwidth_bytes_per_s if card else None,
+        bandwidth_bytes_per_s=entry.bandwidth_bytes or (card.bandwidth_bytes_per_s if card else None),
         budget_bytes=entry.budget_bytes if entry.budget_bytes is not None else measured,
         locked=entry.locked,
         layers=entry.layers,

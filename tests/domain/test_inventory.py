@@ -110,3 +110,12 @@ def test_what_cannot_be_started_says_why() -> None:
     gone = replace(plan, devices=(replace(plan.devices[0], missing="d0 is not here"), *plan.devices[1:]))
     with pytest.raises(HettuiError, match="d0 is not here"):
         runnable(session(), gone)
+
+
+def test_a_configured_bandwidth_comes_before_the_card_s_own() -> None:
+    card = Hardware("pci:0000:01:00.0", "RTX 3060", "cuda", engine_name="CUDA0", bandwidth_bytes_per_s=360e9)
+    for said, expected in ((None, 360e9), (200_000_000_000, 2e11)):
+        config = Config(devices=(DeviceConfig("a", id=card.id, bandwidth_bytes=said),))
+        assert assemble(config, [card])[0].bandwidth_bytes_per_s == expected
+    absent = Config(devices=(DeviceConfig("b", id="pci:0000:09:00.0", bandwidth_bytes=10**11),))
+    assert assemble(absent, [card])[0].bandwidth_bytes_per_s == 1e11
