@@ -5,16 +5,15 @@ Reading uses the standard library, which is fast; only writing needs tomlkit.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hettui.adapters.atomic import replace_file
 from hettui.domain.config import Config
 from hettui.domain.config_schema import Problem, read_config
 from hettui.domain.errors import ConfigError
@@ -179,27 +178,7 @@ def write_text(path: Path, text: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
         if target.exists():
-            _replace(target.with_name(target.name + ".bak"), target.read_bytes(), mode)
-        _replace(target, text.encode("utf-8"), mode)
+            replace_file(target.with_name(target.name + ".bak"), target.read_bytes(), mode)
+        replace_file(target, text.encode("utf-8"), mode)
     except OSError as error:
         raise ConfigError(f"{target} cannot be written: {error.strerror}; it is as it was before") from error
-
-
-def _replace(target: Path, data: bytes, mode: int) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
-        os.replace(name, target)  # noqa: PTH105 - patched by a test that pulls the plug here
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)  # noqa: PTH108
-        raise
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from hettui.adapters.atomic import replace_file
 from hettui.domain.learned import MAX_LAUNCHES, Learned
 
 _NAME = "measured.json"
@@ -42,12 +41,4 @@ def save_learned(folder: Path, learned: Learned) -> None:
     """A state folder that cannot be written is no error: then it is measured again next time."""
     text = json.dumps({"compute": learned.compute, "overhead": learned.overhead}, indent=1)
     with contextlib.suppress(OSError):
-        handle, name = tempfile.mkstemp(dir=folder, prefix=_NAME)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(folder / _NAME)
-        except OSError:
-            Path(name).unlink()
+        replace_file(folder / _NAME, text.encode(), 0o600)

@@ -42,9 +42,9 @@ class Question:
         return outlook.fits
 
 
-def largest_context(asked: Question, params: RuntimeParams | None = None) -> int:
+def largest_context(asked: Question) -> int:
     """The largest `ctx-size` with which this split fits, up to the model's training length; 0 when none does."""
-    base = params or asked.params
+    base = asked.params
     step = _STEP if base.unified else _STEP * base.slots
     low, high = 0, max(asked.shape.n_ctx_train, context_size(asked.shape, base)) // step
     while low < high:

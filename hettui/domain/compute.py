@@ -220,9 +220,9 @@ def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
 def _worth_laying_out(layout: Layout, own: Sequence[int], device: int) -> list[int]:
     """A device's blocks without the long runs of equal ones, and the neighbours on either side."""
     if not own:
-        return (
-            [layout.last_block] if layout.last_block >= 0 and device != HOST else list(range(layout.last_block + 1))[:1]
-        )
+        if layout.last_block < 0:
+            return []
+        return [0 if device == HOST else layout.last_block]
     kept = list(range(_mixer(layout, own[0] - 1, -1), own[0])) if own[0] else []
     if device == HOST and kept and kept[0] > 0:
         # The embedding's rows are the host's, too.

@@ -358,12 +358,16 @@ class Graph:
         return state
 
     def _convolved(self, projected: Tensor, state: Tensor, kernel: int, channels: int) -> Tensor:
-        """The last inputs of each sequence are put before the new ones, and a convolution goes over them."""
+        """A convolution over the last inputs of each sequence and the new ones."""
+        return self.rows(channels, self._joined(projected, state, kernel, channels))
+
+    def _joined(self, projected: Tensor, state: Tensor, kernel: int, channels: int) -> Tensor:
+        """The last inputs of each sequence before the new ones; their end is kept for the next time."""
         batch = self.batch
         size = channels * (batch.tokens + (kernel - 1) * batch.sequences) * F32
         joined = self.raw(size, self.view(state), self.part(projected))
         self.store(self.part(joined))
-        return self.rows(channels, joined)
+        return joined
 
     def state_space(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Callable[[], Tensor]:
         """Mamba, and mamba2 with `ssm_dt` folded into `ssm_in`; what is returned goes up to the output matrix."""
@@ -400,10 +404,7 @@ class Graph:
         scan_state = (state_values - (kernel - 1) * channels) * batch.sequences
         self.fix()
         recent = self._state((kernel - 1) * channels)
-        projected = self.rows(b["attn_qkv.weight"][1], x)
-        size = channels * (batch.tokens + (kernel - 1) * batch.sequences) * F32
-        joined = self.raw(size, self.view(recent), self.part(projected))
-        self.store(self.part(joined))
+        joined = self._joined(self.rows(b["attn_qkv.weight"][1], x), recent, kernel, channels)
         state = self.raw(scan_state * F32)
         mixed = self.over(self.rows(channels, joined))
         query = self.over(self.rows(keys, self.part(mixed)))

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 
 from hettui.domain.device import Device
 from hettui.domain.llama_log import HOST_KEY
-from hettui.domain.memory import Forecast, Memory
+from hettui.domain.memory import Forecast, Memory, forecast
 from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams
+from hettui.domain.plan import Plan
 from hettui.domain.split import Split
 
 MAX_LAUNCHES = 500
@@ -21,8 +22,7 @@ MAX_LAUNCHES = 500
 def launch_key(shape: ModelShape, params: RuntimeParams, devices: Sequence[Device], split: Split, build: int) -> str:
     """Equal for launches that reserve the same: model, settings, backends, split and build."""
     held = [(d.backend, d.via, n) for d, n in zip(devices, split.layers, strict=True) if n]
-    tensors = hashlib.sha256(repr([(t.name, t.shape, t.type_name) for t in shape.file.tensors]).encode()).hexdigest()
-    said = [shape.file.architecture, tensors, asdict(params), held, split.host_layers, build]
+    said = [shape.file.architecture, shape.fingerprint, asdict(params), held, split.host_layers, build]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
@@ -67,6 +67,11 @@ class Learned:
         return tuple(
             d if n is None else replace(d, measured_overhead_bytes=n) for d, n in zip(devices, known, strict=True)
         )
+
+    def forecast(self, shape: ModelShape, params: RuntimeParams, plan: Plan, build: int) -> Forecast:
+        """The memory of a plan, with what earlier launches reserved."""
+        outlook = forecast(shape, params, plan.split, plan.devices, build=build)
+        return self.corrected(outlook, launch_key(shape, params, plan.devices, plan.split, build))
 
     def corrected(self, outlook: Forecast, key: str) -> Forecast:
         """The forecast with measured compute buffers, where this was launched before."""

@@ -243,10 +243,10 @@ def _rotation(head: int) -> int:
     return width
 
 
-def pipelines(params: RuntimeParams, split: Split, build: int) -> bool:
-    """Whether llama.cpp overlaps micro-batches, for which it keeps several copies of every input."""
-    everything_offloaded = not split.host_layers and not params.overrides
-    return build >= OVERLAPPING_BUILD and len(split.active) > 1 and everything_offloaded
+def _copies(params: RuntimeParams, build: int, *, several: bool, full_offload: bool) -> int:
+    """How many copies llama.cpp keeps of every input: several when it overlaps micro-batches."""
+    overlaps = several and full_offload and build >= OVERLAPPING_BUILD and not params.overrides
+    return compute.COPIES if overlaps else 1
 
 
 def compute_error_bytes(shape: ModelShape, compute_bytes: int) -> int:
@@ -350,7 +350,7 @@ def forecast(
     and overhead. `build` is llama.cpp's build number.
     """
     context = context_bytes_per_block(shape, params, build)
-    copies = compute.COPIES if pipelines(params, split, build) else 1
+    copies = _copies(params, build, several=len(split.active) > 1, full_offload=not split.host_layers)
     places = [HOST] * min(split.host_layers, shape.blocks)
     for i in range(len(split.layers)):
         places += [i] * len(split.block_range(i))
@@ -416,8 +416,7 @@ class LayerCosts:
         self.total_layers = shape.layers
         self._layouts = [_layout(shape, params, build, full_offload, d.backend) for d in devices]
         self._names = [d.backend for d in devices]
-        overlaps = several and full_offload and build >= OVERLAPPING_BUILD and not params.overrides
-        self._copies = compute.COPIES if overlaps else 1
+        self._copies = _copies(params, build, several=several, full_offload=full_offload)
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
         self._overhead = [d.overhead_bytes for d in devices]

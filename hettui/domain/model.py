@@ -6,14 +6,14 @@ output layer and of the token embedding, heads and widths per block.
 
 from __future__ import annotations
 
-import re
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from hettui.domain.architecture import NO_CONTEXT
 from hettui.domain.errors import ModelFileError
-from hettui.domain.model_weights import Part, Placed, place
+from hettui.domain.model_weights import BLOCK_TENSOR, Part, Placed, place
 
 Scalar = bool | int | float | str
 Value = Scalar | tuple[bool | int | float, ...]
@@ -68,8 +68,6 @@ class ModelFile:
 
 MAX_BLOCKS = 4096
 """Far above LLAMA_MAX_LAYERS (512); the count comes from a file and decides how much is allocated."""
-
-_BLOCK_TENSOR = re.compile(r"blk\.(\d+)\.")
 
 # llama.cpp's llama_ftype names (include/llama.h, b11434) for general.file_type.
 _FILE_TYPES = {
@@ -141,10 +139,16 @@ class ModelShape:
         """Per block: each tensor's elements per dimension, by name without `blk.N.`."""
         found: tuple[dict[str, tuple[int, ...]], ...] = tuple({} for _ in range(self.blocks))
         for tensor in self.file.tensors:
-            match = _BLOCK_TENSOR.match(tensor.name)
+            match = BLOCK_TENSOR.match(tensor.name)
             if match and int(match[1]) < self.blocks:
                 found[int(match[1])][tensor.name[match.end() :]] = tensor.shape
         return found
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for models with the same tensors."""
+        tensors = [(t.name, t.shape, t.type_name) for t in self.file.tensors]
+        return hashlib.sha256(repr(tensors).encode()).hexdigest()
 
     @property
     def mtp_blocks(self) -> int:

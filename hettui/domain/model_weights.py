@@ -17,7 +17,7 @@ from hettui.domain.ggml import TYPES_BY_NAME
 if TYPE_CHECKING:
     from hettui.domain.model import TensorInfo
 
-_BLOCK_TENSOR = re.compile(r"blk\.(\d+)\.")
+BLOCK_TENSOR = re.compile(r"blk\.(\d+)\.")
 _EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
 """`LLM_FFN_EXPS_REGEX` of common/common.h."""
 
@@ -82,7 +82,7 @@ _OUTPUT_NORM_NAMED_EMBEDDING_NORM = frozenset({"lfm2", "lfm2moe"})
 def place(tensor: TensorInfo, architecture: str, blocks: int) -> Placed:
     """The part that a tensor belongs to; `blocks` is the model's count."""
     name = tensor.name
-    match = _BLOCK_TENSOR.match(name)
+    match = BLOCK_TENSOR.match(name)
     if match and int(match[1]) < blocks:
         return Placed(tensor, Part.BLOCK, int(match[1]))
     if name.startswith(("rope_freqs", "rope_factors")):

@@ -27,14 +27,18 @@ class Best:
 
     plan: Plan
     objective: Objective
-    least: float | None = None
-    """No plan can be better than this (seconds); None for `balanced`, and where not everything fits."""
-    value: float | None = None
+    found: Found | None = None
+    """What the search says of it, in seconds; None for `balanced`, and where not everything fits."""
+
+    @property
+    def value(self) -> float | None:
+        """Seconds: a token's time, or the slowest device's."""
+        return self.found.value if self.found else None
 
     @property
     def proven(self) -> bool:
         """Nothing better exists under the speeds assumed."""
-        return self.value is None or self.least is None or self.least >= self.value * (1 - 1e-9)
+        return self.found is None or self.found.proven
 
 
 def best_plan(
@@ -56,7 +60,7 @@ def best_plan(
     if objective != "balanced" and devices:
         found = _fastest(shape, params, devices, objective, build, max_steps)
         if found is not None:
-            return Best(_plan(shape, devices, found), objective, found.least, found.value)
+            return Best(_plan(shape, devices, found), objective, found)
     return Best(Plan(devices, propose(shape, params, devices, build=build)), objective)
 
 
@@ -111,10 +115,7 @@ def _problem(
         budget = devices[device].budget_bytes
         if budget is not None and costs.held_bytes(device, first, last) > budget:
             return INFINITE
-        p = paces[device]
-        return (
-            p.hop_s + p.seconds_per_layer * (last - first + 1) + p.seconds_per_byte * (below[last + 1] - below[first])
-        )
+        return paces[device].stage_s(last - first + 1, below[last + 1] - below[first])
 
     free_of: dict[int, list[tuple[float, float]]] = {}
 
@@ -204,9 +205,8 @@ def _stage_seconds(shape: ModelShape, plan: Plan) -> dict[int, float]:
     below = [0, *accumulate(read_bytes(shape))]
     found = {}
     for i in plan.split.active:
-        layers, p = plan.split.layer_range(i), pace(plan.devices[i])
-        read = below[layers.stop] - below[layers.start]
-        found[i] = p.hop_s + p.seconds_per_layer * len(layers) + p.seconds_per_byte * read
+        layers = plan.split.layer_range(i)
+        found[i] = pace(plan.devices[i]).stage_s(len(layers), below[layers.stop] - below[layers.start])
     return found
 
 

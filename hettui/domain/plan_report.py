@@ -10,14 +10,13 @@ from hettui.domain.advice import Question, Way, largest_context, ways_to_fit
 from hettui.domain.device import Device
 from hettui.domain.engine_info import NEWEST_BUILD
 from hettui.domain.launch import LaunchPlan, shell_line
-from hettui.domain.learned import Learned, launch_key
+from hettui.domain.learned import Learned
 from hettui.domain.memory import (
     Forecast,
     Memory,
     compute_error_bytes,
     context_size,
     contexts,
-    forecast,
     known,
     kv_bytes_per_cell,
     shortage,
@@ -48,10 +47,7 @@ class PlanReport:
 
     @cached_property
     def forecast(self) -> Forecast:
-        plan = self.plan
-        outlook = forecast(self.shape, self.params, plan.split, plan.devices, build=self.build)
-        key = launch_key(self.shape, self.params, plan.devices, plan.split, self.build)
-        return self.learned.corrected(outlook, key)
+        return self.learned.forecast(self.shape, self.params, self.plan, self.build)
 
     @property
     def _question(self) -> Question:
@@ -68,8 +64,8 @@ class PlanReport:
         if (tps := self._expected["decode_tps"]) is not None:
             lines.append(f"One stream should decode about {tps:.3g} tokens a second, by the devices' data.")
         best = self.best
-        if best is not None and best.value is not None and best.least is not None:
-            gap = 1 - best.least / best.value
+        if best is not None and best.found is not None:
+            gap = 1 - best.found.least / best.found.value
             proof = "no other order or split is better" if best.proven else f"at most {gap:.0%} could be gained"
             lines.append(f"Chosen for {best.objective}: under these speeds {proof}.")
             lines += [f"  {line}" for line in explain(self.shape, self.params, best, build=self.build)]

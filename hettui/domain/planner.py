@@ -25,11 +25,12 @@ def propose(shape: ModelShape, params: RuntimeParams, devices: Sequence[Device],
     if free and all(devices[i].budget_bytes is None for i in free):
         return _shared_evenly(shape, len(devices), locked, free)
     # One device alone needs less than one of several, and a model that is partly on the host needs less again.
+    single = LayerCosts(shape, params, devices, build=build, several=False)
     found = [
         alone
         for i in range(len(devices))
         if not any(n for j, n in locked.items() if j != i)
-        and (alone := _alone(shape, params, devices, i, locked.get(i), build)) is not None
+        and (alone := _alone(single, devices, i, locked.get(i))) is not None
     ]
     if len(devices) > 1:
         costs = LayerCosts(shape, params, devices, build=build, several=True)
@@ -43,21 +44,15 @@ def propose(shape: ModelShape, params: RuntimeParams, devices: Sequence[Device],
 
 
 def _alone(
-    shape: ModelShape,
-    params: RuntimeParams,
-    devices: Sequence[Device],
-    index: int,
-    locked: int | None,
-    build: int,
+    costs: LayerCosts, devices: Sequence[Device], index: int, locked: int | None
 ) -> tuple[float, tuple[int, ...]] | None:
     """Everything on one device: how full it is then, and the layers; None when it does not fit."""
-    budget = devices[index].budget_bytes
-    if locked not in (None, shape.layers):
+    budget, layers = devices[index].budget_bytes, costs.total_layers
+    if locked not in (None, layers):
         return None
-    costs = LayerCosts(shape, params, devices, build=build, several=False)
-    held = costs.held_bytes(index, 0, shape.layers - 1)
+    held = costs.held_bytes(index, 0, layers - 1)
     ratio = 0.0 if budget is None else held / budget if budget else float("inf")
-    return (ratio, tuple(shape.layers * (i == index) for i in range(len(devices)))) if ratio <= 1 else None
+    return (ratio, tuple(layers * (i == index) for i in range(len(devices)))) if ratio <= 1 else None
 
 
 def _shared_evenly(shape: ModelShape, count: int, locked: dict[int, int], free: list[int]) -> Split:

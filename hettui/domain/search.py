@@ -96,10 +96,8 @@ def _start(p: Problem) -> tuple[float, tuple[tuple[int, int], ...]]:
         orders += [[d, *(e for e in alone if e != d)] for d in alone] + [alone[::-1]]
     best: tuple[float, tuple[tuple[int, int], ...]] = (INFINITE, ())
     for order in orders:
-        limits = [_GREATEST]
-        if not p.add:
-            limits = [best[0] * (1 - 1e-12)] if best[0] < INFINITE else limits
-        split = _greedy(p, order, limits[0])
+        limit = _GREATEST if p.add or best[0] == INFINITE else best[0] * (1 - 1e-12)
+        split = _greedy(p, order, limit)
         if split is None:
             continue
         best = min(best, (_worth(p, split), split))
@@ -176,11 +174,11 @@ class _Search:
         self._seen[key] = value
         children = self._children(last, used, behind, value)
         children.sort()
-        for n, (low, after, device, count) in enumerate(children):
+        for low, after, device, count in children:
             if low >= self._best:
                 return
             if self._left <= 0:
-                self._open_least = min(self._open_least, children[n][0])
+                self._open_least = min(self._open_least, low)
                 return
             self._left -= 1
             self._visit(last - count, used | 1 << device, device, after, ((*split, (device, count))))

@@ -9,8 +9,8 @@ from hettui.domain.device import Device, Hardware
 from hettui.domain.engine_info import NEWEST_BUILD
 from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
 from hettui.domain.launch import Cluster
-from hettui.domain.learned import Learned, launch_key
-from hettui.domain.memory import Forecast, forecast, shortage
+from hettui.domain.learned import Learned
+from hettui.domain.memory import Forecast, shortage
 from hettui.domain.model import ModelShape
 from hettui.domain.plan import Plan
 from hettui.domain.planner import propose
@@ -43,9 +43,7 @@ class Session:
         """The memory of a plan, with what earlier launches reserved; None without a model."""
         if self.shape is None:
             return None
-        params = self.config.params
-        outlook = forecast(self.shape, params, plan.split, plan.devices, build=self.build)
-        return self.learned.corrected(outlook, launch_key(self.shape, params, plan.devices, plan.split, self.build))
+        return self.learned.forecast(self.shape, self.config.params, plan, self.build)
 
     @property
     def initial_plan(self) -> Plan | None:

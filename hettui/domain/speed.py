@@ -6,7 +6,6 @@ server on loopback, 8.0 on a CPU worker with 8 threads, 4.5 with 4. They are a s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,8 +24,6 @@ _HOP_ATTACHED_S = 30e-6
 _HOP_WORKER_S = 2e-3
 _HOP_REMOTE_S = 4e-3
 
-_EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_exps\.")
-
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -38,6 +35,10 @@ class Pace:
     """Each token, for handing the activations to it and taking them back."""
     known: bool
     """From the device's own data; else assumed."""
+
+    def stage_s(self, layers: int, read_bytes: int) -> float:
+        """One token's time on the device with so many layers of so many bytes."""
+        return self.hop_s + self.seconds_per_layer * layers + self.seconds_per_byte * read_bytes
 
 
 def pace(device: Device) -> Pace:
@@ -63,7 +64,7 @@ def read_bytes(shape: ModelShape) -> tuple[int, ...]:
     for placed in shape.placed:
         size = placed.tensor.size_bytes
         if placed.part is Part.BLOCK and placed.block < first_mtp:
-            blocks[placed.block] += size * (part if _EXPERTS.search(placed.tensor.name) else 1)
+            blocks[placed.block] += size * (part if placed.expert else 1)
         elif placed.part is Part.OUTPUT or (shape.tied and placed.tensor.name == "token_embd.weight"):
             output += size
     return (*(round(b) for b in blocks), round(output))
@@ -78,7 +79,6 @@ def seconds_per_token(shape: ModelShape, devices: Sequence[Device], layers: Sequ
         found = pace(device)
         if not found.known:
             return None
-        total += found.hop_s + found.seconds_per_layer * count
-        total += found.seconds_per_byte * sum(work[first : first + count])
+        total += found.stage_s(count, sum(work[first : first + count]))
         first += count
     return total if first == len(work) and total > 0 else None

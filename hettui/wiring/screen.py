@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -80,8 +80,8 @@ def _run(opener: Callable[[], Session], theme: str | None) -> int:
     from hettui.ui.app import HettuiApp
 
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
-    with build_engine(state_dir() / "logs") as engine:
-        learner = Learner(lambda learned: save_learned(state_dir(), learned))
+    learner = Learner(lambda learned: save_learned(state_dir(), learned))
+    with closing(learner), build_engine(state_dir() / "logs") as engine:
         app = HettuiApp(ScreenBackend(engine, opener, learner), themes, theme, problems)
         with _ending_on_signals(engine, app.exit_from_thread):
             error = app.run()
