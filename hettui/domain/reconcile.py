@@ -36,14 +36,17 @@ class Difference:
 def differences(
     shape: ModelShape, outlook: Forecast, measured: Mapping[str, Memory], devices: Sequence[Device]
 ) -> list[Difference]:
-    """What is hettui's to explain; empty when everything is as forecast, or nothing was reported."""
+    """What is hettui's to explain; empty when everything is as forecast, or nothing was reported.
+
+    `outlook` is the plain forecast, without what launches taught.
+    """
     found = []
     names = [d.name for d in devices] + [HOST_KEY]
-    for index, (name, expected) in enumerate(zip(names, (*outlook.devices, outlook.host), strict=True)):
+    for name, expected in zip(names, (*outlook.devices, outlook.host), strict=True):
         reserved = measured.get(name)
         if reserved is None:
             continue
-        error = 0 if index in outlook.measured else compute_error_bytes(shape, expected.compute_bytes)
+        error = compute_error_bytes(shape, expected.compute_bytes)
         for part, forecast_bytes, reserved_bytes, tolerance in (
             ("weights", expected.weights_bytes, reserved.weights_bytes, 0),
             ("context", expected.context_bytes, reserved.context_bytes, 0),

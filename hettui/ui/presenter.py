@@ -10,7 +10,7 @@ from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import HettuiError
 from hettui.domain.launch import plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
-from hettui.domain.memory import Forecast, compute_error_bytes, known, shortage
+from hettui.domain.memory import Forecast, compute_error_bytes, forecast, known, shortage
 from hettui.domain.objectives import behind_best
 from hettui.domain.plan import Plan
 from hettui.domain.reconcile import differences
@@ -204,7 +204,11 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         return PlanLineView(f"the plan differs from what runs: a applies it, {why}{behind}", "warn")
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
-        off = differences(session.shape, outlook, applied.measured, facts.plan.devices) if applied else []
+        # What this very launch taught is in `outlook` already: the difference is against what was forecast without.
+        plain = forecast(
+            session.shape, session.config.params, facts.plan.split, facts.plan.devices, build=session.build
+        )
+        off = differences(session.shape, plain, applied.measured, facts.plan.devices) if applied else []
         if off:
             return PlanLineView(f"not as forecast: {'; '.join(d.words for d in off)}", "warn")
         return PlanLineView("the plan is what runs · c chats" + _behind_best(facts), "ok")

@@ -43,9 +43,10 @@ def plan_report(
     anonymous = _anonymous(devices, weights if not config_path else None)
     if anonymous is None:
         session = open_session(config)
-        cluster, shape, members = session.cluster, session.shape, session.devices
+        cluster, shape, members, learned = session.cluster, session.shape, session.devices, session.learned
     else:
         engine, _ = engine_or_problem(config)
+        learned = load_learned(state_dir())
         cluster, shape, members = None if engine is None else _cluster(config, anonymous, engine), None, anonymous
     shape = shape or read_shape(model)
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
@@ -66,7 +67,7 @@ def plan_report(
         weights = weights + [0.0] * (len(members) - len(weights))
         split = Split.from_weights(weights, shape.layers, -1 if n_gpu_layers is None else n_gpu_layers)
     plan, launch = Plan(members, split), plan_launch(cluster, split)
-    return PlanReport(shape, config.params, plan, launch, build, load_learned(state_dir()), best)
+    return PlanReport(shape, config.params, plan, launch, build, learned, best)
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.config import Config
 from hettui.domain.device import Device
 from hettui.domain.learned import launch_key
@@ -51,3 +51,20 @@ def test_a_plan_that_is_slower_than_the_best_says_by_how_much() -> None:
         line = plan_line(facts).text
         assert line.endswith(ending)
         assert len(line) <= 80
+
+
+def test_a_difference_is_told_although_the_launch_has_taught_it() -> None:
+    devices = workers(400, 400)
+    session, split = Session(Config(), (), devices, cluster(devices), shape()), Split((11, 20), 31)
+    plan = Plan(devices, split)
+    outlook = session.forecast(plan)
+    assert outlook is not None
+    heavier = replace(outlook.devices[1], compute_bytes=outlook.devices[1].compute_bytes + 50 * MIB)
+    measured = {"d0": outlook.devices[0], "d1": heavier, "host": outlook.host}
+    assert session.shape is not None
+    key = launch_key(session.shape, session.config.params, devices, split, session.build)
+    session.learned.add_launch(key, measured, ["d0", "d1"])
+    snapshot = ClusterSnapshot(state=ClusterState.READY, applied=Applied(devices, split, measured))
+    line = plan_line(Facts(session, plan, snapshot)).text
+    assert line.startswith("not as forecast: d1:")
+    assert "compute buffer" in line
