@@ -7,6 +7,7 @@ all of it was compared with real loads of b10068 and b11434, see tests/truth.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -394,6 +395,12 @@ def _runs(ends: Sequence[int]) -> list[tuple[int, int, int]]:
     return found
 
 
+@lru_cache(maxsize=64)
+def _known_work(layout: compute.Layout, full_offload: bool, copies: int) -> dict[tuple[int, ...], int]:
+    """What `LayerCosts` found out about a layout, so that the next search need not."""
+    return {}
+
+
 _OTHER = -2
 """Any other device."""
 
@@ -415,12 +422,11 @@ class LayerCosts:
         context = context_bytes_per_block(shape, params, build)
         self.total_layers = shape.layers
         self._layouts = [_layout(shape, params, build, full_offload, d.backend) for d in devices]
-        self._names = [d.backend for d in devices]
         self._copies = _copies(params, build, several=several, full_offload=full_offload)
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
         self._overhead = [d.overhead_bytes for d in devices]
-        self._work: dict[tuple[object, ...], int] = {}
+        self._work = [_known_work(layout, full_offload, self._copies) for layout in self._layouts]
         self._runs = _runs(self._layouts[0].run_ends) if devices else []
         self._below: list[list[int]] = []
         self._rope: list[int] = []
@@ -435,12 +441,30 @@ class LayerCosts:
     def held_bytes(self, device: int, first: int, last: int) -> int:
         """What a device needs for the layers first … last; the output layer has the highest number."""
         below, blocks = self._below[device], self.total_layers - 1
-        key = (self._names[device], *self._likeness(first, last))
-        work = self._work.get(key)
+        key, known = self._likeness(first, last), self._work[device]
+        work = known.get(key)
         if work is None:
-            work = self._work[key] = self._work_bytes(device, first, last)
+            work = known[key] = self._work_bytes(device, first, last)
         rope = self._rope[device] if first < blocks else 0
         return below[last + 1] - below[first] + rope + work + self._overhead[device]
+
+    def reach(self, device: int, budget_bytes: int | None) -> list[int]:
+        """For every last layer the smallest first one with which the run fits; last + 1 when not even one does."""
+        if budget_bytes is None:
+            return [0] * self.total_layers
+        found, below, more = [0] * self.total_layers, self._below[device], 0
+        for last in range(self.total_layers - 1, -1, -1):
+            # A guess by what the run before needed beside its weights and context; then it is walked to the truth.
+            first = min(max(bisect_left(below, below[last + 1] + more - budget_bytes), 0), last)
+            held = self.held_bytes(device, first, last)
+            while held > budget_bytes and first <= last:
+                first += 1
+                held = self.held_bytes(device, first, last) if first <= last else 0
+            while first and first <= last and (next_held := self.held_bytes(device, first - 1, last)) <= budget_bytes:
+                first, held = first - 1, next_held
+            more = held - (below[last + 1] - below[first]) if first <= last else more
+            found[last] = first
+        return found
 
     def _likeness(self, first: int, last: int) -> tuple[int, ...]:
         """Equal for runs of layers that need the same compute buffer: they meet the same kinds of blocks, and of

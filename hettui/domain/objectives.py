@@ -9,13 +9,15 @@ from itertools import accumulate
 
 from hettui.domain.device import Device
 from hettui.domain.engine_info import NEWEST_BUILD
+from hettui.domain.fastest import fastest
 from hettui.domain.memory import LayerCosts
 from hettui.domain.model import ModelShape
+from hettui.domain.most_even import most_even
 from hettui.domain.params import Objective, RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.planner import propose
-from hettui.domain.search import INFINITE, MAX_STEPS, Found, Problem, search
-from hettui.domain.speed import pace, read_bytes, seconds_per_token
+from hettui.domain.search import MAX_STEPS, Found, Problem
+from hettui.domain.speed import Pace, pace, read_bytes, seconds_per_token
 from hettui.domain.split import Split
 from hettui.domain.text import clean_line
 from hettui.domain.units import GIB
@@ -81,15 +83,17 @@ def _fastest(
 ) -> Found | None:
     alone = LayerCosts(shape, params, devices, build=build, several=False)
     together = LayerCosts(shape, params, devices, build=build, several=True)
-    single = _problem(shape, devices, alone, objective)
+    problem = _problem(shape, devices, together)
     found = []
-    for i in range(len(devices)):
-        others_are_free = not any(n for j, n in single.locked.items() if j != i)
-        if others_are_free and single.locked.get(i, shape.layers) == shape.layers:
-            value = single.stage(i, 0, shape.layers - 1)
-            found += [Found(value, (i,), (shape.layers,), value)] if value < INFINITE else []
+    for i, device in enumerate(devices):
+        others_are_free = not any(n for j, n in problem.locked.items() if j != i)
+        if others_are_free and problem.locked.get(i, shape.layers) == shape.layers:
+            held = alone.held_bytes(i, 0, shape.layers - 1)
+            if device.budget_bytes is None or held <= device.budget_bytes:
+                value = problem.cost(i, 0, shape.layers - 1)
+                found.append(Found(value, (i,), (shape.layers,), value))
     if len(devices) > 1:
-        several = search(_problem(shape, devices, together, objective), max_steps)
+        several = (fastest if objective == "latency" else most_even)(problem, max_steps)
         found += [several] if several is not None else []
     if not found:
         return None
@@ -97,60 +101,30 @@ def _fastest(
     return Found(best.value, best.order, best.counts, min(f.least for f in found))
 
 
-def _problem(
-    shape: ModelShape,
-    devices: tuple[Device, ...],
-    costs: LayerCosts,
-    objective: Objective,
-) -> Problem:
-    paces = [pace(d) for d in devices]
-    below = [0, *accumulate(read_bytes(shape))]
-    room = [INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - d.overhead_bytes) for d in devices]
-    rank = sorted(range(len(devices)), key=lambda i: paces[i].seconds_per_byte)
-    hop_s = min(p.hop_s for p in paces)
-    layer_s = min(p.seconds_per_layer for p in paces)
-    add = objective == "latency"
-
-    def stage(device: int, first: int, last: int) -> float:
-        budget = devices[device].budget_bytes
-        if budget is not None and costs.held_bytes(device, first, last) > budget:
-            return INFINITE
-        return paces[device].stage_s(last - first + 1, below[last + 1] - below[first])
-
-    free_of: dict[int, list[tuple[float, float]]] = {}
-
-    def free(used: int) -> list[tuple[float, float]]:
-        """Seconds per byte and room of the devices that are left, the fastest first."""
-        found = free_of.get(used)
-        if found is None:
-            found = free_of[used] = [(paces[i].seconds_per_byte, room[i]) for i in rank if not used >> i & 1]
-        return found
-
-    def least(used: int, last: int) -> float:
-        """The fastest memories first, each with no more than its budget can hold; one hop is certain."""
-        left = float(below[last + 1])
-        if not add:
-            rate = sum(1 / per_byte for per_byte, _ in free(used))
-            return left / rate if rate else INFINITE
-        total = layer_s * (last + 1) + hop_s
-        for per_byte, most in free(used):
-            if left <= most:
-                return total + per_byte * left
-            total += per_byte * most
-            left -= most
-        return INFINITE
-
-    locked = {i: d.layers or 0 for i, d in enumerate(devices) if d.locked}
-    classes: dict[tuple[object, ...], int] = {}
-    alike = [
-        classes.setdefault((d.backend, d.budget_bytes, d.overhead_bytes, paces[i]), i) for i, d in enumerate(devices)
-    ]
-    return Problem(shape.layers, len(devices), stage, least, add, locked=locked, alike=alike)
+def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) -> Problem:
+    """Tables for the search. Devices that are alike share theirs."""
+    work = read_bytes(shape)
+    reaches: dict[tuple[object, ...], list[int]] = {}
+    belows: dict[Pace, list[float]] = {}
+    for i, d in enumerate(devices):
+        kind = (d.backend, d.budget_bytes, d.overhead_bytes)
+        if kind not in reaches:
+            reaches[kind] = costs.reach(i, d.budget_bytes)
+        p = pace(d)
+        if p not in belows:
+            belows[p] = [0.0, *accumulate(p.seconds_per_layer + p.seconds_per_byte * n for n in work)]
+    return Problem(
+        shape.layers,
+        [reaches[d.backend, d.budget_bytes, d.overhead_bytes] for d in devices],
+        [belows[pace(d)] for d in devices],
+        [pace(d).hop_s for d in devices],
+        locked={i: d.layers or 0 for i, d in enumerate(devices) if d.locked},
+    )
 
 
 @lru_cache(maxsize=32)
 def _least_seconds(shape: ModelShape, params: RuntimeParams, devices: tuple[Device, ...], build: int) -> float | None:
-    return best_plan(shape, params, devices, "latency", build=build, max_steps=_EXPLAIN_STEPS).value
+    return best_plan(shape, params, devices, "latency", build=build).value
 
 
 def behind_best(shape: ModelShape, params: RuntimeParams, plan: Plan, *, build: int = NEWEST_BUILD) -> float | None:
@@ -234,5 +208,5 @@ def _change(
     return [f"{what}: {abs(faster):.0%} {'less' if faster > 0 else 'more'} time per token."]
 
 
-_EXPLAIN_STEPS = 200
+_EXPLAIN_STEPS = 2000
 _SAME = 0.005

@@ -40,7 +40,7 @@ def propose(shape: ModelShape, params: RuntimeParams, devices: Sequence[Device],
     if best is not None:
         return Split(best[1], shape.layers)
     costs = LayerCosts(shape, params, devices, build=build, several=False, full_offload=False)
-    return Split(_Search(costs, devices, locked).most(), shape.layers)
+    return Split(_Search(costs, devices, locked, host_too=True).most(), shape.layers)
 
 
 def _alone(
@@ -67,13 +67,16 @@ class _Search:
     """For every device and first layer: the least highest fill ratio with which the devices from here on take the
     rest, and how many layers the device takes then."""
 
-    def __init__(self, costs: LayerCosts, devices: Sequence[Device], locked: dict[int, int]) -> None:
+    def __init__(
+        self, costs: LayerCosts, devices: Sequence[Device], locked: dict[int, int], *, host_too: bool = False
+    ) -> None:
         self._total = total = costs.total_layers
         self._best = [[float("inf")] * (total + 1) for _ in range(len(devices) + 1)]
         self._taken = [[0] * (total + 1) for _ in devices]
         self._best[-1][total] = 0.0
         for i in range(len(devices) - 1, -1, -1):
-            for first in range(total, -1, -1):
+            # The first device begins with the first layer, unless the host may hold some before it.
+            for first in range(total, -1, -1) if i or host_too else (0,):
                 self._try(costs, i, first, devices[i].budget_bytes, locked.get(i))
 
     def _try(self, costs: LayerCosts, device: int, first: int, budget: int | None, locked: int | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hettui.domain.device import LOCAL, Device
 from hettui.domain.model import ModelShape
@@ -55,6 +56,7 @@ def pace(device: Device) -> Pace:
     return Pace(1 / speed, _GPU_LAYER_S, hop_s, bandwidth is not None)
 
 
+@lru_cache(maxsize=16)
 def read_bytes(shape: ModelShape) -> tuple[int, ...]:
     """What decoding one token reads of each layer, the output layer last: of the experts only the chosen ones."""
     used, count = shape.file.integer("expert_used_count"), shape.file.integer("expert_count")

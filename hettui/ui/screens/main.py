@@ -45,8 +45,6 @@ DEVICES = Pane("devices", "Devices", "esc")
 PANES = (Pane("chat", "Chat", "c"), Pane("logs", "Logs", "g"), Pane("commands", "Commands", "v"))
 
 
-_QUICK_STEPS = 400
-"""Of the search, so that a key press stays one; more hardly ever finds better."""
 _WORDS_FOR_OBJECTIVES: dict[Objective, str] = {
     "balanced": "planner: every device is filled alike; p again aims at latency",
     "latency": "planner: least time per token of one stream; p again aims at throughput",
@@ -225,7 +223,7 @@ class MainScreen(Screen[None]):
             self._objective = (self._objective + 1) % len(OBJECTIVES) if again else 0
             objective = OBJECTIVES[self._objective]
             params, build = self._session.config.params, self._session.build
-            best = best_plan(shape, params, devices, objective, build=build, max_steps=_QUICK_STEPS)
+            best = best_plan(shape, params, devices, objective, build=build)
             own = {d.name: d for d in self._plan.devices}
             proposed = replace(best.plan, devices=tuple(own[d.name] for d in best.plan.devices))
             self._proposed = proposed
