@@ -114,7 +114,8 @@ def _with_real_paths(config: Config, folder: Path) -> Config:
 
 
 def save_plan(path: str | Path, plan: Plan) -> None:
-    """Writes layers, locks and order of the devices; everything else stays as the user wrote it.
+    """Writes layers, locks and order of the devices, and a context that the planner chose; everything else stays as
+    the user wrote it.
 
     Devices that the file does not name are left out: they were discovered, and will be again.
     """
@@ -133,6 +134,8 @@ def save_plan(path: str | Path, plan: Plan) -> None:
             if device.locked or "locked" in table:
                 _set(table, "locked", device.locked)
     _reorder(document, tables, [d.name for d in plan.devices])
+    if plan.ctx_size is not None:
+        _set(document.setdefault("serving", tomlkit.table()), "ctx-size", plan.ctx_size)
     write_text(file, tomlkit.dumps(document))
 
 

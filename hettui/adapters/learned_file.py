@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hettui.adapters.atomic import replace_file
-from hettui.domain.learned import MAX_LAUNCHES, Learned
+from hettui.domain.learned import MAX_LAUNCHES, Learned, Slowness
 
 _NAME = "measured.json"
 _MAX_BYTES = 8 << 20
@@ -26,7 +27,12 @@ def load_learned(folder: Path) -> Learned:
     if not isinstance(found, dict):
         return Learned()
     compute = {k: row for k, v in _table(found.get("compute")) if (row := _numbers(v))}
-    return Learned(dict(list(compute.items())[-MAX_LAUNCHES:]), _numbers(found.get("overhead")))
+    return Learned(
+        dict(list(compute.items())[-MAX_LAUNCHES:]),
+        _numbers(found.get("overhead")),
+        {k: speed for k, v in _table(found.get("speeds")) if (speed := _slowness(v))},
+        _positive(found.get("host_bytes_per_s")),
+    )
 
 
 def _table(value: Any) -> list[tuple[str, Any]]:
@@ -37,8 +43,22 @@ def _numbers(value: Any) -> dict[str, int]:
     return {k: v for k, v in _table(value) if isinstance(v, int) and not isinstance(v, bool) and v >= 0}
 
 
+def _positive(value: Any) -> float | None:
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    return number if 0 < number < float("inf") else None
+
+
+def _slowness(value: Any) -> Slowness | None:
+    row = value if isinstance(value, dict) else {}
+    factor, doubt = _positive(row.get("factor")), _positive(row.get("doubt"))
+    return Slowness(factor, doubt) if factor and doubt else None
+
+
 def save_learned(folder: Path, learned: Learned) -> None:
     """A state folder that cannot be written is no error: then it is measured again next time."""
-    text = json.dumps({"compute": learned.compute, "overhead": learned.overhead}, indent=1)
+    # Copies first: the engine's thread may add something while this one writes.
+    speeds = {key: asdict(speed) for key, speed in dict(learned.speeds).items()}
+    said = {"compute": dict(learned.compute), "overhead": dict(learned.overhead), "speeds": speeds}
+    text = json.dumps(said | {"host_bytes_per_s": learned.host_bytes_per_s}, indent=1)
     with contextlib.suppress(OSError):
         replace_file(folder / _NAME, text.encode(), 0o600)

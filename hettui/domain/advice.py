@@ -1,21 +1,25 @@
-"""What would fit: the largest context for a split, and the smallest changes that make a plan fit."""
+"""What would fit: the largest context for a split, what stands in the way of a plan, and the smallest changes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hettui.domain.device import Device
-from hettui.domain.memory import context_size, forecast
+from hettui.domain.ggml import TYPES_BY_NAME
+from hettui.domain.memory import LayerCosts, context_size, context_step, forecast
 from hettui.domain.model import ModelShape
+from hettui.domain.objectives import fits_any_way, roomiest_context
 from hettui.domain.params import RuntimeParams
 from hettui.domain.planner import propose
 from hettui.domain.split import Split
+from hettui.domain.text import clean_line
+from hettui.domain.units import format_bytes
 
-_STEP = 256
-"""llama.cpp pads the context to this."""
 _LEAST_USEFUL_CONTEXT = 1024
 _LEAST_UBATCH = 64
+_SMALLER_TYPES = ("q8_0", "q6_K", "q5_K", "q4_K", "iq4_xs", "q3_K", "iq3_xxs", "q2_K", "iq2_xs", "iq2_xxs")
+"""What models are quantised to, the largest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,9 @@ class Way:
 
     words: str
     params: RuntimeParams
-    split: Split
+    split: Split | None
+    """None: the planner finds one, in another order of the devices."""
+    shape: ModelShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,7 @@ class Question:
 
 def largest_context(asked: Question) -> int:
     """The largest `ctx-size` with which this split fits, up to the model's training length; 0 when none does."""
-    base = asked.params
-    step = _STEP if base.unified else _STEP * base.slots
+    base, step = asked.params, context_step(asked.params)
     low, high = 0, max(asked.shape.n_ctx_train, context_size(asked.shape, base)) // step
     while low < high:
         middle = (low + high + 1) // 2
@@ -56,36 +61,124 @@ def largest_context(asked: Question) -> int:
     return low * step
 
 
+def obstacle(asked: Question) -> str | None:
+    """Why no split at all puts the model on the devices, in one sentence; None when one does."""
+    shape, params, devices = asked.shape, asked.params, tuple(asked.devices)
+    if not devices:
+        return "There is no device to put layers on: everything stays on this machine's CPU."
+    locked = [(d, d.layers or 0) for d in devices if d.locked]
+    if sum(n for _, n in locked) > shape.layers:
+        names = ", ".join(f"{clean_line(d.name, 40)} {n}" for d, n in locked)
+        return f"The locks ask for more than the {shape.layers} layers there are: {names}."
+    if fits_any_way(shape, params, devices, build=asked.build):
+        return None
+    costs = LayerCosts(shape, params, devices, build=asked.build, several=len(devices) > 1)
+    most = [max((last + 1 - first for last, first in enumerate(costs.reach(i, d.budget_bytes))), default=0)
+            for i, d in enumerate(devices)]  # fmt: skip
+    for i, device in enumerate(devices):
+        count = device.layers or 0
+        if device.locked and count > most[i]:
+            return f"{clean_line(device.name, 40)} is locked at {count} layers, but at most {most[i]} fit there."
+    if not any(most):
+        least = min(costs.held_bytes(i, 1, 1) for i in range(len(devices))) if shape.blocks > 1 else 0
+        largest = max((d.budget_bytes or 0 for d in devices), default=0)
+        return (
+            f"No device can hold even one block: it takes {format_bytes(least)} with its share of the context and "
+            f"compute buffers, and the largest budget is {format_bytes(largest)}."
+        )
+    if fits_any_way(shape, params, tuple(replace(d, locked=False) for d in devices), build=asked.build):
+        names = ", ".join(clean_line(d.name, 40) for d, _ in locked)
+        return f"With the locks ({names}) no split fits; without them one does."
+    return (
+        f"The devices can hold {sum(most)} of the {shape.layers} layers: "
+        + ", ".join(f"{clean_line(d.name, 40)} {n}" for d, n in zip(devices, most, strict=True))
+        + "."
+    )
+
+
 def ways_to_fit(asked: Question) -> list[Way]:
-    """What makes a plan fit that does not, each change by itself, the mildest first; empty when nothing does."""
+    """What makes a plan fit that does not, each change by itself, the mildest first; empty when nothing does.
+
+    Where the plan's own split does not do even then, the planner's split or another order of the devices is said.
+    """
     shape, params, split = asked.shape, asked.params, asked.split
-    found = []
+    found = [way for way in (_way(asked, "", params),) if way]
+    for changes in (_smaller_batches(params), _smaller_caches(params), _fewer_slots(params)):
+        ways = (_way(asked, words, changed) for words, changed in changes)
+        found += [way for way in (next((way for way in ways if way), None),) if way]
+    context = largest_context(asked)
+    if context < _LEAST_USEFUL_CONTEXT:
+        context = roomiest_context(shape, params, asked.devices, build=asked.build)
+    if _LEAST_USEFUL_CONTEXT <= context < context_size(shape, params):
+        smaller = _way(asked, f"a smaller context: --ctx-size {context}", replace(params, ctx_size=context))
+        found += [smaller] if smaller else []
+    if not found:
+        ways = (_way(asked, f"the model quantised to about {kind.upper()}", params, smaller_shape)
+                for kind, smaller_shape in _smaller_models(shape))  # fmt: skip
+        found += [way for way in (next((way for way in ways if way), None),) if way]
+        other = propose(shape, params, asked.devices, build=asked.build)
+        if other.active and other.host_layers and asked.fits(split=other):
+            found.append(Way(f"the first {other.host_layers} layers on the host", params, other, shape))
+        elif split.active and not other.active:
+            found.append(Way("everything on the host", params, other, shape))
+    return found
+
+
+def _way(asked: Question, words: str, params: RuntimeParams, shape: ModelShape | None = None) -> Way | None:
+    """The change when something fits with it: this split, the planner's for this order, or any; None when not."""
+    shape = shape or asked.shape
+    with_it = replace(asked, params=params, shape=shape)
+    # A split that leaves layers on the host on purpose may stay so; one that had to may not.
+    if with_it.fits() and (not asked.split.host_layers or not asked.fits()):
+        return Way(words, params, asked.split, shape)
     other = propose(shape, params, asked.devices, build=asked.build)
-    if not other.host_layers and asked.fits(split=other):
-        layers = ",".join(map(str, other.layers))
-        found.append(Way(f"another split: {layers}", params, other))
+    sep = ", with " if words else ""
+    if not other.host_layers and with_it.fits(split=other):
+        return Way(f"{words}{sep}another split: {','.join(map(str, other.layers))}", params, other, shape)
+    if fits_any_way(shape, params, asked.devices, build=asked.build):
+        return Way(f"{words}{sep}another order of the devices: --objective latency", params, None, shape)
+    return None
+
+
+_Changes = Iterator[tuple[str, RuntimeParams]]
+
+
+def _smaller_batches(params: RuntimeParams) -> _Changes:
     halved = params.ubatch_size // 2
     while halved >= _LEAST_UBATCH:
-        smaller = replace(params, ubatch_size=halved)
-        if asked.fits(smaller):
-            found.append(Way(f"a smaller micro-batch: --ubatch-size {halved}", smaller, split))
-            break
+        yield f"a smaller micro-batch: --ubatch-size {halved}", replace(params, ubatch_size=halved)
         halved //= 2
-    if params.flash_attn != "off":
-        for kind in ("q8_0", "q4_0"):
-            quantised = replace(params, cache_type_k=kind, cache_type_v=kind)
-            if (params.cache_type_k, params.cache_type_v) != (kind, kind) and asked.fits(quantised):
-                found.append(Way(f"a {kind} KV cache: -ctk {kind} -ctv {kind}", quantised, split))
-                break
-    if params.slots > 1:
-        for slots in range(params.slots - 1, 0, -1):
-            fewer = replace(params, parallel=slots, kv_unified=params.unified)
-            if asked.fits(fewer):
-                found.append(Way(f"fewer slots: --parallel {slots}", fewer, split))
-                break
-    context = largest_context(asked)
-    if _LEAST_USEFUL_CONTEXT <= context < context_size(shape, params):
-        found.append(Way(f"a smaller context: --ctx-size {context}", replace(params, ctx_size=context), split))
-    if not found and other.active and other.host_layers and asked.fits(split=other):
-        found.append(Way(f"the first {other.host_layers} layers on the host", params, other))
-    return found
+
+
+def _smaller_caches(params: RuntimeParams) -> _Changes:
+    if params.flash_attn == "off":
+        return
+    for kind in ("q8_0", "q4_0"):
+        if (params.cache_type_k, params.cache_type_v) != (kind, kind):
+            yield (
+                f"a {kind} KV cache: -ctk {kind} -ctv {kind}",
+                replace(params, cache_type_k=kind, cache_type_v=kind),
+            )
+
+
+def _fewer_slots(params: RuntimeParams) -> _Changes:
+    for slots in range(params.slots - 1, 0, -1):
+        yield f"fewer slots: --parallel {slots}", replace(params, parallel=slots, kv_unified=params.unified)
+
+
+def _smaller_models(shape: ModelShape) -> Iterator[tuple[str, ModelShape]]:
+    """The same model with every matrix that takes more quantised to one type."""
+    for name in _SMALLER_TYPES:
+        kind, tensors, changed = TYPES_BY_NAME[name], [], False
+        for tensor in shape.file.tensors:
+            rows, rest = divmod(tensor.shape[0] if tensor.shape else 0, kind.elements)
+            size = rows * kind.size_bytes
+            for n in tensor.shape[1:]:
+                size *= n
+            if len(tensor.shape) < 2 or rest or size >= tensor.size_bytes:
+                tensors.append(tensor)
+            else:
+                changed = True
+                tensors.append(replace(tensor, type_name=name, size_bytes=size))
+        if changed:
+            yield name, ModelShape.of(replace(shape.file, tensors=tuple(tensors)))

@@ -75,6 +75,8 @@ class Applied:
     """By device name, from llama.cpp's own buffer lines; `host` is the master's RAM."""
     measured_layers: Mapping[str, int] = field(default_factory=dict)
     """Layers by device name as the master logged them; empty unless its log is verbose enough."""
+    ctx_size: int | None = None
+    """`--ctx-size` of the master; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

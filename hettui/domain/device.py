@@ -72,9 +72,11 @@ class Device:
     missing: str | None = None
     """Why it cannot be used now, as a sentence; it can still be planned for."""
     bandwidth_bytes_per_s: float | None = None
-    """Of its memory; None is not known."""
+    """Of its memory, for a CPU of its machine's; None is not known."""
     measured_overhead_bytes: int | None = None
     """What its backend took beside llama.cpp's buffers when it ran last."""
+    measured_slowness: float | None = None
+    """How many times longer it took for its part of a token than its data says; None: never measured."""
 
     @property
     def overhead_bytes(self) -> int:

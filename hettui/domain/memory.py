@@ -91,6 +91,11 @@ def context_size(shape: ModelShape, params: RuntimeParams) -> int:
     return params.ctx_size or shape.n_ctx_train
 
 
+def context_step(params: RuntimeParams) -> int:
+    """What a context is padded to: 256 for each stream."""
+    return 256 if params.unified else 256 * params.slots
+
+
 @dataclass(frozen=True, slots=True)
 class Cells:
     """The KV cache's geometry (`llama_context` and `llama_kv_cache_iswa`, the same in both builds)."""

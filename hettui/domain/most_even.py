@@ -14,6 +14,11 @@ def most_even(problem: Problem, max_steps: int = MAX_STEPS) -> Found | None:
     return _MostEven(problem, max_steps).run()
 
 
+def fits_somehow(problem: Problem, max_steps: int = MAX_STEPS) -> bool:
+    """Whether any split fits, as far as the steps go."""
+    return bool(_MostEven(problem, max_steps).within(INFINITE, max_steps))
+
+
 class _MostEven(Search):
     """Is there a split in which no device costs more than a limit? Then the limit is lowered until there is none.
 
@@ -22,14 +27,14 @@ class _MostEven(Search):
     """
 
     def run(self) -> Found | None:
-        runs = self._within(INFINITE, self.left)
+        runs = self.within(INFINITE, self.left)
         if not runs:
             return None
         value, least, hopeless = self._worth(runs), self._floor(), 0.0
         while max(least, hopeless) < value * _NEAR:
             # Halve the gap with few steps each; where they do not suffice, there is probably nothing.
             limit = (max(least, hopeless) + value) / 2
-            better = self._within(limit, max(1, self.left // 16))
+            better = self.within(limit, max(1, self.left // 16))
             if better:
                 runs, value = better, self._worth(better)
             elif self.proven_empty:
@@ -37,7 +42,7 @@ class _MostEven(Search):
             else:
                 hopeless = limit
         while self.left > 0 and least < value:
-            better = self._within(value * (1 - TIE), self.left)
+            better = self.within(value * (1 - TIE), self.left)
             if better:
                 runs, value = better, self._worth(better)
             elif self.proven_empty:
@@ -55,7 +60,7 @@ class _MostEven(Search):
         ]
         return max([*floors, min((p.cost(d, last, last) for d in self.usable), default=0.0)])
 
-    def _within(self, limit: float, steps: int) -> tuple[Run, ...]:
+    def within(self, limit: float, steps: int) -> tuple[Run, ...]:
         """A split in which no device costs more; empty when there is none, which is proven unless steps ran out."""
         p, self.here = self.p, steps
         self.reach = [self._reach(d, limit) if d in self.usable else () for d in range(p.devices)]

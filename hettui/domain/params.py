@@ -7,9 +7,9 @@ from typing import Literal
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 FLASH_ATTN = ("on", "off", "auto")
-Objective = Literal["balanced", "latency", "throughput"]
+Objective = Literal["balanced", "latency", "throughput", "fit"]
 """What the planner aims at."""
-OBJECTIVES: tuple[Objective, ...] = ("balanced", "latency", "throughput")
+OBJECTIVES: tuple[Objective, ...] = ("balanced", "latency", "throughput", "fit")
 LOAD_MODES = ("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from hettui.domain import split as rules
 from hettui.domain.device import Device
+from hettui.domain.params import RuntimeParams
 from hettui.domain.split import HOST, Split
 
 
@@ -15,6 +16,12 @@ class Plan:
 
     devices: tuple[Device, ...]
     split: Split
+    ctx_size: int | None = None
+    """What the planner chose for the largest context; None: what the settings say."""
+
+    def settings(self, params: RuntimeParams) -> RuntimeParams:
+        """The settings with the plan's own context."""
+        return params if self.ctx_size is None else replace(params, ctx_size=self.ctx_size)
 
     @property
     def locked(self) -> frozenset[int]:
@@ -45,10 +52,8 @@ class Plan:
             return self
         order = [i for i in range(len(self.devices)) if i != device]
         order.insert(to, device)
-        return Plan(
-            tuple(self.devices[i] for i in order),
-            Split(tuple(self.split.layers[i] for i in order), self.split.total_layers),
-        )
+        split = Split(tuple(self.split.layers[i] for i in order), self.split.total_layers)
+        return replace(self, devices=tuple(self.devices[i] for i in order), split=split)
 
     def differs_from(self, devices: tuple[Device, ...], split: Split) -> bool:
         """Whether another order or other layers run."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
-from hettui.domain.advice import Question, Way, largest_context, ways_to_fit
+from hettui.domain.advice import Question, Way, largest_context, obstacle, ways_to_fit
 from hettui.domain.device import Device
 from hettui.domain.engine_info import NEWEST_BUILD
+from hettui.domain.explain import explain
 from hettui.domain.launch import LaunchPlan, shell_line
 from hettui.domain.learned import Learned
 from hettui.domain.memory import (
@@ -22,9 +23,10 @@ from hettui.domain.memory import (
     shortage,
 )
 from hettui.domain.model import ModelShape
-from hettui.domain.objectives import Best, explain
+from hettui.domain.objectives import Best
 from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
+from hettui.domain.process import ProcessSpec
 from hettui.domain.speed import seconds_per_token
 from hettui.domain.split import HOST, Split
 from hettui.domain.text import clean_line, shorten_middle
@@ -38,7 +40,7 @@ class PlanReport:
     shape: ModelShape
     params: RuntimeParams
     plan: Plan
-    launch: LaunchPlan
+    launch: LaunchPlan | None = None
     build: int = NEWEST_BUILD
     """llama.cpp's build that the numbers are for."""
     learned: Learned = field(default_factory=Learned)
@@ -47,22 +49,37 @@ class PlanReport:
 
     @cached_property
     def forecast(self) -> Forecast:
-        return self.learned.forecast(self.shape, self.params, self.plan, self.build)
+        return self.learned.forecast(self.shape, self._settings, self.plan, self.build)
 
     @property
     def _question(self) -> Question:
-        return Question(self.shape, self.params, self.plan.split, self.plan.devices, self.build)
+        return Question(self.shape, self._settings, self.plan.split, self.plan.devices, self.build)
+
+    @property
+    def _processes(self) -> tuple[ProcessSpec, ...]:
+        return self.launch.processes if self.launch else ()
+
+    @property
+    def _settings(self) -> RuntimeParams:
+        return self.plan.settings(self.params)
 
     @property
     def _expected(self) -> dict[str, object]:
         seconds = seconds_per_token(self.shape, self.plan.devices, self.plan.split.layers)
         tps = None if seconds is None else round(1 / seconds, 2)
-        return {"decode_tps": tps, "prefill_tps": None, "basis": "none" if tps is None else "spec"}
+        basis = "none" if tps is None else "measured" if self._measured_speeds else "spec"
+        return {"decode_tps": tps, "prefill_tps": None, "basis": basis}
+
+    @property
+    def _measured_speeds(self) -> bool:
+        held = zip(self.plan.devices, self.plan.split.layers, strict=True)
+        return all(d.measured_slowness is not None for d, n in held if n)
 
     def _speed(self) -> list[str]:
         lines = []
         if (tps := self._expected["decode_tps"]) is not None:
-            lines.append(f"One stream should decode about {tps:.3g} tokens a second, by the devices' data.")
+            basis = "as measured on these devices" if self._measured_speeds else "by the devices' data"
+            lines.append(f"One stream should decode about {tps:.3g} tokens a second, {basis}.")
         best = self.best
         if best is not None and best.found is not None:
             gap = 1 - best.found.least / best.found.value
@@ -84,8 +101,9 @@ class PlanReport:
 
     @cached_property
     def ways_to_fit(self) -> list[Way]:
-        """What would make it fit; empty when it does."""
-        return [] if self.forecast.fits else ways_to_fit(self._question)
+        """What would put all of it on the devices; empty when it is."""
+        whole = self.forecast.fits and not (self._limited and self.plan.split.host_layers)
+        return [] if whole else ways_to_fit(self._question)
 
     def as_json(self) -> dict[str, object]:
         """The document of `hettui plan --json`. Bytes everywhere; `short_by` is the sum over devices."""
@@ -94,7 +112,7 @@ class PlanReport:
         short = sum(outlook.short_bytes(i) for i in range(len(devices)))
         return {
             "model": model_json(self.shape),
-            "settings": asdict(self.params) | {"ctx_size": context_size(self.shape, self.params)},
+            "settings": asdict(self.params) | {"ctx_size": context_size(self.shape, self._settings)},
             "devices": [self._device_json(i, outlook) for i in range(len(devices))],
             "host": {
                 "weights_bytes": outlook.host.weights_bytes,
@@ -111,18 +129,22 @@ class PlanReport:
             "objective": self.best.objective if self.best else None,
             "commands": [
                 {"role": spec.role, "host": spec.host, "argv": list(spec.argv), "env": dict(spec.env)}
-                for spec in self.launch.processes
+                for spec in self._processes
             ],
         }
 
     def _advice(self) -> list[str]:
-        if self.forecast.fits:
+        if self.forecast.fits and not self.plan.split.host_layers:
             context = self.largest_context
-            more = context is not None and context > context_size(self.shape, self.params)
+            more = context is not None and context > context_size(self.shape, self._settings)
             return [f"The largest context for this split: {context} tokens."] if more else []
-        if not self.ways_to_fit:
-            return ["No single change makes it fit: fewer layers on devices, or a smaller quantisation of the model."]
-        return ["It would fit with", *(f"  {way.words}" for way in self.ways_to_fit)]
+        if not self._limited and self.forecast.fits:
+            return []
+        why = obstacle(self._question)
+        lines = [why] if why else []
+        if self.ways_to_fit:
+            return [*lines, "All of it would fit with", *(f"  {way.words}" for way in self.ways_to_fit)]
+        return [*lines, "No single change makes it fit: take layers off the devices."] if why else []
 
     def _device_json(self, index: int, outlook: Forecast) -> dict[str, object]:
         device, memory, split = self.plan.devices[index], outlook.devices[index], self.plan.split
@@ -142,6 +164,16 @@ class PlanReport:
             "fits": not outlook.short_bytes(index),
         }
 
+    def explanation(self) -> list[str]:
+        """Whether it fits, how fast it is, why it is so, and what would change it."""
+        outlook = self.forecast
+        return [
+            _verdict(self.plan.devices, self.plan.split, outlook),
+            *self._speed(),
+            *self._advice(),
+            *_doubts(self.shape, outlook),
+        ]
+
     def as_text(self) -> str:
         outlook = self.forecast
         split = self.plan.split
@@ -153,9 +185,8 @@ class PlanReport:
             name = shorten_middle(clean_line(device.name), 24)
             rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory), budget, verdict))
         rows.append(("host (CPU)", str(split.host_layers), _span(split, HOST), *_columns(outlook.host), UNKNOWN, ""))
-        below = [_verdict(self.plan.devices, outlook), *self._speed(), *self._advice(), *_doubts(self.shape, outlook)]
-        lines = [_headline(self.shape, self.params), "", *table(rows), "", *below, ""]
-        lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self.launch.processes]
+        lines = [_headline(self.shape, self._settings), "", *table(rows), "", *self.explanation(), ""]
+        lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self._processes]
         return "\n".join(lines)
 
 
@@ -201,12 +232,17 @@ def _headline(shape: ModelShape, params: RuntimeParams) -> str:
     )
 
 
-def _verdict(devices: Sequence[Device], outlook: Forecast) -> str:
+def _verdict(devices: Sequence[Device], split: Split, outlook: Forecast) -> str:
     if outlook.fits:
         unknown = [
             d.name for d, m in zip(devices, outlook.devices, strict=True) if m.total_bytes and d.budget_bytes is None
         ]
-        return "It fits." if not unknown else f"No budget is known for {', '.join(unknown)}: whether it fits is open."
+        left = f", with {split.host_layers} layers on this machine's CPU" if split.host_layers else ""
+        return (
+            f"It fits{left}."
+            if not unknown
+            else f"No budget is known for {', '.join(unknown)}: whether it fits is open."
+        )
     return f"It does not fit: {shortage(outlook, devices)}."
 
 

@@ -12,6 +12,7 @@ from hettui.domain.launch import Cluster
 from hettui.domain.learned import Learned
 from hettui.domain.memory import Forecast, shortage
 from hettui.domain.model import ModelShape
+from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.planner import propose
 from hettui.domain.split import Split
@@ -43,7 +44,15 @@ class Session:
         """The memory of a plan, with what earlier launches reserved; None without a model."""
         if self.shape is None:
             return None
-        return self.learned.forecast(self.shape, self.config.params, plan, self.build)
+        return self.learned.forecast(self.shape, self.params(plan), plan, self.build)
+
+    def measured(self, plan: Plan) -> Plan:
+        """The plan, its devices with what was measured on them meanwhile."""
+        return replace(plan, devices=self.learned.with_measured(plan.devices))
+
+    def params(self, plan: Plan) -> RuntimeParams:
+        """The settings with which the plan would run."""
+        return plan.settings(self.config.params)
 
     @property
     def initial_plan(self) -> Plan | None:
@@ -81,4 +90,4 @@ def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
     if outlook is not None and not outlook.fits and not force:
         missing = shortage(outlook, plan.devices)
         raise DoesNotFit(f"this split does not fit: {missing}. Move layers away, or use a smaller ctx-size")
-    return replace(session.cluster, devices=plan.devices)
+    return replace(session.cluster, devices=plan.devices, params=session.params(plan))

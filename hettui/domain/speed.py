@@ -35,7 +35,7 @@ class Pace:
     hop_s: float
     """Each token, for handing the activations to it and taking them back."""
     known: bool
-    """From the device's own data; else assumed."""
+    """Measured, or from the device's own data; else assumed."""
 
     def stage_s(self, layers: int, read_bytes: int) -> float:
         """One token's time on the device with so many layers of so many bytes."""
@@ -43,14 +43,22 @@ class Pace:
 
 
 def pace(device: Device) -> Pace:
-    """By the memory's bandwidth and the way to the device."""
+    """By the memory's bandwidth and the way to the device, corrected by what was measured."""
+    said = _pace_by_data(device)
+    slowness = device.measured_slowness
+    if slowness is None:
+        return said
+    return Pace(said.seconds_per_byte * slowness, said.seconds_per_layer * slowness, said.hop_s * slowness, known=True)
+
+
+def _pace_by_data(device: Device) -> Pace:
     remote = device.host != LOCAL
     hop_s = _HOP_REMOTE_S if remote else _HOP_WORKER_S if device.via == "worker" else _HOP_ATTACHED_S
     if device.backend == "cpu":
-        threads = device.threads
-        speed = _CPU_MOST_BYTES_PER_S if threads is None else threads * _CPU_THREAD_BYTES_PER_S
-        # A usual machine's memory: what this one's can do is not known before it was measured.
-        return Pace(1 / min(_CPU_MOST_BYTES_PER_S, speed), 0.0, hop_s, known=False)
+        # Unpacking quantised weights keeps a thread busy; together they are held up by the memory.
+        most = device.bandwidth_bytes_per_s or _CPU_MOST_BYTES_PER_S
+        speed = most if device.threads is None else min(most, device.threads * _CPU_THREAD_BYTES_PER_S)
+        return Pace(1 / speed, 0.0, hop_s, known=False)
     bandwidth = device.bandwidth_bytes_per_s
     speed = (bandwidth or _UNKNOWN_GPU_BYTES_PER_S) * _GPU_EFFICIENCY
     return Pace(1 / speed, _GPU_LAYER_S, hop_s, bandwidth is not None)
@@ -72,15 +80,18 @@ def read_bytes(shape: ModelShape) -> tuple[int, ...]:
     return (*(round(b) for b in blocks), round(output))
 
 
+def stages_s(shape: ModelShape, devices: Sequence[Device], layers: Sequence[int]) -> dict[int, float]:
+    """By the number of every device that holds layers: its part of a token's time."""
+    work, first, found = read_bytes(shape), len(read_bytes(shape)) - sum(layers), {}
+    for i, (device, count) in enumerate(zip(devices, layers, strict=True)):
+        if count:
+            found[i] = pace(device).stage_s(count, sum(work[first : first + count]))
+            first += count
+    return found
+
+
 def seconds_per_token(shape: ModelShape, devices: Sequence[Device], layers: Sequence[int]) -> float | None:
     """One stream's time per token when nothing stays on the host; None when a device's speed is not known."""
-    work, first, total = read_bytes(shape), 0, 0.0
-    for device, count in zip(devices, layers, strict=True):
-        if not count:
-            continue
-        found = pace(device)
-        if not found.known:
-            return None
-        total += found.stage_s(count, sum(work[first : first + count]))
-        first += count
-    return total if first == len(work) and total > 0 else None
+    whole = sum(layers) == len(read_bytes(shape)) > 0
+    known = all(pace(d).known for d, n in zip(devices, layers, strict=True) if n)
+    return sum(stages_s(shape, devices, layers).values()) if whole and known else None

@@ -60,6 +60,10 @@ class Request:
     """What the devices will receive; for the load bar."""
     api_key: str | None = field(default=None, repr=False)
 
+    def like(self, other: Request) -> bool:
+        """The same split with the same settings: if one failed, the other would."""
+        return self.split == other.split and self.cluster.params == other.cluster.params
+
 
 class ClusterController:
     """Owns the processes. All methods run on the engine's loop."""
@@ -127,7 +131,7 @@ class ClusterController:
             await self._start_all(request)
         except HettuiError as error:
             cause = self._root_cause(error)
-            if fallback is None or fallback.split == request.split or not self._workers_alive(fallback):
+            if fallback is None or fallback.like(request) or not self._workers_alive(fallback):
                 await self._fail(str(cause))
             else:
                 await self._roll_back(fallback, cause)
@@ -152,7 +156,7 @@ class ClusterController:
         plan = plan_launch(cluster, request.split, self._choose_worker_ports(cluster))
         self._set(
             ClusterState.STARTING,
-            applied=Applied(cluster.devices, request.split),
+            applied=Applied(cluster.devices, request.split, ctx_size=cluster.params.ctx_size),
             commands=tuple(shell_line(spec) for spec in plan.processes),
             problem=None,
             load=None,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from hettui.domain.cluster import Applied, ClusterState
-from hettui.domain.learned import Learned, launch_key
+from hettui.domain.learned import FEWEST_TOKENS, Learned, launch_key
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
-from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
+from hettui.services.events import ChatEnded, ClusterChanged, Event, TelemetryUpdated
 
 
 class Learner:
@@ -24,7 +24,7 @@ class Learner:
     def expect(self, session: Session, plan: Plan) -> None:
         """This plan is about to be launched."""
         if session.shape is not None:
-            params = session.config.params
+            params = session.params(plan)
             self._expected = session, launch_key(session.shape, params, plan.devices, plan.split, session.build)
 
     def __call__(self, event: Event) -> None:
@@ -45,6 +45,11 @@ class Learner:
                 buffers = self._applied.measured.get(device.name)
                 if sample is not None and sample.own_bytes is not None and buffers is not None:
                     new |= learned.add_overhead(device, sample.own_bytes, buffers)
+        elif isinstance(event, ChatEnded) and self._applied is not None and session.shape is not None:
+            timings = event.timings
+            if timings and (timings.generated_tokens or 0) >= FEWEST_TOKENS and timings.generated_per_second:
+                applied, token_s = self._applied, 1 / timings.generated_per_second
+                new = learned.add_speed(session.shape, applied.devices, applied.split, token_s)
         if new:
             self._saver.submit(self._save, learned)
 

@@ -20,6 +20,7 @@ FREE = "·"
 MEASURED = "┃"
 OVER = "▚"
 OUTPUT = "◆"
+GHOST = "◇"
 _LEVELS = " ▁▂▃▄▅▆▇█"
 
 
@@ -45,14 +46,23 @@ def merged(cells: Sequence[tuple[str, str]]) -> Runs:
 
 
 def slider(
-    width: int, value: int, maximum: int, *, running: int | None = None, locked: bool = False, over: bool = False
+    width: int,
+    value: int,
+    maximum: int,
+    *,
+    running: int | None = None,
+    ghost: int | None = None,
+    locked: bool = False,
+    over: bool = False,
 ) -> Runs:
-    """`━━━━━●╌╌╌╌┆╌╌╌╌`: the value, and a tick where the running cluster is."""
+    """`━━━━━●╌╌◇╌╌┆╌╌`: the value, where the planner would put it, and a tick where the running cluster is."""
     if width < 3:
         return [(" " * max(0, width), "track")]
     knob = slider_cell(width, value, maximum)
     filled = "over" if over else "fill"
     cells = [("━", filled) if x < knob else ("╌", "track") for x in range(width)]
+    if ghost is not None:
+        cells[slider_cell(width, ghost, maximum)] = (GHOST, "ghost")
     if running is not None:
         tick = slider_cell(width, running, maximum)
         cells[tick] = ("┆", "tick")

@@ -2,7 +2,7 @@
 
 Where the product's keys collide: a digit begins a number while a device is selected (so `0` empties the device
 only when nothing is being typed, and panes have letters: `c` chat, `g` logs, `v` commands, Esc devices); in
-the panes, where nothing can be typed, `1`–`4` choose a pane as well.
+the panes, where nothing can be typed, `1`–`5` choose a pane as well.
 
 Keys that move the focus are priority bindings: an ordinary key is queued to the widget that had the focus when it
 was read, so that of `c` and a question sent in one packet, as slow lines do, the question would be lost. Where text
@@ -50,6 +50,7 @@ BINDINGS: list[Binding] = [
     _key("c", "pane('chat')", "Chat", "pane.chat", "chat with the model", show=True),
     _key("g", "pane('logs')", "Logs", "pane.logs", "what the processes print", show=True),
     _key("v", "pane('commands')", "Commands", "pane.commands", "the command lines of llama.cpp", show=True),
+    _key("e", "pane('explain')", "Explain", "pane.explain", "why this plan, and what would change it", show=True),
     _key("y", "copy", "Copy", "commands.copy", "copy the command lines (OSC 52)"),
     _key("m", "model", "Model", "model.choose", "choose a model file", show=True),
     _key("escape", "back", "Devices", "back", "back to the devices; stops an answer, drops a typed number"),
@@ -76,4 +77,4 @@ def help_rows() -> list[tuple[str, str]]:
     """Keys and meanings for the help screen."""
     rows = [(" ".join(_SHOWN.get(k, k) for k in b.key.split(",")), b.tooltip) for b in BINDINGS]
     rows.insert(6, ("a number, ⏎", "sets the layers; 0 alone empties the device"))
-    return [*rows, ("1 2 3 4", "choose a pane, where no device is selected"), ("ctrl+p", "the palette: every action")]
+    return [*rows, ("1 2 3 4 5", "choose a pane, where no device is selected"), ("ctrl+p", "the palette: every action")]

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import HettuiError
+from hettui.domain.explain import WhatIf, explain, what_if
 from hettui.domain.launch import plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
 from hettui.domain.memory import Forecast, compute_error_bytes, forecast, known, shortage
-from hettui.domain.objectives import behind_best
+from hettui.domain.objectives import Best, wanted
+from hettui.domain.params import Objective
 from hettui.domain.plan import Plan
+from hettui.domain.plan_report import PlanReport
 from hettui.domain.reconcile import differences
 from hettui.domain.session import Session
 from hettui.domain.split import HOST
@@ -30,6 +33,8 @@ STALE_AFTER_INTERVALS = 3
 
 _WORTH_A_WORD_BYTES = 8 * MIB
 _WORTH_A_WORD_PART = 0.02
+_MORE_ROOM_BYTES = 100 * MIB
+_FEW_DEVICES = 4
 
 
 @dataclass
@@ -55,6 +60,8 @@ class Facts:
     typed: str = ""
     """A layer count that is being typed."""
     selected: int = 0
+    objective: Objective = "balanced"
+    """What the planner was last asked for."""
 
     @property
     def outlook(self) -> Forecast | None:
@@ -64,13 +71,31 @@ class Facts:
     def differs(self) -> bool:
         """The plan is not what runs."""
         applied = self.cluster.applied
-        return applied is not None and self.plan.differs_from(applied.devices, applied.split)
+        if applied is None:
+            return False
+        other_context = applied.ctx_size not in (None, self.session.params(self.plan).ctx_size)
+        return other_context or self.plan.differs_from(applied.devices, applied.split)
+
+    @property
+    def wanted(self) -> Best | None:
+        """The planner's own plan for the same devices and locks; None without a model."""
+        session = self.session
+        if session.shape is None or not self.plan.devices:
+            return None
+        plan = session.measured(self.plan)
+        return wanted(session.shape, session.config.params, plan, self.objective, build=session.build)
 
 
 def cards(facts: Facts) -> list[CardView]:
     """One view per device in device order, the host's last: it holds what nobody else took."""
-    outlook = facts.outlook
-    views = [_card(facts, outlook, i) for i in range(len(facts.plan.devices))]
+    outlook, best = facts.outlook, facts.wanted
+    ghosts: dict[str, int] = {}
+    if best is not None:
+        names = [d.name for d in best.plan.devices]
+        ghosts = dict(zip(names, best.plan.split.layers, strict=True))
+    views = [
+        replace(_card(facts, outlook, i), ghost=ghosts.get(device.name)) for i, device in enumerate(facts.plan.devices)
+    ]
     return [*views, _host_card(facts, outlook)]
 
 
@@ -198,32 +223,73 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
     if not outlook.fits:
         return PlanLineView(f"does not fit: {shortage(outlook, facts.plan.devices)}", "crit")
     if facts.differs:
-        behind = _behind_best(facts)
+        costs = _costs(facts)
         # With the number it must still fit 80 columns.
-        why = "only the master restarts" if not behind else "restarts the master"
-        return PlanLineView(f"the plan differs from what runs: a applies it, {why}{behind}", "warn")
+        why = "only the master restarts" if not costs[0] else "restarts the master"
+        return PlanLineView(f"the plan differs from what runs: a applies it, {why}{costs[0]}", "warn", extra=costs[1])
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
         # What this very launch taught is in `outlook` already: the difference is against what was forecast without.
         plain = forecast(
-            session.shape, session.config.params, facts.plan.split, facts.plan.devices, build=session.build
+            session.shape, session.params(facts.plan), facts.plan.split, facts.plan.devices, build=session.build
         )
         off = differences(session.shape, plain, applied.measured, facts.plan.devices) if applied else []
         if off:
             return PlanLineView(f"not as forecast: {'; '.join(d.words for d in off)}", "warn")
-        return PlanLineView("the plan is what runs · c chats" + _behind_best(facts), "ok")
+        return _with_costs("the plan is what runs · c chats", facts)
     if session.cluster is None:
         return PlanLineView(clean_line(session.problem or "no llama.cpp was found"), "warn")
-    return PlanLineView("the plan fits · s starts it" + _behind_best(facts), "ok")
+    context = f" with {facts.plan.ctx_size} tokens of context" if facts.plan.ctx_size else ""
+    return _with_costs(f"the plan fits{context} · s starts it", facts)
 
 
-def _behind_best(facts: Facts) -> str:
-    """What this plan costs one stream against the planner's best, where that can be known."""
+def _with_costs(text: str, facts: Facts) -> PlanLineView:
+    slower, roomier = _costs(facts)
+    return PlanLineView(text + slower, "ok", extra=roomier)
+
+
+def _what_if(facts: Facts) -> WhatIf | None:
     session = facts.session
     if session.shape is None:
-        return ""
-    behind = behind_best(session.shape, session.config.params, facts.plan, build=session.build)
-    return "" if behind is None or behind < _WORTH_A_WORD_PART else f" · −{behind:.0%} decode"
+        return None
+    return what_if(session.shape, session.config.params, session.measured(facts.plan), build=session.build)
+
+
+def _costs(facts: Facts) -> tuple[str, str]:
+    """What this plan costs one stream against the planner's best, and where it leaves more room; empty when that
+    cannot be known or is not worth a word."""
+    found = _what_if(facts)
+    if found is None or found.slower < _WORTH_A_WORD_PART:
+        return "", ""
+    roomier = ""
+    if found.gained_bytes >= _MORE_ROOM_BYTES:
+        roomier = f", {format_bytes(found.gained_bytes)} more free on {clean_line(found.roomier, 30)}"
+    return f" · −{found.slower:.0%} decode", roomier
+
+
+def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
+    """Headings with their lines: what this plan does, and what the planner would do and why. Takes a few searches."""
+    session, plan = facts.session, facts.session.measured(facts.plan)
+    shape = session.shape
+    if shape is None:
+        return [("", [clean_line(session.problem or "Nothing to explain yet: m chooses a model.")])]
+    params, build = session.config.params, session.build
+    mine = PlanReport(shape, params, plan, build=build, learned=session.learned).explanation()
+    if (costs := _what_if(facts)) is not None and costs.slower >= _WORTH_A_WORD_PART:
+        mine.insert(1, f"The fastest split for one stream would be {costs.slower / (1 - costs.slower):.0%} faster.")
+    parts = [("This plan", mine)]
+    best = facts.wanted
+    if best is not None:
+        layers = [
+            f"{clean_line(d.name, 30)} {n}"
+            for d, n in zip(best.plan.devices, best.plan.split.layers, strict=True)
+            if n or len(best.plan.devices) <= _FEW_DEVICES
+        ]
+        context = f" Context {best.plan.ctx_size}." if best.plan.ctx_size else ""
+        same = not facts.plan.differs_from(best.plan.devices, best.plan.split)
+        says = "The same." if same else f"{', '.join(layers)}, in this order.{context}"
+        parts.append((f"The planner, for {facts.objective}", [says, *explain(shape, params, best, build=build)]))
+    return parts
 
 
 def commands(facts: Facts) -> tuple[str, list[tuple[str, str]]]:
@@ -235,7 +301,8 @@ def commands(facts: Facts) -> tuple[str, list[tuple[str, str]]]:
     if facts.session.cluster is None or facts.session.shape is None:
         return clean_line(facts.session.problem or "Nothing to run yet: m chooses a model."), []
     try:
-        plan = plan_launch(replace(facts.session.cluster, devices=facts.plan.devices), facts.plan.split)
+        params = facts.session.params(facts.plan)
+        plan = plan_launch(replace(facts.session.cluster, devices=facts.plan.devices, params=params), facts.plan.split)
     except HettuiError as error:
         return clean_line(str(error)), []
     heading = "What start would run. Ports that are taken are replaced by free ones. y copies it."

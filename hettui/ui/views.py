@@ -21,6 +21,8 @@ class CardView:
     maximum: int
     running: int | None = None
     """Layers in the running cluster; None when nothing runs."""
+    ghost: int | None = None
+    """Where the planner would put it."""
     locked: bool = False
     output: bool = False
     memory: Memory = field(default_factory=Memory)

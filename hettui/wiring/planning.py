@@ -52,11 +52,11 @@ def plan_report(
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
     cluster = replace(cluster, model_path=shape.file.paths[0])
     build = build or cluster.engine.build
-    best = None
+    best = ctx_size = None
     if weights is None and objective is not None:
         best = best_plan(shape, config.params, members, objective, build=build)
-        members, split = best.plan.devices, best.plan.split
-        cluster = replace(cluster, devices=members)
+        members, split, ctx_size = best.plan.devices, best.plan.split, best.plan.ctx_size
+        cluster = replace(cluster, devices=members, params=best.plan.settings(cluster.params))
     elif weights is None:
         split = initial_split(shape, config, members, build=build)
         if n_gpu_layers is not None and 0 <= n_gpu_layers < split.n_gpu_layers:
@@ -66,7 +66,7 @@ def plan_report(
             raise UsageError(f"--split has {len(weights)} entries, but there are {len(members)} devices")
         weights = weights + [0.0] * (len(members) - len(weights))
         split = Split.from_weights(weights, shape.layers, -1 if n_gpu_layers is None else n_gpu_layers)
-    plan, launch = Plan(members, split), plan_launch(cluster, split)
+    plan, launch = Plan(members, split, ctx_size), plan_launch(cluster, split)
     return PlanReport(shape, config.params, plan, launch, build, learned, best)
 
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from hettui.adapters.binaries import find_engine
 from hettui.adapters.discovery import discover
 from hettui.adapters.gguf import read_model
-from hettui.adapters.learned_file import load_learned
+from hettui.adapters.learned_file import load_learned, save_learned
+from hettui.adapters.memory_speed import read_speed
 from hettui.adapters.nvml import NvmlSource
 from hettui.adapters.paths import state_dir
 from hettui.domain.config import Config
-from hettui.domain.device import Device, Hardware
+from hettui.domain.device import LOCAL, Device, Hardware
 from hettui.domain.engine_info import EngineInfo
 from hettui.domain.errors import ConfigError, EngineError
 from hettui.domain.inventory import assemble
@@ -58,7 +59,11 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     engine, problem = engine_or_problem(config)
     hardware = local_hardware(engine)
     learned = load_learned(state_dir())
-    devices = learned.with_overheads(assemble(config, hardware) if devices is None else devices)
+    devices = assemble(config, hardware) if devices is None else devices
+    if learned.host_bytes_per_s is None and any(d.backend == "cpu" and d.host == LOCAL for d in devices):
+        learned.host_bytes_per_s = read_speed()
+        save_learned(state_dir(), learned)
+    devices = learned.with_measured(devices)
     cluster = None
     if engine is not None:
         cluster = Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts)

@@ -1,9 +1,11 @@
-"""The planner's split against others on a real cluster: one NVIDIA GPU and two CPU workers, all behind rpc servers.
+"""The planner's split against others on a real cluster of unlike devices.
 
-    python -m tests.bench.cluster DIRECTORY_WITH_THE_BINARIES --out cluster.jsonl
+    python -m tests.bench.cluster DIRECTORY_WITH_THE_BINARIES --devices gpu,cpu8,cpu4 --out cluster.jsonl
 
-Every device gets a budget that makes the cluster necessary; all splits are measured in turns, so that what the machine
-does besides hits all alike. Needs 16 cores: workers are pinned to 8 and 4 of them, the master to the rest.
+All devices lie behind rpc servers, each pinned to cores of its own; 16 cores are needed. Budgets make the cluster
+necessary. First a few splits are run to learn the devices' speeds, as hettui does from every answer; then the
+planner's splits, the usual ones, all neighbours of the planner's split and a random sample of everything that fits are
+measured in turns, so that what the machine does besides hits all alike.
 """
 
 from __future__ import annotations
@@ -15,16 +17,20 @@ import socket
 import statistics
 import subprocess
 import time
+from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hettui.adapters.gguf import read_model
+from hettui.adapters.memory_speed import read_speed
 from hettui.domain.device import Device
+from hettui.domain.learned import Learned
 from hettui.domain.memory import forecast
 from hettui.domain.model import ModelShape
 from hettui.domain.objectives import best_plan
-from hettui.domain.params import OBJECTIVES, RuntimeParams
+from hettui.domain.params import Objective, RuntimeParams
+from hettui.domain.speed import stages_s
 from hettui.domain.split import Split, proportional
 from hettui.domain.units import GIB
 from tests.gguf_files import write_gguf
@@ -33,39 +39,71 @@ from tests.truth.models import MODELS
 
 TOKENS = 16
 PARAMS = RuntimeParams(ctx_size=512)
-DEVICES = (
-    Device("gpu", via="worker", backend="cuda", budget_bytes=int(3.2 * GIB), bandwidth_bytes_per_s=3.35e12),
-    Device("cpu8", via="worker", threads=8, budget_bytes=int(2.6 * GIB)),
-    Device("cpu4", via="worker", threads=4, budget_bytes=int(2.6 * GIB)),
-)
-_CORES = {"gpu": "12-13", "cpu8": "0-7", "cpu4": "8-11"}
+DEVICES = {
+    "gpu": Device("gpu", via="worker", backend="cuda", budget_bytes=int(1.6 * GIB), bandwidth_bytes_per_s=3.35e12),
+    "cpu8": Device("cpu8", via="worker", threads=8, budget_bytes=int(1.1 * GIB)),
+    "cpu4": Device("cpu4", via="worker", threads=4, budget_bytes=int(1.1 * GIB)),
+    "cpu2": Device("cpu2", via="worker", threads=2, budget_bytes=int(1.1 * GIB)),
+}
+_CORES = {"cpu8": "0-7", "cpu4": "8-11", "cpu2": "12-13", "gpu": "12-13"}
 _MASTER_CORES = "14-15"
 
 Chosen = tuple[tuple[str, int], ...]
 """Devices in order, each with its layers; idle ones left out."""
 
 
-def splits(shape: ModelShape, count: int) -> dict[str, Chosen]:
-    """The planner's, the usual ones, and a sample of everything that fits."""
-    found: dict[str, Chosen] = {}
-    for objective in OBJECTIVES:
-        plan = best_plan(shape, PARAMS, DEVICES, objective).plan
-        found[f"planner, {objective}"] = _chosen([d.name for d in plan.devices], plan.split.layers)
-    names = [d.name for d in DEVICES]
-    found["even"] = _chosen(names, proportional([1.0] * 3, shape.layers))
-    found["by budget"] = _chosen(names, proportional([float(d.budget_bytes or 0) for d in DEVICES], shape.layers))
-    dice = random.Random(1)
-    everything = [
-        _chosen([d.name for d in order], (a, b, shape.layers - a - b))
-        for order in permutations(DEVICES)
-        for a in range(shape.layers + 1)
-        for b in range(shape.layers + 1 - a)
-        if forecast(shape, PARAMS, Split((a, b, shape.layers - a - b), shape.layers), order).fits
-    ]
-    others = sorted(set(everything) - set(found.values()))
-    for n, chosen in enumerate(dice.sample(others, min(count, len(others)))):
-        found[f"sample {n + 1}"] = chosen
-    return found
+class Everything:
+    """All splits in all orders that fit."""
+
+    def __init__(self, shape: ModelShape, devices: Sequence[Device]) -> None:
+        self.shape, self.devices = shape, tuple(devices)
+        self.by_name = {d.name: d for d in devices}
+        self.all = sorted(
+            {
+                _chosen([d.name for d in order], layers)
+                for order in permutations(devices)
+                for layers in _counts(shape.layers, len(devices))
+                if forecast(shape, PARAMS, Split(layers, shape.layers), order).fits
+            }
+        )
+
+    def planner(self, learned: Learned, objective: Objective) -> Chosen:
+        devices = learned.with_measured(self.devices)
+        plan = best_plan(self.shape, PARAMS, devices, objective).plan
+        return _chosen([d.name for d in plan.devices], plan.split.layers)
+
+    def expected_s(self, chosen: Chosen, learned: Learned) -> float:
+        devices = learned.with_measured([self.by_name[name] for name, _ in chosen])
+        return sum(stages_s(self.shape, devices, [n for _, n in chosen]).values())
+
+    def learn(self, learned: Learned, chosen: Chosen, tokens_per_second: float) -> None:
+        devices = [self.by_name[name] for name, _ in chosen]
+        split = Split(tuple(n for _, n in chosen), self.shape.layers)
+        learned.add_speed(self.shape, devices, split, 1 / tokens_per_second)
+
+    def usual(self) -> dict[str, Chosen]:
+        names, count = [d.name for d in self.devices], len(self.devices)
+        budgets = [float(d.budget_bytes or 0) for d in self.devices]
+        return {
+            "even": _chosen(names, proportional([1.0] * count, self.shape.layers)),
+            "by budget": _chosen(names, proportional(budgets, self.shape.layers)),
+        }
+
+    def neighbours(self, chosen: Chosen) -> list[Chosen]:
+        """One layer moved between two devices, or two devices traded, or both."""
+        near = []
+        for other in self.all:
+            mine, theirs = dict(chosen), dict(other)
+            moved = sum(abs(mine.get(d.name, 0) - theirs.get(d.name, 0)) for d in self.devices)
+            if other != chosen and moved <= 2:
+                near.append(other)
+        return near
+
+
+def _counts(layers: int, devices: int) -> list[tuple[int, ...]]:
+    if devices == 1:
+        return [(layers,)]
+    return [(n, *rest) for n in range(layers + 1) for rest in _counts(layers - n, devices - 1)]
 
 
 def _chosen(names: list[str], layers: tuple[int, ...] | list[int]) -> Chosen:
@@ -88,65 +126,118 @@ def _wait(port: int) -> None:
         time.sleep(0.05)
 
 
-def measure(binaries: Path, model: Path, ports: dict[str, int], chosen: Chosen | None) -> float:
-    """Tokens a second of one stream; without a split llama.cpp's own."""
-    names = list(ports) if chosen is None else [name for name, _ in chosen]
-    argv = ["taskset", "-c", _MASTER_CORES, str(binaries / "llama-bench"), "-m", str(model), "-ngl", "99", "-t", "2"]
-    argv += ["--rpc", ",".join(f"127.0.0.1:{ports[n]}" for n in names), "-p", "0", "-n", str(TOKENS), "-r", "1"]
-    argv += ["-dev", "/".join(f"RPC{i}" for i in range(len(names))), "-fa", "1", "-o", "json"]
-    if chosen is not None:
-        argv += ["-ts", "/".join(str(n) for _, n in chosen)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-500:])
-    return float(json.loads(done.stdout)[0]["avg_ts"])
+class Bench:
+    """The rpc servers, and one llama-bench at a time over them."""
+
+    def __init__(self, binaries: Path, model: Path, *, pinned: bool) -> None:
+        self._binaries, self._model, self._pinned = binaries, model, pinned
+        self._ports: dict[str, int] = {}
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    def _on(self, cores: str) -> list[str]:
+        return ["taskset", "-c", cores] if self._pinned else []
+
+    def start(self, devices: Sequence[Device]) -> None:
+        for device in devices:
+            self._ports[device.name] = port = free_port()
+            lent = ["-d", "CUDA0"] if device.backend == "cuda" else ["-d", "CPU", "-t", str(device.threads)]
+            argv = [*self._on(_CORES[device.name]), str(self._binaries / "ggml-rpc-server")]
+            argv += ["-H", "127.0.0.1", "-p", str(port), *lent]
+            self._workers.append(
+                subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, restore_signals=False)
+            )
+            _wait(port)
+
+    def stop(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+            worker.wait()
+
+    def measure(self, chosen: Chosen | None) -> float:
+        """Tokens a second of one stream; without a split llama.cpp's own."""
+        names = list(self._ports) if chosen is None else [name for name, _ in chosen]
+        argv = [*self._on(_MASTER_CORES), str(self._binaries / "llama-bench"), "-m", str(self._model), "-ngl", "99"]
+        argv += ["--rpc", ",".join(f"127.0.0.1:{self._ports[n]}" for n in names), "-p", "0", "-n", str(TOKENS)]
+        argv += ["-r", "1", "-t", "2", "-dev", "/".join(f"RPC{i}" for i in range(len(names))), "-fa", "1", "-o", "json"]
+        if chosen is not None:
+            argv += ["-ts", "/".join(str(n) for _, n in chosen)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise RuntimeError(done.stderr[-500:])
+        return float(json.loads(done.stdout)[0]["avg_ts"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binaries", type=Path)
+    parser.add_argument("--devices", default="gpu,cpu8,cpu4")
+    parser.add_argument("--blocks", type=int, default=12, help="of a Llama 3.1 8B")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--samples", type=int, default=10)
+    parser.add_argument("--samples", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=500, help="no new round after that")
+    parser.add_argument("--unpinned", action="store_true", help="without cores of their own: only to try this out")
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
     with TemporaryDirectory() as folder:
-        model = write_gguf(Path(folder) / "llama-8b.gguf", *MODELS["llama-8b"]())
-        shape = ModelShape.of(read_model(model))
-        chosen: dict[str, Chosen | None] = {**splits(shape, options.samples), "llama.cpp's own": None}
-        workers, ports = [], {}
+        model = write_gguf(Path(folder) / "llama.gguf", *MODELS["llama-8b"](options.blocks))
+        devices = [DEVICES[name] for name in options.devices.split(",")]
+        everything = Everything(ModelShape.of(read_model(model)), devices)
+        print(f"{len(everything.all)} splits fit", flush=True)
+        bench = Bench(options.binaries, model, pinned=not options.unpinned)
         try:
-            for device in DEVICES:
-                ports[device.name] = port = free_port()
-                lent = ["-d", "CUDA0"] if device.backend == "cuda" else ["-d", "CPU", "-t", str(device.threads)]
-                argv = ["taskset", "-c", _CORES[device.name], str(options.binaries / "ggml-rpc-server")]
-                argv += ["-H", "127.0.0.1", "-p", str(port), *lent]
-                workers.append(
-                    subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, restore_signals=False)
-                )
-                _wait(port)
-            speeds: dict[str, list[float]] = {name: [] for name in chosen}
-            for _ in range(options.rounds):
-                for name, split in chosen.items():
-                    if time.monotonic() > end:
-                        break
-                    try:
-                        speeds[name].append(measure(options.binaries, model, ports, split))
-                    except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
-                        print(name, str(error)[-300:], flush=True)
+            bench.start(devices)
+            speeds, chosen = run(bench, everything, options.samples, options.rounds, end)
         finally:
-            for worker in workers:
-                worker.kill()
-                worker.wait()
+            bench.stop()
+    best = max(statistics.mean(found) for found in speeds.values() if found)
     for name, found in sorted(speeds.items(), key=lambda item: -statistics.mean(item[1] or [0.0])):
         row = {"split": name, "layers": chosen[name], "tokens_per_second": found}
         with options.out.open("a") as out:
             out.write(json.dumps(row) + "\n")
         if found:
-            spread = statistics.stdev(found) if len(found) > 1 else 0.0
+            mean, spread = statistics.mean(found), statistics.stdev(found) if len(found) > 1 else 0.0
             layers = ", ".join(f"{d} {n}" for d, n in chosen[name] or ()) or "by free memory"
-            print(f"| {name} | {layers} | {statistics.mean(found):.2f} ± {spread:.2f} |", flush=True)
+            print(f"| {name} | {layers} | {mean:.2f} ± {spread:.2f} ({len(found)}) | {mean / best:.2f} |", flush=True)
+
+
+def run(
+    bench: Bench, everything: Everything, samples: int, rounds: int, end: float
+) -> tuple[dict[str, list[float]], dict[str, Chosen | None]]:
+    """Tokens a second of every split by its name, and the splits."""
+    learned = Learned(host_bytes_per_s=read_speed())
+    chosen: dict[str, Chosen | None] = {
+        "planner, latency, by data": everything.planner(learned, "latency"),
+        "planner, balanced": everything.planner(learned, "balanced"),
+        **everything.usual(),
+    }
+    lessons = [c for c in chosen.values() if c is not None]
+    for lesson in dict.fromkeys([*lessons, *everything.all[:: max(1, len(everything.all) // 3)]]):
+        measured = bench.measure(lesson)
+        expected = 1 / everything.expected_s(lesson, learned)
+        print(f"lesson {lesson}: {measured:.2f}, expected {expected:.2f}", flush=True)
+        everything.learn(learned, lesson, measured)
+    best = everything.planner(learned, "latency")
+    chosen["planner, latency, measured"] = best
+    chosen["planner, throughput, measured"] = everything.planner(learned, "throughput")
+    known = set(chosen.values())
+    for n, near in enumerate(s for s in everything.neighbours(best) if s not in known):
+        chosen[f"neighbour {n + 1}"] = near
+    known = set(chosen.values())
+    others = [s for s in everything.all if s not in known]
+    for n, one in enumerate(random.Random(1).sample(others, min(samples, len(others)))):
+        chosen[f"sample {n + 1}"] = one
+    chosen["llama.cpp's own"] = None
+    speeds: dict[str, list[float]] = {name: [] for name in chosen}
+    for _ in range(rounds):
+        for name, split in chosen.items():
+            if time.monotonic() > end:
+                break
+            try:
+                speeds[name].append(bench.measure(split))
+            except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
+                print(name, str(error)[-300:], flush=True)
+    return speeds, chosen
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hettui.domain.advice import Question, largest_context, ways_to_fit
+from hettui.domain.advice import Question, Way, largest_context, obstacle, ways_to_fit
+from hettui.domain.objectives import fits_any_way
 from hettui.domain.params import RuntimeParams
 from hettui.domain.split import Split
 from tests.fakes import shape, workers
+from tests.truth.compare import shape_of
 
 
 def asked(budgets: tuple[int, ...], layers: tuple[int, ...], **settings: object) -> Question:
@@ -35,11 +37,46 @@ def test_every_way_to_fit_fits() -> None:
     assert not question.fits()
     ways = ways_to_fit(question)
     assert {"another split", "a q8_0 KV cache", "a smaller context"} <= {way.words.split(":")[0] for way in ways}
-    assert all(question.fits(way.params, way.split) for way in ways)
+    _all_fit(question, ways)
 
 
-def test_what_nothing_helps_has_no_way() -> None:
-    assert ways_to_fit(asked((10, 10), (15, 16))) == []
+def _all_fit(question: Question, ways: list[Way]) -> None:
+    for way in ways:
+        if way.split is None:
+            assert fits_any_way(way.shape, way.params, question.devices, build=question.build)
+        else:
+            assert replace(question, shape=way.shape).fits(way.params, way.split)
+
+
+def test_a_model_that_is_too_large_would_fit_with_fewer_bits() -> None:
+    model = shape_of("llama-8b", 32)
+    question = Question(model, RuntimeParams(ctx_size=1024), Split((16, 17), 33), workers(1900, 1900), 11434)
+    ways = ways_to_fit(question)
+    assert ways[0].words.startswith("the model quantised to about ")
+    _all_fit(question, ways)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "locks", "sentence"),
+    [
+        ((), {}, "There is no device"),
+        ((240, 240), {0: 20, 1: 20}, "The locks ask for more than the 31 layers there are: d0 20, d1 20."),
+        ((60, 400), {0: 20}, "d0 is locked at 20 layers, but at most "),
+        ((150, 150), {0: 1}, "With the locks (d0) no split fits; without them one does."),
+        ((10, 20), {}, "No device can hold even one block: it takes "),
+        ((60, 60), {}, "The devices can hold "),
+        ((240, 240), {}, None),
+    ],
+)
+def test_the_obstacle_in_one_sentence(budgets: tuple[int, ...], locks: dict[int, int], sentence: str | None) -> None:
+    question = asked(budgets, tuple(0 for _ in budgets))
+    devices = [replace(d, locked=i in locks, layers=locks.get(i)) for i, d in enumerate(question.devices)]
+    found = obstacle(replace(question, devices=devices))
+    if sentence is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.startswith(sentence)
 
 
 @pytest.mark.parametrize("slots", [1, 3])

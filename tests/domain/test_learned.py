@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from hettui.adapters.learned_file import load_learned, save_learned
-from hettui.domain.learned import Learned, device_key, launch_key
+from hettui.domain.learned import Learned, device_key, launch_key, speed_key
 from hettui.domain.memory import Memory, forecast
 from hettui.domain.params import RuntimeParams
 from hettui.domain.reconcile import differences
+from hettui.domain.speed import pace, seconds_per_token, stages_s
 from hettui.domain.split import Split
 from hettui.domain.units import MIB
 from tests.fakes import shape, workers
@@ -51,7 +54,7 @@ def test_a_card_keeps_its_overhead() -> None:
     learned = Learned()
     card = replace(DEVICES[0], backend="cuda", uuid="GPU-1")
     assert learned.add_overhead(card, 700 * MIB, Memory(100 * MIB, 50 * MIB, 30 * MIB))
-    assert [d.overhead_bytes // MIB for d in learned.with_overheads((card, DEVICES[1]))] == [520, 20]
+    assert [d.overhead_bytes // MIB for d in learned.with_measured((card, DEVICES[1]))] == [520, 20]
     assert device_key(DEVICES[1]) is None
     assert not learned.add_overhead(DEVICES[1], 700 * MIB, Memory())
     # Less than the buffers: the reading is older than they are.
@@ -79,3 +82,43 @@ def test_a_difference_beyond_the_uncertainty_is_named() -> None:
     assert "reserved" in found.words
     (lost,) = differences(shape(), outlook, exact | {"d0": replace(outlook.devices[0], context_bytes=0)}, DEVICES)
     assert lost.part == "context"
+
+
+def test_speeds_are_told_apart_by_runs_with_other_splits() -> None:
+    """Two CPUs, one twice as slow as its data says: a few runs tell which, and how much."""
+    learned, model = Learned(), shape()
+    devices = tuple(replace(d, threads=n) for d, n in zip(workers(400, 400), (2, 4), strict=True))
+    truth = tuple(replace(d, measured_slowness=x) for d, x in zip(devices, (2.0, 1.0), strict=True))
+    for layers in ((20, 11), (5, 26), (28, 3), (12, 19)) * 3:
+        token_s = sum(stages_s(model, truth, layers).values())
+        assert learned.add_speed(model, devices, Split(layers, 31), token_s)
+    found = [d.measured_slowness for d in learned.with_measured(devices)]
+    assert found == pytest.approx([2.0, 1.0], rel=0.15)
+    expected = seconds_per_token(model, learned.with_measured(devices), (16, 15))
+    assert expected == pytest.approx(sum(stages_s(model, truth, (16, 15)).values()), rel=0.05)
+    assert pace(learned.with_measured(devices)[0]).known
+    assert not pace(devices[0]).known
+
+
+def test_a_run_with_the_host_teaches_no_speed() -> None:
+    learned = Learned()
+    assert not learned.add_speed(shape(), DEVICES, Split((10, 10, 10), 31), 0.1)
+    assert learned.speeds == {}
+
+
+def test_speeds_come_back_from_the_file(tmp_path: Path) -> None:
+    learned = Learned(host_bytes_per_s=2e10)
+    learned.add_speed(shape(), DEVICES, SPLIT, 0.5)
+    save_learned(tmp_path, learned)
+    assert load_learned(tmp_path) == learned
+    (tmp_path / "measured.json").write_text(
+        '{"speeds": {"a": 3, "b": {"factor": -1, "doubt": 1}, "c": {"factor": 1e999, "doubt": 1}},'
+        ' "host_bytes_per_s": "x"}'
+    )
+    assert load_learned(tmp_path) == Learned()
+
+
+def test_another_way_to_the_same_card_is_another_speed() -> None:
+    card = replace(DEVICES[0], backend="cuda", uuid="GPU-1", via="master")
+    assert speed_key(card) != speed_key(replace(card, via="worker"))
+    assert speed_key(DEVICES[0]) != speed_key(replace(DEVICES[0], threads=8))

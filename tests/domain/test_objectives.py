@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hettui.domain.device import Device
+from hettui.domain.explain import explain, what_if
 from hettui.domain.memory import forecast
 from hettui.domain.model import ModelShape
-from hettui.domain.objectives import behind_best, best_plan, explain
+from hettui.domain.objectives import best_plan, fits_any_way, roomiest_context
 from hettui.domain.params import Objective, RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.speed import pace, read_bytes, seconds_per_token
@@ -122,13 +123,60 @@ def test_a_worse_order_costs_what_it_costs() -> None:
     model, params = shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192)
     devices = cards((15_000, 960.0), (11_000, 360.0), (5_300, 336.0))
     best = best_plan(model, params, devices, "latency")
-    assert behind_best(model, params, best.plan) == 0.0
+    same = what_if(model, params, best.plan)
+    assert same is not None
+    assert same.slower == 0.0
+    assert same.gained_bytes == 0
     worse = Plan(devices, Split((24, 17, 8), 49))
-    behind = behind_best(model, params, worse)
-    assert behind is not None
+    found = what_if(model, params, worse)
+    assert found is not None
     assert best.value is not None
     mine = seconds_per_token(model, devices, (24, 17, 8))
     assert mine is not None
-    assert behind == pytest.approx(1 - best.value / mine)
-    assert behind_best(shape(), params, Plan(workers(400), Split((31,), 31))) is None
-    assert behind_best(model, params, Plan(devices, Split((10, 10, 10), 49))) is None
+    assert found.slower == pytest.approx(1 - best.value / mine)
+    # The fastest card is not as full as in the best plan.
+    assert found.roomier == "g0"
+    assert found.gained_bytes > 1000 * MIB
+    assert what_if(shape(), params, Plan(workers(400), Split((31,), 31))) is None
+    assert what_if(model, params, Plan(devices, Split((10, 10, 10), 49))) is None
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.integers(640, 780), speeds), min_size=1, max_size=3), st.integers(3, 7))
+def test_the_largest_context_fits_and_no_larger_one_fits_in_any_order(
+    specs: list[tuple[int, float]], blocks: int
+) -> None:
+    model, devices = shape(blocks), cards(*specs)
+    found = best_plan(model, PARAMS, devices, "fit", build=11434)
+    size = roomiest_context(model, PARAMS, devices, build=11434)
+
+    def any_split(ctx_size: int) -> bool:
+        params = replace(PARAMS, ctx_size=ctx_size)
+        return any(
+            forecast(model, params, Split(layers, model.layers), order, build=11434).fits
+            for order in permutations(devices)
+            for layers in product(range(blocks + 2), repeat=len(devices))
+            if sum(layers) == blocks + 1
+        )
+
+    if not size:
+        assert found.plan.ctx_size is None
+        assert not any_split(256)
+        return
+    assert found.plan.ctx_size == size
+    assert forecast(model, found.plan.settings(PARAMS), found.plan.split, found.plan.devices, build=11434).fits
+    assert size + 256 > model.n_ctx_train or not any_split(size + 256)
+
+
+def test_any_way_knows_what_one_device_alone_can_hold() -> None:
+    assert fits_any_way(shape(), PARAMS, cards((900, 1.0)))
+    assert not fits_any_way(shape(), PARAMS, cards((640, 1.0)))
+    assert not fits_any_way(shape(), PARAMS, ())
+
+
+def test_another_gib_is_more_context() -> None:
+    model, params = shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192)
+    best = best_plan(model, params, cards((15_000, 960.0), (11_000, 200.0)), "fit")
+    lines = explain(model, params, best)
+    assert any(line.startswith("One GiB more on g0: a context of ") for line in lines)
+    assert any("Without g0 the model does not fit." in line for line in lines)

@@ -17,7 +17,6 @@ from textual.widgets import ContentSwitcher, Footer
 
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.errors import HettuiError
-from hettui.domain.objectives import best_plan
 from hettui.domain.params import OBJECTIVES, Objective
 from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
@@ -31,6 +30,7 @@ from hettui.ui import keys, presenter
 from hettui.ui.messages import ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
 from hettui.ui.panes.chat import ChatPane, Prompt
 from hettui.ui.panes.commands import CommandsPane
+from hettui.ui.panes.explain import ExplainPane, Parts
 from hettui.ui.panes.logs import LogsPane
 from hettui.ui.presenter import Facts, History
 from hettui.ui.screens.ask import ChoiceScreen, PathScreen
@@ -42,13 +42,19 @@ from hettui.ui.widgets.plan_line import PlanLine
 from hettui.ui.widgets.status_header import StatusHeader
 
 DEVICES = Pane("devices", "Devices", "esc")
-PANES = (Pane("chat", "Chat", "c"), Pane("logs", "Logs", "g"), Pane("commands", "Commands", "v"))
+PANES = (
+    Pane("chat", "Chat", "c"),
+    Pane("logs", "Logs", "g"),
+    Pane("commands", "Commands", "v"),
+    Pane("explain", "Explain", "e"),
+)
 
 
 _WORDS_FOR_OBJECTIVES: dict[Objective, str] = {
     "balanced": "planner: every device is filled alike; p again aims at latency",
     "latency": "planner: least time per token of one stream; p again aims at throughput",
-    "throughput": "planner: for many streams, no device holds the others up; p again fills all alike",
+    "throughput": "planner: for many streams, no device holds the others up; p again aims at the largest context",
+    "fit": "planner: the largest context that fits; p again fills all alike",
 }
 
 
@@ -81,7 +87,10 @@ class MainScreen(Screen[None]):
         self._history = PlanHistory()
         self._proposed: Plan | None = None
         """The planner's last proposal, and what it aimed at."""
-        self._objective = 0
+        self._objective: Objective = "balanced"
+        self._order: tuple[str, ...] = tuple(d.name for d in self._plan.devices)
+        """Of the devices before the planner was first asked: `balanced` comes back to it."""
+        self._explained: tuple[Plan, Objective] | None = None
         self._cluster: ClusterSnapshot = self._engine.snapshot
         self._telemetry: TelemetrySnapshot | None = None
         self._histories: dict[str, History] = {}
@@ -106,6 +115,7 @@ class MainScreen(Screen[None]):
                     yield ChatPane(id="chat")
                     yield LogsPane(id="logs")
                     yield CommandsPane(id="commands")
+                    yield ExplainPane(id="explain")
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -132,6 +142,7 @@ class MainScreen(Screen[None]):
             self._rate,
             self._typed,
             self._selected,
+            self._objective,
         )
 
     # -- drawing -------------------------------------------------------------------------------------------
@@ -146,6 +157,9 @@ class MainScreen(Screen[None]):
         self.query_one(PlanLine).view = presenter.plan_line(facts)
         if self._pane == "commands":
             self.query_one(CommandsPane).show(*presenter.commands(facts))
+        if self._pane == "explain" and self._explained != (self._plan, self._objective):
+            self._explained = self._plan, self._objective
+            self._explain(facts)
         self._draw_tabs()
 
     def _draw_tabs(self) -> None:
@@ -172,12 +186,25 @@ class MainScreen(Screen[None]):
             self.query_one(ContentSwitcher).current = pane
         if pane == "commands":
             self.query_one(CommandsPane).show(*presenter.commands(self.facts))
+        if pane == "explain":
+            self._explained = self._plan, self._objective
+            self._explain(self.facts)
         self._arrange()
         if pane == DEVICES.id:
             self._focus_selected()
         else:
             self.set_focus(self.query_one(Prompt) if pane == "chat" else self.query_one(f"#{pane}"))
         self.refresh_bindings()
+
+    @work(thread=True, group="explain", exclusive=True, exit_on_error=False)
+    def _explain(self, facts: Facts) -> None:
+        """A dozen searches: not between two keys."""
+        parts = presenter.explanation(facts)
+        self.app.call_later(self._show_explanation, facts, parts)
+
+    def _show_explanation(self, facts: Facts, parts: Parts) -> None:
+        if facts.plan == self._plan and facts.objective == self._objective:
+            self.query_one(ExplainPane).show(parts)
 
     def _focus_selected(self) -> None:
         # Not Widget.focus(), which waits its turn behind keys that were typed meanwhile.
@@ -211,24 +238,27 @@ class MainScreen(Screen[None]):
         self._edit(Plan.evened)
 
     def action_propose(self) -> None:
-        shape = self._session.shape
-        if shape is not None:
-            devices = tuple(
-                replace(d, layers=n) for d, n in zip(self._plan.devices, self._plan.split.layers, strict=True)
-            )
-            # Pressed again on its own proposal, it goes on to the next objective.
-            again = self._proposed is not None and not self._plan.differs_from(
-                self._proposed.devices, self._proposed.split
-            )
-            self._objective = (self._objective + 1) % len(OBJECTIVES) if again else 0
-            objective = OBJECTIVES[self._objective]
-            params, build = self._session.config.params, self._session.build
-            best = best_plan(shape, params, devices, objective, build=build)
-            own = {d.name: d for d in self._plan.devices}
-            proposed = replace(best.plan, devices=tuple(own[d.name] for d in best.plan.devices))
-            self._proposed = proposed
-            self._edit(lambda plan: proposed)
-            self.say(_WORDS_FOR_OBJECTIVES[objective])
+        """The planner's plan; pressed again on it, the next objective's. Always from the same order of devices."""
+        if self._session.shape is None:
+            return
+        last = self._proposed
+        again = last is not None and not self._plan.differs_from(last.devices, last.split)
+        if not again:
+            self._order = tuple(d.name for d in self._plan.devices)
+        following = OBJECTIVES[(OBJECTIVES.index(self._objective) + 1) % len(OBJECTIVES)]
+        self._objective = following if again else OBJECTIVES[0]
+        place = {name: i for i, name in enumerate(self._order)}
+        held = zip(self._plan.devices, self._plan.split.layers, strict=True)
+        rows = sorted(held, key=lambda row: place.get(row[0].name, len(place)))
+        split = Split(tuple(n for _, n in rows), self._plan.split.total_layers)
+        best = replace(self.facts, plan=Plan(tuple(d for d, _ in rows), split)).wanted
+        if best is None:
+            return
+        own = {d.name: d for d in self._plan.devices}
+        proposed = replace(best.plan, devices=tuple(own[d.name] for d in best.plan.devices))
+        self._proposed = proposed
+        self._edit(lambda plan: proposed)
+        self.say(_WORDS_FOR_OBJECTIVES[self._objective])
 
     def action_lock(self) -> None:
         if self._selected != HOST:

@@ -24,7 +24,7 @@ _NUMBERS_CELLS = 34
 """`  13.2 GiB / 15.5 GiB  now 13.0 GiB`: always as wide, so that bars and numbers line up over all cards."""
 _ROLES = (
     "title", "dim", "label", "fill", "track", "tick", "over", "weights", "kv", "compute", "overhead",
-    "free", "measured", "temp-ok", "temp-warn", "temp-crit", "ok", "warn", "crit", "entry",
+    "free", "measured", "ghost", "temp-ok", "temp-warn", "temp-crit", "ok", "warn", "crit", "entry",
 )  # fmt: skip
 _EMPTY = CardView(0, "", "", 0, 1)
 
@@ -50,6 +50,7 @@ class DeviceCard(Draggable, can_focus=True):
     .device-card--label { color: $hettui-muted; }
     .device-card--fill { color: $primary; }
     .device-card--tick { color: $foreground; }
+    .device-card--ghost { color: $hettui-kv; }
     .device-card--over, .device-card--crit { color: $hettui-crit; text-style: bold; }
     .device-card--weights { color: $hettui-weights; }
     .device-card--kv { color: $hettui-kv; }
@@ -121,7 +122,9 @@ class DeviceCard(Draggable, can_focus=True):
         start, track = self._track(width)
         runs: Runs = [("layers".ljust(start), "label")]
         over = view.short_bytes > 0
-        runs += drawing.slider(track, view.layers, view.maximum, running=view.running, locked=view.locked, over=over)
+        runs += drawing.slider(
+            track, view.layers, view.maximum, running=view.running, ghost=view.ghost, locked=view.locked, over=over
+        )
         if view.entry is not None:
             return [*runs, (f" {view.entry:>3}▏ ⏎", "entry")]
         change = "" if view.running in (None, view.layers) else f"{view.layers - view.running:+d}"

@@ -29,6 +29,8 @@ class PlanLineView:
     tone: Tone = "muted"
     fraction: float | None = None
     """Of a load bar drawn before the text; None: no bar."""
+    extra: str = ""
+    """Said where there is room for it."""
 
 
 class PlanLine(Widget):
@@ -49,6 +51,8 @@ class PlanLine(Widget):
             bar = "█" * filled + "░" * (cells - filled) + " "
         text = self.view.text
         room = max(1, width - cell_len(bar))
+        if cell_len(text + self.view.extra) <= room:
+            text += self.view.extra
         if cell_len(text) > room:
             text = set_cell_size(text, room - 1) + "…"
         return Content.assemble((bar, "$primary"), (text, _STYLES[self.view.tone]))
