@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
+from itertools import accumulate
 
 from hettui.domain.search import INFINITE, MAX_STEPS, TIE, Found, Problem, Run, Search, as_found
 
@@ -14,6 +15,34 @@ def fastest(problem: Problem, max_steps: int = MAX_STEPS) -> Found | None:
     return _Fastest(problem, max_steps).run()
 
 
+class _Offers:
+    """What devices charge per weight and how much each can carry: the cheapest is filled first."""
+
+    def __init__(self, offers: Sequence[tuple[float, float]], whole: float, cost: float = 0.0, carried: float = 0.0):
+        """`offers`: rate and capacity of each. `cost` and `carried`: what is settled before any of them. `whole`: all
+        the weight there is."""
+        offers = sorted(offers)
+        self.rates = [rate for rate, _ in offers]
+        self.ends = [*accumulate((capacity for _, capacity in offers), initial=carried)]
+        self.costs = [*accumulate((rate * capacity for rate, capacity in offers), initial=cost)]
+        # A sum of weights may miss the whole by a rounding error.
+        self.most = self.ends[-1] + TIE * whole
+
+    def fill(self, weight: float) -> tuple[float, float]:
+        """What it costs to carry so much, and the rate of the dearest that is needed."""
+        n = bisect_left(self.ends, weight)
+        if n == 0:
+            return self.costs[0], 0.0
+        if n < len(self.ends):
+            rate = self.rates[n - 1]
+            return self.costs[n - 1] + rate * (weight - self.ends[n - 1]), rate
+        return (self.costs[-1], INFINITE) if weight <= self.most else (INFINITE, INFINITE)
+
+    def below(self, rate: float) -> float:
+        """The weight that is carried for less."""
+        return self.ends[bisect_left(self.rates, rate)]
+
+
 class _Fastest(Search):
     """First which devices, and which of them comes last: the best bound first. Then, for every choice that may still
     be better than what was found, their order and counts."""
@@ -21,6 +50,8 @@ class _Fastest(Search):
     def __init__(self, problem: Problem, max_steps: int) -> None:
         super().__init__(problem, max_steps)
         self.best, self.runs = INFINITE, tuple[Run, ...]()
+        self.bar = INFINITE
+        """What a bound must be below to be worth following: the best but for a tie."""
         devices = range(problem.devices)
         self.capacity = [self.heaviest(d, problem.reach[d]) for d in devices]
         rates = [self._rates(d) for d in devices]
@@ -31,7 +62,7 @@ class _Fastest(Search):
         ]
         """Per weight when the device is full, its fixed cost included: the least that a weight can cost there."""
         self.locked_costs = {d: self._locked_cost(d, n) for d, n in problem.locked.items() if n}
-        self.offers: dict[int, tuple[float, float, list[tuple[float, float]]]] = {}
+        self.offers: dict[int, _Offers] = {}
         self.seen: dict[tuple[int, int], float] = {}
         self.seen_behind: dict[tuple[int, Run], float] = {}
 
@@ -59,14 +90,14 @@ class _Fastest(Search):
         heapify(choices)
         for _, last, _, _ in sorted(choices):
             self._try(last)
-        while choices and choices[0][0] < self.best and self.left > 0:
+        while choices and choices[0][0] < self.bar and self.left > 0:
             least, last, chosen, n = heappop(choices)
             while n < len(self.usable) and chosen >> self.usable[n] & 1:
                 n += 1
             if n < len(self.usable):
                 for more in (chosen, chosen | 1 << self.usable[n]):
                     bound = max(least, self._bound(last, more, self.usable[n + 1 :]))
-                    if bound < self.best:
+                    if bound < self.bar:
                         heappush(choices, (bound, last, more, n + 1))
             elif not any(self.twins[d] & ~chosen for d in self.members(chosen)):
                 self._arrange(last, chosen)
@@ -92,7 +123,10 @@ class _Fastest(Search):
         counts = {d: end - first + 1 for d, first, end in runs}
         kept = all(counts.get(d, 0) == n for d, n in self.p.locked.items())
         if last < 0 and kept and value < self.best:
-            self.best, self.runs = value, tuple(runs)
+            self._keep(value, tuple(runs))
+
+    def _keep(self, value: float, runs: tuple[Run, ...]) -> None:
+        self.best, self.bar, self.runs = value, value * (1 - TIE), runs
 
     def _bound(self, last: int, chosen: int, others: Sequence[int]) -> float:
         """The least cost with these devices, this one last, and any of the others."""
@@ -113,22 +147,7 @@ class _Fastest(Search):
             else:
                 offers.append((self.lowest_rate[d], capacity))
         offers += [(self.price[d], self.capacity[d]) for d in others if not chosen >> d & 1]
-        offers.sort()
-        return total + self._filled(weight, offers)[0]
-
-    def _filled(self, weight: float, offers: Sequence[tuple[float, float]]) -> tuple[float, float]:
-        """What it costs to carry so much weight by offers of a rate and a capacity, the cheapest first; and the rate
-        of the dearest that is needed."""
-        total = 0.0
-        if weight <= 0:
-            return total, 0.0
-        for rate, capacity in offers:
-            if weight <= capacity:
-                return total + rate * weight, rate
-            total += rate * capacity
-            weight -= capacity
-        # A sum of weights may miss the whole by a rounding error.
-        return (total, INFINITE) if weight <= TIE * self.weight[-1] else (INFINITE, INFINITE)
+        return total + _Offers(offers, self.weight[-1]).fill(weight)[0]
 
     # -- the order and the counts of chosen devices --------------------------------------------------------
 
@@ -143,7 +162,7 @@ class _Fastest(Search):
         """The layers 0 … last are open, for the rest of the devices."""
         if not rest or last < 0:
             if value < self.best and not rest and last < 0:
-                self.best, self.runs = value, runs
+                self._keep(value, runs)
             return
         if self._known(last, rest, value, runs[-1]):
             return
@@ -151,7 +170,7 @@ class _Fastest(Search):
         children = [c for d in free for c in self._children(d, last, rest & ~(1 << d), value, runs[-1])]
         children.sort()
         for low, device, first in children:
-            if low >= self.best or self.left <= 0:
+            if low >= self.bar or self.left <= 0:
                 return
             after = value + self.p.cost(device, first, last)
             self._visit(first - 1, rest & ~(1 << device), after, (*runs, (device, first, last)))
@@ -187,47 +206,35 @@ class _Fastest(Search):
         if low > high:
             return []
         below, paid = p.below[device], value + p.fixed[device] + p.below[device][last + 1]
-        cheaper = self._carried_for_less(rest, self.lowest_rate[device])
-        start = min(max(bisect_left(self.weight, cheaper), low), high)
+        offers = self._offers(rest)
+        start = min(max(bisect_left(self.weight, offers.below(self.lowest_rate[device])), low), high)
         children = []
         for way, stop in ((range(start, low - 1, -1), self.lowest_rate), (range(start + 1, high + 1), None)):
             for first in way:
-                least, rate = self._least(rest, self.weight[first])
+                self.left -= 1
+                least, rate = offers.fill(self.weight[first])
                 total = paid - below[first] + least
-                if total < self.best:
+                if total < self.bar:
                     if not self._better_swapped(device, first, last, behind):
                         children.append((total, device, first))
                 elif rate <= stop[device] if stop else rate >= self.highest_rate[device]:
                     break  # It is no better with more layers, or with fewer.
         return children
 
-    def _offers(self, rest: int) -> tuple[float, float, list[tuple[float, float]]]:
+    def _offers(self, rest: int) -> _Offers:
         """What the rest of the devices costs and carries in any case, and their rates and capacities."""
         known = self.offers.get(rest)
         if known is None:
-            cost = weight = 0.0
+            cost = carried = 0.0
             offers = []
             for d in self.members(rest):
                 cost += self.p.fixed[d] + self.locked_costs.get(d, 0.0)
                 if d in self.locked_costs:
-                    weight += self.capacity[d]
+                    carried += self.capacity[d]
                 else:
                     offers.append((self.lowest_rate[d], self.capacity[d]))
-            offers.sort()
-            known = self.offers[rest] = cost, weight, offers
+            known = self.offers[rest] = _Offers(offers, self.weight[-1], cost, carried)
         return known
-
-    def _least(self, rest: int, weight: float) -> tuple[float, float]:
-        """The least that blocks of so much weight can cost on the rest, and the rate of the dearest needed."""
-        self.left -= 1
-        cost, carried, offers = self._offers(rest)
-        filled, rate = self._filled(weight - carried, offers)
-        return cost + filled, rate
-
-    def _carried_for_less(self, rest: int, rate: float) -> float:
-        """The weight that the cheaper ones of the rest can take."""
-        _, carried, offers = self._offers(rest)
-        return carried + sum(capacity for other, capacity in offers if other < rate)
 
     def _dearer(self, device: int, other: int, layer: int) -> int:
         """1, 0 or -1: the layer costs more, as much or less on the device than on the other."""

@@ -49,7 +49,7 @@ async def test_every_slider_key() -> None:
 
 async def test_the_planner_goes_on_to_the_next_objective() -> None:
     async with stage() as s:
-        for said in ("filled alike", "least time per token", "many streams", "filled alike"):
+        for said in ("filled alike", "least time per token", "many streams", "largest context", "filled alike"):
             await s.press("p")
             assert said in s.toasts()[-1]
             assert sum(s.layers) == 31
