@@ -4,8 +4,9 @@
 
 All devices lie behind rpc servers, each pinned to cores of its own; 16 cores are needed. Budgets make the cluster
 necessary. First a few splits are run to learn the devices' speeds, as hettui does from every answer; then the
-planner's splits, the usual ones, all neighbours of the planner's split and a random sample of everything that fits are
-measured in turns, so that what the machine does besides hits all alike.
+planner's splits, the usual ones, neighbours of the planner's split and a random sample of everything that fits are
+measured once each. The rounds after that, in turns, so that what the machine does besides hits all alike, are for the
+planner's, the usual ones and the best of the others.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +34,6 @@ from hettui.domain.objectives import best_plan
 from hettui.domain.params import Objective, RuntimeParams
 from hettui.domain.speed import stages_s
 from hettui.domain.split import Split, proportional
-from hettui.domain.units import GIB
 from tests.gguf_files import write_gguf
 from tests.truth.measure import free_port
 from tests.truth.models import MODELS
@@ -40,11 +41,13 @@ from tests.truth.models import MODELS
 TOKENS = 16
 PARAMS = RuntimeParams(ctx_size=512)
 DEVICES = {
-    "gpu": Device("gpu", via="worker", backend="cuda", budget_bytes=int(1.6 * GIB), bandwidth_bytes_per_s=3.35e12),
-    "cpu8": Device("cpu8", via="worker", threads=8, budget_bytes=int(1.1 * GIB)),
-    "cpu4": Device("cpu4", via="worker", threads=4, budget_bytes=int(1.1 * GIB)),
-    "cpu2": Device("cpu2", via="worker", threads=2, budget_bytes=int(1.1 * GIB)),
+    "gpu": Device("gpu", via="worker", backend="cuda", bandwidth_bytes_per_s=3.35e12),
+    "cpu8": Device("cpu8", via="worker", threads=8),
+    "cpu4": Device("cpu4", via="worker", threads=4),
+    "cpu2": Device("cpu2", via="worker", threads=2),
 }
+_HOLDS = {"gpu": 0.5, "cpu8": 0.6, "cpu4": 0.6, "cpu2": 0.6}
+"""Budgets as parts of the model: no device holds it all."""
 _CORES = {"cpu8": "0-7", "cpu4": "8-11", "cpu2": "12-13", "gpu": "12-13"}
 _MASTER_CORES = "14-15"
 
@@ -98,6 +101,10 @@ class Everything:
             if other != chosen and moved <= 2:
                 near.append(other)
         return near
+
+
+def _with_budget(device: Device, shape: ModelShape) -> Device:
+    return replace(device, budget_bytes=device.overhead_bytes + int(_HOLDS[device.name] * shape.weights_bytes))
 
 
 def _counts(layers: int, devices: int) -> list[tuple[int, ...]]:
@@ -171,23 +178,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binaries", type=Path)
     parser.add_argument("--devices", default="gpu,cpu8,cpu4")
-    parser.add_argument("--blocks", type=int, default=12, help="of a Llama 3.1 8B")
+    parser.add_argument("--model", default="llama-8b", choices=sorted(MODELS))
+    parser.add_argument("--blocks", type=int, help="cut to so many; all when left out")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--samples", type=int, default=12)
+    parser.add_argument("--neighbours", type=int, default=8)
+    parser.add_argument("--best", type=int, default=4, help="of samples and neighbours, measured in every round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=500, help="no new round after that")
     parser.add_argument("--unpinned", action="store_true", help="without cores of their own: only to try this out")
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
     with TemporaryDirectory() as folder:
-        model = write_gguf(Path(folder) / "llama.gguf", *MODELS["llama-8b"](options.blocks))
-        devices = [DEVICES[name] for name in options.devices.split(",")]
-        everything = Everything(ModelShape.of(read_model(model)), devices)
+        header = MODELS[options.model]
+        model = write_gguf(Path(folder) / "model.gguf", *(header(options.blocks) if options.blocks else header()))
+        shape = ModelShape.of(read_model(model))
+        everything = Everything(shape, [_with_budget(DEVICES[n], shape) for n in options.devices.split(",")])
         print(f"{len(everything.all)} splits fit", flush=True)
         bench = Bench(options.binaries, model, pinned=not options.unpinned)
         try:
-            bench.start(devices)
-            speeds, chosen = run(bench, everything, options.samples, options.rounds, end)
+            bench.start(everything.devices)
+            speeds, chosen = run(bench, everything, options, end)
         finally:
             bench.stop()
     best = max(statistics.mean(found) for found in speeds.values() if found)
@@ -202,42 +213,48 @@ def main() -> None:
 
 
 def run(
-    bench: Bench, everything: Everything, samples: int, rounds: int, end: float
+    bench: Bench, everything: Everything, options: argparse.Namespace, end: float
 ) -> tuple[dict[str, list[float]], dict[str, Chosen | None]]:
     """Tokens a second of every split by its name, and the splits."""
     learned = Learned(host_bytes_per_s=read_speed())
-    chosen: dict[str, Chosen | None] = {
+    named: dict[str, Chosen | None] = {
         "planner, latency, by data": everything.planner(learned, "latency"),
         "planner, balanced": everything.planner(learned, "balanced"),
         **everything.usual(),
     }
-    lessons = [c for c in chosen.values() if c is not None]
+    lessons = [c for c in named.values() if c is not None]
     for lesson in dict.fromkeys([*lessons, *everything.all[:: max(1, len(everything.all) // 3)]]):
         measured = bench.measure(lesson)
         expected = 1 / everything.expected_s(lesson, learned)
         print(f"lesson {lesson}: {measured:.2f}, expected {expected:.2f}", flush=True)
         everything.learn(learned, lesson, measured)
     best = everything.planner(learned, "latency")
-    chosen["planner, latency, measured"] = best
-    chosen["planner, throughput, measured"] = everything.planner(learned, "throughput")
-    known = set(chosen.values())
-    for n, near in enumerate(s for s in everything.neighbours(best) if s not in known):
-        chosen[f"neighbour {n + 1}"] = near
-    known = set(chosen.values())
-    others = [s for s in everything.all if s not in known]
-    for n, one in enumerate(random.Random(1).sample(others, min(samples, len(others)))):
-        chosen[f"sample {n + 1}"] = one
-    chosen["llama.cpp's own"] = None
-    speeds: dict[str, list[float]] = {name: [] for name in chosen}
-    for _ in range(rounds):
-        for name, split in chosen.items():
-            if time.monotonic() > end:
-                break
-            try:
-                speeds[name].append(bench.measure(split))
-            except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
-                print(name, str(error)[-300:], flush=True)
-    return speeds, chosen
+    named["planner, latency, measured"] = best
+    named["planner, throughput, measured"] = everything.planner(learned, "throughput")
+    named["llama.cpp's own"] = None
+    known, dice, others = set(named.values()), random.Random(1), dict[str, Chosen | None]()
+    near = [s for s in everything.neighbours(best) if s not in known]
+    for n, one in enumerate(dice.sample(near, min(options.neighbours, len(near)))):
+        others[f"neighbour {n + 1}"] = one
+    rest = [s for s in everything.all if s not in known and s not in others.values()]
+    for n, one in enumerate(dice.sample(rest, min(options.samples, len(rest)))):
+        others[f"sample {n + 1}"] = one
+    speeds: dict[str, list[float]] = {name: [] for name in (*named, *others)}
+    _measure(bench, named | others, speeds, end)
+    finalists = sorted((n for n in others if speeds[n]), key=lambda n: -speeds[n][0])[: options.best]
+    for _ in range(1, options.rounds):
+        _measure(bench, named | {n: others[n] for n in finalists}, speeds, end)
+    return speeds, named | others
+
+
+def _measure(bench: Bench, splits: dict[str, Chosen | None], speeds: dict[str, list[float]], end: float) -> None:
+    for name, split in splits.items():
+        if time.monotonic() > end:
+            return
+        try:
+            speeds[name].append(bench.measure(split))
+        except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
+            print(name, str(error)[-300:], flush=True)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ def cards(count: int, shape: ModelShape, seed: int) -> tuple[Device, ...]:
 
 def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {SEEDS} sets of cards\n")
-    print(f"{'model':<12}{'devices':>8}{'layers':>8}  {'objective':<12}{'first':>10}{'median':>10}{'largest':>10}  proven")
+    print(
+        f"{'model':<12}{'devices':>8}{'layers':>8}  {'objective':<12}{'first':>10}{'median':>10}{'largest':>10}  proven"
+    )
     for name, blocks, count in CASES:
         for objective in OBJECTIVES:
             # A shape of its own: the first plan with a model also lays out its blocks.
