@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hettui.domain.device import Hardware
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.telemetry import DeviceSample, Link
 from hettui.domain.text import clean_line
 from hettui.ports import TelemetryTarget
 
@@ -43,7 +43,7 @@ class NvmlSource:
                     uuid=uuid,
                     driver=_text(read(nvml.nvmlSystemGetDriverVersion)),
                     temperature_c=read(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
-                    pcie_link=self._link(handle, "Curr"),
+                    pcie_link=_link_text(self._link(handle, "Curr")),
                     bandwidth_bytes_per_s=self._bandwidth(handle),
                 )
             )
@@ -119,13 +119,13 @@ class NvmlSource:
             own_bytes=self._own_bytes(handle, target.pids),
             utilisation_percent=getattr(utilisation, "gpu", None),
             temperature_c=read(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
-            temperature_limit_c=read(
+            slowdown_c=read(
                 nvml.nvmlDeviceGetTemperatureThreshold, handle, nvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
             ),
             power_w=_watts(read(nvml.nvmlDeviceGetPowerUsage, handle)),
             power_limit_w=_watts(read(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
-            pcie_now=self._link(handle, "Curr"),
-            pcie_max=self._link(handle, "Max"),
+            link_now=self._link(handle, "Curr"),
+            link_max=self._link(handle, "Max"),
         )
 
     def _own_bytes(self, handle: Any, pids: tuple[int, ...]) -> int | None:
@@ -136,16 +136,20 @@ class NvmlSource:
         used = [p.usedGpuMemory for p in processes if p.pid in pids]
         return None if not used or None in used else sum(used)
 
-    def _link(self, handle: Any, which: str) -> str | None:
+    def _link(self, handle: Any, which: str) -> Link | None:
         generation = self._read(getattr(self._nvml, f"nvmlDeviceGet{which}PcieLinkGeneration"), handle)
         width = self._read(getattr(self._nvml, f"nvmlDeviceGet{which}PcieLinkWidth"), handle)
-        return None if generation is None or width is None else f"gen{generation} x{width}"
+        return None if generation is None or width is None else Link(generation, width)
 
     def close(self) -> None:
         if self._opened:
             self._read(self._nvml.nvmlShutdown)
         self._opened = None
         self._handles.clear()
+
+
+def _link_text(link: Link | None) -> str | None:
+    return None if link is None else str(link)
 
 
 def _text(value: Any) -> str | None:

@@ -5,6 +5,49 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
+from math import ceil
+
+_LANE_BYTES_PER_S = {1: 250e6, 2: 500e6, 3: 985e6, 4: 1969e6, 5: 3938e6, 6: 7563e6}
+"""Of one PCIe lane in one direction, by generation, after the line code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A PCIe link. An idle card lowers both: only under load do they say something."""
+
+    generation: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"gen{self.generation} x{self.width}"
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """What it can carry in one direction; None for a generation that is not known here."""
+        lane = _LANE_BYTES_PER_S.get(self.generation)
+        return None if lane is None else lane * self.width
+
+
+class Throttle(Enum):
+    """Why a card's clocks are held down, in words. What is normal for an idle card is not one of them."""
+
+    HOT = "too hot: the driver lowers its clocks"
+    HOT_HARDWARE = "too hot: the hardware halves its clocks"
+    POWER_BRAKE = "the power supply pulls the brake"
+    SLOWDOWN = "the hardware slows it down: heat, power or its supply"
+    POWER_LIMIT = "at its power limit"
+    SYNC = "held back with the other cards of its group"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds memory of a card."""
+
+    pid: int
+    name: str
+    """Clean; empty when it is not known."""
+    used_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,16 +59,34 @@ class DeviceSample:
     total_bytes: int | None = None
     own_bytes: int | None = None
     """The part of `used_bytes` that this cluster's processes hold."""
+    holders: tuple[Holder, ...] | None = None
+    """Who holds memory of the card, ours included, the largest first; None when the driver does not say."""
     utilisation_percent: float | None = None
     """Of a card; of a CPU worker, 100 is one core."""
     temperature_c: float | None = None
-    temperature_limit_c: float | None = None
-    """The card's own slowdown threshold."""
+    memory_temperature_c: float | None = None
+    slowdown_c: float | None = None
+    """The card's own threshold from which it lowers its clocks."""
+    shutdown_c: float | None = None
+    fan_percent: float | None = None
     power_w: float | None = None
     power_limit_w: float | None = None
-    pcie_now: str | None = None
-    """`gen4 x16`"""
-    pcie_max: str | None = None
+    clock_mhz: float | None = None
+    """Of the compute units."""
+    clock_max_mhz: float | None = None
+    throttles: tuple[Throttle, ...] | None = None
+    """Empty: nothing holds the clocks down; None: the card does not say."""
+    link_now: Link | None = None
+    link_max: Link | None = None
+    received_bytes_per_s: float | None = None
+    """Over PCIe, by the card."""
+    sent_bytes_per_s: float | None = None
+    ecc_errors: int | None = None
+    """Uncorrected ones since the driver was loaded."""
+    energy_j: float | None = None
+    """Since the driver was loaded: differences mean something."""
+    lost: str | None = None
+    """Why the card cannot be read any more, though it could before: it fell off the bus, its driver was reset."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,14 +101,37 @@ class TelemetrySnapshot:
 
 
 class Series:
-    """The last `length` values of one reading, oldest first; gaps are None."""
+    """The readings of the last `span_s` seconds, each with its time; a gap is a gap or None."""
 
-    def __init__(self, length: int) -> None:
-        self._values: deque[float | None] = deque([None] * length, maxlen=length)
+    def __init__(self, span_s: float) -> None:
+        self._span_s = span_s
+        self._readings: deque[tuple[float, float | None]] = deque()
 
-    def push(self, value: float | None) -> None:
-        self._values.append(value)
+    def push(self, time_s: float, value: float | None) -> None:
+        """Times never go back."""
+        self._readings.append((time_s, value))
+        while self._readings[0][0] < time_s - 2 * self._span_s:
+            self._readings.popleft()
+
+    def bins(self, now_s: float, count: int, hold_s: float = 0.0) -> tuple[float | None, ...]:
+        """The highest reading in each of `count` equal parts of the span, oldest first; None where there is none.
+
+        The parts lie at whole multiples of their length, so that most of the time the picture stays the same and does
+        not crawl with every reading. A reading stands for `hold_s` when none follows: readings may be rarer than parts.
+        """
+        if count <= 0:
+            return ()
+        part_s = self._span_s / count
+        oldest = int(now_s // part_s) - count + 1
+        highest: dict[int, float | None] = {}
+        for time_s, value in self._readings:
+            place = int(time_s // part_s) - oldest
+            before = highest.get(place)
+            highest[place] = before if value is None else value if before is None else max(before, value)
+        held = ceil(hold_s / part_s)
+        nearest = (next((p for p in range(n, n - held - 1, -1) if p in highest), None) for n in range(count))
+        return tuple(None if place is None else highest[place] for place in nearest)
 
     @property
-    def values(self) -> tuple[float | None, ...]:
-        return tuple(self._values)
+    def last(self) -> float | None:
+        return self._readings[-1][1] if self._readings else None

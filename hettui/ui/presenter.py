@@ -27,8 +27,8 @@ from hettui.ui.widgets.layer_bar import LayerBarView
 from hettui.ui.widgets.plan_line import PlanLineView
 from hettui.ui.widgets.status_header import HeaderView
 
-HISTORY_LENGTH = 120
-"""Two minutes at one reading a second."""
+HISTORY_S = 120.0
+HISTORY_PARTS = 30
 STALE_AFTER_INTERVALS = 3
 
 _WORTH_A_WORD_BYTES = 8 * MIB
@@ -41,8 +41,8 @@ _FEW_DEVICES = 4
 class History:
     """Readings of one device over time."""
 
-    loads: Series = field(default_factory=lambda: Series(HISTORY_LENGTH))
-    temperatures: Series = field(default_factory=lambda: Series(HISTORY_LENGTH))
+    loads: Series = field(default_factory=lambda: Series(HISTORY_S))
+    temperatures: Series = field(default_factory=lambda: Series(HISTORY_S))
     last_seen_s: float | None = None
 
 
@@ -178,9 +178,15 @@ def _with_readings(facts: Facts, view: CardView, key: str) -> CardView:
         measured=measured,
         sample=telemetry.samples.get(key) if telemetry else None,
         stale_s=stale_s,
-        loads=history.loads.values if history else (),
-        temperatures=history.temperatures.values if history else (),
+        loads=_bins(history.loads, telemetry) if history else (),
+        temperatures=_bins(history.temperatures, telemetry) if history else (),
     )
+
+
+def _bins(series: Series, telemetry: TelemetrySnapshot | None) -> tuple[float | None, ...]:
+    if telemetry is None:
+        return ()
+    return series.bins(telemetry.monotonic_s, HISTORY_PARTS, STALE_AFTER_INTERVALS * telemetry.interval_s)
 
 
 def header(facts: Facts) -> HeaderView:

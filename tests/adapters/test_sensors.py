@@ -14,7 +14,7 @@ from hettui.adapters.nvml import NvmlSource
 from hettui.adapters.psutil_host import ProcessSource, cpu_hardware
 from hettui.domain.errors import EngineError
 from hettui.domain.hardware_report import hardware_json, hardware_text
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.telemetry import DeviceSample, Link
 from hettui.ports import TelemetryTarget
 from tests.fake_nvml import FakeNvml, three_cards
 from tests.fakes import ENGINE
@@ -38,11 +38,11 @@ def test_every_reading_of_a_card_that_tells_all() -> None:
             own_bytes=GIB,
             utilisation_percent=87,
             temperature_c=61,
-            temperature_limit_c=90,
+            slowdown_c=90,
             power_w=215.5,
             power_limit_w=360.0,
-            pcie_now="gen5 x16",
-            pcie_max="gen5 x16",
+            link_now=Link(5, 16),
+            link_max=Link(5, 16),
         )
     }
 

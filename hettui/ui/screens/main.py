@@ -408,9 +408,10 @@ class MainScreen(Screen[None]):
         self._telemetry = message.snapshot
         for name, sample in message.snapshot.samples.items():
             history = self._histories.setdefault(name, History())
-            history.loads.push(sample.utilisation_percent)
-            history.temperatures.push(sample.temperature_c)
-            history.last_seen_s = message.snapshot.monotonic_s
+            now_s = message.snapshot.monotonic_s
+            history.loads.push(now_s, sample.utilisation_percent)
+            history.temperatures.push(now_s, sample.temperature_c)
+            history.last_seen_s = now_s
         self._draw()
 
     # -- chat ----------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ class DeviceCard(Draggable, can_focus=True):
             return [("sensor".ljust(_LABEL_CELLS), "label"), (f"no reading for {view.stale_s:.0f} s", "warn")]
         facts = _facts(view)
         room = min(self._gauge_cells(width), max(0, width - _LABEL_CELLS - cell_len(facts) - 1))
-        limit = (sample.temperature_limit_c if sample else None) or 90.0
+        limit = (sample.slowdown_c if sample else None) or 90.0
         if view.is_cpu:
             graph = drawing.history(room, view.loads, 100.0, warn=1e9, crit=1e9)
         else:
@@ -223,11 +223,11 @@ def _facts(view: CardView) -> str:
     load = UNKNOWN if sample.utilisation_percent is None else f"{sample.utilisation_percent:.0f}"
     heat = UNKNOWN if sample.temperature_c is None else f"{sample.temperature_c:.0f}"
     text = f"{load:>4} %  {heat:>3} °C"
-    if sample.temperature_limit_c is not None:
-        text += f" of {sample.temperature_limit_c:.0f}"
+    if sample.slowdown_c is not None:
+        text += f" of {sample.slowdown_c:.0f}"
     if sample.power_w is not None:
         limit = "" if sample.power_limit_w is None else f"/{sample.power_limit_w:.0f}"
         text += f"  {sample.power_w:>3.0f}{limit} W"
-    if sample.pcie_now is not None:
-        text += f"  {sample.pcie_now}"
+    if sample.link_now is not None:
+        text += f"  {sample.link_now}"
     return text
