@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 
 class NVMLError(Exception):
-    """As pynvml raises for everything."""
+    """As pynvml raises for everything; `value` is NVML's code."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__(f"NVML error {value}")
+        self.value = value
+
+
+NOT_SUPPORTED, DRIVER_NOT_LOADED, GPU_IS_LOST, UNKNOWN = 3, 9, 15, 999
 
 
 @dataclass
 class Card:
-    """One card's answers by NVML's function name, shortened; what is not in `says` is not supported."""
+    """One card's answers by NVML's function name, shortened; what is not in `says` is not supported.
+
+    An answer may be a function of the call's further arguments, or an NVMLError to raise.
+    """
 
     name: str
     uuid: str
     bus_id: str
     says: dict[str, Any] = field(default_factory=dict)
     lost: bool = False
+    hung: threading.Event | None = None
+    """While it is there, every call waits for it."""
+    asked: Counter[str] = field(default_factory=Counter)
+    """How often each was asked."""
 
 
 @dataclass
@@ -30,14 +46,29 @@ class FakeNvml:
     driver: bool = True
     NVMLError = NVMLError
     NVML_TEMPERATURE_GPU = 0
+    NVML_TEMPERATURE_THRESHOLD_SHUTDOWN = 0
     NVML_TEMPERATURE_THRESHOLD_SLOWDOWN = 1
+    NVML_CLOCK_SM = 1
+    NVML_CLOCK_MEM = 2
+    NVML_PCIE_UTIL_TX_BYTES = 0
+    NVML_PCIE_UTIL_RX_BYTES = 1
+    NVML_MEMORY_ERROR_TYPE_UNCORRECTED = 1
+    NVML_VOLATILE_ECC = 0
+    inits: int = 0
+    process_names: dict[int, str | bytes] = field(default_factory=dict)
 
     def nvmlInit(self) -> None:  # noqa: N802 - NVML's own names
+        self.inits += 1
         if not self.driver:
-            raise NVMLError("Driver Not Loaded")
+            raise NVMLError(DRIVER_NOT_LOADED)
 
     def nvmlShutdown(self) -> None:  # noqa: N802
         pass
+
+    def nvmlSystemGetProcessName(self, pid: int) -> str | bytes:  # noqa: N802
+        if pid not in self.process_names:
+            raise NVMLError(UNKNOWN)
+        return self.process_names[pid]
 
     def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
         return "580.159"
@@ -52,15 +83,20 @@ class FakeNvml:
         if not query.startswith("nvmlDeviceGet"):
             raise AttributeError(query)
 
-        def ask(card: Card, *_: Any) -> Any:
+        def ask(card: Card, *arguments: Any) -> Any:
+            card.asked[query.removeprefix("nvmlDeviceGet")] += 1
+            if card.hung is not None:
+                card.hung.wait(30)
             if card.lost:
-                raise NVMLError("GPU is lost")
+                raise NVMLError(GPU_IS_LOST)
             known = {"Name": card.name, "UUID": card.uuid, "PciInfo": SimpleNamespace(busId=card.bus_id)}
             key = query.removeprefix("nvmlDeviceGet")
             value = known.get(key, card.says.get(key))
             if value is None:
-                raise NVMLError("Not Supported")
-            return value
+                raise NVMLError(NOT_SUPPORTED)
+            if isinstance(value, NVMLError):
+                raise value
+            return value(*arguments) if callable(value) else value
 
         return ask
 
@@ -71,13 +107,23 @@ def three_cards() -> FakeNvml:
         "MemoryInfo": SimpleNamespace(total=16 << 30, used=2 << 30, free=14 << 30),
         "UtilizationRates": SimpleNamespace(gpu=87),
         "Temperature": 61,
-        "TemperatureThreshold": 90,
+        "TemperatureThreshold": lambda kind: {0: 95, 1: 90}[kind],
         "PowerUsage": 215_500,
         "EnforcedPowerLimit": 360_000,
         "CurrPcieLinkGeneration": 5,
         "CurrPcieLinkWidth": 16,
         "MaxPcieLinkGeneration": 5,
         "MaxPcieLinkWidth": 16,
+        "ClockInfo": 2400,
+        "MaxClockInfo": lambda clock: {1: 2900, 2: 15001}[clock],
+        "MemoryBusWidth": 256,
+        "FanSpeed": 41,
+        "CurrentClocksEventReasons": 0x4,
+        "PcieThroughput": lambda way: {0: 120_000, 1: 450_000}[way],
+        "TotalEccErrors": 0,
+        "TotalEnergyConsumption": 9_500_000,
+        "FieldValues": lambda _: [SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=72))],
+        "CudaComputeCapability": (12, 0),
         "ComputeRunningProcesses": [
             SimpleNamespace(pid=77, usedGpuMemory=1 << 30),
             SimpleNamespace(pid=5, usedGpuMemory=1 << 29),

@@ -2,59 +2,73 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hettui.adapters.nvml_card import NvmlCard
 from hettui.domain.device import Hardware
-from hettui.domain.telemetry import DeviceSample, Link
+from hettui.domain.telemetry import DeviceSample
 from hettui.domain.text import clean_line
 from hettui.ports import TelemetryTarget
+
+LOOK_AGAIN_S = 10.0
+"""A card that was lost may come back after a reset: so often it is looked for."""
 
 
 class NvmlSource:
     """Implements TelemetrySource. NVML is opened by the first call, on the thread that makes it."""
 
-    def __init__(self, nvml: Any = None) -> None:
+    def __init__(self, nvml: Any = None, clock: Callable[[], float] = time.monotonic) -> None:
         """`nvml` is the pynvml module, or a stand-in."""
         self._nvml = nvml
+        self._clock = clock
         self._opened: bool | None = None
         """None: not tried yet."""
-        self._handles: dict[str, Any] = {}
+        self._cards: dict[str, NvmlCard] = {}
         """By UUID and by PCI address, both in lower case."""
+        self._gone: dict[str, str] = {}
+        """By the target's name: why a card cannot be read that could be before."""
+        self._look_at_s = 0.0
 
     # -- finding -------------------------------------------------------------------------------------------
 
     def list_cards(self) -> tuple[Hardware, ...]:
         """All NVIDIA cards in PCI order; none without a driver."""
-        cards = []
-        for handle in self._all_handles():
-            read, nvml = self._read, self._nvml
-            memory = read(nvml.nvmlDeviceGetMemoryInfo, handle)
-            pci = _pci_address(read(nvml.nvmlDeviceGetPciInfo, handle))
-            uuid = _text(read(nvml.nvmlDeviceGetUUID, handle))
-            cards.append(
-                Hardware(
-                    id=f"pci:{pci}" if pci else f"uuid:{uuid}",
-                    name=clean_line(_text(read(nvml.nvmlDeviceGetName, handle)) or "NVIDIA GPU", 80),
-                    backend="cuda",
-                    total_bytes=getattr(memory, "total", None),
-                    free_bytes=getattr(memory, "free", None),
-                    pci_address=pci,
-                    uuid=uuid,
-                    driver=_text(read(nvml.nvmlSystemGetDriverVersion)),
-                    temperature_c=read(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
-                    pcie_link=_link_text(self._link(handle, "Curr")),
-                    bandwidth_bytes_per_s=self._bandwidth(handle),
-                )
-            )
-        return tuple(sorted(cards, key=lambda card: card.pci_address or ""))
+        return tuple(sorted((self._hardware(c) for c in self._all_cards()), key=lambda card: card.pci_address or ""))
 
-    def _bandwidth(self, handle: Any) -> float | None:
+    def _hardware(self, card: NvmlCard) -> Hardware:
+        memory, pci, uuid = card.ask("MemoryInfo"), _pci_address(card.ask("PciInfo")), _text(card.ask("UUID"))
+        link, capability = card.link("Curr"), card.ask("CudaComputeCapability")
+        return Hardware(
+            id=f"pci:{pci}" if pci else f"uuid:{uuid}",
+            name=clean_line(_text(card.ask("Name")) or "NVIDIA GPU", 80),
+            backend="cuda",
+            total_bytes=getattr(memory, "total", None),
+            free_bytes=getattr(memory, "free", None),
+            pci_address=pci,
+            uuid=uuid,
+            driver=self._driver(),
+            temperature_c=card.ask("Temperature", self._nvml.NVML_TEMPERATURE_GPU),
+            pcie_link=None if link is None else str(link),
+            bandwidth_bytes_per_s=self._bandwidth(card),
+            compute_capability=None if capability is None else "{}.{}".format(*capability),
+        )
+
+    def _bandwidth(self, card: NvmlCard) -> float | None:
         """Twice the memory's clock times the width of its bus: GDDR and HBM send on both edges."""
-        nvml = self._nvml
-        width_bits = self._read(lambda: nvml.nvmlDeviceGetMemoryBusWidth(handle))
-        clock_mhz = self._read(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM))
+        width_bits = card.ask("MemoryBusWidth")
+        clock_mhz = card.ask("MaxClockInfo", self._nvml.NVML_CLOCK_MEM)
         return 2e6 * clock_mhz * width_bits / 8 if width_bits and clock_mhz else None
+
+    def _driver(self) -> str | None:
+        return _text(self._quietly(self._nvml.nvmlSystemGetDriverVersion))
+
+    def _quietly(self, query: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return query(*arguments)
+        except (self._nvml.NVMLError, OSError, UnicodeDecodeError):
+            return None
 
     def _open(self) -> bool:
         if self._opened is None:
@@ -69,87 +83,62 @@ class NvmlSource:
                 self._opened = False
         return self._opened
 
-    def _all_handles(self) -> list[Any]:
+    def _all_cards(self) -> list[NvmlCard]:
         if not self._open():
             return []
-        count = self._read(self._nvml.nvmlDeviceGetCount) or 0
-        handles = [self._read(self._nvml.nvmlDeviceGetHandleByIndex, index) for index in range(count)]
-        return [handle for handle in handles if handle is not None]
-
-    def _handle(self, target: TelemetryTarget) -> Any:
-        if not self._handles:
-            for handle in self._all_handles():
-                for key in (
-                    _text(self._read(self._nvml.nvmlDeviceGetUUID, handle)),
-                    _pci_address(self._read(self._nvml.nvmlDeviceGetPciInfo, handle)),
-                ):
-                    if key:
-                        self._handles[key.lower()] = handle
-        for key in (target.uuid, target.pci_address):
-            if key and key.lower() in self._handles:
-                return self._handles[key.lower()]
-        return None
+        count = self._quietly(self._nvml.nvmlDeviceGetCount) or 0
+        handles = [self._quietly(self._nvml.nvmlDeviceGetHandleByIndex, index) for index in range(count)]
+        return [NvmlCard(self._nvml, handle) for handle in handles if handle is not None]
 
     # -- reading -------------------------------------------------------------------------------------------
 
-    def _read(self, query: Callable[..., Any], *arguments: Any) -> Any:
-        """The one place where a reading may fail: not supported, no permission, card lost, all are None."""
-        try:
-            return query(*arguments)
-        except (self._nvml.NVMLError, OSError, AttributeError, UnicodeDecodeError):
-            return None
-
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
-        if not any(target.backend != "cpu" for target in targets) or not self._open():
+        wanted = [t for t in targets if t.uuid or t.pci_address]
+        if not wanted or not self._open():
             return {}
-        samples = {}
-        for target in targets:
-            handle = self._handle(target)
-            if handle is not None:
-                samples[target.name] = self._sample(handle, target)
+        now_s, samples = self._clock(), {}
+        for target in wanted:
+            card = self._card(target, now_s)
+            if card is not None:
+                samples[target.name] = sample = card.read(now_s, target.pids)
+                if sample.lost:
+                    self._forget(card, now_s)
+                    self._gone[target.name] = sample.lost
+                else:
+                    self._gone.pop(target.name, None)
+            elif target.name in self._gone:
+                samples[target.name] = DeviceSample(lost=self._gone[target.name])
         return samples
 
-    def _sample(self, handle: Any, target: TelemetryTarget) -> DeviceSample:
-        read, nvml = self._read, self._nvml
-        memory = read(nvml.nvmlDeviceGetMemoryInfo, handle)
-        utilisation = read(nvml.nvmlDeviceGetUtilizationRates, handle)
-        return DeviceSample(
-            used_bytes=getattr(memory, "used", None),
-            total_bytes=getattr(memory, "total", None),
-            own_bytes=self._own_bytes(handle, target.pids),
-            utilisation_percent=getattr(utilisation, "gpu", None),
-            temperature_c=read(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
-            slowdown_c=read(
-                nvml.nvmlDeviceGetTemperatureThreshold, handle, nvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
-            ),
-            power_w=_watts(read(nvml.nvmlDeviceGetPowerUsage, handle)),
-            power_limit_w=_watts(read(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
-            link_now=self._link(handle, "Curr"),
-            link_max=self._link(handle, "Max"),
-        )
+    def _card(self, target: TelemetryTarget, now_s: float) -> NvmlCard | None:
+        found = self._known(target)
+        if found is None and now_s >= self._look_at_s:
+            self._look_at_s = now_s + LOOK_AGAIN_S
+            if self._gone:
+                # After a reset of the driver only a new beginning sees the card again.
+                self._quietly(self._nvml.nvmlShutdown)
+                self._opened = None
+                self._cards.clear()
+            for card in self._all_cards():
+                for key in (_text(card.ask("UUID")), _pci_address(card.ask("PciInfo"))):
+                    if key:
+                        self._cards.setdefault(key.lower(), card)
+            found = self._known(target)
+        return found
 
-    def _own_bytes(self, handle: Any, pids: tuple[int, ...]) -> int | None:
-        """What our processes hold; None when the driver does not say, as inside some containers."""
-        processes = self._read(self._nvml.nvmlDeviceGetComputeRunningProcesses, handle)
-        if processes is None or not pids:
-            return None
-        used = [p.usedGpuMemory for p in processes if p.pid in pids]
-        return None if not used or None in used else sum(used)
+    def _known(self, target: TelemetryTarget) -> NvmlCard | None:
+        keys = (key.lower() for key in (target.uuid, target.pci_address) if key)
+        return next((self._cards[key] for key in keys if key in self._cards), None)
 
-    def _link(self, handle: Any, which: str) -> Link | None:
-        generation = self._read(getattr(self._nvml, f"nvmlDeviceGet{which}PcieLinkGeneration"), handle)
-        width = self._read(getattr(self._nvml, f"nvmlDeviceGet{which}PcieLinkWidth"), handle)
-        return None if generation is None or width is None else Link(generation, width)
+    def _forget(self, lost: NvmlCard, now_s: float) -> None:
+        self._cards = {key: card for key, card in self._cards.items() if card is not lost}
+        self._look_at_s = now_s + LOOK_AGAIN_S
 
     def close(self) -> None:
         if self._opened:
-            self._read(self._nvml.nvmlShutdown)
+            self._quietly(self._nvml.nvmlShutdown)
         self._opened = None
-        self._handles.clear()
-
-
-def _link_text(link: Link | None) -> str | None:
-    return None if link is None else str(link)
+        self._cards.clear()
 
 
 def _text(value: Any) -> str | None:
@@ -166,7 +155,3 @@ def _pci_address(info: Any) -> str | None:
         return None
     domain, _, rest = text.lower().partition(":")
     return f"{domain[-4:]:0>4}:{rest}"
-
-
-def _watts(milliwatts: Any) -> float | None:
-    return None if milliwatts is None else milliwatts / 1000

@@ -42,6 +42,8 @@ class Hardware:
     """`gen4 x16`, now."""
     bandwidth_bytes_per_s: float | None = None
     """Of its memory, by bus width and clock."""
+    compute_capability: str | None = None
+    """`9.0`; NVIDIA's only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import ServerError
-from hettui.ports import TelemetrySource, TelemetryTarget
+from hettui.ports import TelemetryTarget
 from hettui.services.chat_session import ChatSession
 from hettui.services.cluster import ClusterController, Request, World
 from hettui.services.events import ClusterChanged, Event
-from hettui.services.poller import Poller
+from hettui.services.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poller, SourceFactory
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ QUIET_TICK_S = 0.25
 class Engine:
     """The facade for screens and commands. Every method may be called from any thread."""
 
-    def __init__(self, world: World, sources: Sequence[TelemetrySource], interval_s: float = 1.0) -> None:
+    def __init__(self, world: World, sources: Sequence[SourceFactory], interval_s: float = 1.0) -> None:
         self._subscribers: list[Callable[[Event], None]] = []
         self._world = world
         self._sources = sources
@@ -74,6 +74,11 @@ class Engine:
         """Which devices the sensors are asked about, running or not."""
         self._watched = devices
         self._loop.call_soon_threadsafe(self._retarget)
+
+    def sample_every(self, interval_s: float) -> None:
+        """How often the sensors are asked; within the limits of the poller."""
+        interval_s = min(max(interval_s, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
+        self._loop.call_soon_threadsafe(lambda: self._poller.set_interval(interval_s))
 
     def start(self, request: Request) -> Future[None]:
         """Starts the cluster, or applies a new split to the running one. The future carries the failure."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -13,7 +14,14 @@ from hettui.domain.text import clean_line
 from hettui.ports import Clock, TelemetrySource, TelemetryTarget
 from hettui.services.events import Event, TelemetryUpdated
 
-_Round = tuple[Sequence[TelemetryTarget], "Future[dict[str, DeviceSample]]"]
+SourceFactory = Callable[[], TelemetrySource]
+
+ABANDON_AFTER_S = 5.0
+"""A call that takes longer hangs: its thread is left behind and the source is tried anew on another one."""
+RETRY_AFTER_S = (5.0, 10.0, 20.0, 40.0, 60.0)
+MOST_HUNG_THREADS = 4
+"""So many calls may hang in a driver at once; only when one comes back is the source tried again."""
+SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.25, 10.0
 
 
 class Poller:
@@ -21,28 +29,45 @@ class Poller:
 
     def __init__(
         self,
-        sources: Sequence[TelemetrySource],
+        sources: Sequence[SourceFactory],
         clock: Clock,
         emit: Callable[[Event], None],
         interval_s: float,
     ) -> None:
-        self._channels = [_Channel(source, i) for i, source in enumerate(sources)]
+        self._channels = [_Channel(source, i, clock) for i, source in enumerate(sources)]
         self._clock = clock
         self._emit = emit
-        self.interval_s = interval_s
+        self._interval_s = interval_s
+        self._hurry = asyncio.Event()
         self.targets: tuple[TelemetryTarget, ...] = ()
 
+    @property
+    def interval_s(self) -> float:
+        return self._interval_s
+
+    def set_interval(self, interval_s: float) -> None:
+        """Takes effect at once. On the engine's loop only."""
+        if interval_s < self._interval_s:
+            self._hurry.set()
+        self._interval_s = interval_s
+
     async def run(self) -> None:
-        """Samples until cancelled. A source still busy with the last round is left out of this one."""
+        """Samples until cancelled."""
         while True:
             started = self._clock.monotonic()
-            targets = self.targets
-            asked = [asyncio.wrap_future(f) for c in self._channels if (f := c.ask(targets)) is not None]
-            if asked:
-                await asyncio.wait(asked, timeout=self.interval_s)
-            self._publish(targets)
+            await self.round()
             spent_s = self._clock.monotonic() - started
-            await asyncio.sleep(max(0.05, self.interval_s - spent_s))
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), max(0.05, self._interval_s - spent_s))
+
+    async def round(self) -> None:
+        """Asks all sources and emits what they say. One that is still busy with an earlier round is left out."""
+        targets = self.targets
+        asked = [asyncio.wrap_future(f) for c in self._channels if (f := c.ask(targets)) is not None]
+        if asked:
+            await asyncio.wait(asked, timeout=self._interval_s)
+        self._publish(targets)
 
     def _publish(self, targets: Sequence[TelemetryTarget]) -> None:
         samples: dict[str, DeviceSample] = {}
@@ -53,7 +78,7 @@ class Poller:
             if problem:
                 errors |= {t.name: problem for t in targets if t.name not in samples}
         errors = {name: text for name, text in errors.items() if name not in samples}
-        self._emit(TelemetryUpdated(TelemetrySnapshot(self._clock.monotonic(), self.interval_s, samples, errors)))
+        self._emit(TelemetryUpdated(TelemetrySnapshot(self._clock.monotonic(), self._interval_s, samples, errors)))
 
     def close(self) -> None:
         """Ends the threads; one that hangs in a driver is left behind and does not keep the program alive."""
@@ -61,38 +86,83 @@ class Poller:
             channel.close()
 
 
+class _Call:
+    """One round's question to a source."""
+
+    def __init__(self, targets: Sequence[TelemetryTarget], asked_s: float) -> None:
+        self.targets = targets
+        self.asked_s = asked_s
+        self.answer: Future[dict[str, DeviceSample]] = Future()
+
+
 class _Channel:
     """One source with its thread: a daemon, because Python waits at exit for a pool's thread, even a hung one."""
 
-    def __init__(self, source: TelemetrySource, number: int) -> None:
-        self._source = source
-        self._requests: SimpleQueue[_Round | None] = SimpleQueue()
-        self._running: Future[dict[str, DeviceSample]] | None = None
-        threading.Thread(target=self._serve, name=f"sensor-{number}", daemon=True).start()
+    def __init__(self, source: SourceFactory, number: int, clock: Clock) -> None:
+        self._make = source
+        self._name = f"sensor-{number}"
+        self._clock = clock
+        self._call: _Call | None = None
+        self._requests: SimpleQueue[_Call | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._hung: list[threading.Thread] = []
+        """Threads that were left behind; one whose call came back has ended."""
+        self._hangs = 0
+        """In a row."""
+        self._retry_at_s = 0.0
 
     def ask(self, targets: Sequence[TelemetryTarget]) -> Future[dict[str, DeviceSample]] | None:
-        if self._running is not None and not self._running.done():
-            return None
-        self._running = Future()
-        self._requests.put((targets, self._running))
-        return self._running
+        """The answer to come; None while the last one is still awaited, or the source is given a rest."""
+        now_s, call = self._clock.monotonic(), self._call
+        if call is not None and not call.answer.done():
+            if now_s - call.asked_s < ABANDON_AFTER_S:
+                return None
+            self._abandon(now_s)
+        if self._thread is None:
+            self._hung = [thread for thread in self._hung if thread.is_alive()]
+            if self._hangs and (now_s < self._retry_at_s or len(self._hung) >= MOST_HUNG_THREADS):
+                return None
+            self._begin()
+        self._call = _Call(targets, now_s)
+        self._requests.put(self._call)
+        return self._call.answer
+
+    def _begin(self) -> None:
+        self._requests = SimpleQueue()
+        arguments = (self._make, self._requests)
+        self._thread = threading.Thread(target=_serve, args=arguments, name=self._name, daemon=True)
+        self._thread.start()
+
+    def _abandon(self, now_s: float) -> None:
+        """Leaves the hung thread behind. It ends when its call comes back, and what it says then is not used."""
+        self._requests.put(None)
+        if self._thread is not None:
+            self._hung.append(self._thread)
+        self._thread = self._call = None
+        self._retry_at_s = now_s + RETRY_AFTER_S[min(self._hangs, len(RETRY_AFTER_S) - 1)]
+        self._hangs += 1
 
     def collect(self) -> tuple[dict[str, DeviceSample], str | None]:
         """The finished round's samples, or why there are none."""
-        if self._running is None or not self._running.done():
+        if self._call is None or not self._call.answer.done():
             return {}, "its sensors do not answer"
-        if (error := self._running.exception()) is not None:
+        if (error := self._call.answer.exception()) is not None:
             return {}, clean_line(f"its sensors failed: {error}", 200)
-        return self._running.result(), None
+        self._hangs = 0
+        return self._call.answer.result(), None
 
     def close(self) -> None:
         self._requests.put(None)
 
-    def _serve(self) -> None:
-        while (request := self._requests.get()) is not None:
-            targets, answer = request
-            try:
-                answer.set_result(self._source.sample(targets))
-            except Exception as error:  # a broken driver raises anything; the round then says so
-                answer.set_exception(error)
-        self._source.close()
+
+def _serve(make: SourceFactory, requests: SimpleQueue[_Call | None]) -> None:
+    """A source's thread: it is made, asked and closed here and nowhere else."""
+    source = make()
+    while (call := requests.get()) is not None:
+        try:
+            found = source.sample(call.targets)
+        except Exception as error:  # a driver may fail in any way: it becomes the device's message
+            call.answer.set_exception(error)
+        else:
+            call.answer.set_result(found)
+    source.close()

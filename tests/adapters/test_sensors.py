@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import fields
+from types import SimpleNamespace
 
 import pytest
 
 from hettui.adapters import discovery
 from hettui.adapters.binaries import EngineDevice
-from hettui.adapters.nvml import NvmlSource
+from hettui.adapters.nvml import LOOK_AGAIN_S, NvmlSource
 from hettui.adapters.psutil_host import ProcessSource, cpu_hardware
 from hettui.domain.errors import EngineError
 from hettui.domain.hardware_report import hardware_json, hardware_text
-from hettui.domain.telemetry import DeviceSample, Link
+from hettui.domain.telemetry import DeviceSample, Holder, Link, Throttle
 from hettui.ports import TelemetryTarget
-from tests.fake_nvml import FakeNvml, three_cards
+from tests.fake_nvml import NOT_SUPPORTED, UNKNOWN, FakeNvml, NVMLError, three_cards
 from tests.fakes import ENGINE
 
 GIB = 1 << 30
@@ -29,22 +31,117 @@ def test_cards_are_listed_in_pci_order() -> None:
     assert (cards[2].name, cards[2].total_bytes, cards[2].temperature_c) == ("GTX 1660 SUPER", None, None)
 
 
+class Clock:
+    """A monotonic clock that stands still."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+FIRST = TelemetryTarget("5080", "cuda", uuid="gpu-AAA", pids=(77,))
+SECOND = TelemetryTarget("3060", "cuda", uuid="GPU-bbb")
+
+
 def test_every_reading_of_a_card_that_tells_all() -> None:
-    target = TelemetryTarget("5080", "cuda", uuid="gpu-AAA", pids=(77,))
-    assert NvmlSource(three_cards()).sample([target]) == {
+    nvml = three_cards()
+    nvml.process_names = {77: b"/opt/llama/llama-server -m x", 5: "\x1b[31mXorg"}
+    assert NvmlSource(nvml).sample([FIRST]) == {
         "5080": DeviceSample(
             used_bytes=2 * GIB,
             total_bytes=16 * GIB,
             own_bytes=GIB,
+            holders=(Holder(77, "llama-server", GIB), Holder(5, "Xorg", GIB // 2)),
             utilisation_percent=87,
             temperature_c=61,
+            memory_temperature_c=72,
             slowdown_c=90,
+            shutdown_c=95,
+            fan_percent=41,
             power_w=215.5,
             power_limit_w=360.0,
+            clock_mhz=2400,
+            clock_max_mhz=2900,
+            throttles=(Throttle.POWER_LIMIT,),
             link_now=Link(5, 16),
             link_max=Link(5, 16),
+            received_bytes_per_s=450e6,
+            sent_bytes_per_s=120e6,
+            ecc_errors=0,
+            energy_j=9500.0,
         )
     }
+
+
+def test_dear_readings_are_taken_rarely_and_unsupported_ones_once() -> None:
+    nvml, clock = three_cards(), Clock()
+    source = NvmlSource(nvml, clock)
+    card, little = nvml.cards[1], nvml.cards[2]
+    for _ in range(20):
+        source.sample([FIRST, TelemetryTarget("little", "cuda", pci_address="000a:05:00.0")])
+        clock.now_s += 1.0
+    assert card.asked["MemoryInfo"] == card.asked["CurrentClocksEventReasons"] == 20
+    assert card.asked["UtilizationRates"] == card.asked["PowerUsage"] == 10
+    assert card.asked["PcieThroughput"] == 4
+    assert card.asked["TemperatureThreshold"] == 2
+    assert little.asked["UtilizationRates"] == little.asked["MemoryInfo"] == 1
+
+
+def test_an_idle_card_is_not_asked_for_its_throughput() -> None:
+    nvml = three_cards()
+    nvml.cards[1].says["UtilizationRates"] = SimpleNamespace(gpu=0)
+    sample = NvmlSource(nvml).sample([FIRST])["5080"]
+    assert sample.received_bytes_per_s is None
+    assert nvml.cards[1].asked["PcieThroughput"] == 0
+
+
+@pytest.mark.parametrize(
+    ("bits", "words"),
+    [
+        (0, ()),
+        (0x1 | 0x2 | 0x100, ()),
+        (0x4, (Throttle.POWER_LIMIT,)),
+        (0x8, (Throttle.SLOWDOWN,)),
+        (0x8 | 0x40, (Throttle.HOT_HARDWARE,)),
+        (0x8 | 0x80, (Throttle.POWER_BRAKE,)),
+        (0x20 | 0x4, (Throttle.HOT, Throttle.POWER_LIMIT)),
+        (0x10, (Throttle.SYNC,)),
+    ],
+)
+def test_the_reasons_for_low_clocks_in_words(bits: int, words: tuple[Throttle, ...]) -> None:
+    nvml = three_cards()
+    nvml.cards[1].says["CurrentClocksEventReasons"] = bits
+    assert NvmlSource(nvml).sample([FIRST])["5080"].throttles == words
+
+
+def test_an_older_driver_has_another_name_for_the_reasons() -> None:
+    nvml = three_cards()
+    del nvml.cards[1].says["CurrentClocksEventReasons"]
+    nvml.cards[1].says["CurrentClocksThrottleReasons"] = 0x20
+    assert NvmlSource(nvml).sample([FIRST])["5080"].throttles == (Throttle.HOT,)
+
+
+READINGS = [
+    "MemoryInfo", "ComputeRunningProcesses", "UtilizationRates", "Temperature", "TemperatureThreshold", "FanSpeed",
+    "PowerUsage", "EnforcedPowerLimit", "ClockInfo", "MaxClockInfo", "CurrentClocksEventReasons", "CurrPcieLinkWidth",
+    "MaxPcieLinkGeneration", "PcieThroughput", "TotalEccErrors", "TotalEnergyConsumption", "FieldValues",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [NOT_SUPPORTED, UNKNOWN])
+@pytest.mark.parametrize("missing", READINGS)
+def test_one_reading_that_fails_is_none_and_takes_no_other_with_it(missing: str, code: int) -> None:
+    nvml = three_cards()
+    everything = NvmlSource(nvml).sample([FIRST])["5080"]
+    nvml.cards[1].says[missing] = NVMLError(code)
+    found = NvmlSource(nvml).sample([FIRST])["5080"]
+    differing = {f.name for f in fields(found) if getattr(found, f.name) != getattr(everything, f.name)}
+    assert differing
+    assert len(differing) <= 3
+    # Without the utilisation nobody knows whether the throughput is worth asking for.
+    assert all(getattr(found, name) is None for name in differing)
 
 
 def test_what_a_card_does_not_tell_is_none_and_zero_stays_zero() -> None:
@@ -56,15 +153,21 @@ def test_what_a_card_does_not_tell_is_none_and_zero_stays_zero() -> None:
     assert found["cold"].power_w is None
 
 
-def test_a_lost_card_takes_no_other_with_it() -> None:
-    nvml = three_cards()
-    source = NvmlSource(nvml)
-    targets = [TelemetryTarget(n, "cuda", uuid=u) for n, u in (("3060", "GPU-bbb"), ("5080", "GPU-aaa"))]
-    source.sample(targets)
+def test_a_lost_card_says_so_takes_no_other_with_it_and_may_come_back() -> None:
+    nvml, clock = three_cards(), Clock()
+    source = NvmlSource(nvml, clock)
+    source.sample([SECOND, FIRST])
     nvml.cards[0].lost = True
-    found = source.sample(targets)
-    assert found["3060"] == DeviceSample()
-    assert found["5080"].used_bytes == 2 * GIB
+    for _ in range(3):
+        found = source.sample([SECOND, FIRST])
+        assert found["3060"] == DeviceSample(lost="it fell off the bus")
+        assert found["5080"].used_bytes == 2 * GIB
+        clock.now_s += 1
+    nvml.cards[0].lost = False
+    assert source.sample([SECOND])["3060"].lost
+    clock.now_s += LOOK_AGAIN_S
+    assert source.sample([SECOND])["3060"].used_bytes == GIB
+    assert nvml.inits == 2
 
 
 def test_a_card_that_is_not_there_has_no_sample() -> None:

@@ -71,7 +71,7 @@ def request() -> Request:
 
 def test_a_cluster_from_start_to_answer_to_end() -> None:
     world, sensor, heard = FakeWorld(deltas=list(ANSWER)), Sensor(), Heard()
-    with Engine(world.world(), [sensor], interval_s=0.02) as engine:
+    with Engine(world.world(), [lambda: sensor], interval_s=0.02) as engine:
         engine.subscribe(heard)
         engine.watch(request().cluster.devices)
         engine.start(request()).result(DEADLINE_S)
@@ -92,7 +92,7 @@ def test_chat_without_a_cluster_says_so() -> None:
 def test_a_sensor_that_fails_is_quoted_clean() -> None:
     sensor, heard = Sensor(), Heard()
     sensor.mode = "fail"
-    with Engine(FakeWorld().world(), [sensor], interval_s=0.02) as engine:
+    with Engine(FakeWorld().world(), [lambda: sensor], interval_s=0.02) as engine:
         engine.subscribe(heard)
         engine.watch(workers(None))
         event = heard.wait(TelemetryUpdated, lambda e: e.snapshot.errors)
@@ -105,7 +105,7 @@ def test_a_sensor_that_hangs_stops_neither_the_others_nor_the_end() -> None:
     hung, well, heard = Sensor(), Sensor(), Heard()
     hung.mode = "hang"
     try:
-        with Engine(FakeWorld().world(), [hung, well], interval_s=0.02) as engine:
+        with Engine(FakeWorld().world(), [lambda: hung, lambda: well], interval_s=0.02) as engine:
             engine.subscribe(heard)
             engine.watch(workers(None))
             heard.wait(TelemetryUpdated, lambda e: "d0" in e.snapshot.samples)

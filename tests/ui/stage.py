@@ -58,6 +58,9 @@ class StageEngine:
     def watch(self, devices: tuple[Device, ...]) -> None:
         self.calls.append("watch")
 
+    def sample_every(self, interval_s: float) -> None:
+        self.calls.append(f"sample every {interval_s:g} s")
+
     def start(self, request: Request) -> Future[None]:
         self.requests.append(request)
         return _done()
