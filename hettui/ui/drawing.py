@@ -6,6 +6,7 @@ Each bar says the same without colours: fills differ by glyph, marks are glyphs,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
@@ -19,6 +20,8 @@ WEIGHTS, CONTEXT, COMPUTE, OVERHEAD = "█", "▓", "▒", "░"
 FREE = "·"
 MEASURED = "┃"
 OVER = "▚"
+FOREIGN = "╱"
+MARGIN = " "
 OUTPUT = "◆"
 GHOST = "◇"
 _LEVELS = " ▁▂▃▄▅▆▇█"
@@ -80,48 +83,99 @@ def slider_value(width: int, cell: int, maximum: int) -> int:
     return round(min(max(cell, 0), width - 1) / (width - 1) * maximum) if width > 1 else 0
 
 
-def memory_bar(width: int, memory: Memory, budget_bytes: int | None, measured_bytes: int | None) -> Runs:
-    """The planned parts against the budget, which is the bar's end; beyond it the bar is drawn as over.
+@dataclass(frozen=True, slots=True)
+class MemoryScale:
+    """What a memory bar is drawn against; None is not known."""
 
-    The bar's scale is the larger of budget and need, so that what is too much is seen as such.
+    budget_bytes: int | None = None
+    total_bytes: int | None = None
+    """The card's; the bar's end."""
+    measured_bytes: int | None = None
+    """What our processes hold now."""
+    foreign_bytes: int | None = None
+    """What others hold."""
+
+
+def memory_bar(width: int, memory: Memory, scale: MemoryScale) -> Runs:
+    """`████▓▓▒░···  ╱╱`: the planned parts from the left, up to the budget what is free, then the margin, and what
+    others hold from the right. The mark is where our own use is now.
+
+    The bar's end is the card's memory, else the budget; a need beyond that is drawn as over.
     """
-    need = memory.total_bytes
-    scale = max(budget_bytes or 0, need, 1) if budget_bytes else max(need, measured_bytes or 0, 1)
-    parts = (
+    need, budget = memory.total_bytes, scale.budget_bytes
+    end = max(scale.total_bytes or 0, budget or 0, need)
+    end = end if budget or scale.total_bytes else max(end, scale.measured_bytes or 0)
+
+    def cell(size: int) -> int:
+        return round(size / end * width) if end else 0
+
+    limit = width if budget is None else cell(budget)
+    cells = [(FREE, "free")] * limit + [(MARGIN, "free")] * (width - limit)
+    if scale.foreign_bytes:
+        # At least one cell: somebody is there.
+        start = width - max(1, min(width, cell(scale.foreign_bytes)))
+        cells[start:] = [(FOREIGN, "foreign")] * (width - start)
+    reached, drawn = 0, 0
+    for glyph, role, size in (
         (WEIGHTS, "weights", memory.weights_bytes),
         (CONTEXT, "kv", memory.context_bytes),
         (COMPUTE, "compute", memory.compute_bytes),
         (OVERHEAD, "overhead", memory.overhead_bytes),
-    )
-    cells: list[tuple[str, str]] = []
-    reached = 0
-    for glyph, role, size in parts:
+    ):
         reached += size
-        cells += [(glyph, role)] * (round(reached / scale * width) - len(cells))
-    cells += [(FREE, "free")] * (width - len(cells))
-    if budget_bytes is not None and need > budget_bytes:
+        cells[drawn : cell(reached)] = [(glyph, role)] * (cell(reached) - drawn)
+        drawn = max(drawn, cell(reached))
+    if budget is not None and need > budget and width:
         # At least one cell, however little is missing.
-        end = min(round(budget_bytes / scale * width), width - 1)
-        cells[end:] = [(OVER, "over")] * (width - end)
-    if measured_bytes is not None and width:
-        mark = min(width - 1, round(measured_bytes / scale * (width - 1)))
-        cells[mark] = (MEASURED, "measured")
+        first = min(limit, width - 1, max(drawn - 1, 0))
+        cells[first : max(drawn, first + 1)] = [(OVER, "over")] * (max(drawn, first + 1) - first)
+    if scale.measured_bytes is not None and width:
+        cells[min(width - 1, round(scale.measured_bytes / end * (width - 1)) if end else 0)] = (MEASURED, "measured")
     return merged(cells)
 
 
-def history(width: int, values: Sequence[float | None], maximum: float, *, warn: float, crit: float) -> Runs:
-    """The newest values at the right, on an absolute scale from 0; a gap in the readings is a gap in the graph."""
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """An absolute scale and from where on it is worrying."""
+
+    floor: float
+    top: float
+    warn: float
+    crit: float
+
+
+def history(width: int, values: Sequence[float | None], gauge: Gauge) -> Runs:
+    """The newest values at the right; a gap in the readings is a gap in the graph."""
     shown = list(values)[-width:] if width > 0 else []
     cells: list[tuple[str, str]] = [(" ", "track")] * (width - len(shown))
     for value in shown:
         if value is None:
             cells.append((" ", "track"))
             continue
-        level = round(min(max(value / maximum, 0), 1) * (len(_LEVELS) - 1))
-        role = "temp-crit" if value >= crit else "temp-warn" if value >= warn else "temp-ok"
+        part = (value - gauge.floor) / (gauge.top - gauge.floor)
+        level = round(min(max(part, 0), 1) * (len(_LEVELS) - 1))
+        role = "temp-crit" if value >= gauge.crit else "temp-warn" if value >= gauge.warn else "temp-ok"
         # A reading of nothing is still a reading: the lowest line, never a gap.
         cells.append((_LEVELS[max(1, level)], role))
     return merged(cells)
+
+
+def changed_cells(before: Runs, after: Runs) -> tuple[int, int] | None:
+    """The first cell and the number of cells in which two equally wide rows differ; None when they do not."""
+    start = 0
+    for old, new in zip(before, after, strict=False):
+        if old != new:
+            break
+        start += cell_len(new[0])
+    else:
+        if len(before) == len(after):
+            return None
+    end = cell_len("".join(text for text, _ in after))
+    for old, new in zip(reversed(before), reversed(after), strict=False):
+        if old != new or end - cell_len(new[0]) < start:
+            break
+        end -= cell_len(new[0])
+    return start, max(end - start, 1)
 
 
 def bar_widths(width: int, layers: Sequence[int]) -> list[int]:

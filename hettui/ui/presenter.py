@@ -19,7 +19,7 @@ from hettui.domain.plan_report import PlanReport
 from hettui.domain.reconcile import differences
 from hettui.domain.session import Session
 from hettui.domain.split import HOST
-from hettui.domain.telemetry import Series, TelemetrySnapshot
+from hettui.domain.telemetry import DeviceSample, Series, TelemetrySnapshot
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, mib
 from hettui.ui.views import CardView
@@ -28,12 +28,13 @@ from hettui.ui.widgets.plan_line import PlanLineView
 from hettui.ui.widgets.status_header import HeaderView
 
 HISTORY_S = 120.0
-HISTORY_PARTS = 30
+USUAL_HISTORY_CELLS = 30
 STALE_AFTER_INTERVALS = 3
 
 _WORTH_A_WORD_BYTES = 8 * MIB
 _WORTH_A_WORD_PART = 0.02
 _MORE_ROOM_BYTES = 100 * MIB
+_OFF_PLAN_BYTES = 64 * MIB
 _FEW_DEVICES = 4
 
 
@@ -43,7 +44,14 @@ class History:
 
     loads: Series = field(default_factory=lambda: Series(HISTORY_S))
     temperatures: Series = field(default_factory=lambda: Series(HISTORY_S))
+    sample: DeviceSample | None = None
+    """The last one: a missed round does not blank a card."""
     last_seen_s: float | None = None
+
+    def push(self, now_s: float, sample: DeviceSample) -> None:
+        self.loads.push(now_s, sample.utilisation_percent)
+        self.temperatures.push(now_s, sample.temperature_c)
+        self.sample, self.last_seen_s = sample, now_s
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,8 @@ class Facts:
     selected: int = 0
     objective: Objective = "balanced"
     """What the planner was last asked for."""
+    history_cells: int = USUAL_HISTORY_CELLS
+    """How wide the cards' graphs are."""
 
     @property
     def outlook(self) -> Forecast | None:
@@ -132,9 +142,14 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
         entry=facts.typed if facts.typed and facts.selected == index else None,
     )
     if outlook is not None:
-        note = view.note or _doubt(facts, outlook, index)
-        view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index), note=note)
-    return _with_readings(facts, view, device.name)
+        view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
+    view = _with_readings(facts, view, device.name)
+    if view.note or outlook is None:
+        return view
+    if doubt := _doubt(facts, outlook, index):
+        return replace(view, note=doubt)
+    note, role = _after_launch(facts, view, device.name) or _holders(facts, view) or ("", "dim")
+    return replace(view, note=note, note_role=role)
 
 
 def _doubt(facts: Facts, outlook: Forecast, index: int) -> str:
@@ -146,6 +161,36 @@ def _doubt(facts: Facts, outlook: Forecast, index: int) -> str:
     if not known(shape):
         return f"compute ±{mib(error_bytes)} MiB: hettui does not know this architecture"
     return f"compute ±{mib(error_bytes)} MiB" if error_bytes >= _WORTH_A_WORD_BYTES else ""
+
+
+def _after_launch(facts: Facts, view: CardView, name: str) -> tuple[str, str] | None:
+    """What runs against what was planned: llama.cpp's own buffers, and what the driver says that we hold."""
+    applied = facts.cluster.applied
+    reported = applied.measured.get(name) if applied else None
+    if reported is None or view.running != view.layers or facts.differs or not view.layers:
+        return None
+    buffers = reported.total_bytes - view.memory.total_bytes + view.memory.overhead_bytes
+    text, off = f"llama.cpp holds {mib(reported.total_bytes)} MiB ({_signed(buffers)})", abs(buffers)
+    if not view.is_cpu and view.own_bytes is not None:
+        driver = view.own_bytes - view.memory.total_bytes
+        text, off = f"{text}, the card says {mib(view.own_bytes)} ({_signed(driver)})", max(off, abs(driver))
+    return (f"not as planned: {text}", "warn") if off > _OFF_PLAN_BYTES else (f"as planned: {text}", "dim")
+
+
+def _signed(difference_bytes: int) -> str:
+    """`+0`, `+12`, `−3`, in MiB."""
+    whole = round(difference_bytes / MIB)
+    return f"−{-whole}" if whole < 0 else f"+{whole}"
+
+
+def _holders(facts: Facts, view: CardView) -> tuple[str, str] | None:
+    """Who else holds memory of the card."""
+    ours = {p.pid for p in facts.cluster.processes}
+    others = [h for h in (view.sample.holders if view.sample else None) or () if h.pid not in ours]
+    if not others or view.is_cpu:
+        return None
+    names = ", ".join(f"{h.name or 'pid'} {h.pid} {format_bytes(h.used_bytes)}" for h in others[:3])
+    return f"also on it: {names}", "dim"
 
 
 def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
@@ -166,27 +211,32 @@ def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
 
 
 def _with_readings(facts: Facts, view: CardView, key: str) -> CardView:
-    measured = facts.cluster.applied.measured.get(key) if facts.cluster.applied else None
-    history = facts.histories.get(key)
-    telemetry = facts.telemetry
-    stale_s = None
-    if telemetry is not None and history is not None and history.last_seen_s is not None:
-        age_s = telemetry.monotonic_s - history.last_seen_s
-        stale_s = age_s if age_s > STALE_AFTER_INTERVALS * telemetry.interval_s else None
+    history, telemetry = facts.histories.get(key), facts.telemetry
+    if history is None or telemetry is None or history.last_seen_s is None or history.sample is None:
+        return view
+    age_s, sample = telemetry.monotonic_s - history.last_seen_s, history.sample
+    own_bytes, foreign_bytes = _held(view, sample)
+    readings = history.loads if view.is_cpu else history.temperatures
     return replace(
         view,
-        measured=measured,
-        sample=telemetry.samples.get(key) if telemetry else None,
-        stale_s=stale_s,
-        loads=_bins(history.loads, telemetry) if history else (),
-        temperatures=_bins(history.temperatures, telemetry) if history else (),
+        sample=sample,
+        stale_s=age_s if age_s > STALE_AFTER_INTERVALS * telemetry.interval_s else None,
+        card_bytes=None if view.is_cpu else sample.total_bytes,
+        own_bytes=own_bytes,
+        foreign_bytes=foreign_bytes,
+        history=readings.bins(telemetry.monotonic_s, facts.history_cells, STALE_AFTER_INTERVALS * telemetry.interval_s),
     )
 
 
-def _bins(series: Series, telemetry: TelemetrySnapshot | None) -> tuple[float | None, ...]:
-    if telemetry is None:
-        return ()
-    return series.bins(telemetry.monotonic_s, HISTORY_PARTS, STALE_AFTER_INTERVALS * telemetry.interval_s)
+def _held(view: CardView, sample: DeviceSample) -> tuple[int | None, int | None]:
+    """What our processes hold of a device and what others do; None is not known."""
+    used, own = sample.used_bytes, sample.own_bytes
+    if used is None or view.is_cpu:
+        return used, None
+    if own is not None:
+        return own, max(0, used - own)
+    # Without a process of ours everything is others'; with one whose share the driver hides nobody can tell.
+    return (used, None) if view.process else (None, used)
 
 
 def header(facts: Facts) -> HeaderView:

@@ -28,18 +28,25 @@ class CardView:
     memory: Memory = field(default_factory=Memory)
     budget_bytes: int | None = None
     short_bytes: int = 0
-    measured: Memory | None = None
-    """llama.cpp's own buffers, after a launch."""
     sample: DeviceSample | None = None
+    """The last one; it may be stale."""
+    card_bytes: int | None = None
+    """The whole memory of the card."""
+    own_bytes: int | None = None
+    """What this cluster's processes hold of it now."""
+    foreign_bytes: int | None = None
+    """What others than this cluster hold of the card."""
     stale_s: float | None = None
     """Age of the reading when it is too old; None when it is fresh."""
-    temperatures: tuple[float | None, ...] = ()
-    loads: tuple[float | None, ...] = ()
+    history: tuple[float | None, ...] = ()
+    """Of two minutes: a card's temperature, a CPU's load."""
     is_cpu: bool = True
     process: str = ""
     """State of its process; empty when it has none now."""
     note: str = ""
-    """One line that says why, when there is something to say."""
+    """One line: why it is slow, or what else there is to say."""
+    note_role: str = "warn"
+    """A colour's role in `hettui.ui.drawing`."""
     entry: str | None = None
     """A number that is being typed for it."""
 

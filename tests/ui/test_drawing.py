@@ -44,33 +44,74 @@ def test_a_click_on_the_knob_changes_nothing_where_layers_have_cells(width: int,
             assert drawing.slider_value(width, drawing.slider_cell(width, value, maximum), maximum) == value
 
 
-@given(st.integers(1, 120), sizes, sizes, sizes, sizes, st.none() | sizes, st.none() | sizes)
+maybe = st.none() | sizes
+
+
+@given(st.integers(1, 120), sizes, sizes, sizes, sizes, st.tuples(maybe, maybe, maybe, maybe))
 def test_a_memory_bar_has_its_width(
-    width: int, weights: int, kv: int, compute: int, overhead: int, budget: int | None, used: int | None
+    width: int, weights: int, kv: int, compute: int, overhead: int, scale: tuple[int | None, ...]
 ) -> None:
     memory = Memory(weights * MIB, kv * MIB, compute * MIB, overhead * MIB)
-    budget_bytes = None if budget is None else budget * MIB
-    drawn = text(drawing.memory_bar(width, memory, budget_bytes, None if used is None else used * MIB))
+    budget, total, measured, foreign = (None if size is None else size * MIB for size in scale)
+    drawn = text(drawing.memory_bar(width, memory, drawing.MemoryScale(budget, total, measured, foreign)))
     assert len(drawn) == width
-    over = budget_bytes is not None and memory.total_bytes > budget_bytes
-    if used is None:
+    over = budget is not None and memory.total_bytes > budget
+    if measured is None:
         assert (drawing.OVER in drawn) == over
+        assert not foreign or over or memory.total_bytes or drawing.FOREIGN in drawn
 
 
 def test_a_memory_bar_reads_without_colours() -> None:
-    memory = Memory(4 * MIB, 3 * MIB, 2 * MIB, 1 * MIB)
-    assert text(drawing.memory_bar(12, memory, 12 * MIB, None)) == "████▓▓▓▒▒░··"
-    assert text(drawing.memory_bar(12, memory, 12 * MIB, 11 * MIB)) == "████▓▓▓▒▒░┃·"
-    assert text(drawing.memory_bar(12, memory, 5 * MIB, None)) == "█████▓▚▚▚▚▚▚"
+    memory, scale = Memory(4 * MIB, 3 * MIB, 2 * MIB, 1 * MIB), drawing.MemoryScale
+
+    def bar(scale: drawing.MemoryScale, width: int = 12) -> str:
+        return text(drawing.memory_bar(width, memory, scale))
+
+    assert bar(scale(12 * MIB)) == "████▓▓▓▒▒░··"
+    assert bar(scale(12 * MIB, None, 11 * MIB)) == "████▓▓▓▒▒░┃·"
+    assert bar(scale(5 * MIB)) == "█████▓▚▚▚▚▚▚"
+    # A card of 20 MiB: a budget of 14, a margin of 4, and 2 of somebody else's.
+    assert bar(scale(14 * MIB, 20 * MIB, None, 2 * MIB), 20) == "████▓▓▓▒▒░····    ╱╱"
+    assert bar(scale(14 * MIB, 20 * MIB, None, 1), 20)[-1] == drawing.FOREIGN
+
+
+GAUGE = drawing.Gauge(20, 90, 80, 90)
 
 
 @given(st.integers(0, 60), st.lists(st.none() | st.floats(0, 200), max_size=150))
 def test_a_history_has_its_width_and_its_gaps(width: int, values: list[float | None]) -> None:
-    drawn = text(drawing.history(width, values, 100.0, warn=80, crit=90))
+    drawn = text(drawing.history(width, values, GAUGE))
     assert len(drawn) == width
     shown = values[-width:] if width else []
     # A reading of nothing is a line, no reading is a gap.
     assert [c == " " for c in drawn[len(drawn) - len(shown) :]] == [v is None for v in shown]
+
+
+def test_a_history_is_on_an_absolute_scale() -> None:
+    assert text(drawing.history(4, [20, 55, 90, 120], GAUGE)) == "▁▄██"
+    assert [role for _, role in drawing.history(3, [79, 80, 90], GAUGE)] == ["temp-ok", "temp-warn", "temp-crit"]
+
+
+rows = st.lists(st.tuples(st.sampled_from(["a", "bc", "漢", "   "]), st.sampled_from(["x", "y"])), max_size=8)
+
+
+@given(rows, rows)
+def test_outside_of_the_changed_cells_two_rows_are_the_same(before: Runs, after: Runs) -> None:
+    def cells(runs: Runs, width: int) -> list[tuple[str, str]]:
+        return [(c, role) for piece, role in [*runs, (" " * width, "")] for c in piece for _ in range(cell_len(c))]
+
+    width = max(cell_len(text(before)), cell_len(text(after)))
+    before = [*before, (" " * (width - cell_len(text(before))), "")]
+    after = [*after, (" " * (width - cell_len(text(after))), "")]
+    changed = drawing.changed_cells(before, after)
+    old, new = cells(before, 0), cells(after, 0)
+    if changed is None:
+        assert old == new
+        return
+    start, count = changed
+    assert old[:start] == new[:start]
+    assert old[start + count :] == new[start + count :]
+    assert count >= 1
 
 
 @given(widths, st.lists(st.integers(0, 94), max_size=16))

@@ -73,6 +73,7 @@ class MainScreen(Screen[None]):
     MainScreen.-ultra #devices { width: 84; padding: 1 0 0 0; }
     MainScreen.-wide #side, MainScreen.-ultra #side { border-left: vkey $panel; }
     MainScreen.-wide DeviceCard, MainScreen.-ultra DeviceCard { margin-bottom: 1; }
+    MainScreen.-wide DeviceCard.-gpu, MainScreen.-ultra DeviceCard.-gpu { height: 6; }
     MainScreen.-narrow #body { layout: vertical; }
     MainScreen.-narrow #devices { width: 1fr; }
     MainScreen.-narrow.-on-devices #side { height: 1; }
@@ -143,6 +144,7 @@ class MainScreen(Screen[None]):
             self._typed,
             self._selected,
             self._objective,
+            self._cards()[0].history_cells or presenter.USUAL_HISTORY_CELLS,
         )
 
     # -- drawing -------------------------------------------------------------------------------------------
@@ -407,11 +409,7 @@ class MainScreen(Screen[None]):
     def _telemetry_arrived(self, message: TelemetryArrived) -> None:
         self._telemetry = message.snapshot
         for name, sample in message.snapshot.samples.items():
-            history = self._histories.setdefault(name, History())
-            now_s = message.snapshot.monotonic_s
-            history.loads.push(now_s, sample.utilisation_percent)
-            history.temperatures.push(now_s, sample.temperature_c)
-            history.last_seen_s = now_s
+            self._histories.setdefault(name, History()).push(message.snapshot.monotonic_s, sample)
         self._draw()
 
     # -- chat ----------------------------------------------------------------------------------------------

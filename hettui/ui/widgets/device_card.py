@@ -5,13 +5,17 @@ The card is one widget that draws its rows itself: sixteen of them repaint withi
 
 from __future__ import annotations
 
+import re
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
+from hettui.domain.telemetry import DeviceSample, Link
 from hettui.domain.units import UNKNOWN, format_bytes, missing_mib
 from hettui.ui import drawing
 from hettui.ui.drawing import Runs
@@ -24,8 +28,10 @@ _NUMBERS_CELLS = 34
 """`  13.2 GiB / 15.5 GiB  now 13.0 GiB`: always as wide, so that bars and numbers line up over all cards."""
 _ROLES = (
     "title", "dim", "label", "fill", "track", "tick", "over", "weights", "kv", "compute", "overhead",
-    "free", "measured", "ghost", "temp-ok", "temp-warn", "temp-crit", "ok", "warn", "crit", "entry",
+    "free", "foreign", "measured", "ghost", "temp-ok", "temp-warn", "temp-crit", "ok", "warn", "crit", "entry",
 )  # fmt: skip
+_ROOMY_ROWS = 6
+"""From so many rows on a GPU's heat and load stand on two."""
 _EMPTY = CardView(0, "", "", 0, 1)
 
 
@@ -56,6 +62,7 @@ class DeviceCard(Draggable, can_focus=True):
     .device-card--kv { color: $hettui-kv; }
     .device-card--compute { color: $hettui-compute; }
     .device-card--overhead { color: $hettui-overhead; }
+    .device-card--foreign { color: $hettui-foreign; }
     .device-card--measured { color: $foreground; text-style: bold; }
     .device-card--temp-ok { color: $hettui-temp-ok; }
     .device-card--temp-warn { color: $hettui-temp-warn; }
@@ -65,7 +72,7 @@ class DeviceCard(Draggable, can_focus=True):
     .device-card--entry { color: $foreground; text-style: bold reverse; }
     """
 
-    view: reactive[CardView] = reactive(_EMPTY)
+    view: reactive[CardView] = reactive(_EMPTY, repaint=False)
 
     class SliderMoved(Message):
         """The mouse put the slider somewhere; the screen decides what that means for the others."""
@@ -78,24 +85,54 @@ class DeviceCard(Draggable, can_focus=True):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, DeviceCard.SliderMoved) and message.card is self.card
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._drawn: list[Runs] = []
+        """What stands on the screen."""
+
     def watch_view(self, view: CardView) -> None:
         self.set_class(view.is_host, "-host")
+        self.set_class(not view.is_host and not view.is_cpu, "-gpu")
+        self._repaint()
 
     # -- drawing -------------------------------------------------------------------------------------------
 
+    @property
+    def history_cells(self) -> int:
+        """How wide its graphs are."""
+        return self._gauge_cells(self.content_size.width)
+
+    def _repaint(self) -> None:
+        """Repaints only the cells that change: over a slow line every reading costs little."""
+        before, self._drawn = self._drawn, self._rows()
+        if len(before) != len(self._drawn):
+            self.refresh()
+            return
+        changes = (drawing.changed_cells(old, new) for old, new in zip(before, self._drawn, strict=True))
+        regions = [Region(cells[0], y, cells[1], 1) for y, cells in enumerate(changes) if cells]
+        if regions:
+            self.refresh(*regions)
+
+    def _rows(self) -> list[Runs]:
+        width, height, view = self.content_size.width, self.content_size.height, self.view
+        rows = [self._title, self._slider, self._memory]
+        if not view.is_host:
+            rows += [self._heat, self._load, self._note] if height >= _ROOMY_ROWS else [self._heat, self._note]
+        drawn = []
+        for row in rows[:height]:
+            runs = row(view, width)
+            drawn.append([*runs, (" " * max(0, width - sum(cell_len(text) for text, _ in runs)), "")])
+        return drawn
+
     def render_line(self, y: int) -> Strip:
-        width = self.content_size.width
-        view = self.view
-        rows = (self._title, self._slider, self._memory, self._sensors, self._note)
-        runs = rows[y](view, width) if y < len(rows) else []
+        if y == 0 or y >= len(self._drawn):
+            self._drawn = self._rows()
         base = self.rich_style
         segments = [
-            Segment(text, base + self.get_component_rich_style(f"device-card--{role}", partial=True))
-            for text, role in runs
+            Segment(text, base + self.get_component_rich_style(f"device-card--{role}", partial=True) if role else base)
+            for text, role in (self._drawn[y] if y < len(self._drawn) else [(" " * self.content_size.width, "")])
         ]
-        used = sum(cell_len(text) for text, _ in runs)
-        segments.append(Segment(" " * max(0, width - used), base))
-        return Strip(segments).crop(0, width)
+        return Strip(segments).crop(0, self.content_size.width)
 
     def _title(self, view: CardView, width: int) -> Runs:
         marker = "▶" if self.has_focus else " "
@@ -139,12 +176,8 @@ class DeviceCard(Draggable, can_focus=True):
         else:
             now = (f"  now {format_bytes(used):>8}", "dim")
         numbers: Runs = [(f" {format_bytes(need):>8}{of}", "title"), now]
-        bar = self._gauge_cells(width)
-        if not need and used is None:
-            # An empty device is an empty bar, not a missing one.
-            shown: Runs = [(drawing.FREE * bar, "free")]
-        else:
-            shown = drawing.memory_bar(bar, view.memory, budget, used)
+        scale = drawing.MemoryScale(budget, view.card_bytes, view.own_bytes, view.foreign_bytes)
+        shown = drawing.memory_bar(self._gauge_cells(width), view.memory, scale)
         return [("memory".ljust(_LABEL_CELLS), "label"), *shown, *numbers]
 
     @staticmethod
@@ -152,24 +185,34 @@ class DeviceCard(Draggable, can_focus=True):
         """Memory bar and history stand above each other: one width for both."""
         return max(0, width - _LABEL_CELLS - _NUMBERS_CELLS)
 
-    def _sensors(self, view: CardView, width: int) -> Runs:
-        sample = view.sample
+    def _heat(self, view: CardView, width: int) -> Runs:
+        """The graph of two minutes, and the numbers that matter most; on a roomy card the others stand below."""
         if view.stale_s is not None:
             return [("sensor".ljust(_LABEL_CELLS), "label"), (f"no reading for {view.stale_s:.0f} s", "warn")]
-        facts = _facts(view)
-        room = min(self._gauge_cells(width), max(0, width - _LABEL_CELLS - cell_len(facts) - 1))
-        limit = (sample.slowdown_c if sample else None) or 90.0
+        sample = view.sample or _NO_READINGS
         if view.is_cpu:
-            graph = drawing.history(room, view.loads, 100.0, warn=1e9, crit=1e9)
+            label, gauge, facts = "cpu", _CPU_GAUGE, f"{_percent(sample.utilisation_percent)}  {_celsius(sample)}"
         else:
-            graph = drawing.history(room, view.temperatures, limit, warn=limit - 10, crit=limit)
-        label = "cpu" if view.is_cpu else "temp"
-        return [(label.ljust(_LABEL_CELLS), "label"), *graph, (f" {facts}", "dim")]
+            limit = sample.slowdown_c or _USUAL_SLOWDOWN_C
+            label, gauge = "heat", drawing.Gauge(_ROOM_C, limit, limit - 10, limit)
+            facts = _heat_facts(sample) if self.content_size.height >= _ROOMY_ROWS else _all_facts(sample)
+        graph = drawing.history(self._gauge_cells(width), view.history, gauge)
+        return [(label.ljust(_LABEL_CELLS), "label"), *graph, *_pieces(facts)]
+
+    def _load(self, view: CardView, width: int) -> Runs:
+        sample = view.sample if view.sample is not None and view.stale_s is None else _NO_READINGS
+        load = sample.utilisation_percent
+        cells = self._gauge_cells(width)
+        full = 0 if load is None else round(min(load, 100) / 100 * cells)
+        bar: Runs = [("▆" * full, "fill"), ((" " if load is None else drawing.FREE) * (cells - full), "track")]
+        return [("load".ljust(_LABEL_CELLS), "label"), *bar, *_pieces(_load_facts(sample))]
 
     def _note(self, view: CardView, width: int) -> Runs:
         if not view.note:
             return []
-        return [("why".ljust(_LABEL_CELLS), "label"), (drawing.fit(view.note, width - _LABEL_CELLS).rstrip(), "warn")]
+        label = "why" if view.note_role in ("warn", "crit") else ""
+        shown = drawing.fit(view.note, width - _LABEL_CELLS).rstrip()
+        return [(label.ljust(_LABEL_CELLS), "label"), (shown, view.note_role)]
 
     # -- mouse ---------------------------------------------------------------------------------------------
 
@@ -215,19 +258,54 @@ _STATES = {
 }
 
 
-def _facts(view: CardView) -> str:
-    """The sensors' numbers in fixed widths, so that nothing jumps while they change."""
-    sample = view.sample
-    if sample is None:
-        return f"{UNKNOWN:>4} %  {UNKNOWN:>3} °C"
-    load = UNKNOWN if sample.utilisation_percent is None else f"{sample.utilisation_percent:.0f}"
-    heat = UNKNOWN if sample.temperature_c is None else f"{sample.temperature_c:.0f}"
-    text = f"{load:>4} %  {heat:>3} °C"
-    if sample.slowdown_c is not None:
-        text += f" of {sample.slowdown_c:.0f}"
-    if sample.power_w is not None:
-        limit = "" if sample.power_limit_w is None else f"/{sample.power_limit_w:.0f}"
-        text += f"  {sample.power_w:>3.0f}{limit} W"
-    if sample.link_now is not None:
-        text += f"  {sample.link_now}"
-    return text
+_NO_READINGS = DeviceSample()
+_ROOM_C = 20.0
+"""Where the heat's scale begins."""
+_USUAL_SLOWDOWN_C = 90.0
+"""Of cards that do not tell theirs."""
+_CPU_GAUGE = drawing.Gauge(0.0, 100.0, 1e9, 1e9)
+
+
+def _pieces(text: str) -> Runs:
+    """Each number a piece of its own, so that only the one that changes is repainted."""
+    return [(piece, "dim") for piece in re.findall(r"\s*\S+", text)]
+
+
+def _number(value: float | None, width: int, form: str = ".0f") -> str:
+    return f"{UNKNOWN if value is None else format(value, form):>{width}}"
+
+
+def _percent(value: float | None) -> str:
+    return f"{_number(value, 5)} %"
+
+
+def _celsius(sample: DeviceSample) -> str:
+    return f"{_number(sample.temperature_c, 3)} °C"
+
+
+def _watts(sample: DeviceSample) -> str:
+    return f"{_number(sample.power_w, 4)}/{_number(sample.power_limit_w, 1):<3} W"
+
+
+def _heat_facts(sample: DeviceSample) -> str:
+    of = "" if sample.slowdown_c is None else f" of {sample.slowdown_c:.0f}"
+    memory = "" if sample.memory_temperature_c is None else f"  mem {sample.memory_temperature_c:.0f}"
+    fan = "" if sample.fan_percent is None else f"  fan {sample.fan_percent:>3.0f} %"
+    return f" {_celsius(sample)}{of}{memory}{fan}"
+
+
+def _load_facts(sample: DeviceSample) -> str:
+    clock = "" if sample.clock_mhz is None else f" {sample.clock_mhz / 1000:.2f} GHz"
+    link = "" if sample.link_now is None else f" {_short(sample.link_now)}"
+    return f"{_number(sample.utilisation_percent, 4)} %{_watts(sample)}{clock}{link}"
+
+
+def _all_facts(sample: DeviceSample) -> str:
+    of = "" if sample.slowdown_c is None else f"/{sample.slowdown_c:.0f}"
+    link = "" if sample.link_now is None else f" {_short(sample.link_now)}"
+    heat = f"{_number(sample.temperature_c, 4)}{of} °C"
+    return f"{heat}{_number(sample.utilisation_percent, 4)} %{_watts(sample)}{link}"
+
+
+def _short(link: Link) -> str:
+    return str(link).replace(" ", "")
