@@ -189,7 +189,7 @@ def _holders(facts: Facts, view: CardView) -> tuple[str, str] | None:
     others = [h for h in (view.sample.holders if view.sample else None) or () if h.pid not in ours]
     if not others or view.is_cpu:
         return None
-    names = ", ".join(f"{h.name or 'pid'} {h.pid} {format_bytes(h.used_bytes)}" for h in others[:3])
+    names = ", ".join(f"{h.name or 'a process'} ({h.pid}) {format_bytes(h.used_bytes)}" for h in others[:3])
     return f"also on it: {names}", "dim"
 
 
@@ -235,8 +235,8 @@ def _held(view: CardView, sample: DeviceSample) -> tuple[int | None, int | None]
         return used, None
     if own is not None:
         return own, max(0, used - own)
-    # Without a process of ours everything is others'; with one whose share the driver hides nobody can tell.
-    return (used, None) if view.process else (None, used)
+    # Without layers of ours everything is others'; with some, when the driver hides the shares, nobody can tell.
+    return (used, None) if view.running else (None, used)
 
 
 def header(facts: Facts) -> HeaderView:

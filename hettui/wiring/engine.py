@@ -16,6 +16,7 @@ from hettui.adapters.rpc_probe import Prober
 from hettui.adapters.tcp_ports import LocalPorts
 from hettui.services.cluster import World
 from hettui.services.engine import Engine
+from hettui.services.poller import SourceFactory
 
 
 class _SystemClock:
@@ -28,7 +29,10 @@ class _KernelMeter:
         return tcp_info.sent_bytes(ports)
 
 
-def build_engine(log_folder: Path, interval_s: float = 1.0) -> Engine:
+SENSORS: tuple[SourceFactory, ...] = (NvmlSource, ProcessSource)
+
+
+def build_engine(log_folder: Path, interval_s: float = 1.0, sensors: Sequence[SourceFactory] = SENSORS) -> Engine:
     """An engine whose processes log into `log_folder`. Start it with `with`."""
     world = World(
         runner=LocalRunner(),
@@ -39,4 +43,4 @@ def build_engine(log_folder: Path, interval_s: float = 1.0) -> Engine:
         meter=_KernelMeter(),
         clock=_SystemClock(),
     )
-    return Engine(world, [NvmlSource, ProcessSource], interval_s)
+    return Engine(world, sensors, interval_s)

@@ -22,13 +22,14 @@ from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.process import ProcessState
 from hettui.domain.session import Session, runnable
-from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
+from hettui.domain.telemetry import DeviceSample, Holder, Link, TelemetrySnapshot
 from hettui.domain.units import MIB
 from hettui.services.cluster import Request
 from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
 from tests.fakes import cluster, shape, workers
+from tests.truth.compare import shape_of
 
 PARAMS = RuntimeParams(ctx_size=8192)
 
@@ -209,3 +210,60 @@ async def stage(opened: Session | HettuiError | None = None, size: tuple[int, in
         await app.workers.wait_for_complete()
         await pilot.pause()
         yield Stage(app, pilot, backend)
+
+
+def card_session() -> Session:
+    """Three unlike cards in one box, attached to the master, with a model that needs two of them."""
+    rows = (("RTX 5080", 15155, 960e9), ("RTX 3060", 11469, 360e9), ("GTX 1660 SUPER", 5427, 336e9))
+    devices = tuple(
+        Device(
+            f"NVIDIA GeForce {name}",
+            f"pci:0000:0{i + 1}:00.0",
+            backend="cuda",
+            engine_name=f"CUDA{i}",
+            pci_address=f"0000:0{i + 1}:00.0",
+            budget_bytes=budget * MIB,
+            bandwidth_bytes_per_s=speed,
+        )
+        for i, (name, budget, speed) in enumerate(rows)
+    )
+    return replace(session(devices, shape_of("qwen3moe", 48)), demo=False)
+
+
+def card_readings(second: int = 1, **changes: object) -> TelemetryUpdated:
+    """Of the three cards: one tells all, one some, one little. `changes` are the first one's."""
+    names = [d.name for d in card_session().devices]
+    full = DeviceSample(
+        used_bytes=14_100 * MIB,
+        total_bytes=16_303 * MIB,
+        own_bytes=13_450 * MIB,
+        holders=(Holder(99, "llama-server", 13_450 * MIB), Holder(812, "Xorg", 410 * MIB)),
+        utilisation_percent=61,
+        temperature_c=58 + min(second, 20),
+        memory_temperature_c=84,
+        slowdown_c=90,
+        shutdown_c=95,
+        fan_percent=46,
+        power_w=218,
+        power_limit_w=360,
+        clock_mhz=2640,
+        clock_max_mhz=3090,
+        throttles=(),
+        link_now=Link(5, 16),
+        link_max=Link(5, 16),
+        ecc_errors=None,
+    )
+    some = DeviceSample(
+        used_bytes=6_900 * MIB,
+        total_bytes=12_288 * MIB,
+        utilisation_percent=38,
+        temperature_c=51,
+        slowdown_c=93,
+        power_w=92,
+        power_limit_w=170,
+        link_now=Link(4, 8),
+        link_max=Link(4, 16),
+    )
+    little = DeviceSample(used_bytes=350 * MIB, total_bytes=6_144 * MIB, temperature_c=36)
+    samples = dict(zip(names, (replace(full, **changes), some, little), strict=True))  # type: ignore[arg-type]
+    return TelemetryUpdated(TelemetrySnapshot(float(second), 1.0, samples))

@@ -392,3 +392,15 @@ async def test_old_readings_are_called_old() -> None:
         samples = {k: v for k, v in later.snapshot.samples.items() if k != "big"}
         await s.emit(replace(later, snapshot=type(later.snapshot)(20.0, 1.0, samples)))
         assert "no reading for 19 s" in s.text()
+
+
+async def test_the_sensors_are_asked_more_or_less_often_and_rest_while_no_card_is_seen() -> None:
+    async with stage(size=(80, 24)) as s:
+        await s.press("minus", "minus")
+        assert s.engine.calls[-1] == "sample every 5 s"
+        await s.press("plus", "plus", "plus", "plus")
+        assert s.engine.calls[-1] == "sample every 0.25 s"
+        await s.press("g")
+        assert s.engine.calls[-1] == "sample every 5 s"
+        await s.press("escape")
+        assert s.engine.calls[-1] == "sample every 0.25 s"

@@ -14,7 +14,7 @@ from hettui.domain.units import MIB
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
-from tests.ui.stage import StageBackend, build, readings, running, session
+from tests.ui.stage import StageBackend, build, card_readings, card_session, readings, running, session
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -45,6 +45,19 @@ async def ready(pilot: Pilot[Any]) -> None:
     backend.engine.emit(ClusterChanged(backend.engine.snapshot))
     for second in range(5):
         backend.engine.emit(readings(plan.devices, second))
+        await pilot.pause()
+
+
+async def cards(pilot: Pilot[Any]) -> None:
+    """Needs `card_session`."""
+    app, backend = await opened(pilot)
+    await pilot.press("p", "p")
+    app.clear_notifications()
+    plan = planned(app).facts.plan
+    backend.engine.snapshot = running(plan)
+    backend.engine.emit(ClusterChanged(backend.engine.snapshot))
+    for second in range(0, 60, 2):
+        backend.engine.emit(card_readings(second))
         await pilot.pause()
 
 
@@ -114,3 +127,8 @@ def test_scene(snap_compare: Any, scene: Callable[[Pilot[Any]], Awaitable[None]]
 @pytest.mark.parametrize("theme", ["paper", "contrast", "tide"])
 def test_theme(snap_compare: Any, theme: str) -> None:
     assert snap_compare(build(StageBackend(session()), theme), run_before=edited, terminal_size=(120, 40))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_cards(snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(build(StageBackend(card_session())), run_before=cards, terminal_size=size)

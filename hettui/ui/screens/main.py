@@ -58,6 +58,12 @@ _WORDS_FOR_OBJECTIVES: dict[Objective, str] = {
 }
 
 
+INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Between two rounds of readings."""
+RESTING_INTERVAL_S = 5.0
+"""While no card is to be seen: alerts still want to know."""
+
+
 class MainScreen(Screen[None]):
     """Keys change the plan; `s`, `a` and `x` send it to the engine; events come back as messages."""
 
@@ -96,6 +102,7 @@ class MainScreen(Screen[None]):
         self._telemetry: TelemetrySnapshot | None = None
         self._histories: dict[str, History] = {}
         self._rate: float | None = None
+        self._interval_s, self._asked_interval_s = 1.0, 1.0
         self._typed = ""
         self._selected = 0 if session.devices else HOST
         self._pane = DEVICES.id
@@ -179,6 +186,7 @@ class MainScreen(Screen[None]):
         self.set_class(on_devices, "-on-devices")
         self.query_one("#devices").display = on_devices or not narrow
         self.query_one(ContentSwitcher).display = not (on_devices and narrow)
+        self._pace_sensors()
         self._draw_tabs()
 
     def show_pane(self, pane: str) -> None:
@@ -460,6 +468,20 @@ class MainScreen(Screen[None]):
         pane.show(*presenter.commands(self.facts))
         self.app.copy_to_clipboard(pane.text)
         self.say("The command lines were sent to the terminal's clipboard")
+
+    def action_rate(self, change: int) -> None:
+        """More readings, or fewer: on a slow line, or on a laptop's battery."""
+        place = INTERVALS_S.index(self._interval_s) - change
+        self._interval_s = INTERVALS_S[min(max(place, 0), len(INTERVALS_S) - 1)]
+        self._pace_sensors()
+        self.say(f"the sensors are asked every {self._interval_s:g} s")
+
+    def _pace_sensors(self) -> None:
+        hidden = not self.query_one("#devices").display
+        wanted_s = max(self._interval_s, RESTING_INTERVAL_S) if hidden else self._interval_s
+        if wanted_s != self._asked_interval_s:
+            self._asked_interval_s = wanted_s
+            self._engine.sample_every(wanted_s)
 
     def action_help(self) -> None:
         self.app.push_screen(HelpScreen(keys.help_rows()))
