@@ -54,6 +54,7 @@ class FakeNvml:
     NVML_PCIE_UTIL_RX_BYTES = 1
     NVML_MEMORY_ERROR_TYPE_UNCORRECTED = 1
     NVML_VOLATILE_ECC = 0
+    nvmlMemory_v2 = 0x02000028  # noqa: N815
     inits: int = 0
     process_names: dict[int, str | bytes] = field(default_factory=dict)
 

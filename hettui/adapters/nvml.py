@@ -38,7 +38,7 @@ class NvmlSource:
         return tuple(sorted((self._hardware(c) for c in self._all_cards()), key=lambda card: card.pci_address or ""))
 
     def _hardware(self, card: NvmlCard) -> Hardware:
-        memory, pci, uuid = card.ask("MemoryInfo"), _pci_address(card.ask("PciInfo")), _text(card.ask("UUID"))
+        memory, pci, uuid = card.memory(), _pci_address(card.ask("PciInfo")), _text(card.ask("UUID"))
         link, capability = card.link("Curr"), card.ask("CudaComputeCapability")
         return Hardware(
             id=f"pci:{pci}" if pci else f"uuid:{uuid}",

@@ -19,7 +19,8 @@ EVERY_TWO_SECONDS = 1.9
 EVERY_TEN_SECONDS = 9.5
 UNDER_LOAD_PERCENT = 5
 
-_NOT_SUPPORTED, _FUNCTION_NOT_FOUND = 3, 13
+_NEVER_WILL = (3, 13, 25, 26)
+"""NVML's error codes: not supported, function not found, version mismatch, deprecated."""
 _LOST = {
     1: "the driver was unloaded",
     9: "the driver was unloaded",
@@ -66,7 +67,7 @@ class NvmlCard:
             return query(self._handle, *arguments)
         except self._nvml.NVMLError as error:
             code = getattr(error, "value", None)
-            if code in (_NOT_SUPPORTED, _FUNCTION_NOT_FOUND):
+            if code in _NEVER_WILL:
                 self._refused.add(key)
             self.lost = _LOST.get(code, self.lost) if code is not None else self.lost
         except (OSError, AttributeError, UnicodeDecodeError):
@@ -83,7 +84,7 @@ class NvmlCard:
             if now_s - self._slow_s >= EVERY_TEN_SECONDS:
                 self._slow_s = now_s
                 self._slow = self._read_slow(self._slow)
-        fixed, memory = self._fixed, self.ask("MemoryInfo")
+        fixed, memory = self._fixed, self.memory()
         sample = replace(
             self._slow,
             used_bytes=getattr(memory, "used", None),
@@ -137,6 +138,13 @@ class NvmlCard:
             sent_bytes_per_s=None if sent is None else sent * 1000.0,
             ecc_errors=self.ask("TotalEccErrors", nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC),
         )
+
+    def memory(self) -> Any:
+        """`total`, `used` and `free`. The newer call keeps what the driver reserves apart from what is used, as
+        nvidia-smi does; drivers before 510 have the older one only."""
+        version = getattr(self._nvml, "nvmlMemory_v2", None)
+        newer = None if version is None else self.ask("MemoryInfo", version)
+        return newer if newer is not None else self.ask("MemoryInfo")
 
     def link(self, which: str) -> Link | None:
         """`which` is `Curr` or `Max`."""

@@ -75,6 +75,22 @@ def test_every_reading_of_a_card_that_tells_all() -> None:
     }
 
 
+def test_an_older_driver_does_not_tell_its_reserve() -> None:
+    nvml = three_cards()
+    new = SimpleNamespace(total=16 * GIB, used=GIB, free=14 * GIB, reserved=GIB)
+    old = nvml.cards[1].says["MemoryInfo"]
+    nvml.cards[1].says["MemoryInfo"] = lambda *version: new if version else old
+    assert NvmlSource(nvml).sample([FIRST])["5080"].used_bytes == GIB
+
+    def refuse(*version: int) -> object:
+        if version:
+            raise NVMLError(NOT_SUPPORTED)
+        return old
+
+    nvml.cards[1].says["MemoryInfo"] = refuse
+    assert NvmlSource(nvml).sample([FIRST])["5080"].used_bytes == 2 * GIB
+
+
 def test_dear_readings_are_taken_rarely_and_unsupported_ones_once() -> None:
     nvml, clock = three_cards(), Clock()
     source = NvmlSource(nvml, clock)
@@ -86,7 +102,8 @@ def test_dear_readings_are_taken_rarely_and_unsupported_ones_once() -> None:
     assert card.asked["UtilizationRates"] == card.asked["PowerUsage"] == 10
     assert card.asked["PcieThroughput"] == 4
     assert card.asked["TemperatureThreshold"] == 2
-    assert little.asked["UtilizationRates"] == little.asked["MemoryInfo"] == 1
+    assert little.asked["UtilizationRates"] == 1
+    assert little.asked["MemoryInfo"] == 2
 
 
 def test_an_idle_card_is_not_asked_for_its_throughput() -> None:

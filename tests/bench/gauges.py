@@ -43,7 +43,7 @@ def scripted(count: int) -> FakeNvml:
     def card(index: int) -> Card:
         used = wander(9 * 1024, 9 * 1024 + 3)
         says: dict[str, Any] = {
-            "MemoryInfo": lambda: SimpleNamespace(total=16 * GIB, used=used() << 20, free=6 * GIB),
+            "MemoryInfo": lambda _: SimpleNamespace(total=16 * GIB, used=used() << 20, free=6 * GIB),
             "UtilizationRates": lambda: SimpleNamespace(gpu=dice.randint(40, 60)),
             "Temperature": wander(60, 64),
             "TemperatureThreshold": lambda kind: {0: 95, 1: 90}[kind],
