@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hettui.adapters import tcp_info
+from hettui.adapters.amdgpu import AmdGpuSource
+from hettui.adapters.intel_gpu import IntelGpuSource
 from hettui.adapters.llama_http import HttpLlamaClient
 from hettui.adapters.log_files import LogFolder
 from hettui.adapters.nvml import NvmlSource
@@ -14,6 +16,7 @@ from hettui.adapters.processes import LocalRunner
 from hettui.adapters.psutil_host import ProcessSource
 from hettui.adapters.rpc_probe import Prober
 from hettui.adapters.tcp_ports import LocalPorts
+from hettui.ports import TelemetrySource
 from hettui.services.cluster import World
 from hettui.services.engine import Engine
 
@@ -28,6 +31,13 @@ class _KernelMeter:
         return tcp_info.sent_bytes(ports)
 
 
+def telemetry_sources() -> list[TelemetrySource]:
+    """One for each kind of device. Those of a driver that runs no card here are left out: each has a thread."""
+    sources: list[TelemetrySource] = [NvmlSource(), ProcessSource()]
+    kinds = (AmdGpuSource, IntelGpuSource)
+    return [*sources, *(kind() for kind in kinds if kind.present())]
+
+
 def build_engine(log_folder: Path, interval_s: float = 1.0) -> Engine:
     """An engine whose processes log into `log_folder`. Start it with `with`."""
     world = World(
@@ -39,4 +49,4 @@ def build_engine(log_folder: Path, interval_s: float = 1.0) -> Engine:
         meter=_KernelMeter(),
         clock=_SystemClock(),
     )
-    return Engine(world, [NvmlSource(), ProcessSource()], interval_s)
+    return Engine(world, telemetry_sources(), interval_s)
