@@ -15,6 +15,8 @@ _PAGE_BYTES = 4096
 """No attribute of sysfs is longer."""
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,6}")
+_VERSION = re.compile(r"[0-9][0-9.]{0,11}")
+_KERNEL = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 _CARD = re.compile(r"card[0-9]{1,4}")
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
@@ -144,7 +146,8 @@ def size_bytes(path: str) -> int | None:
 
 
 def driver_version(sys_root: Path, proc_root: Path, driver: str) -> str:
-    """`amdgpu 6.8.5`: the version that the module gives itself, else the kernel's, which it came with."""
-    own = read_text(f"{sys_root}/module/{driver}/version", 64)
-    version = own or read_text(f"{proc_root}/sys/kernel/osrelease", 64)
-    return f"{driver} {version}" if version else driver
+    """`amdgpu 6.8.5`: the version that the module gives itself; `xe 6.15`: else the kernel's, which it came with."""
+    own = _VERSION.match(read_text(f"{sys_root}/module/{driver}/version", 64) or "")
+    kernel = _KERNEL.match(read_text(f"{proc_root}/sys/kernel/osrelease", 64) or "")
+    version = own or kernel
+    return f"{driver} {version[0]}" if version else driver

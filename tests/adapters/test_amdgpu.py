@@ -317,7 +317,7 @@ def test_without_the_files_of_names_a_card_has_its_numbers(tree: Tree) -> None:
     rx_7900(tree)
     write(tree.proc, {"sys/kernel/osrelease": "6.8.0-45-generic"})
     (card,) = source_of(tree).list_cards()
-    assert (card.name, card.driver) == ("AMD GPU [1002:744c]", "amdgpu 6.8.0-45-generic")
+    assert (card.name, card.driver) == ("AMD GPU [1002:744c]", "amdgpu 6.8")
 
 
 def test_other_targets_are_left_alone(tree: Tree) -> None:
