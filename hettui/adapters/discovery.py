@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from hettui.adapters.binaries import EngineDevice, list_devices
-from hettui.adapters.nvml import NvmlSource
+from hettui.adapters.engine_match import backend_of, match
 from hettui.adapters.psutil_host import cpu_hardware
 from hettui.domain.device import Hardware
 from hettui.domain.errors import EngineError
@@ -15,8 +17,19 @@ _CUDA_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """CUDA's numbers then follow the PCI addresses, as NVML's do."""
 
 
-def discover(engine: EngineInfo | None, nvml: NvmlSource) -> tuple[Hardware, ...]:
-    """NVIDIA cards in PCI order, then what else the engine lists, the CPU last. Never raises for what is missing."""
+class CardLister(Protocol):
+    """A telemetry source that knows its cards."""
+
+    def list_cards(self) -> tuple[Hardware, ...]:
+        """In PCI order; none where its driver is missing."""
+
+
+def discover(engine: EngineInfo | None, nvml: CardLister, others: Sequence[CardLister] = ()) -> tuple[Hardware, ...]:
+    """NVIDIA cards in PCI order, those of the other listers, what else the engine lists, the CPU last.
+
+    Never raises for what is missing. A card that the engine's list cannot be matched with has no engine name; the
+    entry of the list then stands for itself.
+    """
     cards = nvml.list_cards()
     listed: tuple[EngineDevice, ...] = ()
     if engine is not None:
@@ -27,40 +40,19 @@ def discover(engine: EngineInfo | None, nvml: NvmlSource) -> tuple[Hardware, ...
     cuda = [device for device in listed if device.name.startswith("CUDA")]
     if cuda and len(cuda) == len(cards):
         cards = tuple(replace(card, engine_name=device.name) for card, device in zip(cards, cuda, strict=True))
-        known = cuda
-    else:
-        # A build without CUDA may still reach NVIDIA cards through Vulkan; then that is their name.
-        cards, known = _by_description(cards, [d for d in listed if d not in cuda])
-        known = [*known, *cuda] if cards else known
-    others = tuple(_hardware(device) for device in listed if device not in known)
-    return (*cards, *others, cpu_hardware())
-
-
-def _by_description(
-    cards: tuple[Hardware, ...], listed: list[EngineDevice]
-) -> tuple[tuple[Hardware, ...], list[EngineDevice]]:
-    """Cards with the engine's names where the descriptions agree and no two cards are of the same make."""
-    result, known = [], []
-    for card in cards:
-        same = [d for d in listed if card.name in d.description]
-        twins = [c for c in cards if c.name == card.name]
-        if len(same) == 1 and len(twins) == 1:
-            known.append(same[0])
-            result.append(replace(card, engine_name=same[0].name, backend=_backend(same[0].name)))
-        else:
-            result.append(card)
-    return tuple(result), known
-
-
-def _backend(engine_name: str) -> str:
-    return engine_name.rstrip("0123456789").lower()
+        listed = tuple(device for device in listed if device not in cuda)
+    for lister in others:
+        cards = (*cards, *lister.list_cards())
+    # A build without CUDA may still reach NVIDIA cards through Vulkan; then that is their name.
+    cards, rest = match(cards, listed)
+    return (*cards, *(_hardware(device) for device in rest), cpu_hardware())
 
 
 def _hardware(device: EngineDevice) -> Hardware:
     return Hardware(
         id=device.name,
         name=device.description or device.name,
-        backend=_backend(device.name),
+        backend=backend_of(device.name),
         total_bytes=device.total_bytes,
         free_bytes=device.free_bytes,
         engine_name=device.name,

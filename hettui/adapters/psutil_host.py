@@ -4,45 +4,70 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
+from hettui.adapters.cpu_sensors import CpuSensors
 from hettui.domain.device import Hardware
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.telemetry import DeviceSample, Holder
 from hettui.domain.text import clean_line
 from hettui.ports import TelemetryTarget
 
-_CPU_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal")
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    resident_bytes: int
+    percent: float
+    name: str
 
 
 class ProcessSource:
     """Implements TelemetrySource for CPU devices: the resident memory and CPU time of their processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, sys_root: Path = Path("/sys")) -> None:
+        self._sys_root = sys_root
+        self._sensors: CpuSensors | None = None
+        self._memory_bytes: int | None = None
+        """Of the machine: it does not change."""
         self._known: dict[int, object] = {}
         """psutil processes by pid: they remember the CPU time of the last sample."""
 
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
-        import psutil
-
         wanted = [target for target in targets if target.backend == "cpu"]
         pids = {pid for target in wanted for pid in target.pids}
         self._known = {pid: process for pid, process in self._known.items() if pid in pids}
-        temperature_c = _cpu_temperature() if wanted else None
-        samples = {}
-        for target in wanted:
-            readings = [reading for pid in target.pids if (reading := self._process(pid))]
-            resident = sum(size for size, _ in readings) if readings else None
-            samples[target.name] = DeviceSample(
-                used_bytes=resident,
-                own_bytes=resident,
-                total_bytes=target.budget_bytes or psutil.virtual_memory().total,
-                utilisation_percent=sum(percent for _, percent in readings) if readings else None,
-                temperature_c=temperature_c,
+        if not wanted:
+            return {}
+        cpu = self._cpu()
+        # Twice the same process, a master that is also a device's, is asked once: the second answer would be 0 %.
+        readings = {pid: reading for pid in sorted(pids) if (reading := self._process(pid))}
+        return {
+            target.name: replace(
+                cpu,
+                total_bytes=target.budget_bytes or self._memory_bytes,
+                **_of_processes({pid: readings[pid] for pid in target.pids if pid in readings}),
             )
-        return samples
+            for target in wanted
+        }
 
-    def _process(self, pid: int) -> tuple[int, float] | None:
-        """Resident bytes and CPU percent since the last sample; None when it is gone."""
+    def _cpu(self) -> DeviceSample:
+        """What all CPU devices share."""
+        import psutil
+
+        if self._sensors is None or self._memory_bytes is None:
+            self._sensors = CpuSensors(self._sys_root)
+            self._memory_bytes = psutil.virtual_memory().total
+        return DeviceSample(
+            temperature_c=self._sensors.temperature_c(),
+            slowdown_c=self._sensors.slowdown_c,
+            shutdown_c=self._sensors.shutdown_c,
+            clock_mhz=self._sensors.clock_mhz(),
+            clock_max_mhz=self._sensors.clock_max_mhz,
+        )
+
+    def _process(self, pid: int) -> _Reading | None:
+        """Its memory, and CPU percent since the last sample; None when it is gone."""
         import psutil
 
         try:
@@ -51,7 +76,8 @@ class ProcessSource:
             # A pid that was given to somebody else raises here, because the start time differs.
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
                 return None
-            return process.memory_info().rss, process.cpu_percent(None)
+            with process.oneshot():
+                return _Reading(process.memory_info().rss, process.cpu_percent(None), clean_line(process.name(), 40))
         except psutil.Error:
             return None
 
@@ -59,15 +85,24 @@ class ProcessSource:
         self._known.clear()
 
 
-def _cpu_temperature() -> float | None:
-    import psutil
+class _Use(TypedDict):
+    used_bytes: int | None
+    own_bytes: int | None
+    utilisation_percent: float | None
+    holders: tuple[Holder, ...] | None
 
-    try:
-        chips = psutil.sensors_temperatures()
-    except (AttributeError, OSError):
-        return None
-    readings = [entry.current for chip in _CPU_CHIPS for entry in chips.get(chip, ()) if entry.current]
-    return max(readings) if readings else None
+
+def _of_processes(readings: dict[int, _Reading]) -> _Use:
+    if not readings:
+        return _Use(used_bytes=None, own_bytes=None, utilisation_percent=None, holders=None)
+    resident = sum(reading.resident_bytes for reading in readings.values())
+    largest_first = sorted(readings.items(), key=lambda item: (-item[1].resident_bytes, item[0]))
+    return _Use(
+        used_bytes=resident,
+        own_bytes=resident,
+        utilisation_percent=sum(reading.percent for reading in readings.values()),
+        holders=tuple(Holder(pid, reading.name, reading.resident_bytes) for pid, reading in largest_first),
+    )
 
 
 def cpu_hardware() -> Hardware:
@@ -75,7 +110,7 @@ def cpu_hardware() -> Hardware:
     import psutil
 
     memory = psutil.virtual_memory()
-    temperature = _cpu_temperature()
+    temperature = CpuSensors().temperature_c()
     return Hardware(
         id="cpu",
         name=f"{_cpu_name()} ({os.cpu_count() or 1} threads)",

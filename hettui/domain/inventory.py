@@ -13,14 +13,29 @@ from hettui.domain.config import DEFAULT_MARGIN_BYTES, Config, DeviceConfig
 from hettui.domain.device import LOCAL, Device, Hardware
 from hettui.domain.errors import ConfigError
 
+_UNLISTED = (
+    "this llama.cpp build has no backend for it, or lists it so that it may be another card; hettui devices shows "
+    "both, and an entry of the list can be named as id"
+)
 _ENGINE_NAME = re.compile(r"([A-Za-z]+)(\d*)")
 
 
 def assemble(config: Config, hardware: Sequence[Hardware]) -> tuple[Device, ...]:
     """The configured devices in their order; without any, every GPU that was found, attached to the master."""
     if not config.devices:
-        return tuple(_found(h) for h in hardware if h.backend != "cpu")
+        return tuple(_found(h) for h in _attached(hardware))
     return tuple(_configured(entry, hardware, rank) for rank, entry in enumerate(config.devices))
+
+
+def _attached(hardware: Sequence[Hardware]) -> list[Hardware]:
+    """The cards that are used when nobody says which.
+
+    To the kernel a processor's graphics is a card as well. One that the engine does not list would get layers and
+    stand in the way of every start; a real card stays, with its reason, when there is nothing else.
+    """
+    cards = [card for card in hardware if card.backend != "cpu"]
+    any_listed = any(card.engine_name for card in cards)
+    return [c for c in cards if c.engine_name or c.backend == "cuda" or (not any_listed and c.total_bytes)]
 
 
 def _found(card: Hardware) -> Device:
@@ -33,7 +48,7 @@ def _found(card: Hardware) -> Device:
         pci_address=card.pci_address,
         budget_bytes=_budget(card, DEFAULT_MARGIN_BYTES),
         bandwidth_bytes_per_s=card.bandwidth_bytes_per_s,
-        missing=None if card.engine_name else f"{card.name}: this llama.cpp build has no backend for it",
+        missing=None if card.engine_name else f"{card.name}: {_UNLISTED}",
     )
 
 
@@ -51,7 +66,7 @@ def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) ->
     if entry.host == LOCAL and card is None:
         missing = f'device "{entry.name}": nothing with id {entry.id or entry.name} is here; see hettui devices'
     elif card is not None and not engine_name:
-        missing = f'device "{entry.name}": this llama.cpp build has no backend for {card.name}'
+        missing = f'device "{entry.name}", {card.name}: {_UNLISTED}'
     # A CPU's free memory is the whole machine's: without a stated budget nothing sensible can be planned on it.
     measured = None if backend == "cpu" else _budget(card, entry.margin_bytes)
     return Device(

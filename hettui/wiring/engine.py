@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hettui.adapters import tcp_info
+from hettui.adapters.amdgpu import AmdGpuSource
+from hettui.adapters.intel_gpu import IntelGpuSource
 from hettui.adapters.llama_http import HttpLlamaClient
 from hettui.adapters.log_files import LogFolder
 from hettui.adapters.nvml import NvmlSource
@@ -29,10 +31,13 @@ class _KernelMeter:
         return tcp_info.sent_bytes(ports)
 
 
-SENSORS: tuple[SourceFactory, ...] = (NvmlSource, ProcessSource)
+def telemetry_sources() -> tuple[SourceFactory, ...]:
+    """One for each kind of device. Those of a driver that runs no card here are left out: each has a thread."""
+    kinds = (AmdGpuSource, IntelGpuSource)
+    return (NvmlSource, ProcessSource, *(kind for kind in kinds if kind.present()))
 
 
-def build_engine(log_folder: Path, interval_s: float = 1.0, sensors: Sequence[SourceFactory] = SENSORS) -> Engine:
+def build_engine(log_folder: Path, interval_s: float = 1.0, sensors: Sequence[SourceFactory] | None = None) -> Engine:
     """An engine whose processes log into `log_folder`. Start it with `with`."""
     world = World(
         runner=LocalRunner(),
@@ -43,4 +48,4 @@ def build_engine(log_folder: Path, interval_s: float = 1.0, sensors: Sequence[So
         meter=_KernelMeter(),
         clock=_SystemClock(),
     )
-    return Engine(world, sensors, interval_s)
+    return Engine(world, telemetry_sources() if sensors is None else sensors, interval_s)

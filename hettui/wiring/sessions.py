@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from hettui.adapters.amdgpu import AmdGpuSource
 from hettui.adapters.binaries import find_engine
 from hettui.adapters.discovery import discover
 from hettui.adapters.gguf import read_model
+from hettui.adapters.intel_gpu import IntelGpuSource
 from hettui.adapters.learned_file import load_learned, save_learned
 from hettui.adapters.memory_speed import read_speed
 from hettui.adapters.nvml import NvmlSource
@@ -40,7 +42,7 @@ def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:
 def local_hardware(engine: EngineInfo | None) -> tuple[Hardware, ...]:
     nvml = NvmlSource()
     try:
-        return discover(engine, nvml)
+        return discover(engine, nvml, (AmdGpuSource(), IntelGpuSource()))
     finally:
         nvml.close()
 

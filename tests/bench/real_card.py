@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tests.bench.terminal import Cost, Terminal
 from tests.gguf_files import write_gguf
@@ -99,7 +100,7 @@ def table(out: Path) -> None:
     theirs = [
         row for line in (out / "smi.csv").read_text().splitlines() if len(row := line.split(", ")) == len(QUERIES)
     ]
-    readings: tuple[tuple[str, int, Callable[[DeviceSample], float | None]], ...] = (
+    readings: tuple[tuple[str, int, Callable[[DeviceSample], Any]], ...] = (
         ("memory, MiB", 1, lambda s: s.used_bytes and s.used_bytes / 2**20),
         ("temperature, °C", 2, lambda s: s.temperature_c),
         ("memory's temperature, °C", 3, lambda s: s.memory_temperature_c),
@@ -129,7 +130,7 @@ def _pairs(
     theirs: Sequence[Sequence[str]],
     column: int,
     ours: Sequence[tuple[float, object]],
-    reading: Callable[..., float | None],
+    reading: Callable[..., Any],
 ) -> list[tuple[float, float]]:
     """nvidia-smi's and ours of the nearest moment, at most one second apart."""
     found = []

@@ -46,6 +46,17 @@ def test_without_configured_devices_every_card_is_attached() -> None:
     assert "no backend" in (devices[2].missing or "")
 
 
+def test_a_card_of_the_kernel_s_that_the_engine_does_not_list_stands_in_nobody_s_way() -> None:
+    graphics = Hardware("pci:0000:c4:00.0", "AMD GPU [1002:164e]", "rocm", pci_address="0000:c4:00.0")
+    radeon = replace(graphics, id="pci:0000:03:00.0", name="AMD Radeon RX 7900 XTX", total_bytes=24 * GIB)
+    assert [d.name for d in assemble(Config(), (*CARDS, graphics, radeon))] == [c.name for c in CARDS[:3]]
+    (alone,) = assemble(Config(), (graphics, radeon, CARDS[3]))
+    assert alone.id == radeon.id
+    assert "no backend" in (alone.missing or "")
+    (named,) = assemble(Config(devices=(DeviceConfig(name="twin", id=graphics.id),)), (graphics,))
+    assert "hettui devices" in (named.missing or "")
+
+
 @pytest.mark.parametrize("id", ["pci:0000:01:00.0", "PCI:0000:01:00.0", "uuid:GPU-1", "CUDA0", None])
 def test_a_card_is_found_by_each_of_its_names(id: str | None) -> None:
     entry = DeviceConfig(name="rtx 5080", id=id, margin_bytes=GIB)
