@@ -39,4 +39,4 @@ def build_engine(log_folder: Path, interval_s: float = 1.0) -> Engine:
         meter=_KernelMeter(),
         clock=_SystemClock(),
     )
-    return Engine(world, [NvmlSource(), ProcessSource()], interval_s)
+    return Engine(world, [NvmlSource(), ProcessSource()], interval_s, lambda: time.strftime("%H:%M:%S"))

@@ -12,7 +12,7 @@ from hettui.domain.cluster import ClusterSnapshot, ClusterState, LoadProgress
 from hettui.domain.errors import ConfigError
 from hettui.domain.model import ModelFile, ModelShape
 from hettui.domain.units import MIB
-from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
+from hettui.services.events import Alert, ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
 from hettui.ui.panes.chat import Prompt
 from hettui.ui.screens.ask import ChoiceScreen, PathScreen
 from hettui.ui.widgets.device_card import DeviceCard
@@ -392,3 +392,18 @@ async def test_old_readings_are_called_old() -> None:
         samples = {k: v for k, v in later.snapshot.samples.items() if k != "big"}
         await s.emit(replace(later, snapshot=type(later.snapshot)(20.0, 1.0, samples)))
         assert "no reading for 19 s" in s.text()
+
+
+@pytest.mark.parametrize("bell", [True, False])
+async def test_an_alert_is_a_toast_and_rings_only_when_asked_to(monkeypatch: pytest.MonkeyPatch, bell: bool) -> None:
+    opened = session()
+    async with stage(replace(opened, config=replace(opened.config, bell=bell))) as s:
+        rings: list[str] = []
+        monkeypatch.setattr(s.app, "bell", lambda: rings.append("ring"))
+        await s.emit(Alert("big", "heat", "[/]big is hot: 95 °C", "warning"))
+        assert s.toasts() == ["[/]big is hot: 95 °C"]
+        assert rings == ["ring"] * bell
+        await s.emit(Alert("big", "heat", "[/]big has cooled down: 60 °C", "information", raised=False))
+        await s.emit(Notice("something else", "error"))
+        assert len(s.toasts()) == 3
+        assert rings == ["ring"] * bell

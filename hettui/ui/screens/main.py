@@ -402,6 +402,8 @@ class MainScreen(Screen[None]):
     @on(NoticeArrived)
     def _notice_arrived(self, message: NoticeArrived) -> None:
         self.say(message.text, message.severity)
+        if message.alert and self._session.config.bell:
+            self.app.bell()
 
     @on(TelemetryArrived)
     def _telemetry_arrived(self, message: TelemetryArrived) -> None:
