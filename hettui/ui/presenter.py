@@ -12,6 +12,7 @@ from hettui.domain.explain import WhatIf, explain, what_if
 from hettui.domain.launch import plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
 from hettui.domain.memory import Forecast, compute_error_bytes, forecast, known, shortage
+from hettui.domain.moves import Running
 from hettui.domain.objectives import Best, wanted
 from hettui.domain.params import Objective
 from hettui.domain.plan import Plan
@@ -19,9 +20,11 @@ from hettui.domain.plan_report import PlanReport
 from hettui.domain.reconcile import differences
 from hettui.domain.session import Session
 from hettui.domain.split import HOST
+from hettui.domain.steady import Steady
 from hettui.domain.telemetry import Series, TelemetrySnapshot
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, mib
+from hettui.domain.why import HOLD_INTERVALS, HOLD_S, Finding, Scene, findings, worst
 from hettui.ui.views import CardView
 from hettui.ui.widgets.layer_bar import LayerBarView
 from hettui.ui.widgets.plan_line import PlanLineView
@@ -62,6 +65,10 @@ class Facts:
     selected: int = 0
     objective: Objective = "balanced"
     """What the planner was last asked for."""
+    generating: bool = False
+    """Tokens of an answer are arriving."""
+    why: Steady[Finding] = field(default_factory=Steady)
+    """What was found at the readings so far."""
 
     @property
     def outlook(self) -> Forecast | None:
@@ -84,6 +91,23 @@ class Facts:
             return None
         plan = session.measured(self.plan)
         return wanted(session.shape, session.config.params, plan, self.objective, build=session.build)
+
+
+def why(facts: Facts) -> Steady[Finding]:
+    """What the last reading adds to what is found to be slow; once for every reading."""
+    session, cluster, telemetry = facts.session, facts.cluster, facts.telemetry
+    if telemetry is None:
+        return facts.why
+    running, applied = None, cluster.applied
+    if cluster.state is ClusterState.READY and applied is not None and session.shape is not None:
+        params = session.config.params
+        params = params if applied.ctx_size is None else replace(params, ctx_size=applied.ctx_size)
+        devices = session.learned.with_measured(applied.devices)
+        running = Running(session.shape, params, devices, applied.split, session.build)
+    own = frozenset(p.pid for p in cluster.processes if p.pid is not None)
+    scene = Scene(facts.plan.devices, telemetry.samples, running, own, facts.generating, facts.differs)
+    hold_s = max(HOLD_S, HOLD_INTERVALS * telemetry.interval_s)
+    return facts.why.update(findings(scene), telemetry.monotonic_s, hold_s)
 
 
 def cards(facts: Facts) -> list[CardView]:
@@ -128,13 +152,18 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
         budget_bytes=device.budget_bytes,
         is_cpu=device.backend == "cpu",
         process=process.state.value if process else "",
-        note=clean_line(device.missing or (process.detail if process else "")),
+        note=clean_line(device.missing or (process.detail if process else "") or _why(facts, device)),
         entry=facts.typed if facts.typed and facts.selected == index else None,
     )
     if outlook is not None:
         note = view.note or _doubt(facts, outlook, index)
         view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index), note=note)
     return _with_readings(facts, view, device.name)
+
+
+def _why(facts: Facts, device: Device) -> str:
+    found = worst(facts.why, device.name)
+    return found.text if found else ""
 
 
 def _doubt(facts: Facts, outlook: Forecast, index: int) -> str:

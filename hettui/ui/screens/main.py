@@ -22,8 +22,10 @@ from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.domain.split import HOST, Split
+from hettui.domain.steady import Steady
 from hettui.domain.telemetry import TelemetrySnapshot
 from hettui.domain.text import clean
+from hettui.domain.why import Finding
 from hettui.services.backend import Backend
 from hettui.services.events import ChatEnded, ChatProgressed
 from hettui.ui import keys, presenter
@@ -95,6 +97,8 @@ class MainScreen(Screen[None]):
         self._telemetry: TelemetrySnapshot | None = None
         self._histories: dict[str, History] = {}
         self._rate: float | None = None
+        self._generating = False
+        self._why: Steady[Finding] = Steady()
         self._typed = ""
         self._selected = 0 if session.devices else HOST
         self._pane = DEVICES.id
@@ -143,6 +147,8 @@ class MainScreen(Screen[None]):
             self._typed,
             self._selected,
             self._objective,
+            self._generating,
+            self._why,
         )
 
     # -- drawing -------------------------------------------------------------------------------------------
@@ -392,6 +398,7 @@ class MainScreen(Screen[None]):
         if before.state is not message.snapshot.state:
             ready = message.snapshot.state is ClusterState.READY
             self.query_one(ChatPane).allow(None if ready else _why_no_chat(message.snapshot.state))
+            self._why = Steady()  # what was slow before is another cluster's
             self.refresh_bindings()
         self._draw()
 
@@ -414,6 +421,7 @@ class MainScreen(Screen[None]):
             history.loads.push(now_s, sample.utilisation_percent)
             history.temperatures.push(now_s, sample.temperature_c)
             history.last_seen_s = now_s
+        self._why = presenter.why(self.facts)
         self._draw()
 
     # -- chat ----------------------------------------------------------------------------------------------
@@ -431,6 +439,7 @@ class MainScreen(Screen[None]):
     def _chat_arrived(self, message: ChatArrived) -> None:
         pane = self.query_one(ChatPane)
         event = message.event
+        self._generating = isinstance(event, ChatProgressed)
         if isinstance(event, ChatProgressed):
             pane.show_progress(event)
             if event.tokens > 1 and event.elapsed_s > 0:
