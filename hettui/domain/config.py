@@ -41,3 +41,5 @@ class Config:
     hosts: tuple[Host, ...] = ()
     devices: tuple[DeviceConfig, ...] = ()
     theme: str = "ember"
+    bell: bool = False
+    """An alert also rings the terminal's bell."""

@@ -155,7 +155,14 @@ SECTIONS: tuple[Section, ...] = (
         ),
         many=True,
     ),
-    Section("ui", "The screen.", (Key("theme", "text", "a theme's name", "ember"),)),
+    Section(
+        "ui",
+        "The screen.",
+        (
+            Key("theme", "text", "a theme's name", "ember"),
+            Key("bell", "boolean", "an alert (heat, memory, a vanished card, ECC) also rings the bell", False),
+        ),
+    ),
 )
 
 _BY_NAME = {section.name: section for section in SECTIONS}
@@ -318,6 +325,7 @@ def _build(values: Mapping[str, Any]) -> Config:
         hosts=tuple(Host(**host) for host in values.get("hosts", [])),
         devices=tuple(devices),
         theme=values.get("ui", {}).get("theme", "ember"),
+        bell=values.get("ui", {}).get("bell", False),
     )
 
 

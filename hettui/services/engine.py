@@ -19,9 +19,10 @@ from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import ServerError
 from hettui.ports import TelemetryTarget
+from hettui.services.alerts import AlertWatcher
 from hettui.services.chat_session import ChatSession
 from hettui.services.cluster import ClusterController, Request, World
-from hettui.services.events import ClusterChanged, Event
+from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
 from hettui.services.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poller, SourceFactory
 
 T = TypeVar("T")
@@ -34,11 +35,19 @@ QUIET_TICK_S = 0.25
 class Engine:
     """The facade for screens and commands. Every method may be called from any thread."""
 
-    def __init__(self, world: World, sources: Sequence[SourceFactory], interval_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        world: World,
+        sources: Sequence[SourceFactory],
+        interval_s: float = 1.0,
+        time_of_day: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`time_of_day` stands before the engine's own lines in the log."""
         self._subscribers: list[Callable[[Event], None]] = []
         self._world = world
         self._sources = sources
         self._interval_s = interval_s
+        self._alerts = AlertWatcher(self._emit, time_of_day)
         self._watched: tuple[Device, ...] = ()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
@@ -169,9 +178,12 @@ class Engine:
             self._retarget()
         for callback in tuple(self._subscribers):
             callback(event)
+        if isinstance(event, TelemetryUpdated):
+            self._alerts.feed(event.snapshot)
 
     def _retarget(self) -> None:
         """Tells the sensors which processes of ours use which device, now."""
+        self._alerts.watch(self._watched)
         processes = self._controller.processes
         master = next((p.pid for p in processes if p.spec.role == "master" and p.pid), None)
         targets = []

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from hettui.domain.alerts import Alert as Alert
+from hettui.domain.alerts import Severity as Severity
 from hettui.domain.chat import Timings
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.telemetry import TelemetrySnapshot
-
-Severity = Literal["information", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +63,4 @@ class Notice:
     severity: Severity = "information"
 
 
-Event = ClusterChanged | LogLines | TelemetryUpdated | ChatProgressed | ChatEnded | Notice
+Event = ClusterChanged | LogLines | TelemetryUpdated | ChatProgressed | ChatEnded | Notice | Alert

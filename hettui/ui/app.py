@@ -16,6 +16,7 @@ from hettui.domain.errors import ConfigError, HettuiError
 from hettui.domain.session import Session
 from hettui.services.backend import Backend
 from hettui.services.events import (
+    Alert,
     ChatEnded,
     ChatProgressed,
     ClusterChanged,
@@ -147,5 +148,7 @@ def _message(event: Event) -> Message:
             return LogsArrived(process, lines)
         case Notice(text, severity):
             return NoticeArrived(text, severity)
+        case Alert():
+            return NoticeArrived(event.text, event.severity, alert=event.raised)
         case ChatProgressed() | ChatEnded():
             return ChatArrived(event)

@@ -49,9 +49,10 @@ class ChatArrived(Message):
 
 
 class NoticeArrived(Message):
-    """A sentence for the user."""
+    """A sentence for the user; `alert`: of the kind that may ring the bell."""
 
-    def __init__(self, text: str, severity: Severity = "information") -> None:
+    def __init__(self, text: str, severity: Severity = "information", *, alert: bool = False) -> None:
         super().__init__()
         self.text = text
         self.severity = severity
+        self.alert = alert

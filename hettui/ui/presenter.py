@@ -12,6 +12,7 @@ from hettui.domain.explain import WhatIf, explain, what_if
 from hettui.domain.launch import plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
 from hettui.domain.memory import Forecast, compute_error_bytes, forecast, known, shortage
+from hettui.domain.moves import Running
 from hettui.domain.objectives import Best, wanted
 from hettui.domain.params import Objective
 from hettui.domain.plan import Plan
@@ -19,9 +20,11 @@ from hettui.domain.plan_report import PlanReport
 from hettui.domain.reconcile import differences
 from hettui.domain.session import Session
 from hettui.domain.split import HOST
+from hettui.domain.steady import Steady
 from hettui.domain.telemetry import DeviceSample, Series, TelemetrySnapshot
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, mib
+from hettui.domain.why import HOLD_INTERVALS, HOLD_S, Finding, Scene, findings, worst
 from hettui.ui.views import CardView
 from hettui.ui.widgets.layer_bar import LayerBarView
 from hettui.ui.widgets.plan_line import PlanLineView
@@ -72,6 +75,10 @@ class Facts:
     """What the planner was last asked for."""
     history_cells: int = USUAL_HISTORY_CELLS
     """How wide the cards' graphs are."""
+    generating: bool = False
+    """Tokens of an answer are arriving."""
+    why: Steady[Finding] = field(default_factory=Steady)
+    """What was found at the readings so far."""
 
     @property
     def outlook(self) -> Forecast | None:
@@ -94,6 +101,23 @@ class Facts:
             return None
         plan = session.measured(self.plan)
         return wanted(session.shape, session.config.params, plan, self.objective, build=session.build)
+
+
+def why(facts: Facts) -> Steady[Finding]:
+    """What the last reading adds to what is found to be slow; once for every reading."""
+    session, cluster, telemetry = facts.session, facts.cluster, facts.telemetry
+    if telemetry is None:
+        return facts.why
+    running, applied = None, cluster.applied
+    if cluster.state is ClusterState.READY and applied is not None and session.shape is not None:
+        params = session.config.params
+        params = params if applied.ctx_size is None else replace(params, ctx_size=applied.ctx_size)
+        devices = session.learned.with_measured(applied.devices)
+        running = Running(session.shape, params, devices, applied.split, session.build)
+    own = frozenset(p.pid for p in cluster.processes if p.pid is not None)
+    scene = Scene(facts.plan.devices, telemetry.samples, running, own, facts.generating, facts.differs)
+    hold_s = max(HOLD_S, HOLD_INTERVALS * telemetry.interval_s)
+    return facts.why.update(findings(scene), telemetry.monotonic_s, hold_s)
 
 
 def cards(facts: Facts) -> list[CardView]:
@@ -138,18 +162,31 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
         budget_bytes=device.budget_bytes,
         is_cpu=device.backend == "cpu",
         process=process.state.value if process else "",
-        note=clean_line(device.missing or (process.detail if process else "")),
         entry=facts.typed if facts.typed and facts.selected == index else None,
     )
     if outlook is not None:
         view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
     view = _with_readings(facts, view, device.name)
-    if view.note or outlook is None:
-        return view
-    if doubt := _doubt(facts, outlook, index):
-        return replace(view, note=doubt)
-    note, role = _after_launch(facts, view, device.name) or _holders(facts, view) or ("", "dim")
+    problem = device.missing or (process.detail if process else "")
+    note, role = (clean_line(problem), "crit") if problem else _note(facts, view, device, outlook)
     return replace(view, note=note, note_role=role)
+
+
+_ROLES = {"error": "crit", "warning": "warn", "information": "dim"}
+
+
+def _note(facts: Facts, view: CardView, device: Device, outlook: Forecast | None) -> tuple[str, str]:
+    """The one line that is worth most now, with its role: why it is slow, what is off, else what is as it should be."""
+    found = worst(facts.why, device.name)
+    if found:
+        return found.text, _ROLES[found.severity]
+    launched = _after_launch(facts, view, device.name)
+    if launched and launched[1] == "warn":
+        return launched
+    doubt = _doubt(facts, outlook, view.index) if outlook is not None else ""
+    if doubt:
+        return doubt, "dim"
+    return launched or _holders(facts, view) or ("", "dim")
 
 
 def _doubt(facts: Facts, outlook: Forecast, index: int) -> str:

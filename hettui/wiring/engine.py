@@ -48,4 +48,5 @@ def build_engine(log_folder: Path, interval_s: float = 1.0, sensors: Sequence[So
         meter=_KernelMeter(),
         clock=_SystemClock(),
     )
-    return Engine(world, telemetry_sources() if sensors is None else sensors, interval_s)
+    sources = telemetry_sources() if sensors is None else sensors
+    return Engine(world, sources, interval_s, lambda: time.strftime("%H:%M:%S"))

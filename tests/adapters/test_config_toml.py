@@ -49,6 +49,7 @@ budget = "11GiB"
 
 [ui]
 theme = "paper"
+bell = true
 """
 
 
@@ -70,6 +71,7 @@ def test_everything_is_read(file: Path) -> None:
         DeviceConfig("RTX 3060", host="attic", via="worker", layers=17, budget_bytes=11 << 30),
     )
     assert config.theme == "paper"
+    assert config.bell is True
 
 
 def test_paths_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +100,7 @@ def test_paths_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("[[devices]]\nlayers = 3\n", 1, "name is missing"),
         ("[[devices]]\nname = 'a'\nid = 'gpu0'\n", 3, "pci:0000:01:00.0"),
         ("[[devices]]\nname = 'a'\nmargin = 'much'\n", 3, "512MiB"),
+        ("[ui]\nbell = 1\n", 2, "[ui] bell: found 1, allowed: true or false"),
         ("[devices]\nname = 'a'\n", 1, "allowed: [[devices]]"),
         ("serving = 3\n", 1, "allowed: a table"),
         ("[serving\n", 1, "Expected"),

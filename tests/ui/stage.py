@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from textual.pilot import Pilot
+from textual.worker import WorkerCancelled
 
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.theme_files import read_themes
@@ -206,8 +207,9 @@ async def stage(opened: Session | HettuiError | None = None, size: tuple[int, in
     backend = StageBackend(opened or session())
     app = build(backend)
     async with app.run_test(size=size) as pilot:
-        # The session is opened on a thread.
-        await app.workers.wait_for_complete()
+        # The session is opened on a thread; where it cannot be, the screen ends and may be faster than the thread.
+        with suppress(WorkerCancelled):
+            await app.workers.wait_for_complete()
         await pilot.pause()
         yield Stage(app, pilot, backend)
 

@@ -9,10 +9,12 @@ import pytest
 
 from hettui.domain.chat import Timings
 from hettui.domain.cluster import ClusterSnapshot, ClusterState, LoadProgress
+from hettui.domain.device import Device
 from hettui.domain.errors import ConfigError
 from hettui.domain.model import ModelFile, ModelShape
+from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot, Throttle
 from hettui.domain.units import MIB
-from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
+from hettui.services.events import Alert, ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, TelemetryUpdated
 from hettui.ui.panes.chat import Prompt
 from hettui.ui.screens.ask import ChoiceScreen, PathScreen
 from hettui.ui.widgets.device_card import DeviceCard
@@ -404,3 +406,83 @@ async def test_the_sensors_are_asked_more_or_less_often_and_rest_while_no_card_i
         assert s.engine.calls[-1] == "sample every 5 s"
         await s.press("escape")
         assert s.engine.calls[-1] == "sample every 0.25 s"
+
+
+@pytest.mark.parametrize("bell", [True, False])
+async def test_an_alert_is_a_toast_and_rings_only_when_asked_to(monkeypatch: pytest.MonkeyPatch, bell: bool) -> None:
+    opened = session()
+    async with stage(replace(opened, config=replace(opened.config, bell=bell))) as s:
+        rings: list[str] = []
+        monkeypatch.setattr(s.app, "bell", lambda: rings.append("ring"))
+        await s.emit(Alert("big", "heat", "[/]big is hot: 95 °C", "warning"))
+        assert s.toasts() == ["[/]big is hot: 95 °C"]
+        assert rings == ["ring"] * bell
+        await s.emit(Alert("big", "heat", "[/]big has cooled down: 60 °C", "information", raised=False))
+        await s.emit(Notice("something else", "error"))
+        assert len(s.toasts()) == 3
+        assert rings == ["ring"] * bell
+
+
+def two_cards() -> tuple[Device, ...]:
+    return tuple(
+        Device(name, backend="cuda", budget_bytes=3000 * MIB, bandwidth_bytes_per_s=speed)
+        for name, speed in (("fast", 960e9), ("[/]slow", 200e9))
+    )
+
+
+def at(second: float, **changes: object) -> TelemetryUpdated:
+    """Both cards at work; the changes are of the first."""
+    fine = DeviceSample(
+        used_bytes=1000 * MIB, total_bytes=6000 * MIB, utilisation_percent=20.0, clock_mhz=2400.0, clock_max_mhz=2500.0
+    )
+    samples = {"fast": replace(fine, **changes), "[/]slow": fine}  # type: ignore[arg-type]
+    return TelemetryUpdated(TelemetrySnapshot(second, 1.0, samples))
+
+
+async def test_a_throttled_card_says_so_after_a_while_and_until_it_is_over() -> None:
+    line = "at its power limit, 1.4 of 2.5 GHz"
+    limited = {"throttles": (Throttle.POWER_LIMIT,), "clock_mhz": 1400.0, "utilisation_percent": 90.0}
+    async with stage(session(two_cards())) as s:
+        seen = []
+        for second in range(4):
+            await s.emit(at(second, **limited))
+            seen.append(line in s.text())
+        assert seen == [False, False, False, True]
+        card = next(c for c in s.screen.query(DeviceCard) if c.view.name == "fast")
+        assert card.view.note == line
+        seen = []
+        for second in range(4, 8):
+            await s.emit(at(second, throttles=()))
+            seen.append(line in s.text())
+        assert seen == [True, True, False, False]
+
+
+async def test_the_brake_and_who_waits_are_told_with_the_move_until_the_sliders_make_it() -> None:
+    async with stage(session(two_cards(), shape(30, 60 * MIB, 180 * MIB)), size=(180, 40)) as s:
+        await s.run_plan()
+        await s.emit(ChatProgressed("word", "", 2, 0.1))
+        for second in range(4):
+            await s.emit(at(second))
+        assert "waits: " in s.text()
+        assert "layers from [/]slow: −" in s.text()
+        assert "brake: " in s.text()
+        assert "layers to fast: −" in s.text()
+        await s.emit(ChatEnded(None))
+        for second in range(4, 8):
+            await s.emit(at(second))
+        assert "waits: " not in s.text()
+        assert "layers to fast: −" in s.text()
+        await s.press("right")
+        await s.emit(at(8))
+        assert "layers to fast: −" not in s.text()
+        assert "% of the model" in s.text()
+
+
+async def test_what_was_slow_is_forgotten_when_the_cluster_stops() -> None:
+    async with stage(session(two_cards(), shape(30, 60 * MIB, 180 * MIB))) as s:
+        await s.run_plan()
+        for second in range(4):
+            await s.emit(at(second))
+        assert "brake: " in s.text()
+        await s.emit(ClusterChanged(ClusterSnapshot()))
+        assert "brake: " not in s.text()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState
+from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
 from hettui.domain.config import Config
 from hettui.domain.device import Device
+from hettui.domain.launch import worker_name
 from hettui.domain.learned import launch_key
 from hettui.domain.memory import Memory
 from hettui.domain.model import ModelShape
 from hettui.domain.plan import Plan
+from hettui.domain.process import ProcessState
 from hettui.domain.session import Session
 from hettui.domain.split import Split
+from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot, Throttle
 from hettui.domain.units import MIB
-from hettui.ui.presenter import Facts, cards, plan_line
+from hettui.ui.presenter import Facts, cards, plan_line, why
 from tests.fakes import cluster, shape, workers
 
 
@@ -68,3 +71,31 @@ def test_a_difference_is_told_although_the_launch_has_taught_it() -> None:
     line = plan_line(Facts(session, plan, snapshot)).text
     assert line.startswith("not as forecast: d1:")
     assert "compute buffer" in line
+
+
+def test_why_comes_after_what_is_worse_and_before_doubt() -> None:
+    strange = facts("mystery")
+    plan = replace(strange.plan, devices=tuple(replace(d, backend="cuda") for d in strange.plan.devices))
+    hot = DeviceSample(throttles=(Throttle.HOT,))
+    told = replace(strange, plan=plan)
+    assert "does not know" in cards(told)[0].note
+    for second in range(4):
+        told = replace(told, telemetry=TelemetrySnapshot(second, 1.0, {"d0": hot, "d1": hot}))
+        told = replace(told, why=why(told))
+    assert [card.note for card in cards(told)[:2]] == ["too hot: the driver lowers its clocks"] * 2
+    ended = ProcessSnapshot(worker_name(plan.devices[0]), "worker", ProcessState.EXITED, detail="it ended")
+    absent = replace(plan, devices=(plan.devices[0], replace(plan.devices[1], missing="not there")))
+    worse = replace(told, plan=absent, cluster=ClusterSnapshot(processes=(ended,)))
+    assert [card.note for card in cards(worse)[:2]] == ["it ended", "not there"]
+
+
+def test_slow_readings_are_waited_for() -> None:
+    told = facts("llama")
+    plan = replace(told.plan, devices=tuple(replace(d, backend="cuda") for d in told.plan.devices))
+    told, notes = replace(told, plan=plan), []
+    for second in (0, 10, 20, 30):
+        sample = DeviceSample(throttles=(Throttle.HOT,))
+        told = replace(told, telemetry=TelemetrySnapshot(second, 10.0, {"d0": sample}))
+        told = replace(told, why=why(told))
+        notes.append(bool(told.why.shown("d0")))
+    assert notes == [False, False, True, True]

@@ -22,8 +22,10 @@ from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.domain.split import HOST, Split
+from hettui.domain.steady import Steady
 from hettui.domain.telemetry import TelemetrySnapshot
 from hettui.domain.text import clean
+from hettui.domain.why import Finding
 from hettui.services.backend import Backend
 from hettui.services.events import ChatEnded, ChatProgressed
 from hettui.ui import keys, presenter
@@ -103,6 +105,8 @@ class MainScreen(Screen[None]):
         self._histories: dict[str, History] = {}
         self._rate: float | None = None
         self._interval_s, self._asked_interval_s = 1.0, 1.0
+        self._generating = False
+        self._why: Steady[Finding] = Steady()
         self._typed = ""
         self._selected = 0 if session.devices else HOST
         self._pane = DEVICES.id
@@ -152,6 +156,8 @@ class MainScreen(Screen[None]):
             self._selected,
             self._objective,
             self._cards()[0].history_cells or presenter.USUAL_HISTORY_CELLS,
+            self._generating,
+            self._why,
         )
 
     # -- drawing -------------------------------------------------------------------------------------------
@@ -402,6 +408,7 @@ class MainScreen(Screen[None]):
         if before.state is not message.snapshot.state:
             ready = message.snapshot.state is ClusterState.READY
             self.query_one(ChatPane).allow(None if ready else _why_no_chat(message.snapshot.state))
+            self._why = Steady()  # what was slow before is another cluster's
             self.refresh_bindings()
         self._draw()
 
@@ -412,12 +419,15 @@ class MainScreen(Screen[None]):
     @on(NoticeArrived)
     def _notice_arrived(self, message: NoticeArrived) -> None:
         self.say(message.text, message.severity)
+        if message.alert and self._session.config.bell:
+            self.app.bell()
 
     @on(TelemetryArrived)
     def _telemetry_arrived(self, message: TelemetryArrived) -> None:
         self._telemetry = message.snapshot
         for name, sample in message.snapshot.samples.items():
             self._histories.setdefault(name, History()).push(message.snapshot.monotonic_s, sample)
+        self._why = presenter.why(self.facts)
         self._draw()
 
     # -- chat ----------------------------------------------------------------------------------------------
@@ -435,6 +445,7 @@ class MainScreen(Screen[None]):
     def _chat_arrived(self, message: ChatArrived) -> None:
         pane = self.query_one(ChatPane)
         event = message.event
+        self._generating = isinstance(event, ChatProgressed)
         if isinstance(event, ChatProgressed):
             pane.show_progress(event)
             if event.tokens > 1 and event.elapsed_s > 0:

@@ -1,0 +1,34 @@
+"""Looks after the cards: every round of readings may raise or end an alert, told as an event and as a log line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hettui.domain.alerts import AlertState, update
+from hettui.domain.device import LOCAL, Device
+from hettui.domain.telemetry import TelemetrySnapshot
+from hettui.services.events import Event, LogLines
+
+LOG_NAME = "hettui"
+"""Whose lines they are, among those of the cluster's processes."""
+
+
+class AlertWatcher:
+    """Runs on the engine's loop."""
+
+    def __init__(self, emit: Callable[[Event], None], time_of_day: Callable[[], str]) -> None:
+        """`time_of_day`: what stands before a line in the log, such as `14:03:07`."""
+        self._emit = emit
+        self._time_of_day = time_of_day
+        self._state = AlertState()
+
+    def watch(self, devices: Sequence[Device]) -> None:
+        """Cards of this machine only: a CPU worker may end as it likes, and of other hosts nothing is read."""
+        self._state = self._state.watching([d.name for d in devices if d.backend != "cpu" and d.host == LOCAL])
+
+    def feed(self, snapshot: TelemetrySnapshot) -> None:
+        """The next round."""
+        self._state, alerts = update(self._state, snapshot, snapshot.monotonic_s)
+        for alert in alerts:
+            self._emit(alert)
+            self._emit(LogLines(LOG_NAME, (f"{self._time_of_day()} {alert.text}".lstrip(),)))
