@@ -247,7 +247,8 @@ def _brakes(scene: Scene, beat: Rhythm, index: int) -> Finding | None:
     moves = [] if scene.edited else [move for move in beat.moves if move.giver == index]
     with_move = _with_move(head, scene, moves, "to")
     if with_move == head:
-        return Finding("brake", f"{head}'s time for {100 * stage.work:.0f} % of the model")
+        # Some device is always the slowest: where no move helps it is a fact and no warning.
+        return Finding("brake", f"{head}'s time for {100 * stage.work:.0f} % of the model", "information")
     return Finding("brake", with_move)
 
 
