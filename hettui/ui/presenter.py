@@ -62,6 +62,8 @@ class Facts:
     selected: int = 0
     objective: Objective = "balanced"
     """What the planner was last asked for."""
+    mark: str = ""
+    """What must not be overlooked beside DEMO: REC, REPLAY."""
 
     @property
     def outlook(self) -> Forecast | None:
@@ -192,7 +194,7 @@ def _bins(series: Series, telemetry: TelemetrySnapshot | None) -> tuple[float | 
 def header(facts: Facts) -> HeaderView:
     shape = facts.session.shape
     model = f"{clean_line(shape.name, 80)} {shape.quantisation}" if shape else "no model: m chooses one"
-    mark = "DEMO" if facts.session.demo else ""
+    mark = " ".join(word for word in ("DEMO" if facts.session.demo else "", facts.mark) if word)
     ready = facts.cluster.state is ClusterState.READY
     rate = format_rate(facts.rate) if ready and facts.rate is not None else ""
     return HeaderView(model, facts.cluster.state, facts.cluster.api or "", rate, mark)

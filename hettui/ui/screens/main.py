@@ -61,7 +61,9 @@ _WORDS_FOR_OBJECTIVES: dict[Objective, str] = {
 class MainScreen(Screen[None]):
     """Keys change the plan; `s`, `a` and `x` send it to the engine; events come back as messages."""
 
-    BINDINGS = [*keys.BINDINGS]
+    KEYS = keys.BINDINGS
+    """For help and palette."""
+    BINDINGS = [*KEYS]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-ultra")]
     DEFAULT_CSS = """
     MainScreen { layers: base; }
@@ -78,8 +80,10 @@ class MainScreen(Screen[None]):
     MainScreen.-narrow.-on-devices #side { height: 1; }
     """
 
-    def __init__(self, backend: Backend, session: Session) -> None:
+    def __init__(self, backend: Backend, session: Session, mark: Callable[[], str] = lambda: "") -> None:
+        """`mark` is what the header says beside DEMO; asked at every drawing."""
         super().__init__()
+        self._mark = mark
         self._backend = backend
         self._engine = backend.engine
         self._session = session
@@ -143,6 +147,7 @@ class MainScreen(Screen[None]):
             self._typed,
             self._selected,
             self._objective,
+            self._mark(),
         )
 
     # -- drawing -------------------------------------------------------------------------------------------
@@ -464,7 +469,7 @@ class MainScreen(Screen[None]):
         self.say("The command lines were sent to the terminal's clipboard")
 
     def action_help(self) -> None:
-        self.app.push_screen(HelpScreen(keys.help_rows()))
+        self.app.push_screen(HelpScreen(keys.help_rows(self.KEYS)))
 
     def action_model(self) -> None:
         if not self._cluster.state.busy and self._cluster.state is not ClusterState.READY:
