@@ -132,3 +132,16 @@ class TelemetrySource(Protocol):
 
 class Clock(Protocol):
     def monotonic(self) -> float: ...
+
+
+class LineSink(Protocol):
+    """Where a recording is written. Called on a thread of its own; may block."""
+
+    def write(self, line: str) -> None:
+        """A line with its end. Raises OSError, for example when the disk is full."""
+
+    def flush(self) -> None:
+        """What was written survives the end of this program. Raises OSError."""
+
+    def close(self) -> None:
+        """Never raises."""

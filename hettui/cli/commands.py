@@ -17,9 +17,15 @@ from hettui.domain.units import format_bytes, parse_bytes
 
 
 def run_screen(options: Namespace) -> int:
+    if options.replay is not None:
+        if options.config is not None:
+            raise UsageError("--replay shows a recording as it is: leave out the configuration")
+        from hettui.wiring.screen import run_replay
+
+        return run_replay(options.replay, options.theme)
     from hettui.wiring.screen import run_screen
 
-    return run_screen(options.config, options.theme)
+    return run_screen(options.config, options.theme, options.record)
 
 
 def run_demo(options: Namespace) -> int:
@@ -30,22 +36,26 @@ def run_demo(options: Namespace) -> int:
     with interruptible():
         session = demo_session(_show_fetch)
         if options.headless:
-            return _headless_demo(session, as_json=options.json)
+            return _headless_demo(session, as_json=options.json, record=options.record)
     from hettui.wiring.screen import run_session
 
-    return run_session(session, options.theme)
+    return run_session(session, options.theme, options.record)
 
 
-def _headless_demo(session: Any, *, as_json: bool) -> int:
+def _headless_demo(session: Any, *, as_json: bool, record: str | None) -> int:
     from hettui.services import smoke
     from hettui.services.smoke_report import smoke_json, smoke_text
     from hettui.wiring.engine import build_engine
+    from hettui.wiring.replay import recorder_to
     from hettui.wiring.sessions import request_for
 
     plan = session.initial_plan
     with tempfile.TemporaryDirectory(prefix="hettui-demo-") as folder:
         request = request_for(session, plan)
-        with build_engine(Path(folder), interval_s=0.25) as engine:
+        with build_engine(Path(folder), interval_s=0.25) as engine, recorder_to(record, engine) as recorder:
+            if recorder is not None:
+                recorder.begin(session)
+                recorder.hide(request.api_key)
             result = smoke.run(engine, request)
     report = (session.shape, session.config.params, plan, result, session.build)
     print(json.dumps(smoke_json(*report), indent=1) if as_json else smoke_text(*report))

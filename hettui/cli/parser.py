@@ -15,7 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
     """One parser for everything; `command` names the function in `hettui.cli.commands`."""
     parser = argparse.ArgumentParser(
         prog="hettui",
-        usage="hettui [CONFIG] | hettui COMMAND …",
+        usage="hettui [CONFIG] [--record FILE | --replay FILE] | hettui COMMAND …",
         description="Plans, starts and watches a llama.cpp cluster of mismatched GPUs. Without a command: the screen.",
         epilog="example: hettui plan model.gguf --devices big=16GiB,small=6GiB",
         allow_abbrev=False,
@@ -42,9 +42,17 @@ def _add(commands: _Commands, name: str, summary: str, example: str) -> argparse
 
 
 def _screen(commands: _Commands) -> None:
-    parser = _add(commands, "screen", "the screen (the default)", "hettui ~/cluster.toml")
+    parser = _add(
+        commands,
+        "screen",
+        "the screen (the default)",
+        "hettui --record bug.jsonl ~/cluster.toml, then hettui --replay bug.jsonl",
+    )
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration file; else the usual one")
     parser.add_argument("--theme", help="a theme's name; else the configured one")
+    files = parser.add_mutually_exclusive_group()
+    _record(files)
+    files.add_argument("--replay", metavar="FILE", help="shows a recording: no engine, no GPU, no model is needed")
 
 
 def _demo(commands: _Commands) -> None:
@@ -54,6 +62,11 @@ def _demo(commands: _Commands) -> None:
     parser.add_argument("--headless", action="store_true", help="start, ask one question, stop, print figures")
     parser.add_argument("--json", action="store_true", help="with --headless: one JSON document")
     parser.add_argument("--theme", help="a theme's name")
+    _record(parser)
+
+
+def _record(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--record", metavar="FILE", help="writes what happens as JSON lines: no chats, no keys")
 
 
 def _devices(commands: _Commands) -> None:

@@ -41,3 +41,7 @@ class LaunchError(HettuiError):
 
 class ServerError(HettuiError):
     """llama-server answered a request with an error, or stopped answering."""
+
+
+class RecordingError(HettuiError):
+    """A recording is missing, unreadable, damaged, or of a newer format. Names file, line and what is wrong."""

@@ -103,6 +103,10 @@ class Engine:
     def cancel_chat(self) -> Future[None]:
         return self._submit(self._chat_session.cancel())
 
+    def publish(self, event: Event) -> None:
+        """Tells all subscribers, as if the engine had said it: for whoever watches it and has something to say."""
+        self._loop.call_soon_threadsafe(self._emit, event)
+
     def close(self) -> None:
         """Stops the cluster and the thread. Returns when every process is gone."""
         if self._stopped:

@@ -8,6 +8,7 @@ from hettui.domain.alerts import Alert as Alert
 from hettui.domain.alerts import Severity as Severity
 from hettui.domain.chat import Timings
 from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.session import Session
 from hettui.domain.telemetry import TelemetrySnapshot
 
 
@@ -63,4 +64,30 @@ class Notice:
     severity: Severity = "information"
 
 
-Event = ClusterChanged | LogLines | TelemetryUpdated | ChatProgressed | ChatEnded | Notice | Alert
+Recorded = ClusterChanged | LogLines | TelemetryUpdated | ChatProgressed | ChatEnded | Notice | Alert
+"""What a recording keeps. Whoever adds an event here decides what of it is private: see services/recorder.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackMoved:
+    """Where a recording is played. Comes when what one can see of it changes."""
+
+    position_s: float
+    length_s: float
+    speed: float
+    playing: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rewound:
+    """A recording goes on at another moment: what a screen has gathered is void.
+
+    `events` lead to what is known at that moment, oldest first: the cluster, the readings of the last minutes, the
+    last lines of the logs, the last answers. Notices are not among them: they were said when they happened.
+    """
+
+    session: Session
+    events: tuple[Recorded, ...]
+
+
+Event = Recorded | PlaybackMoved | Rewound

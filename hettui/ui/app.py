@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from textual import work
@@ -23,11 +23,23 @@ from hettui.services.events import (
     Event,
     LogLines,
     Notice,
+    PlaybackMoved,
+    Rewound,
     TelemetryUpdated,
 )
+from hettui.services.replay import Player
 from hettui.ui.commands import ActionCommands
-from hettui.ui.messages import ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
+from hettui.ui.messages import (
+    ChatArrived,
+    ClusterArrived,
+    LogsArrived,
+    NoticeArrived,
+    PlaybackArrived,
+    RewoundArrived,
+    TelemetryArrived,
+)
 from hettui.ui.screens.main import MainScreen
+from hettui.ui.screens.replay import ReplayScreen
 from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme
 
 
@@ -59,13 +71,20 @@ class HettuiApp(App[HettuiError | None]):
         themes: Mapping[str, Mapping[str, Any]],
         theme: str | None = None,
         problems: Sequence[str] = (),
+        mark: Callable[[], str] = lambda: "",
+        player: Player | None = None,
     ) -> None:
-        """`themes` are parsed theme files by their source; `problems` are sentences to show once it is open."""
+        """`themes` are parsed theme files by their source; `problems` are sentences to show once it is open.
+
+        `mark` is what the header says beside DEMO. With a `player` the engine is a recording.
+        """
         super().__init__()
         self._backend = backend
         self._theme_data = themes
         self._wanted_theme = theme
         self._theme_problems = list(problems)
+        self._mark = mark
+        self._player = player
         self._main: MainScreen | None = None
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -107,7 +126,10 @@ class HettuiApp(App[HettuiError | None]):
         if self._wanted_theme is None:
             self._choose_theme(session.config.theme)
         try:
-            self._main = MainScreen(self._backend, session)
+            if self._player is None:
+                self._main = MainScreen(self._backend, session, self._mark)
+            else:
+                self._main = ReplayScreen(self._backend, session, self._player)
         except HettuiError as error:
             self.exit(error)
             return
@@ -152,3 +174,7 @@ def _message(event: Event) -> Message:
             return NoticeArrived(event.text, event.severity, alert=event.raised)
         case ChatProgressed() | ChatEnded():
             return ChatArrived(event)
+        case PlaybackMoved():
+            return PlaybackArrived(event)
+        case Rewound():
+            return RewoundArrived(event)

@@ -7,7 +7,6 @@ from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from hettui.ui import keys
 from hettui.ui.screens.main import MainScreen
 
 
@@ -17,7 +16,7 @@ class ActionCommands(Provider):
     def _entries(self) -> Iterator[tuple[str, str, Callable[[], object]]]:
         screen = self.screen
         if isinstance(screen, MainScreen):
-            for binding in keys.BINDINGS:
+            for binding in screen.KEYS:
                 yield binding.description, binding.tooltip, partial(screen.run_action, binding.action)
             yield "Force start", "start although the plan does not fit", partial(screen.action_start, force=True)
             yield "Force apply", "apply although the plan does not fit", partial(screen.action_apply, force=True)

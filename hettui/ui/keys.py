@@ -11,6 +11,9 @@ is typed `MainScreen.check_action` turns them off again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from textual.binding import Binding
 
 DIGITS = "0123456789"
@@ -60,6 +63,30 @@ BINDINGS: list[Binding] = [
     _key("q", "quit", "Quit", "quit", "leave hettui", show=True),
 ]
 
+_REPLAY = [
+    _key("space", "playback", "Pause", "replay.pause", "pause the recording, or go on", show=True),
+    _key("comma", "seek(-10)", "−10 s", "replay.back", "ten seconds back", show=True),
+    _key("full_stop", "seek(10)", "+10 s", "replay.forward", "ten seconds forward", show=True),
+    _key("less_than_sign", "speed(-1)", "Slower", "replay.slower", "play at half the speed", show=True),
+    _key("greater_than_sign", "speed(1)", "Faster", "replay.faster", "play at twice the speed", show=True),
+    _key("home", "seek_to(False)", "Begin", "replay.begin", "to the beginning of the recording"),
+    _key("end", "seek_to(True)", "End", "replay.end", "to its end"),
+]
+
+_IN_REPLAY = ("help", "quit", "pane('chat')", "pane('logs')", "pane('commands')", "pane('explain')")
+"""Actions of the main screen that the footer of a replay shows, behind those of time; what comes last goes first."""
+
+
+def _for_replay(bindings: Sequence[Binding]) -> list[Binding]:
+    taken = {binding.key for binding in _REPLAY}
+    rest = [replace(b, show=b.action in _IN_REPLAY) for b in bindings if b.key not in taken]
+    shown = sorted((b for b in rest if b.show), key=lambda b: _IN_REPLAY.index(b.action))
+    return [*_REPLAY, *shown, *(b for b in rest if not b.show)]
+
+
+REPLAY_BINDINGS = _for_replay(BINDINGS)
+"""Of a recording: the keys of time take the place of what the same keys do to a card."""
+
 _SHOWN = {
     "equals_sign": "=",
     "left_square_bracket": "[",
@@ -74,11 +101,16 @@ _SHOWN = {
     "shift+left": "shift+←",
     "shift+right": "shift+→",
     "escape": "esc",
+    "comma": ",",
+    "full_stop": ".",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
 }
 
 
-def help_rows() -> list[tuple[str, str]]:
+def help_rows(bindings: Sequence[Binding] = BINDINGS) -> list[tuple[str, str]]:
     """Keys and meanings for the help screen."""
-    rows = [(" ".join(_SHOWN.get(k, k) for k in b.key.split(",")), b.tooltip) for b in BINDINGS]
-    rows.insert(6, ("a number, ⏎", "sets the layers; 0 alone empties the device"))
+    rows = [(" ".join(_SHOWN.get(k, k) for k in b.key.split(",")), b.tooltip) for b in bindings]
+    after = 1 + max(i for i, b in enumerate(bindings) if b.action.startswith("layers"))
+    rows.insert(after, ("a number, ⏎", "sets the layers; 0 alone empties the device"))
     return [*rows, ("1 2 3 4 5", "choose a pane, where no device is selected"), ("ctrl+p", "the palette: every action")]

@@ -6,7 +6,7 @@ from textual.message import Message
 
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.telemetry import TelemetrySnapshot
-from hettui.services.events import ChatEnded, ChatProgressed, Severity
+from hettui.services.events import ChatEnded, ChatProgressed, PlaybackMoved, Rewound, Severity
 
 
 class ClusterArrived(Message):
@@ -56,3 +56,25 @@ class NoticeArrived(Message):
         self.text = text
         self.severity = severity
         self.alert = alert
+
+
+class PlaybackArrived(Message):
+    """A recording is played on, paused, or at another speed."""
+
+    def __init__(self, moved: PlaybackMoved) -> None:
+        super().__init__()
+        self.moved = moved
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, PlaybackArrived)
+
+
+class RewoundArrived(Message):
+    """A recording goes on at another moment."""
+
+    def __init__(self, rewound: Rewound) -> None:
+        super().__init__()
+        self.rewound = rewound
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, RewoundArrived)

@@ -79,6 +79,8 @@ class Facts:
     """Tokens of an answer are arriving."""
     why: Steady[Finding] = field(default_factory=Steady)
     """What was found at the readings so far."""
+    mark: str = ""
+    """What must not be overlooked beside DEMO: REC, REPLAY."""
 
     @property
     def outlook(self) -> Forecast | None:
@@ -279,7 +281,7 @@ def _held(view: CardView, sample: DeviceSample) -> tuple[int | None, int | None]
 def header(facts: Facts) -> HeaderView:
     shape = facts.session.shape
     model = f"{clean_line(shape.name, 80)} {shape.quantisation}" if shape else "no model: m chooses one"
-    mark = "DEMO" if facts.session.demo else ""
+    mark = " ".join(word for word in ("DEMO" if facts.session.demo else "", facts.mark) if word)
     ready = facts.cluster.state is ClusterState.READY
     rate = format_rate(facts.rate) if ready and facts.rate is not None else ""
     return HeaderView(model, facts.cluster.state, facts.cluster.api or "", rate, mark)

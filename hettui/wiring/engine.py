@@ -21,7 +21,9 @@ from hettui.services.engine import Engine
 from hettui.services.poller import SourceFactory
 
 
-class _SystemClock:
+class SystemClock:
+    """Implements Clock."""
+
     def monotonic(self) -> float:
         return time.monotonic()
 
@@ -46,7 +48,7 @@ def build_engine(log_folder: Path, interval_s: float = 1.0, sensors: Sequence[So
         prober=Prober(),
         clients=HttpLlamaClient,
         meter=_KernelMeter(),
-        clock=_SystemClock(),
+        clock=SystemClock(),
     )
     sources = telemetry_sources() if sensors is None else sensors
     return Engine(world, sources, interval_s, lambda: time.strftime("%H:%M:%S"))

@@ -20,11 +20,13 @@ from hettui.domain.config import Config
 from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
-from hettui.services.backend import EngineFacade
+from hettui.services.backend import Backend, EngineFacade
 from hettui.services.cluster import Request
 from hettui.services.engine import Engine
 from hettui.services.learner import Learner
-from hettui.wiring.engine import build_engine
+from hettui.services.replay import ReplayEngine
+from hettui.wiring.engine import SystemClock, build_engine
+from hettui.wiring.replay import RecordedBackend, ReplayBackend, open_recording, recorder_to
 from hettui.wiring.sessions import open_session, request_for, with_model
 
 _UI_GRACE_S = 3.0
@@ -58,31 +60,54 @@ class ScreenBackend:
         return session.config.path
 
 
-def run_screen(config_path: str | None, theme: str | None) -> int:
+def run_screen(config_path: str | None, theme: str | None, record: str | None = None) -> int:
     """`hettui [CONFIG]`: the named configuration, else the one used last, else the usual one, else what is found."""
     path = Path(config_path) if config_path else last_config() or config_file()
     config = load(path) if config_path or path.exists() else Config()
     if config.path is not None:
         remember_config(path)
-    return _run(lambda: open_session(config), theme)
+    return _run(lambda: open_session(config), theme, record)
 
 
-def run_session(session: Session, theme: str | None) -> int:
+def run_session(session: Session, theme: str | None, record: str | None = None) -> int:
     """The screen on a session that is open already."""
-    return _run(lambda: session, theme)
+    return _run(lambda: session, theme, record)
 
 
-def _run(opener: Callable[[], Session], theme: str | None) -> int:
+def run_replay(path: str, theme: str | None) -> int:
+    """The screen on a recording. Raises RecordingError when there is nothing to show."""
+    recording = open_recording(path)
+    _check_terminal()
+    from hettui.ui.app import HettuiApp
+
+    themes, problems = read_themes([resource_folder("themes"), user_themes()])
+    with ReplayEngine(recording, SystemClock()) as engine:
+        app = HettuiApp(ReplayBackend(engine), themes, theme, problems, player=engine)
+        with _ending_on_signals(engine, app.exit_from_thread):
+            error = app.run()
+    if isinstance(error, HettuiError):
+        raise error
+    return app.return_code or 0
+
+
+def _check_terminal() -> None:
     # The screen reads keys from stdin and draws on stderr.
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("the screen needs a terminal (over SSH: ssh -t); without one: hettui demo --headless, plan, …")
+
+
+def _run(opener: Callable[[], Session], theme: str | None, record: str | None) -> int:
+    _check_terminal()
     # Textual costs most of the start-up time: no other command should pay for it.
     from hettui.ui.app import HettuiApp
 
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
     learner = Learner(lambda learned: save_learned(state_dir(), learned))
-    with closing(learner), build_engine(state_dir() / "logs") as engine:
-        app = HettuiApp(ScreenBackend(engine, opener, learner), themes, theme, problems)
+    with closing(learner), build_engine(state_dir() / "logs") as engine, recorder_to(record, engine) as recorder:
+        backend: Backend = ScreenBackend(engine, opener, learner)
+        if recorder is not None:
+            backend = RecordedBackend(backend, recorder)
+        app = HettuiApp(backend, themes, theme, problems, lambda: "REC" if recorder and recorder.recording else "")
         with _ending_on_signals(engine, app.exit_from_thread):
             error = app.run()
     if isinstance(error, HettuiError):
@@ -91,7 +116,7 @@ def _run(opener: Callable[[], Session], theme: str | None) -> int:
 
 
 @contextmanager
-def _ending_on_signals(engine: Engine, leave: Callable[[], None]) -> Iterator[None]:
+def _ending_on_signals(engine: Engine | ReplayEngine, leave: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and SIGHUP stop the cluster first and the screen then.
 
     The handlers are the interpreter's, not the loop's: a terminal that has stopped reading blocks Textual's loop,

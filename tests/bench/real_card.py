@@ -85,18 +85,17 @@ def session(out: Path, binaries: Path, *, dry: bool) -> None:
 
 def table(out: Path) -> None:
     """What the recording and nvidia-smi say of the same moments."""
-    from hettui.wiring.replay import read_recording
-
     from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
     from hettui.services.events import TelemetryUpdated
+    from hettui.wiring.replay import read_recording
 
     recording = read_recording(out / "card.jsonl")
     start_s = datetime.fromisoformat(recording.header.started).timestamp()
     ours: list[tuple[float, DeviceSample]] = []
-    for at_s, event in recording.entries:
+    for _, event in recording.entries:
         snapshot = event.snapshot if isinstance(event, TelemetryUpdated) else None
         if isinstance(snapshot, TelemetrySnapshot) and (sample := snapshot.samples.get("card")):
-            ours.append((start_s + at_s, sample))
+            ours.append((start_s + snapshot.monotonic_s, sample))
     theirs = [
         row for line in (out / "smi.csv").read_text().splitlines() if len(row := line.split(", ")) == len(QUERIES)
     ]

@@ -136,6 +136,7 @@ class ChatPane(Vertical):
         self.turns: list[ChatTurn] = []
         self._why_not: str | None = "the cluster is not running: Esc, then s starts it"
         """Why nothing can be sent now; None when the cluster is ready."""
+        self._shut_for: str | None = None
         self._answer: Turn | None = None
 
     def compose(self) -> ComposeResult:
@@ -155,9 +156,26 @@ class ChatPane(Vertical):
 
     def allow(self, why_not: str | None) -> None:
         """The cluster's state has changed: None when questions can be sent, else the reason why not."""
-        self._why_not = why_not
+        self._why_not = self._shut_for or why_not
         if not self.busy:
-            self.status(why_not or HINT)
+            self.status(self._why_not or HINT)
+
+    @property
+    def _stops(self) -> str:
+        return "" if self._shut_for else "Esc stops"
+
+    def close_for(self, why_not: str) -> None:
+        """From now on nothing can be asked here: there is no prompt."""
+        self._shut_for = why_not
+        self.query_one(Prompt).display = False
+        self.allow(None)
+
+    def empty(self) -> None:
+        """Forgets the conversation."""
+        self.turns.clear()
+        self._answer = None
+        self.query_one("#transcript", VerticalScroll).remove_children()
+        self.status(self._why_not or HINT)
 
     def status(self, text: str) -> None:
         self.query_one("#chat-status", Static).update(Content(text), layout=False)
@@ -174,19 +192,24 @@ class ChatPane(Vertical):
 
     def _ask(self, text: str) -> None:
         self.query_one(Prompt).clear()
+        self.begin(text)
+        self.post_message(self.Asked(tuple(self.turns)))
+
+    def begin(self, text: str) -> None:
+        """A question was asked: its answer comes as events."""
         self.turns.append(ChatTurn("user", text))
         self._answer = Turn("assistant")
         transcript = self.query_one("#transcript", VerticalScroll)
         transcript.mount_all([Turn("user", clean(text)), self._answer])
-        self.status("waiting for the first token … Esc stops")
-        self.post_message(self.Asked(tuple(self.turns)))
+        self.status(f"waiting for the first token … {self._stops}")
 
     def show_progress(self, event: ChatProgressed) -> None:
         if self._answer is None:
             return
         self._answer.grow(event.text, event.reasoning)
         rate = (event.tokens - 1) / event.elapsed_s if event.tokens > 1 and event.elapsed_s > 0 else None
-        self.status(f"{format_rate(rate)} · {event.tokens} tok · Esc stops")
+        said = (format_rate(rate), f"{event.tokens} tok", self._stops)
+        self.status(" · ".join(part for part in said if part))
 
     def show_end(self, event: ChatEnded) -> None:
         """The answer's end. What was cut off is marked as such; a failed question goes back into the prompt."""

@@ -69,7 +69,9 @@ RESTING_INTERVAL_S = 5.0
 class MainScreen(Screen[None]):
     """Keys change the plan; `s`, `a` and `x` send it to the engine; events come back as messages."""
 
-    BINDINGS = [*keys.BINDINGS]
+    KEYS = keys.BINDINGS
+    """For help and palette."""
+    BINDINGS = [*KEYS]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-ultra")]
     DEFAULT_CSS = """
     MainScreen { layers: base; }
@@ -87,8 +89,10 @@ class MainScreen(Screen[None]):
     MainScreen.-narrow.-on-devices #side { height: 1; }
     """
 
-    def __init__(self, backend: Backend, session: Session) -> None:
+    def __init__(self, backend: Backend, session: Session, mark: Callable[[], str] = lambda: "") -> None:
+        """`mark` is what the header says beside DEMO; asked at every drawing."""
         super().__init__()
+        self._mark = mark
         self._backend = backend
         self._engine = backend.engine
         self._session = session
@@ -158,6 +162,7 @@ class MainScreen(Screen[None]):
             self._cards()[0].history_cells or presenter.USUAL_HISTORY_CELLS,
             self._generating,
             self._why,
+            self._mark(),
         )
 
     # -- drawing -------------------------------------------------------------------------------------------
@@ -495,7 +500,7 @@ class MainScreen(Screen[None]):
             self._engine.sample_every(wanted_s)
 
     def action_help(self) -> None:
-        self.app.push_screen(HelpScreen(keys.help_rows()))
+        self.app.push_screen(HelpScreen(keys.help_rows(self.KEYS)))
 
     def action_model(self) -> None:
         if not self._cluster.state.busy and self._cluster.state is not ClusterState.READY:

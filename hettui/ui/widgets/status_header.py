@@ -32,7 +32,7 @@ class HeaderView:
     address: str = ""
     rate: str = ""
     mark: str = ""
-    """`DEMO`, or what else must not be overlooked."""
+    """`DEMO`, `REC`, `REPLAY 01:23 / 05:00 ▶ 1×`: what must not be overlooked."""
 
 
 class StatusHeader(Widget):
@@ -56,7 +56,7 @@ class StatusHeader(Widget):
         model = shorten_middle(view.model, max(8, room - cell_len(tail)))
         left = Content.assemble(
             ("hettui", "bold"),
-            (f" {view.mark}" if view.mark else "", "bold $hettui-warn"),
+            *_mark(view.mark),
             "  ",
             model,
         )
@@ -64,3 +64,10 @@ class StatusHeader(Widget):
         return Content.assemble(
             left, " " * max(1, gap), (tail + " · " if tail else "", "$hettui-muted"), (state, f"bold {colour}")
         )
+
+
+def _mark(mark: str) -> list[str | tuple[str, str]]:
+    if mark.startswith("REPLAY"):
+        # Nobody may take it for a machine that runs now.
+        return [" ", (f" {mark} ", "bold reverse $hettui-warn")]
+    return [(f" {mark}" if mark else "", "bold $hettui-warn")]

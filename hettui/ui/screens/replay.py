@@ -1,0 +1,191 @@
+"""The main screen on a recording: the same widgets and handlers, with the keys of time."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.screen import Screen
+
+from hettui.domain.plan import History as PlanHistory
+from hettui.domain.plan import Plan
+from hettui.domain.session import Session
+from hettui.domain.steady import Steady
+from hettui.services.backend import Backend
+from hettui.services.events import (
+    ChatEnded,
+    ChatProgressed,
+    ClusterChanged,
+    LogLines,
+    PlaybackMoved,
+    Recorded,
+    TelemetryUpdated,
+)
+from hettui.services.replay import Player
+from hettui.ui import keys, presenter
+from hettui.ui.messages import (
+    ChatArrived,
+    ClusterArrived,
+    LogsArrived,
+    PlaybackArrived,
+    RewoundArrived,
+    TelemetryArrived,
+)
+from hettui.ui.panes.chat import ChatPane
+from hettui.ui.panes.logs import LogsPane
+from hettui.ui.screens.main import DEVICES, MainScreen
+from hettui.ui.widgets.status_header import StatusHeader
+
+NOT_RECORDED = "(what was asked and answered is not recorded)"
+
+
+def mark(moved: PlaybackMoved) -> str:
+    """`REPLAY 01:23 / 05:00 ▶ 1×`"""
+    return (
+        f"REPLAY {_clock(moved.position_s)} / {_clock(moved.length_s)} {'▶' if moved.playing else '⏸'} {moved.speed:g}×"
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes:02}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+class ReplayScreen(MainScreen, inherit_bindings=False):
+    """Sliders may be moved, to see what else would have fitted. Until then the plan is what ran."""
+
+    KEYS = keys.REPLAY_BINDINGS
+    BINDINGS = [*Screen.BINDINGS, *KEYS]
+
+    def __init__(self, backend: Backend, session: Session, player: Player) -> None:
+        super().__init__(backend, session, lambda: mark(player.moved))
+        self._player = player
+        self._followed = self._plan
+        """The plan as long as nobody has moved a slider."""
+        self._drawing = True
+
+    def on_mount(self) -> None:
+        self.query_one(ChatPane).close_for("a recording: nothing can be asked")
+
+    def _draw(self) -> None:
+        if self._drawing:
+            super()._draw()
+
+    # -- events --------------------------------------------------------------------------------------------
+
+    @on(PlaybackArrived)
+    def _playback_arrived(self) -> None:
+        self.query_one(StatusHeader).view = presenter.header(self.facts)
+
+    @on(RewoundArrived)
+    def _rewound_arrived(self, message: RewoundArrived) -> None:
+        """Everything that events have left behind is dropped and gathered again, without a picture in between."""
+        rewound = message.rewound
+        self._telemetry = self._rate = None
+        self._histories, self._why = {}, Steady()
+        self.query_one(LogsPane).clear()
+        self.query_one(ChatPane).empty()
+        self._open_recorded(rewound.session)
+        self._drawing = False
+        try:
+            for event in rewound.events:
+                self._take(event)
+        finally:
+            self._drawing = True
+        self._draw()
+        self.refresh_bindings()
+
+    def _open_recorded(self, session: Session) -> None:
+        """The session of that moment, and its plan unless the user has made another one."""
+        other = session.shape is not self._session.shape
+        self._session = session
+        if other or self._plan is self._followed:
+            self._follow(session.initial_plan)
+            if other:
+                self._history = PlanHistory()
+
+    def _follow(self, plan: Plan | None) -> None:
+        if plan is not None:
+            self._plan = self._followed = plan
+
+    def _take(self, event: Recorded) -> None:
+        match event:
+            case ClusterChanged(snapshot):
+                cluster = ClusterArrived(snapshot)
+                self._plan_runs(cluster)
+                self._cluster_arrived(cluster)
+            case TelemetryUpdated(snapshot):
+                self._telemetry_arrived(TelemetryArrived(snapshot))
+            case LogLines(process, lines):
+                self._logs_arrived(LogsArrived(process, lines))
+            case ChatProgressed() | ChatEnded():
+                chat = ChatArrived(event)
+                self._answer_begins(chat)
+                self._chat_arrived(chat)
+
+    @on(ClusterArrived)
+    def _plan_runs(self, message: ClusterArrived) -> None:
+        """Before the main screen's own handler: who recorded this had moved sliders, which is no event."""
+        applied = message.snapshot.applied
+        if applied is None or self._plan is not self._followed:
+            return
+        configured = self._session.config.params.ctx_size
+        ctx_size = applied.ctx_size if applied.ctx_size not in (None, configured) else None
+        plan = Plan(applied.devices, applied.split, ctx_size)
+        if plan != self._plan:
+            self._follow(plan)
+
+    @on(ChatArrived)
+    def _answer_begins(self, message: ChatArrived) -> None:
+        """Before the main screen's own handler."""
+        pane = self.query_one(ChatPane)
+        if not pane.busy:
+            pane.begin(NOT_RECORDED)
+
+    # -- keys ----------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("start", "apply", "stop", "model"):
+            # They say why not.
+            return True
+        if action == "rate":
+            return False
+        return super().check_action(action, parameters)
+
+    def show_pane(self, pane: str) -> None:
+        super().show_pane(pane)
+        if pane == "chat":
+            # There is nothing to type into.
+            self.set_focus(None)
+
+    def action_back(self) -> None:
+        """Does not stop an answer: it was given long ago."""
+        if self._typed:
+            super().action_back()
+        else:
+            self.show_pane(DEVICES.id)
+
+    def action_playback(self) -> None:
+        self._player.toggle()
+
+    def action_seek(self, by_s: float) -> None:
+        self._player.seek(by_s)
+
+    def action_seek_to(self, end: bool) -> None:
+        self._player.go(self._player.moved.length_s if end else 0.0)
+
+    def action_speed(self, steps: int) -> None:
+        self._player.change_speed(steps)
+
+    def action_start(self, force: bool = False) -> None:
+        self.say(self._player.refusal, "warning")
+
+    def action_apply(self, force: bool = False) -> None:
+        self.say(self._player.refusal, "warning")
+
+    def action_stop(self) -> None:
+        self.say(self._player.refusal, "warning")
+
+    def action_model(self) -> None:
+        self.say(self._player.refusal, "warning")
+
+    def action_quit(self) -> None:
+        self.app.exit()

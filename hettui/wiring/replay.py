@@ -1,0 +1,87 @@
+"""Recordings: what is behind the screen while one is written, and when one is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hettui.adapters.recording_file import RecordingFile, recorded_lines
+from hettui.domain.errors import HettuiError
+from hettui.domain.plan import Plan
+from hettui.domain.recording import Recording
+from hettui.domain.session import Session
+from hettui.services.backend import Backend, EngineFacade
+from hettui.services.cluster import Request
+from hettui.services.engine import Engine
+from hettui.services.recorder import Recorder
+from hettui.services.replay import ReplayEngine, read_recording
+from hettui.wiring.engine import SystemClock
+
+
+@contextmanager
+def recorder_to(path: str | None, engine: Engine) -> Iterator[Recorder | None]:
+    """A recorder that listens to the engine; None without a path. Raises UsageError for a file that is in the way."""
+    if path is None:
+        yield None
+        return
+    sink = RecordingFile(path)
+    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    with closing(Recorder(sink, SystemClock(), started, str(Path.home()), engine.publish)) as recorder:
+        engine.subscribe(recorder)
+        yield recorder
+
+
+class RecordedBackend:
+    """Implements Backend: another one's, whose sessions and keys a recorder is told."""
+
+    def __init__(self, backend: Backend, recorder: Recorder) -> None:
+        self._backend = backend
+        self._recorder = recorder
+
+    @property
+    def engine(self) -> EngineFacade:
+        return self._backend.engine
+
+    def open(self) -> Session:
+        session = self._backend.open()
+        self._recorder.begin(session)
+        return session
+
+    def with_model(self, session: Session, path: str) -> Session:
+        other = self._backend.with_model(session, path)
+        self._recorder.begin(other)
+        return other
+
+    def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
+        request = self._backend.request(session, plan, force=force)
+        self._recorder.hide(request.api_key)
+        return request
+
+    def save(self, session: Session, plan: Plan) -> str | None:
+        return self._backend.save(session, plan)
+
+
+class ReplayBackend:
+    """Implements Backend on a recording."""
+
+    def __init__(self, engine: ReplayEngine) -> None:
+        self.engine = engine
+
+    def open(self) -> Session:
+        return self.engine.session
+
+    def with_model(self, session: Session, path: str) -> Session:
+        raise HettuiError(self.engine.refusal)
+
+    def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
+        raise HettuiError(self.engine.refusal)
+
+    def save(self, session: Session, plan: Plan) -> str | None:
+        return None
+
+
+def open_recording(path: str) -> Recording:
+    """Raises RecordingError with file, line and what is wrong."""
+    return read_recording(recorded_lines(path), path)
