@@ -58,6 +58,27 @@ def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Sequence[Tensor
     return path
 
 
+WORDS = ("alpha", "beta", "gamma", "delta", "layer", "card", "split", "token", "block", "cache", "bus", "slot")
+
+
+def with_tokenizer(metadata: Mapping[str, Any], vocabulary: int) -> dict[str, Any]:
+    """The metadata with a vocabulary of which llama.cpp makes text: the model can be asked, whatever it answers."""
+    words = [f"\u2581{word}{n or ''}" for n in range(8) for word in WORDS]
+    tokens = ["<unk>", "<s>", "</s>", *words, *(f"<0x{byte:02X}>" for byte in range(256))]
+    kinds = [2, 3, 3, *(1 for _ in words), *(6 for _ in range(256))]
+    tokens += [f"t{i}" for i in range(vocabulary - len(tokens))]
+    return {
+        **metadata,
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": [-float(i) for i in range(vocabulary)],
+        "tokenizer.ggml.token_type": [*kinds, *(1 for _ in range(vocabulary - len(kinds)))],
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+    }
+
+
 def llama(blocks: int = 4, *, tied: bool = True, vocabulary: int = 320) -> tuple[dict[str, Any], list[Tensor]]:
     """A small model of the llama architecture."""
     metadata: dict[str, Any] = {

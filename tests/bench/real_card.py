@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.terminal import Cost, Terminal
-from tests.gguf_files import write_gguf
+from tests.gguf_files import with_tokenizer, write_gguf
 from tests.truth.models import MODELS
 
 SIZE = (120, 40)
+VOCABULARY = 128256
+"""Of both models."""
 IDLE_S, TALK_S = 12.0, 14.0
 QUERIES = (
     "timestamp", "memory.used", "temperature.gpu", "temperature.memory", "power.draw.instant", "utilization.gpu",
@@ -37,7 +39,8 @@ def config(folder: Path, model: Path, *, dry: bool) -> Path:
     first = 'id = "cpu"\nvia = "worker"\nthreads = 1\nbudget = "4GiB"' if dry else 'id = "CUDA0"'
     path = folder / "cluster.toml"
     path.write_text(
-        f'[model]\npath = "{model}"\n[serving]\nport = 0\nctx-size = 8192\nextra-args = ["--predict", "900"]\n'
+        f'[model]\npath = "{model}"\n[serving]\nport = 0\nctx-size = 8192\n'
+        'extra-args = ["--predict", "900", "--ignore-eos"]\n'
         f'[[devices]]\nname = "card"\n{first}\n'
         f'[[devices]]\nname = "cpu8"\nid = "cpu"\nvia = "worker"\nthreads = {1 if dry else 8}\nbudget = "4GiB"\n'
     )
@@ -51,8 +54,8 @@ def environment(folder: Path, binaries: Path) -> dict[str, str]:
 
 def session(out: Path, binaries: Path, *, dry: bool) -> None:
     """Idle, load, three answers, stop, idle; all of it recorded."""
-    header = MODELS["llama-1b" if dry else "llama-8b"]()
-    model = write_gguf(out / "model.gguf", *header)
+    metadata, tensors = MODELS["llama-1b" if dry else "llama-8b"]()
+    model = write_gguf(out / "model.gguf", with_tokenizer(metadata, VOCABULARY), tensors)
     argv = [sys.executable, "-m", "hettui", "--record", str(out / "card.jsonl"), str(config(out, model, dry=dry))]
     beside = None
     if not dry:
@@ -87,10 +90,11 @@ def table(out: Path) -> None:
     """What the recording and nvidia-smi say of the same moments."""
     from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
     from hettui.services.events import TelemetryUpdated
-    from hettui.wiring.replay import read_recording
+    from hettui.wiring.replay import open_recording
 
-    recording = read_recording(out / "card.jsonl")
-    start_s = datetime.fromisoformat(recording.header.started).timestamp()
+    recording = open_recording(str(out / "card.jsonl"))
+    # The recording's times are this machine's monotonic clock.
+    start_s = time.time() - time.monotonic()
     ours: list[tuple[float, DeviceSample]] = []
     for _, event in recording.entries:
         snapshot = event.snapshot if isinstance(event, TelemetryUpdated) else None
