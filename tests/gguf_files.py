@@ -10,7 +10,13 @@ from typing import Any
 from hettui.domain.ggml import TENSOR_TYPES
 
 _IDS = {row.name: number for number, row in TENSOR_TYPES.items()}
-_KINDS: dict[type, tuple[int, str]] = {bool: (7, "?"), int: (4, "I"), float: (6, "f")}
+
+
+class Signed(int):
+    """A number that llama.cpp wants as int32."""
+
+
+_KINDS: dict[type, tuple[int, str]] = {bool: (7, "?"), int: (4, "I"), Signed: (5, "i"), float: (6, "f")}
 
 Tensor = tuple[str, tuple[int, ...], str]
 
@@ -66,13 +72,14 @@ def with_tokenizer(metadata: Mapping[str, Any], vocabulary: int) -> dict[str, An
     words = [f"\u2581{word}{n or ''}" for n in range(8) for word in WORDS]
     tokens = ["<unk>", "<s>", "</s>", *words, *(f"<0x{byte:02X}>" for byte in range(256))]
     kinds = [2, 3, 3, *(1 for _ in words), *(6 for _ in range(256))]
+    kinds += [1] * (vocabulary - len(kinds))
     tokens += [f"t{i}" for i in range(vocabulary - len(tokens))]
     return {
         **metadata,
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.scores": [-float(i) for i in range(vocabulary)],
-        "tokenizer.ggml.token_type": [*kinds, *(1 for _ in range(vocabulary - len(kinds)))],
+        "tokenizer.ggml.token_type": [Signed(kind) for kind in kinds],
         "tokenizer.ggml.bos_token_id": 1,
         "tokenizer.ggml.eos_token_id": 2,
         "tokenizer.ggml.unknown_token_id": 0,

@@ -2,7 +2,7 @@
 
 What a call costs was measured on an H100 (driver 580): memory 34 µs, clock event reasons and link 0.4 ms each, power
 2 ms, utilisation 4 ms, PCIe throughput 20 ms in each direction. So memory and temperature are read every time, the
-dearer ones every two seconds, the dearest every ten, and what never changes once.
+dearer ones every two seconds, or four while the card does nothing, the dearest every ten, and what never changes once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from hettui.domain.text import clean_line
 
 # A little less than whole seconds: a round that comes a moment early must not wait for the next one.
 EVERY_TWO_SECONDS = 1.9
+EVERY_FOUR_SECONDS = 3.9
 EVERY_TEN_SECONDS = 9.5
 UNDER_LOAD_PERCENT = 5
 
@@ -55,6 +56,8 @@ class NvmlCard:
         self._slow = DeviceSample()
         self._medium_s = self._slow_s = -1e9
         """When the slower readings were last taken."""
+        self._used_bytes: int | None = None
+        """At that moment."""
         self.lost: str | None = None
 
     def ask(self, name: str, *arguments: Any) -> Any:
@@ -78,16 +81,18 @@ class NvmlCard:
         """All readings, of which the slower ones may be some seconds old. `pids` are this cluster's."""
         if self._fixed is None:
             self._fixed = self._read_fixed()
-        if now_s - self._medium_s >= EVERY_TWO_SECONDS:
-            self._medium_s = now_s
+        memory = self.memory()
+        used_bytes = getattr(memory, "used", None)
+        if now_s - self._medium_s >= (EVERY_FOUR_SECONDS if self._rests(used_bytes) else EVERY_TWO_SECONDS):
+            self._medium_s, self._used_bytes = now_s, used_bytes
             self._slow = self._read_medium(self._slow, pids)
             if now_s - self._slow_s >= EVERY_TEN_SECONDS:
                 self._slow_s = now_s
                 self._slow = self._read_slow(self._slow)
-        fixed, memory = self._fixed, self.memory()
+        fixed = self._fixed
         sample = replace(
             self._slow,
-            used_bytes=getattr(memory, "used", None),
+            used_bytes=used_bytes,
             total_bytes=getattr(memory, "total", None),
             temperature_c=self.ask("Temperature", self._nvml.NVML_TEMPERATURE_GPU),
             throttles=self._throttles(),
@@ -97,6 +102,10 @@ class NvmlCard:
             link_max=fixed.link_max,
         )
         return DeviceSample(lost=self.lost) if self.lost else sample
+
+    def _rests(self, used_bytes: int | None) -> bool:
+        """It did nothing when last asked, and nobody has taken or given back memory since."""
+        return self._slow.utilisation_percent == 0 and used_bytes == self._used_bytes
 
     def _read_fixed(self) -> DeviceSample:
         nvml = self._nvml

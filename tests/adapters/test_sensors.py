@@ -106,6 +106,21 @@ def test_dear_readings_are_taken_rarely_and_unsupported_ones_once() -> None:
     assert little.asked["MemoryInfo"] == 2
 
 
+def test_a_card_at_rest_is_asked_less_until_somebody_takes_memory() -> None:
+    nvml, clock = three_cards(), Clock()
+    card = nvml.cards[1]
+    card.says["UtilizationRates"] = SimpleNamespace(gpu=0)
+    source = NvmlSource(nvml, clock)
+    for _ in range(20):
+        source.sample([FIRST])
+        clock.now_s += 1.0
+    assert card.asked["UtilizationRates"] == 5
+    card.says["MemoryInfo"] = SimpleNamespace(total=16 * GIB, used=3 * GIB, free=13 * GIB)
+    card.says["UtilizationRates"] = SimpleNamespace(gpu=90)
+    clock.now_s -= 1.0
+    assert source.sample([FIRST])["5080"].utilisation_percent == 90
+
+
 def test_an_idle_card_is_not_asked_for_its_throughput() -> None:
     nvml = three_cards()
     nvml.cards[1].says["UtilizationRates"] = SimpleNamespace(gpu=0)

@@ -27,7 +27,7 @@ from tests.truth.models import MODELS
 SIZE = (120, 40)
 VOCABULARY = 128256
 """Of both models."""
-IDLE_S, TALK_S = 12.0, 14.0
+IDLE_S, TALK_S = 8.0, 11.0
 QUERIES = (
     "timestamp", "memory.used", "temperature.gpu", "temperature.memory", "power.draw.instant", "utilization.gpu",
     "clocks.sm", "pcie.link.gen.current", "pcie.link.width.current", "enforced.power.limit",
@@ -37,12 +37,14 @@ QUERIES = (
 def config(folder: Path, model: Path, *, dry: bool) -> Path:
     """A card, and a CPU worker that takes a few layers."""
     first = 'id = "cpu"\nvia = "worker"\nthreads = 1\nbudget = "4GiB"' if dry else 'id = "CUDA0"'
+    layers = 13 if dry else 29
     path = folder / "cluster.toml"
     path.write_text(
         f'[model]\npath = "{model}"\n[serving]\nport = 0\nctx-size = 8192\n'
-        'extra-args = ["--predict", "900", "--ignore-eos"]\n'
-        f'[[devices]]\nname = "card"\n{first}\n'
-        f'[[devices]]\nname = "cpu8"\nid = "cpu"\nvia = "worker"\nthreads = {1 if dry else 8}\nbudget = "4GiB"\n'
+        'extra-args = ["--predict", "600", "--ignore-eos"]\n'
+        f'[[devices]]\nname = "card"\n{first}\nlayers = {layers}\n'
+        f'[[devices]]\nname = "cpu8"\nid = "cpu"\nvia = "worker"\nthreads = {1 if dry else 8}\n'
+        'budget = "4GiB"\nlayers = 4\n'
     )
     return path
 

@@ -37,6 +37,7 @@ from hettui.ui.panes.logs import LogsPane
 from hettui.ui.presenter import Facts, History
 from hettui.ui.screens.ask import ChoiceScreen, PathScreen
 from hettui.ui.screens.help import HelpScreen
+from hettui.ui.slow_line import FrugalCompositor
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.pane_tabs import Pane, PaneTabs
@@ -92,6 +93,7 @@ class MainScreen(Screen[None]):
     def __init__(self, backend: Backend, session: Session, mark: Callable[[], str] = lambda: "") -> None:
         """`mark` is what the header says beside DEMO; asked at every drawing."""
         super().__init__()
+        self._compositor = FrugalCompositor()
         self._mark = mark
         self._backend = backend
         self._engine = backend.engine
@@ -105,6 +107,7 @@ class MainScreen(Screen[None]):
         """Of the devices before the planner was first asked: `balanced` comes back to it."""
         self._explained: tuple[Plan, Objective] | None = None
         self._cluster: ClusterSnapshot = self._engine.snapshot
+        self._all_cards: list[DeviceCard] = []
         self._telemetry: TelemetrySnapshot | None = None
         self._histories: dict[str, History] = {}
         self._rate: float | None = None
@@ -144,7 +147,10 @@ class MainScreen(Screen[None]):
         self.call_after_refresh(self._arrange)
 
     def _cards(self) -> list[DeviceCard]:
-        return list(self.query(DeviceCard))
+        """In device order, the host's last."""
+        if not self._all_cards:
+            self._all_cards = list(self.query(DeviceCard))
+        return self._all_cards
 
     @property
     def facts(self) -> Facts:
@@ -170,8 +176,7 @@ class MainScreen(Screen[None]):
     def _draw(self) -> None:
         """Gives every widget its view; a widget whose view is the same does nothing."""
         facts = self.facts
-        for card, view in zip(self._cards(), presenter.cards(facts), strict=True):
-            card.view = view
+        self._draw_cards(facts)
         self.query_one(StatusHeader).view = presenter.header(facts)
         self.query_one(LayerBar).view = presenter.layer_bar(facts)
         self.query_one(PlanLine).view = presenter.plan_line(facts)
@@ -181,6 +186,10 @@ class MainScreen(Screen[None]):
             self._explained = self._plan, self._objective
             self._explain(facts)
         self._draw_tabs()
+
+    def _draw_cards(self, facts: Facts) -> None:
+        for card, view in zip(self._cards(), presenter.cards(facts), strict=True):
+            card.view = view
 
     def _draw_tabs(self) -> None:
         tabs = self.query_one(PaneTabs)
@@ -432,8 +441,15 @@ class MainScreen(Screen[None]):
         self._telemetry = message.snapshot
         for name, sample in message.snapshot.samples.items():
             self._histories.setdefault(name, History()).push(message.snapshot.monotonic_s, sample)
+        before = self._fit()
         self._why = presenter.why(self.facts)
-        self._draw()
+        self._draw_cards(self.facts)
+        if self._fit() != before:
+            # A launch has taught a device's overhead, and with it what fits: not the cards' matter alone.
+            self._draw()
+
+    def _fit(self) -> list[bool]:
+        return [card.view.short_bytes > 0 for card in self._cards()]
 
     # -- chat ----------------------------------------------------------------------------------------------
 

@@ -132,7 +132,8 @@ class DeviceCard(Draggable, can_focus=True):
             Segment(text, base + self.get_component_rich_style(f"device-card--{role}", partial=True) if role else base)
             for text, role in (self._drawn[y] if y < len(self._drawn) else [(" " * self.content_size.width, "")])
         ]
-        return Strip(segments).crop(0, self.content_size.width)
+        # Neighbours of one style are written as one: each of its own would cost its colours once more.
+        return Strip(segments).simplify().crop(0, self.content_size.width)
 
     def _title(self, view: CardView, width: int) -> Runs:
         marker = "▶" if self.has_focus else " "

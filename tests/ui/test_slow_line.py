@@ -1,0 +1,64 @@
+"""What is written when little changes: the same picture, with fewer bytes."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from textual._compositor import ChopsUpdate
+from textual.geometry import Region
+
+from hettui.ui.slow_line import FrugalCompositor, FrugalUpdate
+from hettui.ui.widgets.device_card import DeviceCard
+from tests.ui.stage import Stage, card_readings, card_session, stage
+
+CONSOLE = Console(force_terminal=True, color_system="truecolor", width=120)
+
+
+async def warm(s: Stage) -> FrugalCompositor:
+    await s.run_plan()
+    for second in range(3):
+        await s.emit(card_readings(second))
+    compositor = s.screen._compositor
+    assert isinstance(compositor, FrugalCompositor)
+    return compositor
+
+
+async def test_one_number_is_written_as_one_number() -> None:
+    async with stage(card_session()) as s:
+        compositor = await warm(s)
+        card = s.screen.query(DeviceCard)[0]
+        compositor._dirty_regions.add(Region(card.content_region.x + 25, card.content_region.y + 3, 5, 1))
+        update = compositor.render_partial_update()
+        assert isinstance(update, FrugalUpdate)
+        frugal = update.render_segments(CONSOLE)
+        usual = ChopsUpdate(update.chops, update.spans, update.chop_ends).render_segments(CONSOLE)
+        assert "60" in frugal
+        assert "heat" in usual
+        assert "heat" not in frugal
+        assert len(frugal) < len(usual) / 2
+
+
+async def test_a_reading_repaints_only_what_changed() -> None:
+    async with stage(card_session()) as s:
+        await warm(s)
+        card = next(c for c in s.screen.query(DeviceCard) if c.view.name.endswith("5080"))
+        asked: list[tuple[Region, ...]] = []
+        card.refresh = lambda *regions, **_: asked.append(regions) or card  # type: ignore[method-assign,func-returns-value]
+        await s.emit(card_readings(3, power_w=219))
+        (regions,) = asked
+        # The temperature's digits and the watts: a row each.
+        assert [(r.y, r.height) for r in regions] == [(3, 1), (4, 1)]
+        assert all(r.width < 14 for r in regions)
+        await s.emit(card_readings(3, power_w=219))
+        assert len(asked) == 1
+
+
+async def test_a_partial_update_paints_what_a_full_one_would() -> None:
+    async with stage(card_session()) as s:
+        compositor = await warm(s)
+        rows = s.text().splitlines()
+        compositor._dirty_regions.update({Region(0, y, 120, 1) for y in range(0, 40, 3)})
+        update = compositor.render_partial_update()
+        assert update is not None
+        for y, _, _ in update.spans:
+            strips = [strip for strip in update.chops[y].values() if strip is not None]
+            assert "".join(strip.text for strip in strips) == rows[y]
