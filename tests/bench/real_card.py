@@ -3,8 +3,9 @@
     python -m tests.bench.real_card DIRECTORY_WITH_THE_BINARIES --out FOLDER
 
 Three parts, each by itself with `--only`: `session` drives hettui by keys through idle, load, generation and stop while
-nvidia-smi samples beside it, `table` compares what both said, `cost` runs hettui and nvitop side by side, with the card
-idle and then under load by a process of neither. `--dry` takes CPU workers only, to try the script without a card.
+nvidia-smi samples beside it; `table` compares what both said; `cost` runs hettui and nvitop side by side, with the card
+idle and then under load by a process of neither, of which there is a recording, too (`--name loaded`). `--dry` takes
+CPU workers only, to try the script without a card.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,17 +29,17 @@ from tests.truth.models import MODELS
 SIZE = (120, 40)
 VOCABULARY = 128256
 """Of both models."""
+LOADED_S = 15.0
 IDLE_S, TALK_S = 8.0, 11.0
 QUERIES = (
-    "timestamp", "memory.used", "temperature.gpu", "temperature.memory", "power.draw.instant", "utilization.gpu",
+    "timestamp", "memory.used", "temperature.gpu", "temperature.memory", "power.draw.average", "utilization.gpu",
     "clocks.sm", "pcie.link.gen.current", "pcie.link.width.current", "enforced.power.limit",
 )  # fmt: skip
 
 
-def config(folder: Path, model: Path, *, dry: bool) -> Path:
-    """A card, and a CPU worker that takes a few layers."""
+def config(folder: Path, model: Path, layers: int, *, dry: bool) -> Path:
+    """A card with so many layers, and a CPU worker that takes four."""
     first = 'id = "cpu"\nvia = "worker"\nthreads = 1\nbudget = "4GiB"' if dry else 'id = "CUDA0"'
-    layers = 13 if dry else 29
     path = folder / "cluster.toml"
     path.write_text(
         f'[model]\npath = "{model}"\n[serving]\nport = 0\nctx-size = 8192\n'
@@ -58,14 +60,8 @@ def session(out: Path, binaries: Path, *, dry: bool) -> None:
     """Idle, load, three answers, stop, idle; all of it recorded."""
     metadata, tensors = MODELS["llama-1b" if dry else "llama-8b"]()
     model = write_gguf(out / "model.gguf", with_tokenizer(metadata, VOCABULARY), tensors)
-    argv = [sys.executable, "-m", "hettui", "--record", str(out / "card.jsonl"), str(config(out, model, dry=dry))]
-    beside = None
-    if not dry:
-        query = ["nvidia-smi", f"--query-gpu={','.join(QUERIES)}", "--format=csv,noheader,nounits", "-lms", "500"]
-        with (out / "smi.csv").open("w") as file:
-            beside = subprocess.Popen(query, stdout=file)
-    terminal = Terminal(argv, SIZE, environment(out, binaries))
-    try:
+    path = config(out, model, 13 if dry else 29, dry=dry)
+    with _recorded(out, "card", path, binaries, dry=dry) as terminal:
         terminal.wait_for(b"s starts it")
         terminal.spend(IDLE_S)
         terminal.send(b"s")
@@ -80,21 +76,35 @@ def session(out: Path, binaries: Path, *, dry: bool) -> None:
             terminal.spend(1.5)
         terminal.send(b"x")
         terminal.spend(IDLE_S)
+    model.unlink()
+
+
+@contextmanager
+def _recorded(out: Path, name: str, path: Path, binaries: Path, *, dry: bool) -> Iterator[Terminal]:
+    """hettui with a recording, and nvidia-smi beside it."""
+    beside = None
+    if not dry:
+        query = ["nvidia-smi", f"--query-gpu={','.join(QUERIES)}", "--format=csv,noheader,nounits", "-lms", "500"]
+        with (out / f"{name}.csv").open("w") as file:
+            beside = subprocess.Popen(query, stdout=file)
+    argv = [sys.executable, "-m", "hettui", "--record", str(out / f"{name}.jsonl"), str(path)]
+    terminal = Terminal(argv, SIZE, environment(out, binaries))
+    try:
+        yield terminal
     finally:
         terminal.close(b"q")
         if beside is not None:
             beside.terminate()
             beside.wait()
-    model.unlink()
 
 
-def table(out: Path) -> None:
+def table(out: Path, name: str) -> None:
     """What the recording and nvidia-smi say of the same moments."""
     from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
     from hettui.services.events import TelemetryUpdated
     from hettui.wiring.replay import open_recording
 
-    recording = open_recording(str(out / "card.jsonl"))
+    recording = open_recording(str(out / f"{name}.jsonl"))
     # The recording's times are this machine's monotonic clock.
     start_s = time.time() - time.monotonic()
     ours: list[tuple[float, DeviceSample]] = []
@@ -103,7 +113,7 @@ def table(out: Path) -> None:
         if isinstance(snapshot, TelemetrySnapshot) and (sample := snapshot.samples.get("card")):
             ours.append((start_s + snapshot.monotonic_s, sample))
     theirs = [
-        row for line in (out / "smi.csv").read_text().splitlines() if len(row := line.split(", ")) == len(QUERIES)
+        row for line in (out / f"{name}.csv").read_text().splitlines() if len(row := line.split(", ")) == len(QUERIES)
     ]
     readings: tuple[tuple[str, int, Callable[[DeviceSample], Any]], ...] = (
         ("memory, MiB", 1, lambda s: s.used_bytes and s.used_bytes / 2**20),
@@ -154,19 +164,25 @@ def _pairs(
 def cost(out: Path, binaries: Path, seconds: float, *, dry: bool) -> None:
     """hettui and nvitop at the same time, both once a second, in terminals of the same size."""
     model = write_gguf(out / "model.gguf", *MODELS["llama-1b"]())
-    hettui = [sys.executable, "-m", "hettui", str(config(out, model, dry=dry))]
+    path = config(out, model, 13, dry=dry)
+    hettui = [sys.executable, "-m", "hettui", str(path)]
     nvitop = [sys.executable, "-m", "nvitop", "--interval", "1"]
     print("\n| card | program | CPU, of a core | to the terminal | resident |\n|---|---|---|---|---|")
     for what in ("idle", "under load"):
         load = None if what == "idle" else _load(binaries, model, dry=dry)
         terminals = [Terminal(hettui, SIZE, environment(out, binaries)), Terminal(nvitop, SIZE)]
         try:
-            _spend(terminals, 10)
+            terminals[0].wait_for(b"s starts it", 20)
+            _spend(terminals, 6)
             costs = _measure(terminals, seconds)
+            if not all(terminal.alive for terminal in terminals):
+                raise RuntimeError(f"a program has ended: {[t.tail[-300:] for t in terminals]}")
         finally:
             for terminal in terminals:
                 terminal.close(b"q")
             if load is not None:
+                with _recorded(out, "loaded", path, binaries, dry=dry) as terminal:
+                    terminal.spend(LOADED_S)
                 load.kill()
                 load.wait()
         for name, one in zip(("hettui", "nvitop"), costs, strict=True):
@@ -213,13 +229,14 @@ def main() -> None:
     parser.add_argument("binaries", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", choices=("session", "table", "cost"))
+    parser.add_argument("--name", default="card", choices=("card", "loaded"), help="of the recording for the table")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
     if options.only in (None, "session"):
         session(options.out, options.binaries, dry=options.dry)
     if options.only in (None, "table") and not options.dry:
-        table(options.out)
+        table(options.out, options.name)
     if options.only in (None, "cost"):
         cost(options.out, options.binaries, options.seconds, dry=options.dry)
 

@@ -51,6 +51,7 @@ class Terminal:
             finally:
                 os._exit(127)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self._ended = False
         self.written_bytes = 0
         self.tail = b""
         """The last of what was written."""
@@ -112,17 +113,17 @@ class Terminal:
 
     @property
     def alive(self) -> bool:
-        return os.waitpid(self.pid, os.WNOHANG)[0] == 0
+        self._ended = self._ended or os.waitpid(self.pid, os.WNOHANG)[0] != 0
+        return not self._ended
 
     def close(self, keys: bytes) -> None:
         """Asks it to end by these keys, and makes it end when it does not."""
-        self.send(keys)
+        if self.alive:
+            self.send(keys)
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+        while self.alive and time.monotonic() < deadline:
             self.read(0.05)
-            if os.waitpid(self.pid, os.WNOHANG)[0]:
-                break
-        else:
+        if self.alive:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         os.close(self._fd)
