@@ -130,7 +130,8 @@ class Recorder:
             if self._left_bytes < 0:
                 self._report(Notice("the recording has ended: it has reached its largest size", "warning"))
                 break
-            self._sink.write(line)
+            if line:
+                self._sink.write(line)
             if (now_s := self._clock.monotonic()) - flushed_s >= FLUSH_S:
                 self._sink.flush()
                 flushed_s = now_s

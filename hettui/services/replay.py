@@ -8,14 +8,15 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from hettui.domain.chat import ChatTurn
-from hettui.domain.cluster import Applied, ClusterSnapshot
-from hettui.domain.device import MAX_DEVICES, Device
+from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.device import Device
 from hettui.domain.errors import HettuiError
+from hettui.domain.plausible import applied_problem, session_problem, telemetry_problem
 from hettui.domain.recording import Recording, read
 from hettui.domain.session import Session
 from hettui.ports import Clock
 from hettui.services.cluster import Request
-from hettui.services.events import ClusterChanged, Event, Notice, PlaybackMoved, Rewound
+from hettui.services.events import ClusterChanged, Event, Notice, PlaybackMoved, Rewound, TelemetryUpdated
 from hettui.services.playback import Playback
 from hettui.services.recorder import KINDS
 
@@ -49,25 +50,16 @@ def read_recording(lines: Iterable[bytes], source: str) -> Recording:
 
 
 def what_is_wrong(session: Session, found: object) -> str | None:
-    """What no recorded screen can have shown, though every value has its type; None when nothing is wrong."""
+    """What no recorded screen can have shown beside this session; None when nothing is wrong."""
     names = sorted(d.name for d in session.devices)
     if isinstance(found, Session):
-        if len(found.devices) > MAX_DEVICES:
-            return f"{len(found.devices)} devices, but llama.cpp drives at most {MAX_DEVICES}"
-        if len(set(names)) < len(names):
-            return "two devices have the same name"
         if sorted(d.name for d in found.devices) != names:
             return "the devices are others than in the first line"
+        return session_problem(found)
+    if isinstance(found, TelemetryUpdated):
+        return telemetry_problem(found.snapshot)
     if isinstance(found, ClusterChanged) and found.snapshot.applied is not None:
-        return _wrong_split(names, found.snapshot.applied)
-    return None
-
-
-def _wrong_split(names: list[str], applied: Applied) -> str | None:
-    if sorted(d.name for d in applied.devices) != names:
-        return "other devices run than the first line has"
-    if len(applied.split.layers) != len(applied.devices):
-        return f"a split of {len(applied.split.layers)} for {len(applied.devices)} devices"
+        return applied_problem(names, found.snapshot.applied)
     return None
 
 
