@@ -209,10 +209,10 @@ def _after_launch(facts: Facts, view: CardView, name: str) -> tuple[str, str] | 
     if reported is None or view.running != view.layers or facts.differs or not view.layers:
         return None
     buffers = reported.total_bytes - view.memory.total_bytes + view.memory.overhead_bytes
-    text, off = f"llama.cpp holds {mib(reported.total_bytes)} MiB ({_signed(buffers)})", abs(buffers)
+    text, off = f"llama.cpp {mib(reported.total_bytes)} MiB ({_signed(buffers)})", abs(buffers)
     if not view.is_cpu and view.own_bytes is not None:
         driver = view.own_bytes - view.memory.total_bytes
-        text, off = f"{text}, the card says {mib(view.own_bytes)} ({_signed(driver)})", max(off, abs(driver))
+        text, off = f"{text}, card {mib(view.own_bytes)} ({_signed(driver)})", max(off, abs(driver))
     return (f"not as planned: {text}", "warn") if off > _OFF_PLAN_BYTES else (f"as planned: {text}", "dim")
 
 

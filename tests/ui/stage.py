@@ -151,6 +151,11 @@ def build(backend: StageBackend, theme: str | None = None) -> HettuiApp:
     return HettuiApp(backend, themes, theme)
 
 
+def text_of(app: HettuiApp) -> str:
+    """What the terminal shows, without colours."""
+    return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
+
+
 @dataclass
 class Stage:
     """One open screen and the handles of everything behind it."""
@@ -194,9 +199,7 @@ class Stage:
 
     def text(self) -> str:
         """What the terminal shows, without colours."""
-        return "\n".join(
-            "".join(segment.text for segment in strip) for strip in self.app.screen._compositor.render_strips()
-        )
+        return text_of(self.app)
 
     def toasts(self) -> list[str]:
         return [n.message for n in self.app._notifications]
