@@ -10,6 +10,8 @@ import pytest
 from hettui.cli import main
 from hettui.domain.errors import HettuiError
 from tests.gguf_files import header, llama
+from tests.recordings import lines
+from tests.ui.stage import session
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +80,10 @@ def test_init_writes_once_and_the_file_opens(tmp_path: Path, model: str, capsys:
         ["--unknown"],
         ["demo", "--json"],
         ["screen"],
+        ["--record"],
+        ["--record", "a.jsonl", "--replay", "b.jsonl"],
+        ["c.toml", "--replay", "b.jsonl"],
+        ["demo", "--replay", "b.jsonl"],
     ],
 )
 def test_bad_usage_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,3 +121,38 @@ def test_an_error_of_a_command_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr("hettui.cli.commands.run_devices", refused)
     assert main(["devices"]) == 1
     assert capsys.readouterr().err == "hettui: nothing is here: look there\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "is empty"),
+        (b"\x7fELF" + bytes(1000), "this is no recording of hettui"),
+        (b'{"hettui":"recording","format":7,"version":"9.0"}\n', "its format is 7, written by hettui 9.0"),
+    ],
+)
+def test_a_recording_that_cannot_be_shown_ends_with_1_and_a_reason(
+    tmp_path: Path, content: bytes | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bug.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["--replay", str(path)]) == 1
+    found = capsys.readouterr().err
+    assert found.startswith(f"hettui: {path}")
+    assert said in found
+    assert len(found.splitlines()) == 1
+
+
+def test_a_sound_recording_needs_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bug.jsonl"
+    path.write_bytes(b"".join(lines(session(), [])))
+    assert main(["--replay", str(path)]) == 2
+    assert "the screen needs a terminal" in capsys.readouterr().err
+
+
+def test_help_has_an_example_of_recording(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["screen", "--help"])
+    assert "hettui --replay bug.jsonl" in " ".join(capsys.readouterr().out.split())
