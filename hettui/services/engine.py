@@ -17,12 +17,14 @@ from typing import Any, TypeVar
 from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
-from hettui.domain.errors import ServerError
+from hettui.domain.errors import HettuiError, ServerError
 from hettui.ports import TelemetrySource, TelemetryTarget
 from hettui.services.chat_session import ChatSession
-from hettui.services.cluster import ClusterController, Request, World
-from hettui.services.events import ClusterChanged, Event
+from hettui.services.cluster import ClusterController
+from hettui.services.events import ClusterChanged, Event, Notice
 from hettui.services.poller import Poller
+from hettui.services.viewer import Viewer
+from hettui.services.world import Request, Supervision, World
 
 T = TypeVar("T")
 
@@ -34,7 +36,16 @@ QUIET_TICK_S = 0.25
 class Engine:
     """The facade for screens and commands. Every method may be called from any thread."""
 
-    def __init__(self, world: World, sources: Sequence[TelemetrySource], interval_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        world: World,
+        sources: Sequence[TelemetrySource],
+        interval_s: float = 1.0,
+        *,
+        read_only: str | None = None,
+    ) -> None:
+        """`read_only`: why nothing may be changed here; then it shows what the record says, and refuses commands."""
+        self._read_only = read_only
         self._subscribers: list[Callable[[Event], None]] = []
         self._world = world
         self._sources = sources
@@ -44,6 +55,7 @@ class Engine:
         self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
         self._started = threading.Event()
         self._stopped = False
+        self._closing = threading.Lock()
 
     def __enter__(self) -> Engine:
         self._thread.start()
@@ -68,7 +80,9 @@ class Engine:
         self._subscribers.append(callback)
 
     def unsubscribe(self, callback: Callable[[Event], None]) -> None:
-        self._subscribers.remove(callback)
+        # Closing has forgotten all of them already.
+        with contextlib.suppress(ValueError):
+            self._subscribers.remove(callback)
 
     def watch(self, devices: tuple[Device, ...]) -> None:
         """Which devices the sensors are asked about, running or not."""
@@ -79,8 +93,26 @@ class Engine:
         """Starts the cluster, or applies a new split to the running one. The future carries the failure."""
         return self._submit(self._start(request))
 
-    def stop(self) -> Future[None]:
-        return self._submit(self._stop())
+    def stop(self, patience_s: float = 0.0) -> Future[None]:
+        """Ends everything. Running requests may end within `patience_s`; a second stop cuts that short."""
+        return self._submit(self._stop(patience_s))
+
+    def settled(self) -> Future[None]:
+        """Returns when no command is at work any more; what came of it is in the snapshot."""
+        return self._submit(self._controller.settled())
+
+    @property
+    def model_path(self) -> str | None:
+        """The model of what runs; None when nothing does."""
+        return self._controller.model_path
+
+    def busy(self) -> Future[int]:
+        """How many requests are being answered, ours and others'."""
+        return self._submit(self._busy())
+
+    def take_over(self, api_key: str | None = None, supervision: Supervision | None = None) -> Future[None]:
+        """Adopts what an earlier hettui left running."""
+        return self._submit(self._take_over(api_key, supervision))
 
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]:
         """Sends a conversation; the answer comes as events. The future fails when it cannot be sent at all."""
@@ -89,15 +121,17 @@ class Engine:
     def cancel_chat(self) -> Future[None]:
         return self._submit(self._chat_session.cancel())
 
-    def close(self) -> None:
-        """Stops the cluster and the thread. Returns when every process is gone."""
-        if self._stopped:
-            return
-        self._stopped = True
-        self._subscribers.clear()
-        asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+    def close(self, *, leave: bool = False) -> None:
+        """Ends the thread. Returns when every process is gone; with `leave` they run on, and nothing waits."""
+        # A second caller waits for the first: whoever goes on knows that it is done.
+        with self._closing:
+            if self._stopped:
+                return
+            self._stopped = True
+            self._subscribers.clear()
+            asyncio.run_coroutine_threadsafe(self._shut_down(leave=leave), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
 
     # -- on the engine's loop ------------------------------------------------------------------------------
 
@@ -121,8 +155,12 @@ class Engine:
             self._loop.close()
 
     async def _set_up(self) -> None:
-        self._controller = ClusterController(self._world, self._emit)
         self._chat_session = ChatSession(self._world.clock, self._emit)
+        self._controller: ClusterController | Viewer = (
+            Viewer(self._world, self._emit, self._read_only)
+            if self._read_only
+            else ClusterController(self._world, self._emit, lambda: self._chat_session.busy)
+        )
         self._poller = Poller(self._sources, self._world.clock, self._emit, self._interval_s)
         self._background = [
             asyncio.create_task(self._poller.run(), name="telemetry"),
@@ -130,8 +168,16 @@ class Engine:
         ]
 
     async def _follow_logs(self) -> None:
+        complained = False
         while True:
-            self._controller.read_logs()
+            try:
+                self._controller.read_logs()
+                complained = False
+            except (HettuiError, OSError) as error:
+                # A folder that vanished or may not be read: what runs is not concerned.
+                if not complained:
+                    self._emit(Notice(f"the logs cannot be read: {error}", "warning"))
+                complained = True
             quiet = self._controller.snapshot.state in (ClusterState.READY, ClusterState.DOWN)
             await asyncio.sleep(QUIET_TICK_S if quiet else BUSY_TICK_S)
 
@@ -139,9 +185,23 @@ class Engine:
         await self._chat_session.cancel()
         await self._controller.start(request)
 
-    async def _stop(self) -> None:
-        await self._chat_session.cancel()
-        await self._controller.stop()
+    async def _stop(self, patience_s: float) -> None:
+        if patience_s <= 0:
+            await self._chat_session.cancel()
+        await self._controller.stop(patience_s)
+
+    async def _busy(self) -> int:
+        client = self._controller.client
+        slots = await client.busy() if client and self._controller.snapshot.state is ClusterState.READY else 0
+        return max(slots or 0, int(self._chat_session.busy))
+
+    async def _take_over(self, api_key: str | None, supervision: Supervision | None) -> None:
+        record = None
+        try:
+            record = self._world.runs.load()
+        except HettuiError as error:
+            self._emit(Notice(str(error), "warning"))
+        await self._controller.take_over(record, api_key, supervision)
 
     async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:
         client = self._controller.client
@@ -151,8 +211,12 @@ class Engine:
             )
         self._chat_session.send(client, turns, options)
 
-    async def _shut_down(self) -> None:
-        await self._stop()
+    async def _shut_down(self, *, leave: bool) -> None:
+        await self._chat_session.cancel()
+        if leave or self._read_only:
+            await self._controller.leave()
+        else:
+            await self._controller.stop()
         for task in self._background:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

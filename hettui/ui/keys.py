@@ -51,6 +51,7 @@ BINDINGS: list[Binding] = [
     _key("g", "pane('logs')", "Logs", "pane.logs", "what the processes print", show=True),
     _key("v", "pane('commands')", "Commands", "pane.commands", "the command lines of llama.cpp", show=True),
     _key("e", "pane('explain')", "Explain", "pane.explain", "why this plan, and what would change it", show=True),
+    _key("w", "post_mortem", "What happened", "cluster.post_mortem", "what ended, why, and what can be run now"),
     _key("y", "copy", "Copy", "commands.copy", "copy the command lines (OSC 52)"),
     _key("m", "model", "Model", "model.choose", "choose a model file", show=True),
     _key("escape", "back", "Devices", "back", "back to the devices; stops an answer, drops a typed number"),

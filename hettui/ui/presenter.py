@@ -9,7 +9,7 @@ from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import HettuiError
 from hettui.domain.explain import WhatIf, explain, what_if
-from hettui.domain.launch import plan_launch, shell_line, worker_name
+from hettui.domain.launch import exposures, plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
 from hettui.domain.memory import Forecast, compute_error_bytes, forecast, known, shortage
 from hettui.domain.objectives import Best, wanted
@@ -62,6 +62,8 @@ class Facts:
     selected: int = 0
     objective: Objective = "balanced"
     """What the planner was last asked for."""
+    mark: str = ""
+    """What must not be overlooked, for the header."""
 
     @property
     def outlook(self) -> Forecast | None:
@@ -128,7 +130,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
         budget_bytes=device.budget_bytes,
         is_cpu=device.backend == "cpu",
         process=process.state.value if process else "",
-        note=clean_line(device.missing or (process.detail if process else "")),
+        note=clean_line(device.missing or (process.detail if process else "") or " ".join(exposures([device]))),
         entry=facts.typed if facts.typed and facts.selected == index else None,
     )
     if outlook is not None:
@@ -192,7 +194,8 @@ def _bins(series: Series, telemetry: TelemetrySnapshot | None) -> tuple[float | 
 def header(facts: Facts) -> HeaderView:
     shape = facts.session.shape
     model = f"{clean_line(shape.name, 80)} {shape.quantisation}" if shape else "no model: m chooses one"
-    mark = "DEMO" if facts.session.demo else ""
+    exposed = any(d.expose and d.via == "worker" for d in facts.plan.devices)
+    mark = " ".join(m for m in ("DEMO" if facts.session.demo else "", facts.mark, "EXPOSED" if exposed else "") if m)
     ready = facts.cluster.state is ClusterState.READY
     rate = format_rate(facts.rate) if ready and facts.rate is not None else ""
     return HeaderView(model, facts.cluster.state, facts.cluster.api or "", rate, mark)
@@ -208,6 +211,10 @@ def plan_line(facts: Facts) -> PlanLineView:
     cluster = facts.cluster
     if facts.typed:
         return PlanLineView(f"{facts.typed} layers: Enter sets, Esc cancels", "entry")
+    if cluster.waiting is not None:
+        left_s = cluster.waiting.left_s
+        left = "" if left_s is None else f" · {format_seconds(left_s)} left"
+        return PlanLineView(clean_line(cluster.waiting.text) + left, "warn")
     if cluster.state is ClusterState.LOADING and cluster.load is not None:
         load = cluster.load
         if load.fraction >= 1:
@@ -218,7 +225,8 @@ def plan_line(facts: Facts) -> PlanLineView:
     if cluster.state.busy:
         return PlanLineView(f"{cluster.state.value} …", "warn")
     if cluster.state is ClusterState.FAILED and cluster.problem:
-        return PlanLineView(clean_line(cluster.problem), "crit")
+        more = "w: what happened · " if cluster.post_mortem else ""
+        return PlanLineView(more + clean_line(cluster.problem), "crit")
     return _about_the_plan(facts)
 
 

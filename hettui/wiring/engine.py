@@ -13,9 +13,10 @@ from hettui.adapters.nvml import NvmlSource
 from hettui.adapters.processes import LocalRunner
 from hettui.adapters.psutil_host import ProcessSource
 from hettui.adapters.rpc_probe import Prober
+from hettui.adapters.run_folder import RunFolder
 from hettui.adapters.tcp_ports import LocalPorts
-from hettui.services.cluster import World
 from hettui.services.engine import Engine
+from hettui.services.world import World
 
 
 class _SystemClock:
@@ -28,15 +29,16 @@ class _KernelMeter:
         return tcp_info.sent_bytes(ports)
 
 
-def build_engine(log_folder: Path, interval_s: float = 1.0) -> Engine:
-    """An engine whose processes log into `log_folder`. Start it with `with`."""
+def build_engine(log_folder: Path, runs: RunFolder, interval_s: float = 1.0, *, read_only: str | None = None) -> Engine:
+    """An engine whose processes log into `log_folder` and are recorded in `runs`. Start it with `with`."""
     world = World(
-        runner=LocalRunner(),
+        runner=LocalRunner(runs.mark),
         logs=LogFolder(log_folder),
         ports=LocalPorts(),
         prober=Prober(),
         clients=HttpLlamaClient,
         meter=_KernelMeter(),
         clock=_SystemClock(),
+        runs=runs,
     )
-    return Engine(world, [NvmlSource(), ProcessSource()], interval_s)
+    return Engine(world, [NvmlSource(), ProcessSource()], interval_s, read_only=read_only)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -30,18 +31,30 @@ def model() -> Path:
 def home(tmp_path: Path, model: Path) -> dict[str, str]:
     """An environment with its own configuration, state and temporary files; the model's cache is shared."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "XDG_", "HETTUI", "TMUX"))}
-    made = {name: str(tmp_path / name.lower()) for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "TMPDIR")}
+    made = {
+        name: str(tmp_path / name.lower())
+        for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TMPDIR")
+    }
     for path in made.values():
         Path(path).mkdir()
     return kept | made | {"XDG_CACHE_HOME": str(cache_dir().parent), "TERM": "xterm-256color"}
 
 
+os.environ["TEST_RUN"] = str(os.getpid())
+"""In the environment of everything that these tests start: others may use the machine as well."""
+
+
 def engine_processes() -> set[int]:
-    """Every llama.cpp process on this machine."""
+    """Every llama.cpp process of this test run; what has ended and was not reaped yet does not count."""
     found = set()
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] in ("llama-server", "ggml-rpc-server", "rpc-server"):
-            found.add(process.pid)
+    for process in psutil.process_iter(["name", "status"]):
+        if process.info["name"] not in ("llama-server", "ggml-rpc-server", "rpc-server"):
+            continue
+        with contextlib.suppress(psutil.Error):
+            if process.info["status"] == psutil.STATUS_ZOMBIE:
+                continue
+            if process.environ().get("TEST_RUN") == os.environ["TEST_RUN"]:
+                found.add(process.pid)
     return found
 
 
