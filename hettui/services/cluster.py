@@ -34,6 +34,8 @@ WORKER_READY_S = 10.0
 REMOTE_WORKER_READY_S = 30.0
 """An ssh login on a slow line, and a driver that wakes up."""
 PROBE_TIMEOUT_S = 2.0
+REUSED_WORKER_S = 5.0
+"""A worker frees what its last master held before it answers."""
 
 
 class ClusterController:
@@ -209,9 +211,22 @@ class ClusterController:
             elif self._workers[device].state is ProcessState.STARTING:
                 # Of a start that was given up: it runs, and nobody has heard it answer yet.
                 starts.append(self._start_worker(self._workers[device]))
+            else:
+                starts.append(self._check_worker(device, spec))
         self._publish()
         if starts:
             await _all_or_first_error(starts)
+
+    async def _check_worker(self, device: str, spec: ProcessSpec) -> None:
+        """A master waits for ever for a worker that hangs. No master is attached now, so it can be asked."""
+        host, port = spec.address
+        try:
+            await self._world.prober.probe(host, port, REUSED_WORKER_S)
+        except OSError as error:
+            self._emit(Notice(f"{spec.name} does not answer any more and is started anew: {error}", "warning"))
+            await self._ended_for_certain([self._workers[device]])
+            self._workers[device] = self._supervise(spec)
+            await self._start_worker(self._workers[device])
 
     async def _start_worker(self, worker: Supervised) -> None:
         host, port = worker.spec.address
@@ -419,6 +434,8 @@ class ClusterController:
             else:
                 self._workers[entry.spec.device or entry.spec.name] = process
         if found.whole:
+            self._wanted = True
+            self._publish()
             # Not waited for while it still loads: whoever wants to stop it need not wait.
             self._operation = asyncio.create_task(self._go_on(record), name="going on")
             if self._master is not None and self._master.state is ProcessState.READY:
@@ -442,7 +459,6 @@ class ClusterController:
         """Everything lives: as if we had started it."""
         request, master = self._request, self._master
         assert request is not None and master is not None  # noqa: S101, PT018 - take_over() has set both
-        self._wanted = True
         self._load.begin(record.owners)
         self._load.feed(self._world.logs.head(master.spec.name, master.log_offset), "")
         strays, self._strays = self._strays, []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
@@ -21,7 +22,7 @@ from hettui.domain.errors import HettuiError, ServerError
 from hettui.ports import TelemetrySource, TelemetryTarget
 from hettui.services.chat_session import ChatSession
 from hettui.services.cluster import ClusterController
-from hettui.services.events import ClusterChanged, Event, Notice
+from hettui.services.events import ChatEnded, ClusterChanged, Event, Notice
 from hettui.services.poller import Poller
 from hettui.services.viewer import Viewer
 from hettui.services.world import Request, Supervision, World
@@ -29,6 +30,7 @@ from hettui.services.world import Request, Supervision, World
 T = TypeVar("T")
 
 BUSY_TICK_S = 0.1
+CUT_OFF_S = 1.0
 QUIET_TICK_S = 0.25
 """How often logs are read: quickly while something starts, calmly while all is well."""
 
@@ -56,6 +58,7 @@ class Engine:
         self._started = threading.Event()
         self._stopped = False
         self._closing = threading.Lock()
+        self._cut_off_s = -math.inf
 
     def __enter__(self) -> Engine:
         self._thread.start()
@@ -159,7 +162,7 @@ class Engine:
         self._controller: ClusterController | Viewer = (
             Viewer(self._world, self._emit, self._read_only)
             if self._read_only
-            else ClusterController(self._world, self._emit, lambda: self._chat_session.busy)
+            else ClusterController(self._world, self._emit, self._answering)
         )
         self._poller = Poller(self._sources, self._world.clock, self._emit, self._interval_s)
         self._background = [
@@ -223,7 +226,13 @@ class Engine:
             await asyncio.wait(self._background)
         self._poller.close()
 
+    def _answering(self) -> bool:
+        """An answer is being written, or was cut off a moment ago: its connection breaks before the process is gone."""
+        return self._chat_session.busy or self.now() - self._cut_off_s < CUT_OFF_S
+
     def _emit(self, event: Event) -> None:
+        if isinstance(event, ChatEnded) and event.problem:
+            self._cut_off_s = self.now()
         if isinstance(event, ClusterChanged):
             self._retarget()
         for callback in tuple(self._subscribers):

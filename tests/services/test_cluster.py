@@ -162,7 +162,7 @@ async def test_a_dead_worker_takes_everything_down_and_is_named(bench: Bench) ->
     assert (found.device, found.what) == ("d1", "out of memory while receiving weights")
     assert "master is stopped with it" in found.consequences[0]
     await bench.controller.start(request())
-    assert bench.state is ClusterState.READY
+    assert bench.states()[-1] is ClusterState.READY
 
 
 async def test_a_worker_that_dies_while_the_master_loads_is_the_cause(bench: Bench) -> None:
