@@ -111,10 +111,7 @@ class LogStore(Protocol):
         """Where the process writes; the folder exists."""
 
     def tail(self, process_name: str, offset: int | None = None) -> LogTail:
-        """From `offset` on; None: from the file's present end on."""
-
-    def head(self, process_name: str, offset: int) -> list[str]:
-        """The first complete lines from `offset` on, clean; not more than a start writes."""
+        """From `offset` on, everything; None: from the file's present end on, of a flood only what is bearable."""
 
     def size(self, process_name: str) -> int:
         """Bytes in the file now; 0 when there is none."""

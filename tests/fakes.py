@@ -213,9 +213,6 @@ class FakeWorld:
     def tail(self, process_name: str, offset: int | None = None) -> _FakeTail:
         return _FakeTail(self.log.setdefault(process_name, []), offset)
 
-    def head(self, process_name: str, offset: int) -> list[str]:
-        return self.log.get(process_name, [])[offset:]
-
     def size(self, process_name: str) -> int:
         """In lines: the fake's offsets count them."""
         return len(self.log.get(process_name, []))

@@ -21,6 +21,8 @@ class FileTail:
         self._path = path
         self._splitter = LineSplitter()
         self._offset = _size(path) if offset is None else offset
+        self._catching_up = offset is not None
+        """What was there before is wanted whole, piece by piece: it may hold what a start said."""
 
     def read(self) -> tuple[list[str], str]:
         size = _size(self._path)
@@ -29,7 +31,9 @@ class FileTail:
         if size == self._offset:
             return [], self._splitter.partial
         lines: list[str] = []
-        if size - self._offset > _READ_BYTES:
+        if size - self._offset <= _READ_BYTES:
+            self._catching_up = False
+        elif not self._catching_up:
             skipped = size - self._offset - _READ_BYTES
             self._offset += skipped
             lines = [*self._splitter.finish(), f"… {skipped} bytes skipped, they are in {self._path}"]
@@ -59,14 +63,6 @@ class LogFolder:
 
     def tail(self, process_name: str, offset: int | None = None) -> FileTail:
         return FileTail(self.path(process_name), offset)
-
-    def head(self, process_name: str, offset: int) -> list[str]:
-        try:
-            with self.path(process_name).open("rb") as file:
-                file.seek(offset)
-                return LineSplitter().feed(file.read(_READ_BYTES))
-        except OSError:
-            return []
 
     def size(self, process_name: str) -> int:
         return _size(self.path(process_name))

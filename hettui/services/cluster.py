@@ -460,7 +460,6 @@ class ClusterController:
         request, master = self._request, self._master
         assert request is not None and master is not None  # noqa: S101, PT018 - take_over() has set both
         self._load.begin(record.owners)
-        self._load.feed(self._world.logs.head(master.spec.name, master.log_offset), "")
         strays, self._strays = self._strays, []
         await self._ended_for_certain(strays)
         api = self._connect(master.spec, request)

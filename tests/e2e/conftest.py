@@ -83,11 +83,26 @@ class Terminal:
         command = ["tmux", "-L", self._socket, "-f", "/dev/null", *arguments]
         return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=True).stdout
 
-    def run(self, *words: str, size: tuple[int, int] = (120, 40)) -> None:
-        """Starts hettui; what it prints and its exit code stay visible after its end."""
+    def run(self, *words: str, size: tuple[int, int] = (120, 40), record: Path | None = None) -> None:
+        """Starts hettui; what it prints and its exit code stay visible after its end.
+
+        `record` gets every byte that the program writes to its terminal.
+        """
         line = " ".join(f"'{word}'" for word in [*HETTUI, *words])
-        script = f'sh -c "{line}; echo EXIT=\\$?; exec sleep 1000"'
+        script = f'sh -c "read _; {line}; echo EXIT=\\$?; exec sleep 1000"'
         self._tmux("new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), script)
+        if record is not None:
+            self._tmux("pipe-pane", "-o", f"cat > '{record}'")
+        self.send("Enter")
+
+    def hettui(self) -> psutil.Process:
+        """The program in the pane."""
+        shell = psutil.Process(self.pane_pid())
+        return next(p for p in shell.children(recursive=True) if "hettui" in " ".join(p.cmdline()))
+
+    def cut(self) -> None:
+        """The terminal is gone, as when an SSH connection drops."""
+        self._tmux("kill-pane")
 
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
@@ -122,6 +137,7 @@ class Terminal:
             time.sleep(0.05)
 
     def close(self) -> None:
+        """Ends the server of this terminal."""
         subprocess.run(["tmux", "-L", self._socket, "kill-server"], capture_output=True, check=False)
 
 

@@ -35,6 +35,7 @@ class Owner:
     def __init__(self, engine: Engine, model: str) -> None:
         self._engine = engine
         self._model = model
+        self._programs = find_engine(None, {"PATH": "/nowhere"})
         self._tokens = 0
         self._chat_end: str | None = None
         self._notices: list[str] = []
@@ -49,9 +50,8 @@ class Owner:
             self._notices.append(event.text)
 
     def request(self, said: dict[str, Any]) -> Request:
-        engine = find_engine(None, {"PATH": "/nowhere"})
         serving = Serving(port=0)
-        cluster = Cluster(self._model, RuntimeParams(ctx_size=512), serving, DEVICES, engine)
+        cluster = Cluster(self._model, RuntimeParams(ctx_size=512), serving, DEVICES, self._programs)
         restart = RestartPolicy(said.get("restarts", 0), first_pause_s=0.2)
         supervision = Supervision(restart, stop_grace_s=said.get("grace", 2.0))
         return Request(cluster, Split(tuple(said["layers"]), 31), 40_000_000, supervision=supervision)
