@@ -1,6 +1,7 @@
 """Programs that look like llama-server and ggml-rpc-server, with faults on demand: real sockets on loopback, no model.
 
-`install(folder)` writes the two; `FAKE_ENGINE` in their environment says how they behave: a JSON object with `log`
+`install(folder)` writes the two; `FAKE_ENGINE` in their environment says how they behave: `@` and a
+file's path, or a JSON object itself, with `log`
 (lines to print), `flood` (bytes a second without end), `long_line` (bytes), `never_ready`, `answer` (pieces of text,
 streamed), `ignore_term`, `exit_at_start`.
 """
@@ -39,7 +40,8 @@ def install(folder: Path) -> Path:
 
 def main(name: str, arguments: list[str]) -> None:
     """The whole program."""
-    faults: dict[str, Any] = json.loads(os.environ.get("FAKE_ENGINE", "{}"))
+    said = os.environ.get("FAKE_ENGINE", "{}")
+    faults: dict[str, Any] = json.loads(Path(said[1:]).read_text() if said.startswith("@") else said)
     if name == "ggml-rpc-server":
         if faults.get("worker_ignores_term"):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -64,6 +64,8 @@ class Supervised:
         """When SIGTERM is followed by SIGKILL; None: nobody waits for its end."""
         self.frozen = False
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._pending: list[str] = []
+        """Log lines that were read and not handed on yet."""
         self._world = world
         self._policy = policy or RestartPolicy()
         self._changed = changed
@@ -217,7 +219,8 @@ class Supervised:
         if not self.alive:
             self._feed(Ended())
             return returncode
-        self.read_log()
+        # The last words are wanted here at once, and by whoever reads the log next.
+        self._pending, _ = self.read_log()
         self.end = End(self.spec, returncode, tuple(self.lines))
         kernel = self._world.runner.last_words_of_kernel(child.pid) if returncode == -9 else []
         found = examine(self.end, kernel_lines=kernel)
@@ -268,7 +271,8 @@ class Supervised:
         """New complete lines of its log and the growing one; remembers them for an explanation."""
         lines, partial = self._tail.read()
         self.lines.extend(lines)
-        return lines, partial
+        pending, self._pending = self._pending, []
+        return [*pending, *lines], partial
 
 
 async def _until(probe: Callable[[], Awaitable[bool]]) -> None:

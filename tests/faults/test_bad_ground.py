@@ -222,7 +222,7 @@ def test_few_file_descriptors_are_a_sentence_and_no_hang(tmp_path: Path, model: 
     rig = Rig(tmp_path, model)
     try:
         rig.reopen()
-        used = len(os.listdir(f"/proc/{rig.owner_pid}/fd"))
+        used = len(list(Path(f"/proc/{rig.owner_pid}/fd").iterdir()))
         resource.prlimit(rig.owner_pid, resource.RLIMIT_NOFILE, (used + 1, 4096))
         error = rig.ask("start", layers=LAYERS)["error"]
         assert "cannot be" in error or "did not answer" in error or "no free port" in error, error

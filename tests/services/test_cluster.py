@@ -15,7 +15,7 @@ from hettui.domain.process import ProcessSpec
 from hettui.domain.split import Split
 from hettui.ports import RpcServerInfo
 from hettui.services.cluster import ClusterController, Request
-from hettui.services.events import ClusterChanged, Event, Notice
+from hettui.services.events import ClusterChanged, Event, LogLines, Notice
 from hettui.services.world import Supervision
 from tests.fakes import FakeWorld, cluster, workers
 
@@ -296,3 +296,12 @@ async def test_a_probe_that_loses_its_cancellation_does_not_hold_up_the_failure(
     assert lost == 1
     assert bench.states()[-1] is ClusterState.FAILED
     assert bench.alive == set()
+
+
+async def test_the_last_words_of_a_process_reach_the_log_pane(bench: Bench) -> None:
+    await bench.controller.start(request())
+    bench.world.log["master"].append("these are my last words")
+    bench.world.children["master"].end(1)
+    await until(lambda: bench.controller.snapshot.processes == ())
+    said = [line for e in bench.events if isinstance(e, LogLines) for line in e.lines]
+    assert said.count("these are my last words") == 1
