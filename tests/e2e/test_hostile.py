@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def look(record: Path) -> str:
     return rest
 
 
-def configured(home: dict[str, str], folder: Path, model: Path, faults: dict[str, object]) -> str:
+def configured(home: dict[str, str], folder: Path, model: Path, faults: Mapping[str, object]) -> str:
     """A cluster of fake programs with these faults; its names are as bad as a configuration may have them."""
     fake_engine.install(folder / "bin")
     home["LLAMA_CPP_BIN"] = str(folder / "bin")

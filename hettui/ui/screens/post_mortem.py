@@ -32,6 +32,8 @@ class PostMortemScreen(ModalScreen["tuple[Choice, Rescue | None] | None"]):
         Binding("o", "choose('without')", "Without it"),
         Binding("x", "choose('clean')", "Clean up"),
         Binding("g", "choose('log')", "Log"),
+        Binding("up,k", "scroll(-1)", show=False),
+        Binding("down,j", "scroll(1)", show=False),
         Binding("left,h", "app.focus_previous", show=False),
         Binding("right,l", "app.focus_next", show=False),
     ]
@@ -41,7 +43,8 @@ class PostMortemScreen(ModalScreen["tuple[Choice, Rescue | None] | None"]):
         width: 96%; max-width: 100; height: auto; max-height: 94%; padding: 0 1;
         background: $surface; border: round $hettui-crit; border-title-color: $hettui-crit;
     }
-    PostMortemScreen VerticalScroll { height: auto; max-height: 16; }
+    PostMortemScreen VerticalScroll { height: auto; max-height: 14; }
+    PostMortemScreen #rescue { max-height: 3; margin-top: 1; }
     PostMortemScreen Static { height: auto; }
     PostMortemScreen Horizontal { height: 1; margin-top: 1; align-horizontal: right; }
     PostMortemScreen Button { margin-left: 1; }
@@ -64,7 +67,7 @@ class PostMortemScreen(ModalScreen["tuple[Choice, Rescue | None] | None"]):
             box.border_title = Content(f" {clean_line(found.process, 60)}{where} ended ")
             with VerticalScroll(can_focus=False):
                 yield Static(_story(found), markup=False)
-                yield Static(id="rescue", markup=False)
+            yield Static(id="rescue", markup=False)
             with Horizontal():
                 if not self._read_only:
                     yield Button(Content("Relaunch the same (r)"), id="same", compact=True)
@@ -93,6 +96,9 @@ class PostMortemScreen(ModalScreen["tuple[Choice, Rescue | None] | None"]):
         for button in buttons:
             button.disabled = rescue is None or not rescue.fits
 
+    def action_scroll(self, lines: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+
     def action_choose(self, choice: Choice) -> None:
         if choice != "log" and self._read_only:
             return
@@ -108,16 +114,16 @@ class PostMortemScreen(ModalScreen["tuple[Choice, Rescue | None] | None"]):
 
 def _story(found: PostMortem) -> Content:
     """What happened, in the order in which one asks."""
-    when = f" {found.moment}" if found.moment else ""
+    when = f" {clean_line(found.moment, 80)}" if found.moment else ""
     parts: list[str | tuple[str, str]] = [(f"{_sentence(found.what)}\n", "bold")]
     parts.append(f"It ended{when}: {clean_line(found.how, _MOST_LINE_CHARS)}.\n")
     parts += [f"{_sentence(line)}\n" for line in found.consequences]
-    if found.lines:
-        parts.append(("\nWhat its log says:\n", "$hettui-muted"))
-        parts += [f"  {clean_line(line, _MOST_LINE_CHARS)}\n" for line in found.lines]
-    parts += [("\nWhat to do: ", "bold"), f"{clean_line(found.remedy, _MOST_LINE_CHARS)}.\n"]
+    parts += [("What to do: ", "bold"), f"{_sentence(found.remedy)}\n"]
     if found.hopeless:
         parts.append("Relaunching the same without a change will end the same way.\n")
+    if found.lines:
+        parts.append(("What its log says:", "$hettui-muted"))
+        parts += [f"\n  {clean_line(line, _MOST_LINE_CHARS)}" for line in found.lines]
     return Content.assemble(*parts)
 
 
@@ -131,7 +137,7 @@ def _what_fits(rescue: Rescue | None, device: str) -> str:
     if rescue is None:
         return f"Nothing can be run without {name}: it is the only device."
     if not rescue.fits:
-        return f"Without {name} the model does not fit: {rescue.missing}."
+        return f"Without {name} the model does not fit: {clean_line(rescue.missing)}."
     held = zip(rescue.plan.devices, rescue.plan.split.layers, strict=True)
     layers = ", ".join(f"{clean_line(d.name, 30)} {n}" for d, n in held if n)
     host = rescue.plan.split.host_layers
