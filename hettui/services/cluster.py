@@ -8,73 +8,27 @@ in llama.cpp: the rest is stopped in order, and brought back in order where the 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
+from collections.abc import Coroutine
 
-from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState, LoadProgress, Waiting, derived_state
+from hettui.domain.cluster import Applied, ClusterState, LoadProgress, Waiting
 from hettui.domain.errors import HettuiError, LaunchError
-from hettui.domain.launch import Cluster, LaunchPlan, is_loopback, plan_launch, shell_line
+from hettui.domain.launch import shell_line
 from hettui.domain.postmortem import PostMortem
-from hettui.domain.process import Life, ProcessSpec, ProcessState
+from hettui.domain.process import ProcessSpec, ProcessState
 from hettui.domain.run_state import ProcessRecord, RunState
-from hettui.ports import ChildProcess, LlamaClient
+from hettui.ports import ChildProcess
 from hettui.services import aftermath, takeover
-from hettui.services.events import ClusterChanged, Event, LogLines, Notice
-from hettui.services.load_watch import LoadWatch
-from hettui.services.port_choice import same_worker, with_free_port, worker_ports
-from hettui.services.recorder import Recorder
-from hettui.services.stopping import answers_end, stop_all
+from hettui.services.bringing_up import BringingUp
+from hettui.services.events import Notice
+from hettui.services.stopping import answers_end
 from hettui.services.supervisor import Supervised
 from hettui.services.world import Request as Request
 from hettui.services.world import Supervision
 from hettui.services.world import World as World
 
-WORKER_READY_S = 10.0
-REMOTE_WORKER_READY_S = 30.0
-"""An ssh login on a slow line, and a driver that wakes up."""
-PROBE_TIMEOUT_S = 2.0
-REUSED_WORKER_S = 5.0
-"""A worker frees what its last master held before it answers."""
 
-
-class ClusterController:
-    """Owns the processes. All methods run on the engine's loop."""
-
-    def __init__(self, world: World, emit: Callable[[Event], None], answering: Callable[[], bool] = bool) -> None:
-        """`answering` says whether an answer of ours is being written."""
-        self._world = world
-        self._emit = emit
-        self._answering = answering
-        self._operation: asyncio.Task[None] | None = None
-        self._workers: dict[str, Supervised] = {}
-        self._strays: list[Supervised] = []
-        self._master: Supervised | None = None
-        self._request: Request | None = None
-        self._last_good: Request | None = None
-        self._lives: dict[str, Life] = {}
-        """Of processes that are to be started again: how often they were already."""
-        self._wanted = False
-        self._stopping = False
-        self._ends: list[Supervised] = []
-        """What ended unasked since the last start, in order."""
-        self._worker_lost = asyncio.Event()
-        self._load = LoadWatch(world.clock, world.meter)
-        self._recorder = Recorder(world.runs, emit)
-        self._snapshot = ClusterSnapshot()
-        self.client: LlamaClient | None = None
-
-    @property
-    def snapshot(self) -> ClusterSnapshot:
-        return self._snapshot
-
-    @property
-    def processes(self) -> tuple[Supervised, ...]:
-        return (*self._workers.values(), *self._strays, *((self._master,) if self._master else ()))
-
-    @property
-    def model_path(self) -> str | None:
-        return self._request.cluster.model_path if self._request and self.processes else None
+class ClusterController(BringingUp):
+    """The commands, and what is done when a process ends by itself or was left by an earlier hettui."""
 
     # -- commands ------------------------------------------------------------------------------------------
 
@@ -157,153 +111,6 @@ class ClusterController:
         except HettuiError as second:
             await self._fail(f"{error}; going back failed too: {second}", self._examined())
 
-    async def _start_all(self, request: Request, found: PostMortem | None = None) -> None:
-        """`found`: why this is a restart, which stays on the screen until it runs again."""
-        cluster = with_free_port(request.cluster, self._master, self._world.ports)
-        self._wanted, self._stopping = True, False
-        await self._stop_master()
-        await self._drop_workers_unlike(cluster)
-        plan = plan_launch(cluster, request.split, worker_ports(cluster, self._workers, self._world.ports))
-        self._ends.clear()
-        self._worker_lost.clear()
-        self._request = replace(request, cluster=cluster)
-        self._set(
-            applied=Applied(cluster.devices, request.split, ctx_size=cluster.params.ctx_size),
-            commands=tuple(shell_line(spec) for spec in plan.processes),
-            problem=None,
-            post_mortem=found,
-            waiting=None,
-            load=None,
-            api=None,
-        )
-        await self._start_workers(plan)
-        await self._start_master(plan, self._request)
-        self._last_good = self._request
-
-    async def _drop_workers_unlike(self, cluster: Cluster) -> None:
-        """Ends workers whose device is gone or changed; all others keep running with what they hold in caches."""
-        wanted = {d.name: d for d in cluster.devices if d.via == "worker"}
-        running = {d.name: d for d in (self._snapshot.applied.devices if self._snapshot.applied else ())}
-        for name in list(self._workers):
-            same = name in wanted and name in running and same_worker(wanted[name], running[name])
-            if not same or not self._workers[name].alive:
-                await self._ended_for_certain([self._workers[name]])
-                del self._workers[name]
-        await self._ended_for_certain(self._strays)
-        self._strays.clear()
-
-    async def _ended_for_certain(self, processes: list[Supervised]) -> None:
-        """Raises LaunchError when one of them does not end: nothing new is started over it."""
-        for process in processes:
-            if process.state is ProcessState.BACKOFF:
-                self._lives[process.spec.name] = process.life
-        stuck = await stop_all(processes, self._grace_s, self._world.clock, self._tell_waiting)
-        if stuck:
-            raise LaunchError(aftermath.stuck(stuck))
-
-    async def _start_workers(self, plan: LaunchPlan) -> None:
-        starts = []
-        for spec in plan.workers:
-            device = spec.device or spec.name
-            if device not in self._workers:
-                self._workers[device] = self._supervise(spec)
-                starts.append(self._start_worker(self._workers[device]))
-            elif self._workers[device].state is ProcessState.STARTING:
-                # Of a start that was given up: it runs, and nobody has heard it answer yet.
-                starts.append(self._start_worker(self._workers[device]))
-            else:
-                starts.append(self._check_worker(device, spec))
-        self._publish()
-        if starts:
-            await _all_or_first_error(starts)
-
-    async def _check_worker(self, device: str, spec: ProcessSpec) -> None:
-        """A master waits for ever for a worker that hangs. No master is attached now, so it can be asked."""
-        host, port = spec.address
-        try:
-            await self._world.prober.probe(host, port, REUSED_WORKER_S)
-        except OSError as error:
-            self._emit(Notice(f"{spec.name} does not answer any more and is started anew: {error}", "warning"))
-            await self._ended_for_certain([self._workers[device]])
-            self._workers[device] = self._supervise(spec)
-            await self._start_worker(self._workers[device])
-
-    async def _start_worker(self, worker: Supervised) -> None:
-        host, port = worker.spec.address
-
-        async def answers() -> bool:
-            try:
-                info = await self._world.prober.probe(host, port, PROBE_TIMEOUT_S)
-            except OSError:
-                return False
-            if len(info.devices) != 1:
-                raise LaunchError(
-                    f'device "{worker.spec.device}": its worker lends {len(info.devices)} devices instead of one: '
-                    'say which with id = "CUDA0" or the like'
-                )
-            return True
-
-        local = worker.spec.host == "local"
-        wait = worker.start if worker.gone else worker.until_ready
-        await wait(answers, WORKER_READY_S if local else REMOTE_WORKER_READY_S)
-
-    async def _start_master(self, plan: LaunchPlan, request: Request) -> None:
-        api = self._connect(plan.master, request)
-        master = self._master = self._supervise(plan.master)
-        self._load.begin(plan.owners)
-        self._set(load=LoadProgress(total_bytes=request.weights_bytes))
-        await self._until_loaded(master, api, request, adopted=False)
-
-    def _connect(self, spec: ProcessSpec, request: Request) -> str:
-        host, port = spec.address
-        # llama-server on 0.0.0.0 is reached through loopback.
-        api = f"http://{host if is_loopback(host) else '127.0.0.1'}:{port}"
-        self.client = self._world.clients(api, request.api_key)
-        return api
-
-    async def _until_loaded(self, master: Supervised, api: str, request: Request, *, adopted: bool) -> None:
-        """A slow load is not a hang: the time-out counts from the last progress, and the user sees it and can stop."""
-        client = self.client
-        assert client is not None  # noqa: S101 - _connect() was called before
-        limit_s = request.supervision.load_timeout_s or None
-        wait = master.until_ready if adopted else master.start
-        await self._unless_a_worker_ends(wait(client.health, limit_s, lambda: self._load.moved(master)))
-        self._load.end()
-        self._set(api=api, load=None, post_mortem=None, waiting=None)
-        self.read_logs()
-
-    async def _unless_a_worker_ends(self, work: Coroutine[None, None, None]) -> None:
-        """llama.cpp cannot do without a worker: its end is the end of the load, whether the master notices or not."""
-        loading = asyncio.create_task(work, name="loading")
-        lost = asyncio.create_task(self._worker_lost.wait(), name="a worker lost")
-        try:
-            await asyncio.wait({loading, lost}, return_when=asyncio.FIRST_COMPLETED)
-            if not loading.done():
-                # Mostly the master notices by itself, and then its end belongs to the story.
-                await asyncio.wait({loading}, timeout=aftermath.SETTLE_S)
-            if not loading.done():
-                raise LaunchError("a worker ended while the master was loading")
-            await loading
-        finally:
-            for task in (loading, lost):
-                task.cancel()
-            await asyncio.wait({loading, lost})
-
-    def _supervise(self, spec: ProcessSpec, offset: int | None = None) -> Supervised:
-        policy = self._supervision.restart
-        life = self._lives.pop(spec.name, None)
-        return Supervised(
-            spec, self._world, self._publish, self._process_ended, policy=policy, life=life, offset=offset
-        )
-
-    @property
-    def _supervision(self) -> Supervision:
-        return self._request.supervision if self._request else Supervision()
-
-    @property
-    def _grace_s(self) -> float:
-        return self._supervision.stop_grace_s
-
     # -- bringing down -------------------------------------------------------------------------------------
 
     async def _bring_down(self, patience_s: float) -> None:
@@ -317,42 +124,6 @@ class ClusterController:
         await self._end_everything(reason, found)
         self._emit(Notice(reason, "error"))
 
-    async def _end_everything(self, problem: str | None, found: PostMortem | None) -> None:
-        """The reason is on the screen before the rest is stopped, which may take a while."""
-        self._wanted, self._stopping = False, bool(self.processes)
-        self._load.end()
-        self._set(problem=problem, post_mortem=found, load=None, waiting=None)
-        await self._close_client()
-        master = [self._master] if self._master else []
-        stuck = await stop_all(master, self._grace_s, self._world.clock, self._tell_waiting)
-        rest = [*self._workers.values(), *self._strays]
-        stuck += await stop_all(rest, self._grace_s, self._world.clock, self._tell_waiting)
-        self.read_logs()
-        self._workers = {name: worker for name, worker in self._workers.items() if worker in stuck}
-        self._strays = [stray for stray in self._strays if stray in stuck]
-        self._master = self._master if self._master in stuck else None
-        self._stopping = False
-        if stuck:
-            problem = f"{problem}; {aftermath.stuck(stuck)}" if problem else aftermath.stuck(stuck)
-        self._set(problem=problem, applied=None, api=None, waiting=None)
-
-    async def _stop_master(self) -> None:
-        self._load.end()
-        await self._close_client()
-        if self._master:
-            await self._ended_for_certain([self._master])
-            self.read_logs()
-            self._master = None
-
-    async def _close_client(self) -> None:
-        """Before the signal: with an open stream llama-server waits for its next ping, up to 30 s."""
-        client, self.client = self.client, None
-        if client:
-            await client.close()
-
-    def _tell_waiting(self, waiting: Waiting | None) -> None:
-        self._set(waiting=waiting)
-
     # -- unplanned ends ------------------------------------------------------------------------------------
 
     def _process_ended(self, process: Supervised) -> None:
@@ -360,7 +131,14 @@ class ClusterController:
         self._ends.append(process)
         if process.spec.role == "worker":
             self._worker_lost.set()
-        if not self._wanted or (self._operation and not self._operation.done()):
+        if self._operation and not self._operation.done():
+            return
+        if not self._wanted:
+            # Of what was found half dead one more has ended: nothing depends on it.
+            self._workers = {name: w for name, w in self._workers.items() if w is not process}
+            self._strays = [s for s in self._strays if s is not process]
+            self._master = None if self._master is process else self._master
+            self._publish()
             return
         # The whole story follows; until then at least this is on the screen.
         self._set(problem=process.detail or None)
@@ -481,54 +259,3 @@ class ClusterController:
         self._load.end()
         self._last_good = request
         self._set(api=api, load=None)
-
-    # -- observing -----------------------------------------------------------------------------------------
-
-    def read_logs(self) -> None:
-        """Reads what the processes wrote since the last time; called by the engine's clock and at each end."""
-        for process in self.processes:
-            lines, partial = process.read_log()
-            if process is self._master:
-                self._load.feed(lines, partial)
-            if lines:
-                self._emit(LogLines(process.spec.name, tuple(lines)))
-                self._world.logs.rotate(process.spec.name)
-            if process.look():
-                if process.detail:
-                    self._emit(Notice(f"{process.spec.name}: {process.detail}", "warning"))
-                self._publish()
-        measured = self._measured()
-        if self._snapshot.state is ClusterState.READY and measured != self._snapshot.applied:
-            self._set(applied=measured)
-        progress = self._load.progress(self._snapshot.load, [w.spec.address[1] for w in self._workers.values()])
-        if progress is not None:
-            self._set(load=progress)
-
-    def _measured(self) -> Applied | None:
-        applied = self._snapshot.applied
-        if applied is None:
-            return None
-        return replace(applied, measured=self._load.memory, measured_layers=self._load.layers)
-
-    def _set(self, **changes: object) -> None:
-        self._snapshot = replace(self._snapshot, **changes)  # type: ignore[arg-type]
-        self._publish()
-
-    def _publish(self) -> None:
-        processes = tuple(p.snapshot() for p in self.processes)
-        state = derived_state(processes, wanted=self._wanted, busy=self._stopping, problem=self._snapshot.problem)
-        self._snapshot = replace(self._snapshot, state=state, processes=processes)
-        self._recorder.write(self._request, self._snapshot, self.processes, dict(self._load.owners))
-        self._emit(ClusterChanged(self._snapshot))
-
-
-async def _all_or_first_error(starts: Iterable[Coroutine[None, None, None]]) -> None:
-    """Runs all at once; the first failure cancels the others and is raised when they have ended."""
-    tasks = [asyncio.create_task(start) for start in starts]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait(tasks)

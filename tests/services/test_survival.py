@@ -229,6 +229,9 @@ async def test_what_is_half_dead_is_told_and_can_be_cleaned_or_started_anew(benc
     assert "while no hettui was watching" in snapshot.post_mortem.sentence
     assert "x ends them" in (snapshot.problem or "")
     assert following.alive == NAMES - {"worker d1"}
+    bench.world.children["master"].end(-9)
+    await until(lambda: len(following.controller.snapshot.processes) == 2)
+    assert following.state is ClusterState.FAILED
     await following.controller.start(request())
     assert following.states()[-1] is ClusterState.READY
     assert [s.name for s in bench.world.starts[4:]] == ["worker d1", "master"]
