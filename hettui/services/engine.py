@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -19,10 +19,12 @@ from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import HettuiError, ServerError
+from hettui.domain.memory_back import in_words, not_back, worth_watching
+from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
 from hettui.ports import TelemetrySource, TelemetryTarget
 from hettui.services.chat_session import ChatSession
 from hettui.services.cluster import ClusterController
-from hettui.services.events import ChatEnded, ClusterChanged, Event, Notice
+from hettui.services.events import ChatEnded, ClusterChanged, Event, Notice, TelemetryUpdated
 from hettui.services.poller import Poller
 from hettui.services.viewer import Viewer
 from hettui.services.world import Request, Supervision, World
@@ -30,9 +32,12 @@ from hettui.services.world import Request, Supervision, World
 T = TypeVar("T")
 
 BUSY_TICK_S = 0.1
-CUT_OFF_S = 1.0
 QUIET_TICK_S = 0.25
 """How often logs are read: quickly while something starts, calmly while all is well."""
+CUT_OFF_S = 1.0
+"""How long after a connection broke off the end of a process may still be the reason."""
+MEMORY_BACK_S = 6.0
+"""How long a driver may take to give a card's memory back after the last process has ended."""
 
 
 class Engine:
@@ -59,6 +64,7 @@ class Engine:
         self._stopped = False
         self._closing = threading.Lock()
         self._cut_off_s = -math.inf
+        self._readings: TelemetrySnapshot | None = None
 
     def __enter__(self) -> Engine:
         self._thread.start()
@@ -191,7 +197,21 @@ class Engine:
     async def _stop(self, patience_s: float) -> None:
         if patience_s <= 0:
             await self._chat_session.cancel()
+        cards = frozenset(d.name for d in self._watched if d.backend != "cpu")
+        before = worth_watching(self._readings.samples, cards) if self._readings else {}
         await self._controller.stop(patience_s)
+        if before and not self._stopped:
+            await self._confirm_memory(before)
+
+    async def _confirm_memory(self, before: Mapping[str, DeviceSample]) -> None:
+        """Drivers take a moment; after a few rounds of readings it is told either way."""
+        ended_s = self.now()
+        missing: dict[str, int | None] = dict.fromkeys(before)
+        while missing and self.now() - ended_s < MEMORY_BACK_S:
+            await asyncio.sleep(BUSY_TICK_S)
+            if self._readings is not None and self._readings.monotonic_s > ended_s:
+                missing = not_back(before, self._readings.samples)
+        self._emit(Notice(in_words(before, missing), "warning" if missing else "information"))
 
     async def _busy(self) -> int:
         client = self._controller.client
@@ -233,6 +253,8 @@ class Engine:
     def _emit(self, event: Event) -> None:
         if isinstance(event, ChatEnded) and event.problem:
             self._cut_off_s = self.now()
+        elif isinstance(event, TelemetryUpdated):
+            self._readings = event.snapshot
         if isinstance(event, ClusterChanged):
             self._retarget()
         for callback in tuple(self._subscribers):
