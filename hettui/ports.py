@@ -10,6 +10,7 @@ from typing import Protocol
 from hettui.domain.chat import ChatDelta, ChatTurn
 from hettui.domain.engine_info import EngineInfo as EngineInfo
 from hettui.domain.process import ProcessSpec
+from hettui.domain.run_state import RunState
 from hettui.domain.telemetry import DeviceSample
 
 
@@ -28,14 +29,41 @@ class ChildProcess(Protocol):
     @property
     def pid(self) -> int: ...
 
-    async def wait(self) -> int:
-        """The return code, negative for a signal. Cancelling the wait leaves the process alone."""
+    @property
+    def started(self) -> int | None:
+        """The kernel's start time in clock ticks since boot; None where it cannot be read."""
+
+    @property
+    def frozen(self) -> bool:
+        """Stopped by a signal (SIGSTOP): it lives and does nothing."""
+
+    @property
+    def activity(self) -> int | None:
+        """Grows while the process works (CPU time, pages read); None where it cannot be read."""
+
+    async def wait(self) -> int | None:
+        """The return code, negative for a signal; None where an earlier hettui had started it.
+
+        Cancelling the wait leaves the process alone.
+        """
 
     def terminate(self) -> None:
         """SIGTERM to its whole process group; nothing when it is gone."""
 
     def kill(self) -> None:
         """SIGKILL to its whole process group; nothing when it is gone."""
+
+    def release(self) -> None:
+        """Nobody here will wait for it: it goes on without us."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProcess:
+    """A process that carries the cluster's mark."""
+
+    pid: int
+    started: int
+    argv: tuple[str, ...]
 
 
 class ProcessRunner(Protocol):
@@ -46,6 +74,27 @@ class ProcessRunner(Protocol):
 
         Raises LaunchError when the program cannot be executed.
         """
+
+    def adopt(self, pid: int, started: int | None) -> ChildProcess | None:
+        """A process that an earlier hettui started; None when it is gone or the pid is somebody else's now."""
+
+    def marked(self) -> list[FoundProcess]:
+        """Every living process that was ever started for this cluster, by anybody, recorded or not."""
+
+    def last_words_of_kernel(self, pid: int) -> list[str]:
+        """What the kernel's log says about the process, where it may be read: the OOM killer's line."""
+
+
+class RunStore(Protocol):
+    """Where the running cluster is described for the next hettui."""
+
+    boot_id: str
+
+    def load(self) -> RunState | None:
+        """None when nothing is recorded. Raises HettuiError when the file is damaged."""
+
+    def save(self, state: RunState | None) -> None:
+        """Replaces the record at once; None: nothing runs. Raises HettuiError when it cannot be written."""
 
 
 class LogTail(Protocol):
@@ -61,8 +110,11 @@ class LogStore(Protocol):
     def path(self, process_name: str) -> Path:
         """Where the process writes; the folder exists."""
 
-    def tail(self, process_name: str) -> LogTail:
-        """From the file's present end on."""
+    def tail(self, process_name: str, offset: int | None = None) -> LogTail:
+        """From `offset` on, everything; None: from the file's present end on, of a flood only what is bearable."""
+
+    def size(self, process_name: str) -> int:
+        """Bytes in the file now; 0 when there is none."""
 
     def rotate(self, process_name: str) -> None:
         """Keeps the file below its limit: the older half goes to `NAME.1`. Safe while it is being written."""
@@ -99,6 +151,9 @@ class LlamaClient(Protocol):
 
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> AsyncIterator[ChatDelta]:
         """One streamed answer. Closing the iterator cancels it. Raises ServerError with the server's reason."""
+
+    async def busy(self) -> int | None:
+        """How many slots work on a request now; None when the server does not say, in good time."""
 
     async def close(self) -> None: ...
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from hettui.domain.chat import ChatDelta, ChatTurn, Timings
 from hettui.domain.device import Device
 from hettui.domain.engine_info import EngineInfo
-from hettui.domain.errors import LaunchError, ServerError
+from hettui.domain.errors import HettuiError, LaunchError, ServerError
 from hettui.domain.launch import Cluster
 from hettui.domain.model import ModelFile, ModelShape, TensorInfo
 from hettui.domain.params import RuntimeParams, Serving
 from hettui.domain.process import ProcessSpec
-from hettui.ports import RpcServerInfo
-from hettui.services.cluster import World
+from hettui.domain.run_state import RunState
+from hettui.ports import FoundProcess, RpcServerInfo
+from hettui.services.world import World
 
 ENGINE = EngineInfo(
     Path("/opt/llama/llama-server"), Path("/opt/llama/ggml-rpc-server"), "PATH", "", frozenset({"--mmap"})
@@ -91,9 +92,14 @@ class FakeClock:
 class FakeChild:
     """A process that ends when it is told to."""
 
-    def __init__(self, pid: int, *, stubborn: bool = False) -> None:
+    def __init__(self, pid: int, *, stubborn: bool = False, immortal: bool = False) -> None:
         self._pid = pid
         self._stubborn = stubborn
+        self._immortal = immortal
+        self.frozen = False
+        self.activity: int | None = 0
+        self.started: int | None = pid * 10
+        self.released = False
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.signals: list[str] = []
 
@@ -105,7 +111,10 @@ class FakeChild:
     def alive(self) -> bool:
         return not self._ended.done()
 
-    async def wait(self) -> int:
+    def release(self) -> None:
+        self.released = True
+
+    async def wait(self) -> int | None:
         return await asyncio.shield(self._ended)
 
     def terminate(self) -> None:
@@ -115,11 +124,31 @@ class FakeChild:
 
     def kill(self) -> None:
         self.signals.append("KILL")
-        self.end(-9)
+        if not self._immortal:
+            self.end(-9)
 
     def end(self, returncode: int) -> None:
         if not self._ended.done():
             self._ended.set_result(returncode)
+
+
+class FakeRuns:
+    """A record in memory."""
+
+    def __init__(self) -> None:
+        self.boot_id = "boot"
+        self.saved: list[RunState | None] = []
+        self.problem: HettuiError | None = None
+
+    def load(self) -> RunState | None:
+        if self.problem:
+            raise self.problem
+        return self.saved[-1] if self.saved else None
+
+    def save(self, state: RunState | None) -> None:
+        if self.problem:
+            raise self.problem
+        self.saved.append(state)
 
 
 @dataclass
@@ -135,33 +164,58 @@ class FakeWorld:
     lent_devices: int = 1
     unstartable: set[str] = field(default_factory=set)
     stubborn: set[str] = field(default_factory=set)
+    immortal: set[str] = field(default_factory=set)
+    """Not even SIGKILL ends them."""
+    pids: dict[int, FakeChild] = field(default_factory=dict)
     dies_loading: Callable[[ProcessSpec], tuple[int, str] | None] = lambda _: None
     """For a master: its return code and last log line, when it shall not come up."""
     healthy: bool = True
     deltas: list[ChatDelta | BaseException] = field(default_factory=list)
     clients_closed: int = 0
     sent: dict[int, int] | None = None
+    clock: FakeClock = field(default_factory=FakeClock)
+    runs: FakeRuns = field(default_factory=FakeRuns)
+    busy_slots: int | None = 0
+    strangers: list[FoundProcess] = field(default_factory=list)
+    """Marked processes that stand in no record."""
 
     def world(self) -> World:
-        return World(self, self, self, self, self.client, self, FakeClock())
+        return World(self, self, self, self, self.client, self, self.clock, self.runs)
 
     # ProcessRunner and, by its other arguments, LogStore
     def start(self, spec: ProcessSpec, log_path: Path) -> FakeChild:
         if spec.name in self.unstartable:
             raise LaunchError(f"{spec.name}: {spec.argv[0]} cannot be started: No such file or directory")
         self.starts.append(spec)
-        child = FakeChild(1000 + len(self.starts), stubborn=spec.name in self.stubborn)
+        child = FakeChild(
+            1000 + len(self.starts), stubborn=spec.name in self.stubborn, immortal=spec.name in self.immortal
+        )
         self.children[spec.name] = child
+        self.pids[child.pid] = child
         if fate := self.dies_loading(spec):
             self.log.setdefault(spec.name, []).append(fate[1])
             child.end(fate[0])
         return child
 
+    def adopt(self, pid: int, started: int | None) -> FakeChild | None:
+        child = self.pids.get(pid)
+        return child if child is not None and child.alive and child.started == started else None
+
+    def marked(self) -> list[FoundProcess]:
+        return [found for found in self.strangers if self.pids[found.pid].alive]
+
+    def last_words_of_kernel(self, pid: int) -> list[str]:
+        return []
+
     def path(self, process_name: str) -> Path:
         return Path("/logs") / process_name
 
-    def tail(self, process_name: str) -> _FakeTail:
-        return _FakeTail(self.log.setdefault(process_name, []))
+    def tail(self, process_name: str, offset: int | None = None) -> _FakeTail:
+        return _FakeTail(self.log.setdefault(process_name, []), offset)
+
+    def size(self, process_name: str) -> int:
+        """In lines: the fake's offsets count them."""
+        return len(self.log.get(process_name, []))
 
     def rotate(self, process_name: str) -> None:
         pass
@@ -189,9 +243,9 @@ class FakeWorld:
 
 
 class _FakeTail:
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], offset: int | None) -> None:
         self._lines = lines
-        self._read = len(lines)
+        self._read = len(lines) if offset is None else offset
 
     def read(self) -> tuple[list[str], str]:
         new = self._lines[self._read :]
@@ -214,6 +268,9 @@ class FakeClient:
             if isinstance(delta, BaseException):
                 raise delta
             yield delta
+
+    async def busy(self) -> int | None:
+        return self._world.busy_slots
 
     async def close(self) -> None:
         self._world.clients_closed += 1

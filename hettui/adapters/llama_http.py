@@ -47,6 +47,16 @@ class HttpLlamaClient:
             return False
         return response.status_code == 200
 
+    async def busy(self) -> int | None:
+        try:
+            response = await self._client.get("/slots", timeout=_HEALTH_S)
+            slots = response.json() if response.status_code == 200 else None
+        except (self._httpx.HTTPError, ValueError):
+            return None
+        if not isinstance(slots, list):
+            return None
+        return sum(1 for slot in slots if isinstance(slot, dict) and slot.get("is_processing") is True)
+
     async def chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> AsyncIterator[ChatDelta]:
         body = {
             "messages": [{"role": turn.role, "content": turn.content} for turn in turns],

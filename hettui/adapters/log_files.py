@@ -6,6 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from hettui.domain.errors import LaunchError
 from hettui.domain.text import LineSplitter, safe_identifier
 
 LIMIT_BYTES = 8 * 1024 * 1024
@@ -14,12 +15,14 @@ _READ_BYTES = 256 * 1024
 
 
 class FileTail:
-    """Follows a file from its present end. Notices when it was truncated."""
+    """Follows a file from its present end, or from `offset`. Notices when it was truncated."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, offset: int | None = None) -> None:
         self._path = path
         self._splitter = LineSplitter()
-        self._offset = _size(path)
+        self._offset = _size(path) if offset is None else offset
+        self._catching_up = offset is not None
+        """What was there before is wanted whole, piece by piece: it may hold what a start said."""
 
     def read(self) -> tuple[list[str], str]:
         size = _size(self._path)
@@ -28,7 +31,9 @@ class FileTail:
         if size == self._offset:
             return [], self._splitter.partial
         lines: list[str] = []
-        if size - self._offset > _READ_BYTES:
+        if size - self._offset <= _READ_BYTES:
+            self._catching_up = False
+        elif not self._catching_up:
             skipped = size - self._offset - _READ_BYTES
             self._offset += skipped
             lines = [*self._splitter.finish(), f"… {skipped} bytes skipped, they are in {self._path}"]
@@ -50,11 +55,17 @@ class LogFolder:
         self._limit_bytes = limit_bytes
 
     def path(self, process_name: str) -> Path:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise LaunchError(f"the log folder {self._folder} cannot be made: {error.strerror}") from error
         return self._folder / f"{safe_identifier(process_name, 'log')}.log"
 
-    def tail(self, process_name: str) -> FileTail:
-        return FileTail(self.path(process_name))
+    def tail(self, process_name: str, offset: int | None = None) -> FileTail:
+        return FileTail(self.path(process_name), offset)
+
+    def size(self, process_name: str) -> int:
+        return _size(self.path(process_name))
 
     def rotate(self, process_name: str) -> None:
         """Copies the file to `NAME.log.1` and empties it; its writer appends, so it goes on at the new end.

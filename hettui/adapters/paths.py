@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
+import tempfile
 from pathlib import Path
 
 import platformdirs
@@ -27,18 +30,73 @@ def state_dir() -> Path:
     return _made(platformdirs.user_state_path(_NAME))
 
 
+def log_dir() -> Path:
+    """Where processes log: in the state folder; where that cannot be written (a read-only home), a private one in the
+    temporary folder."""
+    try:
+        folder = state_dir() / "logs"
+        return _private(folder)
+    except (HettuiError, OSError):
+        return _private(_temporary() / "logs")
+
+
+def runtime_dir() -> Path:
+    """The lock and the state file: `$XDG_RUNTIME_DIR/hettui`, else `/run/user/UID/hettui`, else in the state folder,
+    else a private folder in the temporary one. Raises HettuiError when none of them can be used."""
+    user = os.getuid()
+    places = [Path(named) for named in [os.environ.get("XDG_RUNTIME_DIR", "")] if named]
+    places += [Path(f"/run/user/{user}")]
+    for place in places:
+        if _ours(place):
+            with contextlib.suppress(OSError, HettuiError):
+                return _private(place / _NAME)
+    with contextlib.suppress(OSError, HettuiError):
+        return _private(state_dir() / "run")
+    try:
+        return _private(_temporary() / "run")
+    except OSError as error:
+        raise HettuiError(
+            f"no folder for the state file: {error.strerror}; set XDG_RUNTIME_DIR to a folder of yours with mode 0700"
+        ) from error
+
+
+def _temporary() -> Path:
+    return _private(Path(tempfile.gettempdir()) / f"{_NAME}-{os.getuid()}")
+
+
+def _ours(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+
+
+def _private(folder: Path) -> Path:
+    """A folder that only we can write, made if need be. Raises OSError, HettuiError when somebody else owns it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _ours(folder):
+        raise HettuiError(f"the folder {folder} belongs to somebody else")
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+    probe, name = tempfile.mkstemp(prefix=".probe", dir=folder)
+    os.close(probe)
+    Path(name).unlink()
+    return folder
+
+
 def last_config() -> Path | None:
     """The configuration that was opened last; None when there was none or it is gone."""
     try:
         path = Path(_last_config_note().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, HettuiError):
         return None
     return path if path.is_file() else None
 
 
 def remember_config(path: Path) -> None:
     """What `last_config` will say. Nothing depends on it: a state folder that cannot be written is no error."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, HettuiError):
         _last_config_note().write_text(str(path.absolute()), encoding="utf-8")
 
 

@@ -14,8 +14,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+from hettui.adapters import proc
 from hettui.domain.errors import LaunchError
 from hettui.domain.process import ProcessSpec
+from hettui.domain.text import clean_line
+from hettui.ports import FoundProcess
 
 _POLL_S = 0.1
 """Where the kernel has no pidfd (before Linux 5.3, other systems)."""
@@ -32,10 +35,27 @@ class LocalProcess:
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self._popen = popen
+        self._started = proc.start_time(popen.pid)
 
     @property
     def pid(self) -> int:
         return self._popen.pid
+
+    @property
+    def started(self) -> int | None:
+        return self._started
+
+    @property
+    def frozen(self) -> bool:
+        return proc.is_frozen(self._popen.pid)
+
+    @property
+    def activity(self) -> int | None:
+        return proc.activity(self._popen.pid)
+
+    def release(self) -> None:
+        # Else Popen complains about a process that nobody waited for.
+        self._popen.returncode = self._popen.returncode or 0
 
     async def wait(self) -> int:
         with contextlib.suppress(OSError, AttributeError):
@@ -77,8 +97,91 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+class AdoptedProcess:
+    """A process that an earlier hettui started, held by a pidfd: no other process can be mistaken for it."""
+
+    def __init__(self, pid: int, started: int, descriptor: int) -> None:
+        self._pid = pid
+        self._started = started
+        self._descriptor: int | None = descriptor
+
+    def __del__(self) -> None:
+        self.release()
+
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+    @property
+    def started(self) -> int | None:
+        return self._started
+
+    @property
+    def frozen(self) -> bool:
+        return proc.is_frozen(self._pid)
+
+    @property
+    def activity(self) -> int | None:
+        return proc.activity(self._pid)
+
+    def release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    async def wait(self) -> int | None:
+        while proc.start_time(self._pid) == self._started:
+            try:
+                await _pidfd_readable(self._pid)
+            except OSError:
+                await asyncio.sleep(_POLL_S)
+        self.release()
+        with contextlib.suppress(ChildProcessError):
+            # Where it is our own child after all.
+            pid, status = os.waitpid(self._pid, os.WNOHANG)  # noqa: ASYNC222 - WNOHANG does not wait
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+        return None
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # While the leader lives its group's number cannot be given to another one.
+        if proc.start_time(self._pid) == self._started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._pid, number)
+
+
+MARK = "HETTUI_RUN"
+"""In every child's environment: whose cluster it belongs to. So even what was never recorded is found again."""
+
+
 class LocalRunner:
-    """Implements ProcessRunner."""
+    """Implements ProcessRunner. `mark` tells the children of one cluster from those of others."""
+
+    def __init__(self, mark: str = "") -> None:
+        self._mark = mark
+
+    def adopt(self, pid: int, started: int | None) -> AdoptedProcess | None:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except OSError:
+            return None
+        # After opening: from here on the number cannot change hands.
+        if started is None or proc.start_time(pid) != started:
+            os.close(descriptor)
+            return None
+        return AdoptedProcess(pid, started, descriptor)
+
+    def marked(self) -> list[FoundProcess]:
+        return proc.marked_processes(MARK, self._mark) if self._mark else []
+
+    def last_words_of_kernel(self, pid: int) -> list[str]:
+        return [clean_line(line) for line in proc.kernel_lines(pid)]
 
     def start(self, spec: ProcessSpec, log_path: Path) -> LocalProcess:
         try:
@@ -86,6 +189,8 @@ class LocalRunner:
         except OSError as error:
             raise LaunchError(f"{spec.name}: its log {log_path} cannot be written: {error.strerror}") from error
         environment = scrubbed_environment() | dict(spec.env)
+        if self._mark:
+            environment[MARK] = self._mark
         if spec.role == "worker":
             # Only the master has any use for the key.
             environment.pop("LLAMA_API_KEY", None)

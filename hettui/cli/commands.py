@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from argparse import Namespace
@@ -13,6 +14,7 @@ from typing import Any
 from hettui.cli.signals import interruptible
 from hettui.domain.errors import UsageError
 from hettui.domain.model_weights import override_pattern
+from hettui.domain.text import clean_line
 from hettui.domain.units import format_bytes, parse_bytes
 
 
@@ -43,20 +45,31 @@ def run_demo(options: Namespace) -> int:
 
 
 def _headless_demo(session: Any, *, as_json: bool, record: str | None) -> int:
+    from hettui.adapters.paths import runtime_dir
+    from hettui.adapters.run_folder import RunFolder
     from hettui.services import smoke
     from hettui.services.smoke_report import smoke_json, smoke_text
     from hettui.wiring.engine import build_engine
+    from hettui.wiring.ownership import sweep
     from hettui.wiring.replay import recorder_to
     from hettui.wiring.sessions import request_for
 
     plan = session.initial_plan
     with tempfile.TemporaryDirectory(prefix="hettui-demo-") as folder:
         request = request_for(session, plan)
-        with build_engine(Path(folder), interval_s=0.25) as engine, recorder_to(record, engine) as recorder:
-            if recorder is not None:
-                recorder.begin(session)
-                recorder.hide(request.api_key)
-            result = smoke.run(engine, request)
+        places = runtime_dir()
+        sweep(places)
+        # A record of its own: beside a running cluster this is nobody's business, and nothing of it outlives us.
+        runs = RunFolder(places, f"demo-{os.getpid()}")
+        runs.acquire()
+        try:
+            with build_engine(Path(folder), runs, interval_s=0.25) as engine, recorder_to(record, engine) as recorder:
+                if recorder is not None:
+                    recorder.begin(session)
+                    recorder.hide(request.api_key)
+                result = smoke.run(engine, request)
+        finally:
+            runs.forget()
     report = (session.shape, session.config.params, plan, result, session.build)
     print(json.dumps(smoke_json(*report), indent=1) if as_json else smoke_text(*report))
     return 0
@@ -126,6 +139,98 @@ def run_init(options: Namespace) -> int:
 
     path = write_config(options.path, options.model, force=options.force)
     print(f"wrote {path}; open it with: hettui {path}")
+    return 0
+
+
+def run_up(options: Namespace) -> int:
+    from hettui.domain.units import format_seconds
+    from hettui.wiring import headless
+    from hettui.wiring.sessions import open_session
+
+    with interruptible():
+        session = open_session(headless.configured(options.config))
+        snapshot, already = headless.up(session, force=options.force, listener=_Told(quiet=options.json))
+    if options.json:
+        print(json.dumps(headless.status().as_json(), indent=1))
+    else:
+        print(f"{'It runs already' if already else 'The cluster is ready'}: {clean_line(snapshot.api or '')}")
+        print(
+            f"It runs on by itself; the last start took {format_seconds(_Told.load_s)}."
+            if _Told.load_s
+            else "It runs on by itself."
+        )
+    return 0
+
+
+class _Told:
+    """Says on stderr how far a start is, and what an engine has to say meanwhile."""
+
+    load_s: float = 0.0
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._shown = ""
+
+    def __call__(self, event: object) -> None:
+        from hettui.services.events import ClusterChanged, Notice
+
+        if isinstance(event, Notice) and event.severity != "error":
+            self._say(event.text)
+        elif isinstance(event, ClusterChanged):
+            snapshot = event.snapshot
+            if snapshot.waiting is not None:
+                self._say(snapshot.waiting.text)
+            elif snapshot.load is not None:
+                _Told.load_s = snapshot.load.elapsed_s
+                self._say(f"loading {int(snapshot.load.fraction * 10) * 10} %")
+            elif snapshot.state.busy:
+                self._say(snapshot.state.value)
+
+    def _say(self, text: str) -> None:
+        if text != self._shown and not self._quiet:
+            self._shown = text
+            print(f"hettui: {clean_line(text)}", file=sys.stderr)
+
+
+def run_down(options: Namespace) -> int:
+    from hettui.domain.errors import LaunchError
+    from hettui.wiring import headless
+
+    count, stuck = headless.down(_Told(quiet=options.json))
+    if stuck:
+        raise LaunchError(stuck)
+    if options.json:
+        print(json.dumps({"stopped": count}))
+    else:
+        print(f"Stopped {count} process{'' if count == 1 else 'es'}." if count else "Nothing ran.")
+    return 0
+
+
+def run_status(options: Namespace) -> int:
+    from hettui.wiring import headless
+
+    report = headless.status()
+    print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
+    return 0 if report.ready else 1
+
+
+def run_logs(options: Namespace) -> int:
+    from hettui.cli.signals import Interrupted
+    from hettui.wiring import headless
+
+    lines = headless.log_lines(options.process, options.lines, follow=options.follow)
+    if options.json and not options.follow:
+        print(json.dumps({"lines": [{"process": name, "line": line} for name, line in lines]}, indent=1))
+        return 0
+    try:
+        with interruptible():
+            for name, line in lines:
+                # Lines are clean already; names come from the configuration.
+                said = json.dumps({"process": name, "line": line}) if options.json else f"{clean_line(name)} | {line}"
+                print(said, flush=options.follow)
+    except Interrupted as interrupted:
+        # The ordinary end of following.
+        return 0 if interrupted.name == "SIGINT" else 128 + interrupted.number
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from hettui import __version__
 from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, OBJECTIVES
 
-COMMANDS = ("screen", "demo", "devices", "model", "plan", "init")
+COMMANDS = ("screen", "demo", "devices", "model", "plan", "init", "up", "down", "status", "logs")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _model(commands)
     _plan(commands)
     _init(commands)
+    _running(commands)
     return parser
 
 
@@ -116,3 +117,26 @@ def _init(commands: _Commands) -> None:
     parser.add_argument("path", nargs="?", metavar="FILE", help="where to; else the usual place")
     parser.add_argument("--model", metavar="FILE", help="the model to put in")
     parser.add_argument("--force", action="store_true", help="replace an existing file; it is kept as .bak")
+
+
+def _running(commands: _Commands) -> None:
+    up = _add(commands, "up", "starts the cluster without the screen and leaves it running", "hettui up cluster.toml")
+    up.add_argument("config", nargs="?", metavar="CONFIG", help="configuration file; else the one used last")
+    up.add_argument(
+        "--force", action="store_true", help="also what does not fit, or is open to a network without a key"
+    )
+    down = _add(commands, "down", "stops the running cluster", "hettui down")
+    status = _add(commands, "status", "what runs; exit code 0 when it is ready", "hettui status --json")
+    logs = _add(commands, "logs", "what the processes print", "hettui logs -f --process master")
+    logs.add_argument("-f", "--follow", action="store_true", help="goes on until Ctrl-C")
+    logs.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="last lines of each process")
+    logs.add_argument("--process", metavar="NAME", help="one process: master, or a device's name")
+    for parser in (up, down, status, logs):
+        parser.add_argument("--json", action="store_true", help="JSON; with logs -f one object a line")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from hettui.domain.device import Device
 from hettui.domain.memory import Memory
+from hettui.domain.postmortem import PostMortem
 from hettui.domain.process import ProcessState, Role
 from hettui.domain.split import Split
 
@@ -42,7 +43,9 @@ class ProcessSnapshot:
     address: str = ""
     log_path: str | None = None
     detail: str = ""
-    """Why it ended, in words; empty while it lives."""
+    """Why it ended, in words, or what is odd about it; empty while it lives and works."""
+    frozen: bool = False
+    """Stopped by a signal: whoever asks it anything waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,38 @@ class Applied:
     """`--ctx-size` of the master; None where it is not known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The cluster waits for something that ends by itself: what, and how long still."""
+
+    text: str
+    left_s: float | None = None
+    can_cut: bool = False
+    """Asking to stop once more cuts it short."""
+
+
+def derived_state(
+    processes: Sequence[ProcessSnapshot], *, wanted: bool, busy: bool, problem: str | None
+) -> ClusterState:
+    """The cluster's state from those of its processes.
+
+    `wanted`: somebody asked for a running cluster and has not asked otherwise. `busy`: a command is at work.
+    """
+    if not wanted:
+        if busy and processes:
+            return ClusterState.STOPPING
+        return ClusterState.FAILED if problem else ClusterState.DOWN
+    if any(p.state is ProcessState.FAILED for p in processes):
+        return ClusterState.FAILED
+    master = next((p.state for p in processes if p.role == "master"), None)
+    workers_ready = all(p.state is ProcessState.READY for p in processes if p.role == "worker")
+    if workers_ready and master is ProcessState.READY:
+        return ClusterState.READY
+    if workers_ready and master is ProcessState.STARTING:
+        return ClusterState.LOADING
+    return ClusterState.STARTING
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusterSnapshot:
     """The cluster at one moment. Compared by identity."""
@@ -93,3 +128,7 @@ class ClusterSnapshot:
     """Why the state is FAILED, as a sentence with the next step."""
     commands: tuple[str, ...] = ()
     """The command lines that were run, for people to copy."""
+    post_mortem: PostMortem | None = None
+    """Of the last unplanned end, until the next start."""
+    waiting: Waiting | None = None
+    """A pause before a restart, an answer that may still end, a process that is given time to end."""

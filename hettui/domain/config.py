@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from hettui.domain.device import LOCAL, Host, Via
 from hettui.domain.params import RuntimeParams, Serving
+from hettui.domain.supervision import OnExit, OnHangup, Supervision
 from hettui.domain.units import MIB
 
 DEFAULT_MARGIN_BYTES = 512 * MIB
@@ -27,6 +28,7 @@ class DeviceConfig:
     """A second, of its memory."""
     threads: int | None = None
     port: int | None = None
+    expose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +45,6 @@ class Config:
     theme: str = "ember"
     bell: bool = False
     """An alert also rings the terminal's bell."""
+    on_exit: OnExit = "ask"
+    on_hangup: OnHangup = "leave"
+    supervision: Supervision = field(default_factory=Supervision)

@@ -11,6 +11,8 @@ from hettui.domain.config import Config, DeviceConfig
 from hettui.domain.device import LOCAL, Host
 from hettui.domain.model_weights import override_pattern
 from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving
+from hettui.domain.process import RestartPolicy
+from hettui.domain.supervision import ON_EXIT, ON_HANGUP, Supervision
 from hettui.domain.text import clean_line, nearest
 from hettui.domain.units import parse_bytes
 
@@ -152,14 +154,47 @@ SECTIONS: tuple[Section, ...] = (
             Key("bandwidth", "size", "what its memory moves in a second, for the planner; left out: asked of the card"),
             Key("threads", "integer", "threads of a CPU worker; left out: half the machine's", least=1, most=1024),
             Key("port", "integer", "port of its worker; left out: a free one", least=1, most=65535),
+            Key(
+                "expose",
+                "boolean",
+                "its worker listens on every network of its host: RPC has no password, anyone there can run code on it",
+                False,
+            ),
         ),
         many=True,
     ),
     Section(
+        "supervision",
+        "What is done by itself when a process ends, hangs or will not end.",
+        (
+            Key(
+                "restarts", "integer", "starts after an unplanned end, within the window; 0: none by itself", 0, 0, 100
+            ),
+            Key("restart-window", "integer", "seconds; more ends than restarts within it, and it stays down", 600, 1),
+            Key(
+                "restart-pause", "integer", "seconds before the first restart; doubles from one to the next", 2, 0, 3600
+            ),
+            Key(
+                "load-timeout", "integer", "seconds without any progress of a loading master; 0 waits for ever", 600, 0
+            ),
+            Key("stop-grace", "integer", "seconds from SIGTERM to SIGKILL", 5, 0, 600),
+            Key(
+                "answer-patience",
+                "integer",
+                "seconds that a stop waits for running answers when asked to",
+                120,
+                1,
+                3600,
+            ),
+        ),
+    ),
+    Section(
         "ui",
-        "The screen.",
+        "The screen, and what its end means for a running cluster.",
         (
             Key("theme", "text", "a theme's name", "ember"),
+            Key("on-exit", "text", "what quitting does with a running cluster", "ask", choices=ON_EXIT),
+            Key("on-hangup", "text", "what a lost terminal does with it", "leave", choices=ON_HANGUP),
             Key("bell", "boolean", "an alert (heat, memory, a vanished card, ECC) also rings the bell", False),
         ),
     ),
@@ -324,8 +359,23 @@ def _build(values: Mapping[str, Any]) -> Config:
         llama_cpp_bin=values.get("llama-cpp", {}).get("bin"),
         hosts=tuple(Host(**host) for host in values.get("hosts", [])),
         devices=tuple(devices),
-        theme=values.get("ui", {}).get("theme", "ember"),
-        bell=values.get("ui", {}).get("bell", False),
+        supervision=_supervision(values.get("supervision", {})),
+        **{name.replace("-", "_"): value for name, value in values.get("ui", {}).items()},
+    )
+
+
+def _supervision(said: Mapping[str, Any]) -> Supervision:
+    default = Supervision()
+    restart = RestartPolicy(
+        limit=said.get("restarts", default.restart.limit),
+        window_s=said.get("restart-window", default.restart.window_s),
+        first_pause_s=said.get("restart-pause", default.restart.first_pause_s),
+    )
+    return Supervision(
+        restart,
+        load_timeout_s=said.get("load-timeout", default.load_timeout_s),
+        stop_grace_s=said.get("stop-grace", default.stop_grace_s),
+        answer_patience_s=said.get("answer-patience", default.answer_patience_s),
     )
 
 

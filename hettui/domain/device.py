@@ -71,6 +71,8 @@ class Device:
     """CPU workers only."""
     port: int | None = None
     """A fixed port for its worker; None takes a free one."""
+    expose: bool = False
+    """Its worker listens on every network of its host: anyone there can run code through it."""
     missing: str | None = None
     """Why it cannot be used now, as a sentence; it can still be planned for."""
     bandwidth_bytes_per_s: float | None = None

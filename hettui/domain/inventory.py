@@ -84,6 +84,7 @@ def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) ->
         layers=entry.layers,
         threads=entry.threads,
         port=entry.port,
+        expose=entry.expose,
         missing=missing,
     )
 

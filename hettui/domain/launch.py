@@ -11,6 +11,7 @@ A device without layers is left out of the master's command line: its worker sta
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from hettui.domain.text import clean_line
 
 FIRST_RPC_PORT = 50052
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - only where the configuration says expose = true
 _MAX_LINE_CHARS = 1 << 20
 
 _LOAD_MODE_FLAGS = {
@@ -119,16 +121,41 @@ def check(cluster: Cluster) -> None:
                 f'device "{device.name}" needs a worker, but no ggml-rpc-server was found beside '
                 f"{cluster.engine.server}: build llama.cpp with -DGGML_RPC=ON"
             )
-    serving = cluster.serving
-    if not is_loopback(serving.host) and not serving.api_key_file:
-        raise ConfigError(
-            f"llama-server would listen on {serving.host} without a key: anyone on that network could use it; "
-            "set [serving] api-key-file or host 127.0.0.1"
-        )
+
+
+def unsafe(cluster: Cluster, *, has_key: bool) -> str | None:
+    """Why this cluster must not be started unless somebody insists; None when it is safe by itself."""
+    host = cluster.serving.host
+    if is_loopback(host) or has_key:
+        return None
+    return (
+        f"llama-server would listen on {host} without a key: anyone on that network could use it; "
+        "set [serving] api-key-file or host 127.0.0.1"
+    )
+
+
+def exposures(devices: Sequence[Device]) -> list[str]:
+    """A sentence for every worker that listens on more than loopback, for the screen and the doctor."""
+    return [
+        f'the worker of "{clean_line(d.name, 60)}" listens on every network of '
+        f"{'this machine' if d.host == LOCAL else clean_line(d.host, 60)}: RPC has no password, so anyone there can "
+        "run code on it; remove expose = true unless that network is yours alone"
+        for d in devices
+        if d.via == "worker" and d.expose
+    ]
 
 
 def is_loopback(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.") or host == "::1"
+    """Whether llama-server's `--host` (a list, in newer builds) is reached from this machine only."""
+    return all(_is_loopback(part.strip()) for part in host.split(","))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        # A socket's path is reached by this machine's users alone.
+        return host == "localhost" or host.endswith(".sock")
 
 
 def worker_name(device: Device) -> str:
@@ -151,7 +178,7 @@ def _cuda_env(devices: Sequence[Device]) -> dict[str, str]:
 def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
     own_name = "CUDA0" if device.backend == "cuda" else device.engine_name
     env = _cuda_env([device]) if device.backend == "cuda" else {}
-    options = ["-H", LOOPBACK, "-p", str(port)]
+    options = ["-H", EVERYWHERE if device.expose else LOOPBACK, "-p", str(port)]
     if own_name:
         options += ["-d", own_name]
     if device.threads is not None:

@@ -1,4 +1,4 @@
-"""llama-server's log as facts: how far loading is, which buffers lie where, why it gave up.
+"""llama-server's log as facts: how far loading is, which buffers lie where. Why it gave up: `postmortem.py`.
 
 The lines were read from b10068 and b11434 at `-lv 4` (layer lines need 5). With `-fit off` there is no dry
 pass, so every buffer line is real; a compute buffer that is reserved again replaces the earlier one.
@@ -7,10 +7,9 @@ pass, so every buffer line is real; a compute buffer that is reserved again repl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from hettui.domain.memory import Memory
-from hettui.domain.process import Role, exit_in_words
 from hettui.domain.units import MIB
 
 HOST_KEY = "host"
@@ -25,7 +24,7 @@ _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 _LISTENING = re.compile(r"listening on (http://\S+)")
 _ENDPOINT = re.compile(r"\w+\[([^\]]+)\]")
 _DOTS = re.compile(r"\.{2,}")
-_PREFIX = re.compile(r"^\d+\.\d+\.\d+\.\d+ [A-Z] ")
+LINE_PREFIX = re.compile(r"^\d+\.\d+\.\d+\.\d+ [A-Z] ")
 
 
 class MasterLog:
@@ -59,7 +58,7 @@ class MasterLog:
 
     def feed_partial(self, line: str) -> None:
         """A line that is still growing: the dots of the progress, one for each hundredth of the weights."""
-        dots = _DOTS.search(_PREFIX.sub("", line))
+        dots = _DOTS.search(LINE_PREFIX.sub("", line))
         if dots and not line.strip(". ").strip("0123456789IDW. "):
             self.load_fraction = max(self.load_fraction, min(1.0, len(dots[0]) / 100))
 
@@ -90,60 +89,3 @@ class MasterLog:
         for owner in self._layers.values():
             counts[owner] = counts.get(owner, 0) + 1
         return counts
-
-
-_CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), cause)
-    for pattern, cause in (
-        (r"couldn't bind HTTP server socket.*port: (\d+)", "port {0} is in use: choose another [serving] port"),
-        (r"Failed to create server socket", "its port is in use"),
-        (r"Invalid host address: (\S+)", "{0} is not an IPv4 address"),
-        (r"unknown device: (\S+)", "llama.cpp knows no device {0} here: see hettui devices"),
-        (r"invalid device: (\S+)", "llama.cpp knows no device {0}: a worker did not answer it"),
-        (r"(failed|unable) to allocate (\S+) buffer", "out of memory for {1}: give it fewer layers"),
-        (r"failed to allocate buffer for kv cache", "out of memory for the KV cache: use a smaller ctx-size"),
-        (r"failed to allocate compute buffers", "out of memory for the compute buffer: use a smaller ubatch-size"),
-        (r"Failed to allocate input buffer of size (\d+)", "out of memory while receiving weights"),
-        (r"RPC server version mismatch: (\S+)", "the worker speaks RPC {0}, another llama.cpp build than the master"),
-        (r"[Ff]ailed to connect to (\S+)", "the worker at {0} did not answer"),
-        (r"RPC handshake failed for (\S+)", "the worker at {0} is another build or busy"),
-        (r"Remote RPC server crashed or returned malformed response", "a worker died or sent nonsense"),
-        (r"failed to open GGUF file '([^']*)'", "the model file {0} cannot be opened"),
-        (r"tensor '([^']*)' data is not within the file bounds", "the model file is incomplete: fetch it again"),
-        (r"invalid magic characters", "the model file is no GGUF"),
-        (r"unknown model architecture: '([^']*)'", "this llama.cpp build does not know the architecture {0}"),
-        (r"error: (invalid argument: .*)", "{0}"),
-        (r"error while loading shared libraries: ([^:]+)", "the shared library {0} is missing"),
-        (r"(error while handling argument .*)", "{0}"),
-        (r"ssh: (.*)", "ssh: {0}"),
-        (r"(Timeout, server \S+ not responding)", "ssh: {0}"),
-        (r"(Connection to \S+ closed by remote host)", "ssh: {0}"),
-        (r"(Permission denied.*)", "ssh: {0}"),
-    )
-)  # fmt: skip
-_SSH_FAILED = 255
-"""What ssh exits with when it is ssh that failed; an rpc server never does."""
-_FROM_OUTSIDE = (-9, -15)
-"""SIGKILL and SIGTERM."""
-_LOUD = re.compile(r"\b(error|failed|abort|terminate|exception)\b|^\S+ E ", re.IGNORECASE)
-
-
-def explain_end(role: Role, name: str, returncode: int, lines: Iterable[str]) -> str:
-    """Why a process ended, in one sentence: the cause that its log names, else its last loud line."""
-    kept = [line for line in lines if line.strip()]
-    how = exit_in_words(returncode)
-    for pattern, cause in _CAUSES:
-        for line in reversed(kept):
-            if match := pattern.search(line):
-                return f"{name} ended ({how}): {cause.format(*match.groups())}"
-    if role == "worker" and returncode == _SSH_FAILED:
-        return f"{name} ended ({how}): its SSH connection was lost; is the host up, and does ssh reach it?"
-    # Of a process that was killed a quiet last line has nothing to do with its end.
-    last = kept[-1] if kept and returncode not in _FROM_OUTSIDE else ""
-    loud = next((line for line in reversed(kept) if _LOUD.search(line)), last)
-    if loud:
-        return f"{name} ended ({how}): {_PREFIX.sub('', loud).strip()}"
-    if kept:
-        return f"{name} ended ({how})"
-    silent = "it printed nothing" if role == "worker" else "its log is empty"
-    return f"{name} ended ({how}): {silent}"

@@ -55,10 +55,18 @@ class Plan:
         split = Split(tuple(self.split.layers[i] for i in order), self.split.total_layers)
         return replace(self, devices=tuple(self.devices[i] for i in order), split=split)
 
+    def without(self, names: frozenset[str]) -> Plan:
+        """The plan without these devices, as far as they hold nothing: their workers are not even started."""
+        held = zip(self.devices, self.split.layers, strict=True)
+        kept = [(d, n) for d, n in held if n or d.name not in names]
+        return replace(
+            self, devices=tuple(d for d, _ in kept), split=Split(tuple(n for _, n in kept), self.split.total_layers)
+        )
+
     def differs_from(self, devices: tuple[Device, ...], split: Split) -> bool:
-        """Whether another order or other layers run."""
-        mine = [(d.name, n) for d, n in zip(self.devices, self.split.layers, strict=True)]
-        theirs = [(d.name, n) for d, n in zip(devices, split.layers, strict=True)]
+        """Whether another order or other layers run. A device that holds nothing makes no difference."""
+        mine = [(d.name, n) for d, n in zip(self.devices, self.split.layers, strict=True) if n]
+        theirs = [(d.name, n) for d, n in zip(devices, split.layers, strict=True) if n]
         return mine != theirs
 
 

@@ -11,8 +11,8 @@ from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.device import Device
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
-from hettui.services.cluster import Request
 from hettui.services.events import Event
+from hettui.services.world import Request
 
 
 class EngineFacade(Protocol):
@@ -31,7 +31,9 @@ class EngineFacade(Protocol):
 
     def start(self, request: Request) -> Future[None]: ...
 
-    def stop(self) -> Future[None]: ...
+    def stop(self, patience_s: float = 0.0) -> Future[None]: ...
+
+    def busy(self) -> Future[int]: ...
 
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]: ...
 
@@ -43,6 +45,16 @@ class Backend(Protocol):
 
     @property
     def engine(self) -> EngineFacade: ...
+
+    @property
+    def read_only(self) -> str | None:
+        """Why nothing can be changed here; None: it can."""
+
+    def begin(self) -> None:
+        """The screen is ready to hear: takes over what an earlier hettui left running. Returns at once."""
+
+    def leave_running(self) -> None:
+        """At the end of the screen the cluster runs on."""
 
     def open(self) -> Session:
         """Blocks. Raises HettuiError with the reason."""

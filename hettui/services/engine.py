@@ -9,27 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
-from hettui.domain.errors import ServerError
+from hettui.domain.errors import HettuiError, ServerError
+from hettui.domain.memory_back import in_words, not_back, worth_watching
+from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
 from hettui.ports import TelemetryTarget
 from hettui.services.alerts import AlertWatcher
 from hettui.services.chat_session import ChatSession
-from hettui.services.cluster import ClusterController, Request, World
-from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
+from hettui.services.cluster import ClusterController
+from hettui.services.events import ChatEnded, ClusterChanged, Event, Notice, TelemetryUpdated
 from hettui.services.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poller, SourceFactory
+from hettui.services.viewer import Viewer
+from hettui.services.world import Request, Supervision, World
 
 T = TypeVar("T")
 
 BUSY_TICK_S = 0.1
 QUIET_TICK_S = 0.25
 """How often logs are read: quickly while something starts, calmly while all is well."""
+CUT_OFF_S = 1.0
+"""How long after a connection broke off the end of a process may still be the reason."""
+MEMORY_BACK_S = 6.0
+"""How long a driver may take to give a card's memory back after the last process has ended."""
 
 
 class Engine:
@@ -41,8 +50,14 @@ class Engine:
         sources: Sequence[SourceFactory],
         interval_s: float = 1.0,
         time_of_day: Callable[[], str] = lambda: "",
+        *,
+        read_only: str | None = None,
     ) -> None:
-        """`time_of_day` stands before the engine's own lines in the log."""
+        """`time_of_day` stands before the engine's own lines in the log.
+
+        `read_only`: why nothing may be changed here; then it shows what the record says, and refuses commands.
+        """
+        self._read_only = read_only
         self._subscribers: list[Callable[[Event], None]] = []
         self._world = world
         self._sources = sources
@@ -53,6 +68,9 @@ class Engine:
         self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
         self._started = threading.Event()
         self._stopped = False
+        self._closing = threading.Lock()
+        self._cut_off_s = -math.inf
+        self._readings: TelemetrySnapshot | None = None
 
     def __enter__(self) -> Engine:
         self._thread.start()
@@ -77,7 +95,9 @@ class Engine:
         self._subscribers.append(callback)
 
     def unsubscribe(self, callback: Callable[[Event], None]) -> None:
-        self._subscribers.remove(callback)
+        # Closing has forgotten all of them already.
+        with contextlib.suppress(ValueError):
+            self._subscribers.remove(callback)
 
     def watch(self, devices: tuple[Device, ...]) -> None:
         """Which devices the sensors are asked about, running or not."""
@@ -93,8 +113,26 @@ class Engine:
         """Starts the cluster, or applies a new split to the running one. The future carries the failure."""
         return self._submit(self._start(request))
 
-    def stop(self) -> Future[None]:
-        return self._submit(self._stop())
+    def stop(self, patience_s: float = 0.0) -> Future[None]:
+        """Ends everything. Running requests may end within `patience_s`; a second stop cuts that short."""
+        return self._submit(self._stop(patience_s))
+
+    def settled(self) -> Future[None]:
+        """Returns when no command is at work any more; what came of it is in the snapshot."""
+        return self._submit(self._controller.settled())
+
+    @property
+    def model_path(self) -> str | None:
+        """The model of what runs; None when nothing does."""
+        return self._controller.model_path
+
+    def busy(self) -> Future[int]:
+        """How many requests are being answered, ours and others'."""
+        return self._submit(self._busy())
+
+    def take_over(self, api_key: str | None = None, supervision: Supervision | None = None) -> Future[None]:
+        """Adopts what an earlier hettui left running."""
+        return self._submit(self._take_over(api_key, supervision))
 
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]:
         """Sends a conversation; the answer comes as events. The future fails when it cannot be sent at all."""
@@ -107,15 +145,17 @@ class Engine:
         """Tells all subscribers, as if the engine had said it: for whoever watches it and has something to say."""
         self._loop.call_soon_threadsafe(self._emit, event)
 
-    def close(self) -> None:
-        """Stops the cluster and the thread. Returns when every process is gone."""
-        if self._stopped:
-            return
-        self._stopped = True
-        self._subscribers.clear()
-        asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+    def close(self, *, leave: bool = False) -> None:
+        """Ends the thread. Returns when every process is gone; with `leave` they run on, and nothing waits."""
+        # A second caller waits for the first: whoever goes on knows that it is done.
+        with self._closing:
+            if self._stopped:
+                return
+            self._stopped = True
+            self._subscribers.clear()
+            asyncio.run_coroutine_threadsafe(self._shut_down(leave=leave), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
 
     # -- on the engine's loop ------------------------------------------------------------------------------
 
@@ -139,8 +179,12 @@ class Engine:
             self._loop.close()
 
     async def _set_up(self) -> None:
-        self._controller = ClusterController(self._world, self._emit)
         self._chat_session = ChatSession(self._world.clock, self._emit)
+        self._controller: ClusterController | Viewer = (
+            Viewer(self._world, self._emit, self._read_only)
+            if self._read_only
+            else ClusterController(self._world, self._emit, self._answering)
+        )
         self._poller = Poller(self._sources, self._world.clock, self._emit, self._interval_s)
         self._background = [
             asyncio.create_task(self._poller.run(), name="telemetry"),
@@ -148,8 +192,16 @@ class Engine:
         ]
 
     async def _follow_logs(self) -> None:
+        complained = False
         while True:
-            self._controller.read_logs()
+            try:
+                self._controller.read_logs()
+                complained = False
+            except (HettuiError, OSError) as error:
+                # A folder that vanished or may not be read: what runs is not concerned.
+                if not complained:
+                    self._emit(Notice(f"the logs cannot be read: {error}", "warning"))
+                complained = True
             quiet = self._controller.snapshot.state in (ClusterState.READY, ClusterState.DOWN)
             await asyncio.sleep(QUIET_TICK_S if quiet else BUSY_TICK_S)
 
@@ -157,9 +209,37 @@ class Engine:
         await self._chat_session.cancel()
         await self._controller.start(request)
 
-    async def _stop(self) -> None:
-        await self._chat_session.cancel()
-        await self._controller.stop()
+    async def _stop(self, patience_s: float) -> None:
+        if patience_s <= 0:
+            await self._chat_session.cancel()
+        cards = frozenset(d.name for d in self._watched if d.backend != "cpu")
+        before = worth_watching(self._readings.samples, cards) if self._readings else {}
+        await self._controller.stop(patience_s)
+        if before and not self._stopped:
+            await self._confirm_memory(before)
+
+    async def _confirm_memory(self, before: Mapping[str, DeviceSample]) -> None:
+        """Drivers take a moment; after a few rounds of readings it is told either way."""
+        ended_s = self.now()
+        missing: dict[str, int | None] = dict.fromkeys(before)
+        while missing and self.now() - ended_s < MEMORY_BACK_S:
+            await asyncio.sleep(BUSY_TICK_S)
+            if self._readings is not None and self._readings.monotonic_s > ended_s:
+                missing = not_back(before, self._readings.samples)
+        self._emit(Notice(in_words(before, missing), "warning" if missing else "information"))
+
+    async def _busy(self) -> int:
+        client = self._controller.client
+        slots = await client.busy() if client and self._controller.snapshot.state is ClusterState.READY else 0
+        return max(slots or 0, int(self._chat_session.busy))
+
+    async def _take_over(self, api_key: str | None, supervision: Supervision | None) -> None:
+        record = None
+        try:
+            record = self._world.runs.load()
+        except HettuiError as error:
+            self._emit(Notice(str(error), "warning"))
+        await self._controller.take_over(record, api_key, supervision)
 
     async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:
         client = self._controller.client
@@ -169,15 +249,27 @@ class Engine:
             )
         self._chat_session.send(client, turns, options)
 
-    async def _shut_down(self) -> None:
-        await self._stop()
+    async def _shut_down(self, *, leave: bool) -> None:
+        await self._chat_session.cancel()
+        if leave or self._read_only:
+            await self._controller.leave()
+        else:
+            await self._controller.stop()
         for task in self._background:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait(self._background)
         self._poller.close()
 
+    def _answering(self) -> bool:
+        """An answer is being written, or was cut off a moment ago: its connection breaks before the process is gone."""
+        return self._chat_session.busy or self.now() - self._cut_off_s < CUT_OFF_S
+
     def _emit(self, event: Event) -> None:
+        if isinstance(event, ChatEnded) and event.problem:
+            self._cut_off_s = self.now()
+        elif isinstance(event, TelemetryUpdated):
+            self._readings = event.snapshot
         if isinstance(event, ClusterChanged):
             self._retarget()
         for callback in tuple(self._subscribers):

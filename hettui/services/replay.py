@@ -86,7 +86,8 @@ class ReplayEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
+    def close(self, *, leave: bool = False) -> None:
+        """Nothing runs here: `leave` is what an engine would be told."""
         with self._changed:
             self._closed = True
             self._subscribers.clear()
@@ -135,8 +136,13 @@ class ReplayEngine:
     def start(self, request: Request) -> Future[None]:
         return self._refused()
 
-    def stop(self) -> Future[None]:
+    def stop(self, patience_s: float = 0.0) -> Future[None]:
         return self._refused()
+
+    def busy(self) -> Future[int]:
+        nobody: Future[int] = Future()
+        nobody.set_result(0)
+        return nobody
 
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]:
         return self._refused()

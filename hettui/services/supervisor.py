@@ -1,4 +1,7 @@
-"""One child process from start to end: started, probed until ready, watched, stopped for certain."""
+"""One child process from start to end: started, probed until ready, watched, stopped for certain.
+
+What may follow what is `domain.process.transition`; this runs it against a real process.
+"""
 
 from __future__ import annotations
 
@@ -8,39 +11,79 @@ from collections.abc import Awaitable, Callable
 
 from hettui.domain.cluster import ProcessSnapshot
 from hettui.domain.errors import LaunchError
-from hettui.domain.llama_log import explain_end
-from hettui.domain.process import ProcessSpec, ProcessState, advance
-from hettui.ports import ChildProcess, LogStore, ProcessRunner
+from hettui.domain.postmortem import End, examine
+from hettui.domain.process import (
+    Action,
+    Answered,
+    Ended,
+    Life,
+    ProcessEvent,
+    ProcessSpec,
+    ProcessState,
+    RestartPolicy,
+    Start,
+    StopAsked,
+    Tick,
+    transition,
+)
+from hettui.domain.run_state import ProcessRecord
+from hettui.ports import ChildProcess
+from hettui.services.world import World
 
 TERM_GRACE_S = 5.0
 """From SIGTERM to SIGKILL. llama-server with an open stream of somebody else's would wait up to 30 s."""
+KILL_GRACE_S = 10.0
+"""After SIGKILL. A process that waits for a driver or a dead disk does not even heed that."""
 KEPT_LINES = 400
 """Log lines per process that an explanation may look at."""
 _CANCEL_AGAIN_S = 0.1
+_LOOK_S = 0.5
+"""How often a slow start is looked at for progress."""
 
 
 class Supervised:
-    """A process and its state. All methods run on the engine's loop."""
+    """A process and its life. All methods run on the engine's loop."""
 
     def __init__(
         self,
         spec: ProcessSpec,
-        runner: ProcessRunner,
-        logs: LogStore,
+        world: World,
         changed: Callable[[], None],
         ended: Callable[[Supervised], None],
+        *,
+        policy: RestartPolicy | None = None,
+        life: Life | None = None,
+        offset: int | None = None,
     ) -> None:
+        """`life` is what it went through before; `offset`: where in its log to begin, for one that runs already."""
         self.spec = spec
-        self.state = ProcessState.STOPPED
-        self.detail = ""
+        self.life = life or Life()
+        self.end: End | None = None
+        """How it ended when nobody had asked for it."""
+        self.kill_at_s: float | None = None
+        """When SIGTERM is followed by SIGKILL; None: nobody waits for its end."""
+        self.frozen = False
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._runner = runner
-        self._logs = logs
+        self._pending: list[str] = []
+        """Log lines that were read and not handed on yet."""
+        self._world = world
+        self._policy = policy or RestartPolicy()
         self._changed = changed
         self._ended = ended
         self._child: ChildProcess | None = None
-        self._watch: asyncio.Task[int] | None = None
-        self._tail = logs.tail(spec.name)
+        self._watch: asyncio.Task[int | None] | None = None
+        self.log_offset = world.logs.size(spec.name) if offset is None else offset
+        self._tail = world.logs.tail(spec.name, offset)
+
+    @property
+    def state(self) -> ProcessState:
+        return self.life.state
+
+    @property
+    def detail(self) -> str:
+        if self.life.reason:
+            return self.life.reason
+        return f"stopped by a signal: kill -CONT {self.pid} lets it go on" if self.frozen else ""
 
     @property
     def pid(self) -> int | None:
@@ -48,7 +91,16 @@ class Supervised:
 
     @property
     def alive(self) -> bool:
-        return self.state in (ProcessState.STARTING, ProcessState.READY)
+        return self.state.alive
+
+    @property
+    def gone(self) -> bool:
+        """There is no process (any more)."""
+        return self._child is None
+
+    @property
+    def activity(self) -> int | None:
+        return self._child.activity if self._child else None
 
     def snapshot(self) -> ProcessSnapshot:
         host, port = self.spec.address
@@ -59,81 +111,172 @@ class Supervised:
             pid=self.pid,
             device=self.spec.device,
             address=f"{host}:{port}",
-            log_path=str(self._logs.path(self.spec.name)),
+            log_path=str(self._world.logs.path(self.spec.name)),
             detail=self.detail,
+            frozen=self.frozen,
         )
 
-    def _to(self, state: ProcessState) -> None:
-        self.state = advance(self.state, state)
-        self._changed()
+    def record(self) -> ProcessRecord:
+        child = self._child
+        return ProcessRecord(
+            self.spec,
+            child.pid if child else None,
+            child.started if child else None,
+            str(self._world.logs.path(self.spec.name)),
+            self.log_offset,
+            self.state is ProcessState.READY,
+        )
 
-    async def start(self, probe: Callable[[], Awaitable[bool]], timeout_s: float | None) -> None:
+    def _feed(self, event: ProcessEvent) -> tuple[Action, ...]:
+        self.life, actions = transition(self.life, event, self._world.clock.monotonic(), self._policy)
+        self._changed()
+        return actions
+
+    # -- starting ------------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        probe: Callable[[], Awaitable[bool]],
+        timeout_s: float | None,
+        progress: Callable[[], object] | None = None,
+    ) -> None:
         """Starts it and returns when `probe` says ready. Raises LaunchError when it ends before, or in time.
 
-        A start that is cancelled or fails leaves the process for `stop` to end.
+        With `progress` the time begins anew whenever its value changes: a slow load is no hang. A start that is
+        cancelled or fails leaves the process for `stop` to end.
         """
-        self.detail = ""
-        self._to(ProcessState.STARTING)
+        if Action.LAUNCH not in self._feed(Tick() if self.state is ProcessState.BACKOFF else Start()):
+            raise LaunchError(f"{self.spec.name} is {self.state.value}: it cannot be started now")
         try:
-            self._child = self._runner.start(self.spec, self._logs.path(self.spec.name))
+            self._child = self._world.runner.start(self.spec, self._world.logs.path(self.spec.name))
         except LaunchError as error:
-            self.detail = str(error)
-            self._to(ProcessState.EXITED)
+            self.end = End(self.spec, None, (str(error),))
+            self._feed(Ended(str(error), hopeless=True))
             raise
-        self._watch = asyncio.create_task(self._watch_child(self._child), name=f"watch {self.spec.name}")
-        ready = asyncio.create_task(self._until_ready(probe), name=f"probe {self.spec.name}")
+        self._watch_over(self._child)
+        self._changed()
+        await self.until_ready(probe, timeout_s, progress)
+
+    def adopt(self, child: ChildProcess, *, ready: bool) -> None:
+        """Takes a process over that runs already."""
+        self._child = child
+        self._feed(Start())
+        if ready:
+            self._feed(Answered())
+        self._watch_over(child)
+
+    def _watch_over(self, child: ChildProcess) -> None:
+        self._watch = asyncio.create_task(self._watch_child(child), name=f"watch {self.spec.name}")
+
+    async def until_ready(
+        self,
+        probe: Callable[[], Awaitable[bool]],
+        timeout_s: float | None,
+        progress: Callable[[], object] | None = None,
+    ) -> None:
+        """As `start`, for a process that was started already."""
+        assert self._watch is not None  # noqa: S101 - start() and adopt() have set it
+        ready = asyncio.create_task(_until(probe), name=f"probe {self.spec.name}")
         try:
-            done, _ = await asyncio.wait({ready, self._watch}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            in_time = await self._wait_for(ready, self._watch, timeout_s, progress)
         finally:
             # Once is not enough for every probe: one that ends in the same moment may lose the cancellation.
             while not ready.done():
                 ready.cancel()
                 await asyncio.wait({ready}, timeout=_CANCEL_AGAIN_S)
-        if self._watch in done:
-            raise LaunchError(self.detail)
-        if ready not in done:
-            raise LaunchError(f"{self.spec.name} did not answer within {timeout_s:.0f} s: see its log")
+        if self._watch.done():
+            raise LaunchError(self.detail or f"{self.spec.name} ended")
+        if not in_time:
+            without = "make any progress" if progress else "answer"
+            raise LaunchError(f"{self.spec.name} did not {without} within {timeout_s:.0f} s: see its log")
         await ready
-        self._to(ProcessState.READY)
+        self._feed(Answered())
 
     @staticmethod
-    async def _until_ready(probe: Callable[[], Awaitable[bool]]) -> None:
-        pause_s = 0.02
-        while not await probe():
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, 0.25)
+    async def _wait_for(
+        ready: asyncio.Task[None],
+        watch: asyncio.Task[int | None],
+        timeout_s: float | None,
+        progress: Callable[[], object] | None,
+    ) -> bool:
+        """Whether one of the two was done in time."""
+        seen = progress() if progress else None
+        left_s = timeout_s
+        while True:
+            pause_s = left_s if progress is None or left_s is None else min(left_s, _LOOK_S)
+            done, _ = await asyncio.wait({ready, watch}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+            if done or left_s is None:
+                return bool(done)
+            now = progress() if progress else None
+            left_s = timeout_s if now != seen else left_s - (pause_s or 0)
+            seen = now
+            if left_s is not None and left_s <= 0:
+                return False
 
-    async def _watch_child(self, child: ChildProcess) -> int:
+    async def _watch_child(self, child: ChildProcess) -> int | None:
         returncode = await child.wait()
-        self._child = None
-        if self.state is ProcessState.STOPPING:
-            self._to(ProcessState.STOPPED)
-        elif self.alive:
-            self.read_log()
-            self.detail = explain_end(self.spec.role, self.spec.name, returncode, self.lines)
-            self._to(ProcessState.EXITED)
-            self._ended(self)
+        self._child, self.frozen, self.kill_at_s = None, False, None
+        if not self.alive:
+            self._feed(Ended())
+            return returncode
+        # The last words are wanted here at once, and by whoever reads the log next.
+        self._pending, _ = self.read_log()
+        self.end = End(self.spec, returncode, tuple(self.lines))
+        kernel = self._world.runner.last_words_of_kernel(child.pid) if returncode == -9 else []
+        found = examine(self.end, kernel_lines=kernel)
+        self._feed(Ended(found.sentence, hopeless=found.hopeless))
+        self._ended(self)
         return returncode
 
-    async def stop(self) -> None:
-        """Ends the whole process group: SIGTERM, a grace time, SIGKILL. Returns when it is gone.
+    # -- stopping ------------------------------------------------------------------------------------------
 
-        A stop that was cancelled half-way may be called again.
+    async def stop(self, grace_s: float | None = None) -> bool:
+        """Ends the whole process group: SIGTERM, a grace time, SIGKILL. False when it lives on even then.
+
+        Never waits for ever. A stop that was cancelled half-way may be called again.
         """
-        if self._child is None or self._watch is None:
-            if self.state is ProcessState.EXITED:
-                self._to(ProcessState.STOPPED)
-            return
-        if self.state is not ProcessState.STOPPING:
-            self._to(ProcessState.STOPPING)
-        self._child.terminate()
-        done, _ = await asyncio.wait({self._watch}, timeout=TERM_GRACE_S)
+        child, watch = self._child, self._watch
+        actions = self._feed(StopAsked())
+        if child is None or watch is None:
+            return True
+        if Action.TERMINATE in actions:
+            child.terminate()
+        grace_s = TERM_GRACE_S if grace_s is None else grace_s
+        self.kill_at_s = self._world.clock.monotonic() + grace_s
+        done, _ = await asyncio.wait({watch}, timeout=grace_s)
         if not done and self._child is not None:
-            self._child.kill()
-            await asyncio.wait({self._watch})
+            self.kill_at_s = None
+            child.kill()
+            done, _ = await asyncio.wait({watch}, timeout=KILL_GRACE_S)
+        return bool(done)
+
+    async def leave(self) -> None:
+        """Lets the process go on alone; this object is of no use afterwards."""
+        watch, self._watch = self._watch, None
+        if watch is not None and not watch.done():
+            watch.cancel()
+            await asyncio.wait({watch})
+        if self._child is not None:
+            self._child.release()
+
+    # -- observing -----------------------------------------------------------------------------------------
+
+    def look(self) -> bool:
+        """Whether a signal has stopped it, or let it go on, since the last look."""
+        frozen = self._child is not None and self._child.frozen
+        changed, self.frozen = frozen != self.frozen, frozen
+        return changed
 
     def read_log(self) -> tuple[list[str], str]:
         """New complete lines of its log and the growing one; remembers them for an explanation."""
         lines, partial = self._tail.read()
         self.lines.extend(lines)
-        return lines, partial
+        pending, self._pending = self._pending, []
+        return [*pending, *lines], partial
+
+
+async def _until(probe: Callable[[], Awaitable[bool]]) -> None:
+    pause_s = 0.02
+    while not await probe():
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, 0.25)

@@ -86,6 +86,8 @@ class HettuiApp(App[HettuiError | None]):
         self._mark = mark
         self._player = player
         self._main: MainScreen | None = None
+        self.crash: Exception | None = None
+        """What went wrong in the screen itself. Whoever runs it reports that, once the terminal is back."""
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return THEME_VARIABLE_DEFAULTS
@@ -144,6 +146,17 @@ class HettuiApp(App[HettuiError | None]):
         if main is None or not main.is_attached:
             return
         main.post_message(_message(event))
+
+    def _fatal_error(self) -> None:
+        """Textual's own prints a traceback with the values of all variables: prompts and keys would be among them."""
+        self.crash = self._exception or RuntimeError("the screen failed")
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: object) -> None:
+        """The thread that reads keys failed: the terminal is gone, or sent what is no text."""
+        self.crash = self.crash or RuntimeError("the terminal could not be read any more")
+        self._return_code = 1
+        self._close_messages_no_wait()
 
     def exit_from_thread(self) -> None:
         """Ends the screen, from any thread, as soon as its loop runs."""

@@ -56,6 +56,7 @@ BINDINGS: list[Binding] = [
     _key("e", "pane('explain')", "Explain", "pane.explain", "why this plan, and what would change it", show=True),
     _key("plus", "rate(1)", "Faster", "sensors.faster", "ask the sensors more often"),
     _key("minus", "rate(-1)", "Slower", "sensors.slower", "ask the sensors less often"),
+    _key("w", "post_mortem", "What happened", "cluster.post_mortem", "what ended, why, and what can be run now"),
     _key("y", "copy", "Copy", "commands.copy", "copy the command lines (OSC 52)"),
     _key("m", "model", "Model", "model.choose", "choose a model file", show=True),
     _key("escape", "back", "Devices", "back", "back to the devices; stops an answer, drops a typed number"),

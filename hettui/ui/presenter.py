@@ -9,7 +9,7 @@ from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import HettuiError
 from hettui.domain.explain import WhatIf, explain, what_if
-from hettui.domain.launch import plan_launch, shell_line, worker_name
+from hettui.domain.launch import exposures, plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
 from hettui.domain.memory import Forecast, compute_error_bytes, forecast, known, shortage
 from hettui.domain.moves import Running
@@ -169,7 +169,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
     if outlook is not None:
         view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
     view = _with_readings(facts, view, device.name)
-    problem = device.missing or (process.detail if process else "")
+    problem = device.missing or (process.detail if process else "") or " ".join(exposures([device]))
     note, role = (clean_line(problem), "crit") if problem else _note(facts, view, device, outlook)
     return replace(view, note=note, note_role=role)
 
@@ -281,7 +281,8 @@ def _held(view: CardView, sample: DeviceSample) -> tuple[int | None, int | None]
 def header(facts: Facts) -> HeaderView:
     shape = facts.session.shape
     model = f"{clean_line(shape.name, 80)} {shape.quantisation}" if shape else "no model: m chooses one"
-    mark = " ".join(word for word in ("DEMO" if facts.session.demo else "", facts.mark) if word)
+    exposed = any(d.expose and d.via == "worker" for d in facts.plan.devices)
+    mark = " ".join(m for m in ("DEMO" if facts.session.demo else "", facts.mark, "EXPOSED" if exposed else "") if m)
     ready = facts.cluster.state is ClusterState.READY
     rate = format_rate(facts.rate) if ready and facts.rate is not None else ""
     return HeaderView(model, facts.cluster.state, facts.cluster.api or "", rate, mark)
@@ -297,6 +298,10 @@ def plan_line(facts: Facts) -> PlanLineView:
     cluster = facts.cluster
     if facts.typed:
         return PlanLineView(f"{facts.typed} layers: Enter sets, Esc cancels", "entry")
+    if cluster.waiting is not None:
+        left_s = cluster.waiting.left_s
+        left = "" if left_s is None else f" · {format_seconds(left_s)} left"
+        return PlanLineView(clean_line(cluster.waiting.text) + left, "warn")
     if cluster.state is ClusterState.LOADING and cluster.load is not None:
         load = cluster.load
         if load.fraction >= 1:
@@ -307,7 +312,8 @@ def plan_line(facts: Facts) -> PlanLineView:
     if cluster.state.busy:
         return PlanLineView(f"{cluster.state.value} …", "warn")
     if cluster.state is ClusterState.FAILED and cluster.problem:
-        return PlanLineView(clean_line(cluster.problem), "crit")
+        more = "w: what happened · " if cluster.post_mortem else ""
+        return PlanLineView(more + clean_line(cluster.problem), "crit")
     return _about_the_plan(facts)
 
 

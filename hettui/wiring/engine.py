@@ -15,10 +15,11 @@ from hettui.adapters.nvml import NvmlSource
 from hettui.adapters.processes import LocalRunner
 from hettui.adapters.psutil_host import ProcessSource
 from hettui.adapters.rpc_probe import Prober
+from hettui.adapters.run_folder import RunFolder
 from hettui.adapters.tcp_ports import LocalPorts
-from hettui.services.cluster import World
 from hettui.services.engine import Engine
 from hettui.services.poller import SourceFactory
+from hettui.services.world import World
 
 
 class SystemClock:
@@ -39,16 +40,24 @@ def telemetry_sources() -> tuple[SourceFactory, ...]:
     return (NvmlSource, ProcessSource, *(kind for kind in kinds if kind.present()))
 
 
-def build_engine(log_folder: Path, interval_s: float = 1.0, sensors: Sequence[SourceFactory] | None = None) -> Engine:
-    """An engine whose processes log into `log_folder`. Start it with `with`."""
+def build_engine(
+    log_folder: Path,
+    runs: RunFolder,
+    interval_s: float = 1.0,
+    *,
+    read_only: str | None = None,
+    sensors: Sequence[SourceFactory] | None = None,
+) -> Engine:
+    """An engine whose processes log into `log_folder` and are recorded in `runs`. Start it with `with`."""
     world = World(
-        runner=LocalRunner(),
+        runner=LocalRunner(runs.mark),
         logs=LogFolder(log_folder),
         ports=LocalPorts(),
         prober=Prober(),
         clients=HttpLlamaClient,
         meter=_KernelMeter(),
         clock=SystemClock(),
+        runs=runs,
     )
     sources = telemetry_sources() if sensors is None else sensors
-    return Engine(world, sources, interval_s, lambda: time.strftime("%H:%M:%S"))
+    return Engine(world, sources, interval_s, lambda: time.strftime("%H:%M:%S"), read_only=read_only)

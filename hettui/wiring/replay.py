@@ -44,6 +44,16 @@ class RecordedBackend:
     def engine(self) -> EngineFacade:
         return self._backend.engine
 
+    @property
+    def read_only(self) -> str | None:
+        return self._backend.read_only
+
+    def begin(self) -> None:
+        self._backend.begin()
+
+    def leave_running(self) -> None:
+        self._backend.leave_running()
+
     def open(self) -> Session:
         session = self._backend.open()
         self._recorder.begin(session)
@@ -66,8 +76,17 @@ class RecordedBackend:
 class ReplayBackend:
     """Implements Backend on a recording."""
 
+    read_only: str | None = None
+    """Its screen says by itself that it is a recording."""
+
     def __init__(self, engine: ReplayEngine) -> None:
         self.engine = engine
+
+    def begin(self) -> None:
+        """There is nothing to take over."""
+
+    def leave_running(self) -> None:
+        """There is nothing that runs."""
 
     def open(self) -> Session:
         return self.engine.session

@@ -2,48 +2,67 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
 
 from hettui.adapters.config_toml import load, save_plan
 from hettui.adapters.learned_file import save_learned
-from hettui.adapters.paths import config_file, last_config, remember_config, state_dir, user_themes
+from hettui.adapters.paths import config_file, last_config, log_dir, remember_config, state_dir, user_themes
 from hettui.adapters.resources import resource_folder
+from hettui.adapters.run_folder import RunFolder
 from hettui.adapters.theme_files import read_themes
 from hettui.domain.config import Config
 from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
-from hettui.services.backend import Backend, EngineFacade
-from hettui.services.cluster import Request
+from hettui.services.backend import Backend
 from hettui.services.engine import Engine
 from hettui.services.learner import Learner
 from hettui.services.replay import ReplayEngine
+from hettui.services.world import Request
+from hettui.wiring.ending import Ending, watching
 from hettui.wiring.engine import SystemClock, build_engine
+from hettui.wiring.ownership import living_record, open_runs, owned_by, recorded_session, sweep
 from hettui.wiring.replay import RecordedBackend, ReplayBackend, open_recording, recorder_to
-from hettui.wiring.sessions import open_session, request_for, with_model
-
-_UI_GRACE_S = 3.0
-"""After a signal: how long the screen may take to end by itself once all processes are gone."""
+from hettui.wiring.sessions import api_key, open_session, request_for, with_model
 
 
 class ScreenBackend:
     """Implements Backend."""
 
-    def __init__(self, engine: EngineFacade, opener: Callable[[], Session], learner: Learner) -> None:
+    def __init__(
+        self, engine: Engine, opener: Callable[[], Session], learner: Learner, read_only: str | None = None
+    ) -> None:
         self.engine = engine
+        self.read_only = read_only
+        self.leaves = False
+        """The user chose to leave the cluster running."""
+        self._config = Config()
         self._opener = opener
         self._learner = learner
         engine.subscribe(learner)
 
     def open(self) -> Session:
-        return self._opener()
+        session = self._opener()
+        self._config = session.config
+        return session
+
+    def begin(self) -> None:
+        try:
+            key = api_key(self._config)
+        except HettuiError:
+            # Told when it is needed: what runs is taken over all the same.
+            key = None
+        self.engine.take_over(key, self._config.supervision)
+
+    def leave_running(self) -> None:
+        self.leaves = True
+
+    def runs_on(self, hangup: bool) -> bool:
+        """Whether the cluster outlives an end that nobody answers questions at."""
+        return (self._config.on_hangup if hangup else self._config.on_exit) == "leave"
 
     def with_model(self, session: Session, path: str) -> Session:
         return with_model(session, path)
@@ -61,7 +80,7 @@ class ScreenBackend:
 
 
 def run_screen(config_path: str | None, theme: str | None, record: str | None = None) -> int:
-    """`hettui [CONFIG]`: the named configuration, else the one used last, else the usual one, else what is found."""
+    """`hettui [CONFIG]`: what runs; else the named configuration, the one used last, the usual one, what is found."""
     path = Path(config_path) if config_path else last_config() or config_file()
     config = load(path) if config_path or path.exists() else Config()
     if config.path is not None:
@@ -83,7 +102,7 @@ def run_replay(path: str, theme: str | None) -> int:
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
     with ReplayEngine(recording, SystemClock()) as engine:
         app = HettuiApp(ReplayBackend(engine), themes, theme, problems, player=engine)
-        with _ending_on_signals(engine, app.exit_from_thread):
+        with watching(Ending(engine, app.exit_from_thread, lambda _: False)):
             error = app.run()
     if isinstance(error, HettuiError):
         raise error
@@ -93,52 +112,53 @@ def run_replay(path: str, theme: str | None) -> int:
 def _check_terminal() -> None:
     # The screen reads keys from stdin and draws on stderr.
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("the screen needs a terminal (over SSH: ssh -t); without one: hettui demo --headless, plan, …")
+        raise UsageError("the screen needs a terminal (over SSH: ssh -t); without one: hettui up, demo --headless, …")
 
 
 def _run(opener: Callable[[], Session], theme: str | None, record: str | None) -> int:
     _check_terminal()
+    runs = open_runs()
+    read_only = None if runs.acquire() else owned_by(runs)
+    try:
+        if read_only is None:
+            sweep(runs.path.parent)
+        return _show(runs, opener, theme, read_only, record)
+    finally:
+        runs.release()
+
+
+def _show(
+    runs: RunFolder, opener: Callable[[], Session], theme: str | None, read_only: str | None, record: str | None
+) -> int:
     # Textual costs most of the start-up time: no other command should pay for it.
     from hettui.ui.app import HettuiApp
 
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
+    problems = [*([read_only] if read_only else []), *problems]
     learner = Learner(lambda learned: save_learned(state_dir(), learned))
-    with closing(learner), build_engine(state_dir() / "logs") as engine, recorder_to(record, engine) as recorder:
-        backend: Backend = ScreenBackend(engine, opener, learner)
-        if recorder is not None:
-            backend = RecordedBackend(backend, recorder)
+
+    def open_what_runs() -> Session:
+        record = living_record(runs)
+        return opener() if record is None else recorded_session(record)
+
+    with (
+        closing(learner),
+        build_engine(log_dir(), runs, read_only=read_only) as engine,
+        recorder_to(record, engine) as recorder,
+    ):
+        own = ScreenBackend(engine, open_what_runs, learner, read_only)
+        backend: Backend = own if recorder is None else RecordedBackend(own, recorder)
         app = HettuiApp(backend, themes, theme, problems, lambda: "REC" if recorder and recorder.recording else "")
-        with _ending_on_signals(engine, app.exit_from_thread):
+        ending = Ending(engine, app.exit_from_thread, own.runs_on)
+        with watching(ending):
             error = app.run()
+        leaves = own.leaves or ending.left or (app.crash is not None and own.runs_on(True))
+        running = bool(engine.snapshot.processes) and read_only is None
+        engine.close(leave=leaves)
+    if leaves and running:
+        print("hettui: the cluster runs on. hettui takes it over again, hettui down stops it.", file=sys.stderr)
+    if app.crash is not None:
+        raise app.crash
     if isinstance(error, HettuiError):
         raise error
-    return app.return_code or 0
-
-
-@contextmanager
-def _ending_on_signals(engine: Engine | ReplayEngine, leave: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGHUP stop the cluster first and the screen then.
-
-    The handlers are the interpreter's, not the loop's: a terminal that has stopped reading blocks Textual's loop,
-    and then nothing on that loop would ever run. A watchdog ends the program when the screen cannot.
-    """
-
-    def end(number: int) -> None:
-        engine.close()
-        leave()
-        if not over.wait(_UI_GRACE_S):
-            os._exit(128 + number)
-
-    def handle(number: int, _: FrameType | None) -> None:
-        for caught in previous:
-            signal.signal(caught, signal.SIG_IGN)
-        threading.Thread(target=end, args=(number,), name="ending", daemon=True).start()
-
-    over = threading.Event()
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        over.set()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    return ending.code if ending.code is not None else app.return_code or 0

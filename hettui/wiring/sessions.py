@@ -19,11 +19,11 @@ from hettui.domain.device import LOCAL, Device, Hardware
 from hettui.domain.engine_info import EngineInfo
 from hettui.domain.errors import ConfigError, EngineError
 from hettui.domain.inventory import assemble
-from hettui.domain.launch import Cluster, check
+from hettui.domain.launch import Cluster, check, unsafe
 from hettui.domain.model import ModelShape
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session, runnable
-from hettui.services.cluster import Request
+from hettui.services.world import Request
 
 
 def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:
@@ -89,6 +89,11 @@ def api_key(config: Config) -> str | None:
         return os.environ.get("LLAMA_API_KEY")
     try:
         with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - the path is a string all the way
+            mode = os.fstat(file.fileno()).st_mode & 0o777
+            if mode & 0o077:
+                raise ConfigError(
+                    f"[serving] api-key-file {path} can be read by others (mode {mode:04o}): chmod 600 {path}"
+                )
             lines = (line.strip() for line in file)
             key = next((line for line in lines if line and not line.startswith("#")), None)
     except OSError as error:
@@ -101,9 +106,13 @@ def api_key(config: Config) -> str | None:
 def request_for(session: Session, plan: Plan, *, force: bool = False) -> Request:
     """What the engine is asked to run. Raises the reason when this plan cannot be started."""
     cluster = runnable(session, plan, force=force)
+    key = api_key(session.config)
+    if not force and (reason := unsafe(cluster, has_key=key is not None)) is not None:
+        raise ConfigError(f"{reason}. To start it all the same: Force start in the palette, or hettui up --force")
     outlook = session.forecast(plan)
     assert outlook is not None  # noqa: S101 - runnable() has refused a session without a model
     on_workers = sum(
         outlook.devices[i].weights_bytes for i, device in enumerate(plan.devices) if device.via == "worker"
     )
-    return Request(cluster, plan.split, on_workers, api_key(session.config))
+    config = session.config
+    return Request(cluster, plan.split, on_workers, key, config.supervision, config.path, session.demo)

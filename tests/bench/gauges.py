@@ -68,6 +68,7 @@ def scripted(count: int) -> FakeNvml:
 
 def child(cards: int, hang_after_s: float | None) -> None:
     """The program under test: hettui's screen on scripted cards."""
+    from hettui.adapters.run_folder import RunFolder
     from hettui.domain.config import Config
     from hettui.domain.device import Device
     from hettui.services.learner import Learner
@@ -87,7 +88,7 @@ def child(cards: int, hang_after_s: float | None) -> None:
     if hang_after_s is not None:
         threading.Timer(hang_after_s, lambda: _hang(nvml)).start()
     sensors = [lambda: NvmlSource(nvml)]
-    with TemporaryDirectory() as folder, build_engine(Path(folder), sensors=sensors) as engine:
+    with TemporaryDirectory() as folder, build_engine(Path(folder), RunFolder(Path(folder)), sensors=sensors) as engine:
         learner = Learner(lambda _: None)
         app = build(ScreenBackend(engine, lambda: opened, learner))  # type: ignore[arg-type]
         app.run()

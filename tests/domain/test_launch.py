@@ -10,7 +10,7 @@ import pytest
 from hettui.domain.device import Device, Host
 from hettui.domain.engine_info import EngineInfo
 from hettui.domain.errors import ConfigError, EngineError
-from hettui.domain.launch import default_ports, plan_launch, shell_line
+from hettui.domain.launch import default_ports, exposures, plan_launch, shell_line, unsafe
 from hettui.domain.params import RuntimeParams, Serving
 from hettui.domain.split import Split
 from tests.fakes import ENGINE, cluster, workers
@@ -138,7 +138,6 @@ def test_fixed_ports_are_kept_and_passed_over() -> None:
         (workers(*[None] * 16), Serving(), "at most 15"),
         ((replace(GPU, host="attic"),), Serving(), 'via = "worker"'),
         ((Device("cpu"),), Serving(), "is the CPU"),
-        (workers(None), Serving(host="0.0.0.0"), "without a key"),  # noqa: S104
     ],
 )
 def test_what_llama_cpp_cannot_do_is_refused(devices: tuple[Device, ...], serving: Serving, says: str) -> None:
@@ -156,3 +155,28 @@ def test_a_line_for_the_shell_is_quoted() -> None:
     spec = replace(cluster(workers(None)), model_path="/my models/a'b.gguf")
     line = shell_line(plan_launch(spec, Split((31,), 31)).master)
     assert """-m '/my models/a'"'"'b.gguf'""" in line
+
+
+@pytest.mark.parametrize(
+    ("host", "safe"),
+    [
+        ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("[::1]", True), ("localhost", True),
+        ("/run/x.sock", True), ("0.0.0.0", False), ("::", False), ("192.168.1.5", False),  # noqa: S104
+        ("127.0.0.1,0.0.0.0", False), ("127.evil.example", False), ("attic", False),
+    ],
+)  # fmt: skip
+def test_an_open_master_without_a_key_is_refused(host: str, safe: bool) -> None:
+    exposed = cluster(workers(None), serving=Serving(host=host))
+    assert (unsafe(exposed, has_key=False) is None) is safe
+    assert unsafe(exposed, has_key=True) is None
+
+
+def test_rpc_servers_listen_on_loopback_unless_the_configuration_says_otherwise() -> None:
+    closed, opened = workers(None, None)
+    devices = (closed, replace(opened, expose=True))
+    launch = plan_launch(cluster(devices), Split((20, 11), 31))
+    hosts = [spec.argv[spec.argv.index("-H") + 1] for spec in launch.workers]
+    assert hosts == ["127.0.0.1", "0.0.0.0"]  # noqa: S104
+    (said,) = exposures(devices)
+    assert "anyone there can run code" in said
+    assert "d1" in said

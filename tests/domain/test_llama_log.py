@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from hettui.domain.llama_log import MasterLog, explain_end
+from hettui.domain.llama_log import MasterLog
 from hettui.domain.memory import Memory
 from hettui.domain.units import MIB
 
@@ -69,50 +67,3 @@ def test_dots_are_hundredths() -> None:
     assert log.load_fraction == 0.37
     log.feed("0.00.028.032 I llama_model_loader: - kv  26: tokenizer.ggml.merges arr[str,48900] = [...")
     assert log.load_fraction == 0.37
-
-
-@pytest.mark.parametrize(
-    ("returncode", "line", "says"),
-    [
-        (1, "0.1.2.3 E srv start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8080", "8080 is in use"),
-        (0, "Failed to create server socket", "its port is in use"),
-        (1, "0.1.2.3 E llama_model_load: error: tensor 'blk.3.x' data is not within the file bounds", "incomplete"),
-        (1, "gguf_init_from_reader: invalid magic characters: 'hell', expected 'GGUF'", "no GGUF"),
-        (-6, "/x/ggml-rpc.cpp:612: Remote RPC server crashed or returned malformed response", "a worker died"),
-        (1, "0.1.2.3 E alloc: failed to allocate RPC0[127.0.0.1:50052] buffer of size 9", "out of memory for RPC0"),
-        (1, "error: invalid argument: --workers", "invalid argument: --workers"),
-        (1, "0.1.2.3 E something nobody has seen", "something nobody has seen"),
-    ],
-)
-def test_the_cause_is_named(returncode: int, line: str, says: str) -> None:
-    sentence = explain_end("master", "master", returncode, ["harmless", line, "also harmless"])
-    assert says in sentence
-    assert "\n" not in sentence
-
-
-@pytest.mark.parametrize(
-    ("returncode", "says"), [(-4, "SIGILL"), (-9, "lack of memory"), (-13, "client vanished"), (3, "exit code 3")]
-)
-def test_a_silent_end_says_how(returncode: int, says: str) -> None:
-    sentence = explain_end("worker", "worker big", returncode, [])
-    assert says in sentence
-    assert "printed nothing" in sentence
-
-
-@pytest.mark.parametrize("returncode", [-9, -15])
-def test_the_last_line_of_a_killed_process_explains_nothing(returncode: int) -> None:
-    said = explain_end("worker", "worker far", returncode, ["Accepted client connection"])
-    assert "Accepted" not in said
-    assert "SIG" in said
-
-
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("Accepted client connection", "its SSH connection was lost"),
-        ("Timeout, server attic not responding.", "ssh: Timeout, server attic not responding"),
-        ("ssh: connect to host attic port 22: Connection refused", "ssh: connect to host attic port 22"),
-    ],
-)
-def test_a_lost_link_is_told_from_a_worker_that_ended(line: str, says: str) -> None:
-    assert says in explain_end("worker", "worker far", 255, [line])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -30,18 +31,30 @@ def model() -> Path:
 def home(tmp_path: Path, model: Path) -> dict[str, str]:
     """An environment with its own configuration, state and temporary files; the model's cache is shared."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "XDG_", "HETTUI", "TMUX"))}
-    made = {name: str(tmp_path / name.lower()) for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "TMPDIR")}
+    made = {
+        name: str(tmp_path / name.lower())
+        for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TMPDIR")
+    }
     for path in made.values():
         Path(path).mkdir()
     return kept | made | {"XDG_CACHE_HOME": str(cache_dir().parent), "TERM": "xterm-256color"}
 
 
+os.environ["TEST_RUN"] = str(os.getpid())
+"""In the environment of everything that these tests start: others may use the machine as well."""
+
+
 def engine_processes() -> set[int]:
-    """Every llama.cpp process on this machine."""
+    """Every llama.cpp process of this test run; what has ended and was not reaped yet does not count."""
     found = set()
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] in ("llama-server", "ggml-rpc-server", "rpc-server"):
-            found.add(process.pid)
+    for process in psutil.process_iter(["name", "status"]):
+        if process.info["name"] not in ("llama-server", "ggml-rpc-server", "rpc-server"):
+            continue
+        with contextlib.suppress(psutil.Error):
+            if process.info["status"] == psutil.STATUS_ZOMBIE:
+                continue
+            if process.environ().get("TEST_RUN") == os.environ["TEST_RUN"]:
+                found.add(process.pid)
     return found
 
 
@@ -70,11 +83,26 @@ class Terminal:
         command = ["tmux", "-L", self._socket, "-f", "/dev/null", *arguments]
         return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=True).stdout
 
-    def run(self, *words: str, size: tuple[int, int] = (120, 40)) -> None:
-        """Starts hettui; what it prints and its exit code stay visible after its end."""
+    def run(self, *words: str, size: tuple[int, int] = (120, 40), record: Path | None = None) -> None:
+        """Starts hettui; what it prints and its exit code stay visible after its end.
+
+        `record` gets every byte that the program writes to its terminal.
+        """
         line = " ".join(f"'{word}'" for word in [*HETTUI, *words])
-        script = f'sh -c "{line}; echo EXIT=\\$?; exec sleep 1000"'
+        script = f'sh -c "read _; {line}; echo EXIT=\\$?; exec sleep 1000"'
         self._tmux("new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), script)
+        if record is not None:
+            self._tmux("pipe-pane", "-o", f"cat > '{record}'")
+        self.send("Enter")
+
+    def hettui(self) -> psutil.Process:
+        """The program in the pane."""
+        shell = psutil.Process(self.pane_pid())
+        return next(p for p in shell.children(recursive=True) if "hettui" in " ".join(p.cmdline()))
+
+    def cut(self) -> None:
+        """The terminal is gone, as when an SSH connection drops."""
+        self._tmux("kill-pane")
 
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
@@ -109,6 +137,7 @@ class Terminal:
             time.sleep(0.05)
 
     def close(self) -> None:
+        """Ends the server of this terminal."""
         subprocess.run(["tmux", "-L", self._socket, "kill-server"], capture_output=True, check=False)
 
 

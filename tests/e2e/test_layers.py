@@ -9,6 +9,7 @@ import pytest
 
 from hettui.adapters.binaries import find_engine
 from hettui.adapters.gguf import read_model
+from hettui.adapters.run_folder import RunFolder
 from hettui.domain.device import Device
 from hettui.domain.launch import Cluster
 from hettui.domain.llama_log import HOST_KEY
@@ -41,7 +42,8 @@ SPLITS = [
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with build_engine(tmp_path_factory.mktemp("logs")) as built:
+    runs = RunFolder(tmp_path_factory.mktemp("run"))
+    with build_engine(tmp_path_factory.mktemp("logs"), runs) as built:
         yield built
 
 

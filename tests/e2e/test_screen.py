@@ -71,18 +71,18 @@ def test_quitting_a_running_cluster_asks_and_stops_it(terminal: Terminal, nothin
     terminal.send("s")
     terminal.wait("● ready")
     terminal.send("q")
-    terminal.wait("Leaving stops its processes")
+    terminal.wait("What shall become of it")
     terminal.send("Escape")
-    terminal.wait("Leaving stops its processes", gone=True)
+    terminal.wait("What shall become of it", gone=True)
     assert len(engine_processes() - before) == 4
     terminal.send("q")
-    terminal.wait("Leaving stops its processes")
+    terminal.wait("What shall become of it")
     terminal.send("s")
     terminal.wait("EXIT=0")
     assert engine_processes() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_screen_and_cluster(terminal: Terminal, nothing_left: None, number: signal.Signals) -> None:
     before = engine_processes()
     terminal.run("demo")
@@ -92,7 +92,7 @@ def test_a_signal_ends_screen_and_cluster(terminal: Terminal, nothing_left: None
     shell = psutil.Process(terminal.pane_pid())
     hettui = next(p for p in shell.children(recursive=True) if "hettui" in " ".join(p.cmdline()))
     hettui.send_signal(number)
-    terminal.wait("EXIT=")
+    terminal.wait(f"EXIT={128 + number}")
     assert engine_processes() == before
 
 
@@ -118,13 +118,15 @@ def test_a_worker_that_is_killed_is_named(terminal: Terminal, nothing_left: None
     terminal.wait("● ready")
     workers = [psutil.Process(p) for p in engine_processes() - before]
     next(w for w in workers if w.name() == "ggml-rpc-server").kill()
-    shown = terminal.wait("✗ failed")
+    shown = terminal.wait("What to do")
+    assert re.search(r"worker \w+ ended", shown)
     assert "SIGKILL" in shown
+    assert "✗ failed" in shown
     assert engine_processes() == before
-    terminal.send("s")
+    terminal.send("r")
     terminal.wait("● ready")
     terminal.send("q")
-    terminal.wait("Leaving stops its processes")
+    terminal.wait("What shall become of it")
     terminal.send("s")
     terminal.wait("EXIT=0")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -13,9 +14,9 @@ from hettui.domain.params import Serving
 from hettui.domain.process import ProcessSpec
 from hettui.domain.split import Split
 from hettui.ports import RpcServerInfo
-from hettui.services import supervisor
 from hettui.services.cluster import ClusterController, Request
-from hettui.services.events import ClusterChanged, Event, Notice
+from hettui.services.events import ClusterChanged, Event, LogLines, Notice
+from hettui.services.world import Supervision
 from tests.fakes import FakeWorld, cluster, workers
 
 
@@ -60,7 +61,7 @@ def request(*layers: int, port: int = 8080, count: int = 3) -> Request:
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
 
 async def test_workers_start_before_the_master_and_stop_after_it(bench: Bench) -> None:
@@ -109,7 +110,7 @@ async def test_a_worker_that_cannot_start_fails_the_start_and_leaves_nothing(ben
 
 
 async def test_a_silent_worker_is_given_up_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hettui.services.cluster.WORKER_READY_S", 0.05)
+    monkeypatch.setattr("hettui.services.bringing_up.WORKER_READY_S", 0.05)
     bench.world.silent_workers = {50053}
     with pytest.raises(LaunchError, match="worker d1 did not answer"):
         await bench.controller.start(request())
@@ -153,9 +154,15 @@ async def test_a_dead_worker_takes_everything_down_and_is_named(bench: Bench) ->
     bench.world.children["worker d1"].end(-9)
     await until(lambda: bench.state is ClusterState.FAILED)
     assert "worker d1" in (bench.controller.snapshot.problem or "")
+    await until(lambda: bench.controller.snapshot.processes == ())
+    assert bench.state is ClusterState.FAILED
     assert bench.alive == set()
+    found = bench.controller.snapshot.post_mortem
+    assert found is not None
+    assert (found.device, found.what) == ("d1", "out of memory while receiving weights")
+    assert "master is stopped with it" in found.consequences[0]
     await bench.controller.start(request())
-    assert bench.state is ClusterState.READY
+    assert bench.states()[-1] is ClusterState.READY
 
 
 async def test_a_worker_that_dies_while_the_master_loads_is_the_cause(bench: Bench) -> None:
@@ -163,7 +170,7 @@ async def test_a_worker_that_dies_while_the_master_loads_is_the_cause(bench: Ben
     starting = asyncio.create_task(bench.controller.start(request()))
     await until(lambda: bench.state is ClusterState.LOADING)
     bench.world.children["worker d2"].end(-9)
-    await until(lambda: bench.controller._workers["d2"].state.value == "exited")
+    await until(lambda: bench.controller._workers["d2"].state.value == "failed")
     bench.world.children["master"].end(-6)
     with pytest.raises(LaunchError, match="worker d2"):
         await starting
@@ -191,10 +198,9 @@ async def test_of_many_commands_the_last_one_counts(bench: Bench) -> None:
     assert bench.alive == {"worker d0", "worker d1", "worker d2", "master"}
 
 
-async def test_a_child_that_ignores_sigterm_is_killed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "TERM_GRACE_S", 0.01)
+async def test_a_child_that_ignores_sigterm_is_killed(bench: Bench) -> None:
     bench.world.stubborn = {"master"}
-    await bench.controller.start(request())
+    await bench.controller.start(replace(request(), supervision=Supervision(stop_grace_s=0.01)))
     master = bench.world.children["master"]
     await bench.controller.stop()
     assert master.signals == ["TERM", "KILL"]
@@ -290,3 +296,12 @@ async def test_a_probe_that_loses_its_cancellation_does_not_hold_up_the_failure(
     assert lost == 1
     assert bench.states()[-1] is ClusterState.FAILED
     assert bench.alive == set()
+
+
+async def test_the_last_words_of_a_process_reach_the_log_pane(bench: Bench) -> None:
+    await bench.controller.start(request())
+    bench.world.log["master"].append("these are my last words")
+    bench.world.children["master"].end(1)
+    await until(lambda: bench.controller.snapshot.processes == ())
+    said = [line for e in bench.events if isinstance(e, LogLines) for line in e.lines]
+    assert said.count("these are my last words") == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -15,8 +17,8 @@ from hettui.domain.telemetry import DeviceSample
 from hettui.ports import TelemetryTarget
 from hettui.services.cluster import Request
 from hettui.services.engine import Engine
-from hettui.services.events import ChatEnded, ChatProgressed, Event, TelemetryUpdated
-from tests.fakes import ANSWER, FakeWorld, cluster, workers
+from hettui.services.events import ChatEnded, ChatProgressed, Event, Notice, TelemetryUpdated
+from tests.fakes import ANSWER, FakeClock, FakeWorld, cluster, workers
 
 DEADLINE_S = 10.0
 
@@ -117,3 +119,45 @@ def test_a_sensor_that_hangs_stops_neither_the_others_nor_the_end() -> None:
 def test_closing_twice_is_closing_once() -> None:
     with Engine(FakeWorld().world(), []) as engine:
         engine.close()
+
+
+class Card(Sensor):
+    """A card with 3 GiB of somebody else's, and of ours what the cluster holds while it runs and `stuck` afterwards."""
+
+    stuck = 0
+
+    def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
+        found = {}
+        for target in targets:
+            own = (8 << 30) if target.pids else self.stuck
+            found[target.name] = DeviceSample(used_bytes=(3 << 30) + own, own_bytes=own if target.pids else None)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("stuck", "says"), [(0, "The memory is back: 8.0 GiB on d0"), (5 << 30, "d0 still holds 5.0 GiB")]
+)
+def test_a_stop_tells_whether_the_card_has_its_memory_back(
+    stuck: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hettui.services.engine.MEMORY_BACK_S", 0.5)
+    world, card, heard = FakeWorld(), Card(), Heard()
+    world.clock = RealClock()
+    card.stuck = stuck
+    (device,) = workers(None)
+    with Engine(world.world(), [lambda: card], interval_s=0.02) as engine:
+        engine.subscribe(heard)
+        engine.watch((replace(device, backend="cuda"),))
+        engine.start(Request(cluster(workers(None)), Split((31,), 31))).result(DEADLINE_S)
+        heard.wait(TelemetryUpdated, lambda e: e.snapshot.samples.get("d0", DeviceSample()).own_bytes)
+        engine.stop().result(DEADLINE_S)
+        notice = heard.wait(Notice)
+    assert isinstance(notice, Notice)
+    assert says in notice.text
+
+
+class RealClock(FakeClock):
+    """Time that passes by itself."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()

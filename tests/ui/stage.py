@@ -49,6 +49,8 @@ class StageEngine:
     requests: list[Request] = field(default_factory=list)
     chats: list[tuple[ChatTurn, ...]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    running: int = 0
+    """Requests that are being answered."""
     subscribers: list[Callable[[Event], None]] = field(default_factory=list)
 
     def subscribe(self, callback: Callable[[Event], None]) -> None:
@@ -67,9 +69,14 @@ class StageEngine:
         self.requests.append(request)
         return _done()
 
-    def stop(self) -> Future[None]:
-        self.calls.append("stop")
+    def stop(self, patience_s: float = 0.0) -> Future[None]:
+        self.calls.append(f"stop within {patience_s:.0f} s" if patience_s else "stop")
         return _done()
+
+    def busy(self) -> Future[int]:
+        future: Future[int] = Future()
+        future.set_result(self.running)
+        return future
 
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]:
         self.chats.append(tuple(turns))
@@ -92,6 +99,14 @@ class StageBackend:
     engine: StageEngine = field(default_factory=StageEngine)
     saved: list[Plan] = field(default_factory=list)
     models: dict[str, ModelShape] = field(default_factory=dict)
+    read_only: str | None = None
+    leaves: bool = False
+
+    def begin(self) -> None:
+        self.engine.calls.append("begin")
+
+    def leave_running(self) -> None:
+        self.leaves = True
 
     def open(self) -> Session:
         if isinstance(self.session, HettuiError):

@@ -307,8 +307,11 @@ async def test_leaving_asks_when_something_runs() -> None:
         await s.press("escape")
         assert not isinstance(s.app.screen, ChoiceScreen)
         await s.press("ctrl+q", "s")
-        await s.pilot.pause()
+        assert "stop" in s.engine.calls
+        assert not s.app._exit
+        await s.emit(ClusterChanged(ClusterSnapshot()))
         assert s.app._exit
+        assert not s.backend.leaves
 
 
 async def test_leaving_an_idle_screen_asks_nothing() -> None:

@@ -83,7 +83,7 @@ def test_why_comes_after_what_is_worse_and_before_doubt() -> None:
         told = replace(told, telemetry=TelemetrySnapshot(second, 1.0, {"d0": hot, "d1": hot}))
         told = replace(told, why=why(told))
     assert [card.note for card in cards(told)[:2]] == ["too hot: the driver lowers its clocks"] * 2
-    ended = ProcessSnapshot(worker_name(plan.devices[0]), "worker", ProcessState.EXITED, detail="it ended")
+    ended = ProcessSnapshot(worker_name(plan.devices[0]), "worker", ProcessState.FAILED, detail="it ended")
     absent = replace(plan, devices=(plan.devices[0], replace(plan.devices[1], missing="not there")))
     worse = replace(told, plan=absent, cluster=ClusterSnapshot(processes=(ended,)))
     assert [card.note for card in cards(worse)[:2]] == ["it ended", "not there"]

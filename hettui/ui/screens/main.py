@@ -5,6 +5,7 @@ It owns the plan and its history; everything else on it is a view of the last fa
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -17,9 +18,12 @@ from textual.widgets import ContentSwitcher, Footer
 
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.errors import HettuiError
+from hettui.domain.launch import exposures
 from hettui.domain.params import OBJECTIVES, Objective
 from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
+from hettui.domain.postmortem import PostMortem
+from hettui.domain.rescue import Rescue
 from hettui.domain.session import Session
 from hettui.domain.split import HOST, Split
 from hettui.domain.steady import Steady
@@ -37,6 +41,7 @@ from hettui.ui.panes.logs import LogsPane
 from hettui.ui.presenter import Facts, History
 from hettui.ui.screens.ask import ChoiceScreen, PathScreen
 from hettui.ui.screens.help import HelpScreen
+from hettui.ui.screens.post_mortem import Choice, PostMortemScreen
 from hettui.ui.slow_line import FrugalCompositor
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar
@@ -117,6 +122,11 @@ class MainScreen(Screen[None]):
         self._typed = ""
         self._selected = 0 if session.devices else HOST
         self._pane = DEVICES.id
+        self._without: frozenset[str] = frozenset()
+        """Devices that a relaunch leaves out as long as they hold nothing."""
+        self._told: PostMortem | None = None
+        """The post-mortem that was shown last."""
+        self._quitting = False
 
     # -- composition ---------------------------------------------------------------------------------------
 
@@ -142,6 +152,9 @@ class MainScreen(Screen[None]):
         self._arrange()
         self._draw()
         self._focus_selected()
+        self._backend.begin()
+        for exposure in exposures(self._plan.devices):
+            self.say(exposure, "warning")
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._arrange)
@@ -168,7 +181,7 @@ class MainScreen(Screen[None]):
             self._cards()[0].history_cells or presenter.USUAL_HISTORY_CELLS,
             self._generating,
             self._why,
-            self._mark(),
+            "READ-ONLY" if self._backend.read_only else self._mark(),
         )
 
     # -- drawing -------------------------------------------------------------------------------------------
@@ -369,12 +382,17 @@ class MainScreen(Screen[None]):
             # In the logs, End is the end of the logs: no key there may change a plan that nobody looks at.
             return False
         state = self._cluster.state
+        if action in ("start", "apply", "stop", "model") and self._backend.read_only:
+            return None
+        if action == "post_mortem":
+            return True if self._cluster.post_mortem else None
         if action == "start":
             return None if state.busy or state is ClusterState.READY else True
         if action == "apply":
             return True if state is ClusterState.READY and self.facts.differs else None
         if action == "stop":
-            return None if state in (ClusterState.DOWN, ClusterState.STOPPING) else True
+            idle = state is ClusterState.DOWN or (state is ClusterState.FAILED and not self._cluster.processes)
+            return None if idle or state is ClusterState.STOPPING else True
         return True
 
     def action_start(self, force: bool = False) -> None:
@@ -385,7 +403,7 @@ class MainScreen(Screen[None]):
 
     def _run_plan(self, *, force: bool) -> None:
         try:
-            request = self._backend.request(self._session, self._plan, force=force)
+            request = self._backend.request(self._session, self._plan.without(self._without), force=force)
         except HettuiError as error:
             self.say(str(error), "error")
             return
@@ -401,16 +419,57 @@ class MainScreen(Screen[None]):
             self.post_message(NoticeArrived(str(error), "warning"))
 
     def action_stop(self) -> None:
-        chat = self.query_one(ChatPane)
-        if chat.busy:
-            question = "An answer is still being written. Stop all processes now?"
-            self.app.push_screen(ChoiceScreen(question, [("y", "Stop"), ("n", "Cancel")]), self._stop_if_yes)
-        else:
+        if self._cluster.waiting is not None:
+            # Asked before: this cuts it short.
             self._engine.stop()
+        else:
+            self._ask_and_stop()
 
-    def _stop_if_yes(self, answer: str | None) -> None:
+    @work(group="stop", exclusive=True, exit_on_error=False)
+    async def _ask_and_stop(self) -> None:
+        """Whether something is being answered is asked of the server: others may use it as well."""
+        running = await asyncio.wrap_future(self._engine.busy())
+        if not running:
+            self._engine.stop()
+            return
+        answers = "An answer is" if running == 1 else f"{running} answers are"
+        question = f"{answers} still being written. Stop all processes?"
+        choices = [("y", "Cut it"), ("w", "Let it end, then stop"), ("n", "Cancel")]
+        self.app.push_screen(ChoiceScreen(question, choices), self._stop_as_said)
+
+    def _stop_as_said(self, answer: str | None) -> None:
         if answer == "y":
             self._engine.stop()
+        elif answer == "w":
+            self._engine.stop(self._session.config.supervision.answer_patience_s)
+
+    def action_post_mortem(self) -> None:
+        found = self._cluster.post_mortem
+        if found is not None:
+            self._told = found
+            plan = self._plan.without(self._without)
+            leftovers = bool(self._cluster.processes) and self._cluster.state is ClusterState.FAILED
+            read_only = self._backend.read_only is not None
+            dialog = PostMortemScreen(found, self._session, plan, leftovers=leftovers, read_only=read_only)
+            self.app.push_screen(dialog, self._after_post_mortem)
+
+    def _after_post_mortem(self, answer: tuple[Choice, Rescue | None] | None) -> None:
+        found = self._cluster.post_mortem or self._told
+        match answer:
+            case "log", _:
+                self.show_pane("logs")
+            case "clean", _:
+                self._engine.stop()
+            case "same", _:
+                self._run_plan(force=False)
+            case "without", Rescue() as rescue if found is not None and found.device is not None:
+                lost = next(d for d in self._plan.devices if d.name == found.device)
+                gone = tuple(d for d in self._plan.devices if d.name in self._without and d is not lost)
+                split = Split((*rescue.plan.split.layers, *(0 for _ in (lost, *gone))), self._plan.split.total_layers)
+                plan = replace(rescue.plan, devices=(*rescue.plan.devices, lost, *gone), split=split)
+                self._without |= {lost.name}
+                self._edit(lambda _: plan)
+                self._run_plan(force=False)
 
     def say(self, text: str, severity: str = "information") -> None:
         """A toast; the text is clean and never markup."""
@@ -424,7 +483,15 @@ class MainScreen(Screen[None]):
             self.query_one(ChatPane).allow(None if ready else _why_no_chat(message.snapshot.state))
             self._why = Steady()  # what was slow before is another cluster's
             self.refresh_bindings()
+            if message.snapshot.state.busy and isinstance(self.app.screen, PostMortemScreen):
+                self.app.screen.dismiss(None)
         self._draw()
+        found = message.snapshot.post_mortem
+        resting = message.snapshot.state in (ClusterState.DOWN, ClusterState.FAILED)
+        if self._quitting and resting:
+            self.app.exit()
+        elif found is not None and found is not self._told and message.snapshot.state is ClusterState.FAILED:
+            self.action_post_mortem()
 
     @on(LogsArrived)
     def _logs_arrived(self, message: LogsArrived) -> None:
@@ -545,15 +612,25 @@ class MainScreen(Screen[None]):
             self._draw()
 
     def action_quit(self) -> None:
-        if not self._cluster.processes:
+        on_exit = self._session.config.on_exit
+        if self._quitting or not self._cluster.processes or self._backend.read_only:
+            # Asked for a second time: the rest is stopped without the screen.
             self.app.exit()
-            return
-        question = "The cluster is running. Leaving stops its processes."
-        self.app.push_screen(ChoiceScreen(question, [("s", "Stop and quit"), ("c", "Cancel")]), self._quit_if_stop)
+        elif on_exit == "ask":
+            question = "The cluster is running. What shall become of it?"
+            choices = [("s", "Stop and quit"), ("l", "Leave it running"), ("c", "Cancel")]
+            self.app.push_screen(ChoiceScreen(question, choices), self._quit_as_said)
+        else:
+            self._quit_as_said("s" if on_exit == "stop" else "l")
 
-    def _quit_if_stop(self, answer: str | None) -> None:
-        if answer == "s":
+    def _quit_as_said(self, answer: str | None) -> None:
+        if answer == "l":
+            self._backend.leave_running()
             self.app.exit()
+        elif answer == "s":
+            # The screen stays until everything has ended: whoever waits sees for what.
+            self._quitting = True
+            self._engine.stop()
 
 
 def _why_no_chat(state: ClusterState) -> str:

@@ -254,7 +254,8 @@ _STATES = {
     "starting": ("◐ starting", "warn"),
     "ready": ("● up", "ok"),
     "stopping": ("◒ stopping", "warn"),
-    "exited": ("✗ ended", "crit"),
+    "failed": ("✗ ended", "crit"),
+    "waiting": ("◌ waits", "warn"),
     "stopped": ("○ stopped", "dim"),
 }
 

@@ -1,0 +1,95 @@
+"""What Linux's /proc says about a process: whether it is still the same, what it does, and whose child it was."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from hettui.ports import FoundProcess
+
+_PROC = Path("/proc")
+_DEAD = "ZX"
+_STATE, _GROUP, _MAJOR_FAULTS, _USER_TICKS, _SYSTEM_TICKS, _STARTED = 0, 2, 9, 11, 12, 19
+"""Places in /proc/PID/stat after the name in brackets (proc(5))."""
+_KERNEL_BYTES = 256 * 1024
+
+
+def boot_id() -> str:
+    """Changes with every boot of the machine; empty where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name may hold anything, brackets included.
+    return text.rpartition(")")[2].split()
+
+
+def start_time(pid: int) -> int | None:
+    """In clock ticks since boot; None when the process is gone or only waits to be reaped."""
+    fields = _stat(pid)
+    if fields is None or len(fields) <= _STARTED or fields[_STATE] in _DEAD:
+        return None
+    return int(fields[_STARTED])
+
+
+def is_frozen(pid: int) -> bool:
+    """Stopped by a signal or a debugger."""
+    fields = _stat(pid)
+    return bool(fields) and fields is not None and fields[_STATE] in "Tt"
+
+
+def activity(pid: int) -> int | None:
+    """CPU ticks and pages read from disk so far: what stands still in a process that hangs."""
+    fields = _stat(pid)
+    if fields is None or len(fields) <= _SYSTEM_TICKS:
+        return None
+    return sum(int(fields[i]) for i in (_MAJOR_FAULTS, _USER_TICKS, _SYSTEM_TICKS))
+
+
+def marked_processes(variable: str, value: str) -> list[FoundProcess]:
+    """Living leaders of their process group whose environment says `variable=value`, as far as we may look."""
+    wanted = f"{variable}={value}".encode()
+    found = []
+    for entry in os.listdir(_PROC):  # noqa: PTH208 - a thousand names, of which no Path is needed
+        if not entry.isdigit():
+            continue
+        pid = int(entry)
+        with contextlib.suppress(OSError, ValueError):
+            if wanted not in (_PROC / entry / "environ").read_bytes().split(b"\0"):
+                continue
+            fields, started = _stat(pid), start_time(pid)
+            if fields is None or started is None or int(fields[_GROUP]) != pid:
+                continue
+            words = (_PROC / entry / "cmdline").read_bytes().split(b"\0")[:-1]
+            found.append(FoundProcess(pid, started, tuple(w.decode("utf-8", "replace") for w in words)))
+    return found
+
+
+def kernel_lines(pid: int) -> list[str]:
+    """The kernel's own lines about the end of a process; empty where its log may not be read."""
+    try:
+        descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return []
+    lines, read_bytes = [], 0
+    try:
+        while read_bytes < _KERNEL_BYTES:
+            record = os.read(descriptor, 8192)
+            read_bytes += len(record)
+            text = record.decode("utf-8", "replace").partition(";")[2].partition("\n")[0]
+            if f"Killed process {pid} " in text:
+                lines.append(text)
+    except OSError:
+        # EAGAIN: no more; EPIPE: a record was overwritten meanwhile.
+        pass
+    finally:
+        os.close(descriptor)
+    return lines

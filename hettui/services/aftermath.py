@@ -1,0 +1,56 @@
+"""What the controller says after things went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from hettui.domain.postmortem import PostMortem, examine
+from hettui.services.supervisor import Supervised
+from hettui.services.takeover import Found
+
+SETTLE_S = 0.15
+"""How long ends that belong together are apart at most: llama.cpp's master ends 0.02 s after its worker."""
+
+
+def examined(
+    ends: Sequence[Supervised], master: Supervised | None, owners: Mapping[str, str], moment: str
+) -> PostMortem | None:
+    """One story of everything that ended; None when nothing did."""
+    told = [process.end for process in ends if process.end is not None]
+    if not told:
+        return None
+    # A worker takes the master with it, never the other way round.
+    told.sort(key=lambda end: end.spec.role != "worker")
+    found = examine(told[0], others=told[1:], owners=owners, moment=moment)
+    effects = list(found.consequences)
+    if found.role == "worker" and master is not None and master.alive:
+        effects.append("master is stopped with it: llama.cpp does not go on without a worker")
+    if moment == "while it answered":
+        effects.append("the answer is cut off; what had arrived of it stays")
+    return replace(found, consequences=tuple(effects))
+
+
+def stuck(processes: Sequence[Supervised]) -> str:
+    """They do not end even after SIGKILL."""
+    names = ", ".join(f"{p.spec.name} (pid {p.pid})" for p in processes)
+    return (
+        f"{names} does not end even after SIGKILL: it waits for a driver or a disk; the kernel's log may say for "
+        "which. Its memory is not free"
+    )
+
+
+def unrecorded(strays: Sequence[Supervised]) -> str:
+    """Marked as ours, but no state file tells what they belong to."""
+    pids = ", ".join(str(p.pid) for p in strays)
+    return f"processes of an earlier hettui run without a record of their cluster (pid {pids}): x ends them"
+
+
+def half_dead(found: Found, post_mortem: PostMortem | None) -> str | None:
+    """What to tell about a cluster of which not everything lives; None when it simply ended."""
+    if not found.living:
+        return f"the cluster ended meanwhile: {post_mortem.sentence}" if post_mortem else None
+    names = ", ".join(record.spec.name for record, _ in found.living)
+    if post_mortem is not None:
+        return f"{post_mortem.sentence}. Of the cluster only {names} run on: x ends them, s starts all anew"
+    return f"an earlier hettui left {names} running and no whole cluster: x ends them, s starts all anew"

@@ -1,0 +1,86 @@
+"""What is left of a cluster that an earlier hettui started: who lives, who died, and who was never recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hettui.domain.cluster import ClusterState
+from hettui.domain.postmortem import End, PostMortem, examine
+from hettui.domain.process import ProcessSpec
+from hettui.domain.run_state import ProcessRecord, RunState
+from hettui.ports import ChildProcess, FoundProcess
+from hettui.services.world import World
+
+_LAST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record against the real processes."""
+
+    living: tuple[tuple[ProcessRecord, ChildProcess], ...] = ()
+    dead: tuple[ProcessRecord, ...] = ()
+    strays: tuple[tuple[ProcessSpec, ChildProcess], ...] = ()
+    """They carry the cluster's mark and stand in no record."""
+    same_boot: bool = True
+    state: ClusterState = field(default=ClusterState.DOWN)
+    """As the record had it."""
+
+    @property
+    def whole(self) -> bool:
+        """Everything that was recorded lives, the workers answer and there is a master."""
+        roles = [record.spec.role for record, _ in self.living]
+        ready = all(record.ready for record, _ in self.living if record.spec.role == "worker")
+        return not self.dead and ready and roles.count("master") == 1
+
+    @property
+    def ended_meanwhile(self) -> bool:
+        """It was running when it was recorded, and now something of it is gone without anybody having asked."""
+        return bool(self.dead) and self.same_boot and self.state in (ClusterState.READY, ClusterState.LOADING)
+
+
+def look(record: RunState | None, world: World) -> Found:
+    """Adopts what can be adopted. Reused pids and other boots' are nobody of ours."""
+    marked = {found.pid: found for found in world.runner.marked()}
+    living: list[tuple[ProcessRecord, ChildProcess]] = []
+    dead: list[ProcessRecord] = []
+    same_boot = record is None or record.boot_id == world.runs.boot_id
+    for entry in record.processes if record else ():
+        child = _adopted(entry, marked, world) if same_boot else None
+        if child is None:
+            dead.append(entry)
+        else:
+            living.append((entry, child))
+            marked.pop(child.pid, None)
+    strays = []
+    for found in marked.values():
+        stray = world.runner.adopt(found.pid, found.started)
+        if stray is not None:
+            strays.append((_spec_of(found), stray))
+    state = record.state if record else ClusterState.DOWN
+    return Found(tuple(living), tuple(dead), tuple(strays), same_boot, state)
+
+
+def _adopted(entry: ProcessRecord, marked: dict[int, FoundProcess], world: World) -> ChildProcess | None:
+    if entry.pid is not None:
+        return world.runner.adopt(entry.pid, entry.started)
+    # Written just before it was started, by a hettui that did not live to write what came of it.
+    same = [found for found in marked.values() if found.argv == entry.spec.argv]
+    return world.runner.adopt(same[0].pid, same[0].started) if same else None
+
+
+def _spec_of(found: FoundProcess) -> ProcessSpec:
+    return ProcessSpec(f"leftover {found.pid}", "worker", found.argv)
+
+
+def what_happened(found: Found, record: RunState, world: World) -> PostMortem | None:
+    """Why the dead ones died, from their logs; the exit codes are lost with the hettui that could have read them."""
+    if not found.ended_meanwhile:
+        return None
+    ends = []
+    for entry in found.dead:
+        offset = max(entry.log_offset, world.logs.size(entry.spec.name) - _LAST_BYTES)
+        lines, _ = world.logs.tail(entry.spec.name, offset).read()
+        ends.append(End(entry.spec, None, tuple(lines)))
+    ends.sort(key=lambda end: end.spec.role != "worker")
+    return examine(ends[0], others=ends[1:], owners=record.owners, moment="while no hettui was watching")

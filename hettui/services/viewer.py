@@ -1,0 +1,99 @@
+"""A second hettui beside a live one: shows what the owner's record says, follows the logs, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
+from hettui.domain.errors import HettuiError
+from hettui.domain.launch import is_loopback, shell_line
+from hettui.domain.process import ProcessState
+from hettui.domain.run_state import ProcessRecord, RunState
+from hettui.ports import LlamaClient, LogTail
+from hettui.services.events import ClusterChanged, Event, LogLines
+from hettui.services.world import Request, Supervision, World
+
+
+class Viewer:
+    """Stands in for ClusterController. All methods run on the engine's loop."""
+
+    def __init__(self, world: World, emit: Callable[[Event], None], reason: str) -> None:
+        self._world = world
+        self._emit = emit
+        self._reason = reason
+        self._record: RunState | None = None
+        self._tails: dict[str, LogTail] = {}
+        self._api_key: str | None = None
+        self.snapshot = ClusterSnapshot()
+        self.client: LlamaClient | None = None
+
+    @property
+    def processes(self) -> tuple[ProcessRecord, ...]:
+        return self._record.processes if self._record else ()
+
+    async def start(self, request: Request) -> None:
+        raise HettuiError(self._reason)
+
+    async def stop(self, patience_s: float = 0.0) -> None:
+        raise HettuiError(self._reason)
+
+    @property
+    def model_path(self) -> str | None:
+        return self._record.cluster.model_path if self._record else None
+
+    async def settled(self) -> None:
+        """Nothing is ever at work here."""
+
+    async def leave(self) -> None:
+        if self.client:
+            await self.client.close()
+
+    async def take_over(
+        self, record: RunState | None, api_key: str | None = None, supervision: Supervision | None = None
+    ) -> None:
+        self._api_key = api_key
+        self.read_logs()
+
+    def read_logs(self) -> None:
+        """The record and the logs as they are now. A damaged record counts as one that was not read yet."""
+        try:
+            record = self._world.runs.load()
+        except HettuiError:
+            record = self._record
+        if record != self._record:
+            self._record = record
+            self._show(record)
+        for entry in self.processes:
+            name = entry.spec.name
+            if name not in self._tails:
+                self._tails[name] = self._world.logs.tail(name)
+            lines, _ = self._tails[name].read()
+            if lines:
+                self._emit(LogLines(name, tuple(lines)))
+
+    def _show(self, record: RunState | None) -> None:
+        if record is None:
+            self.snapshot, self.client = ClusterSnapshot(), None
+        else:
+            api = None
+            if record.state is ClusterState.READY:
+                host, port = record.processes[-1].spec.address
+                api = f"http://{host if is_loopback(host) else '127.0.0.1'}:{port}"
+            self.client = self._world.clients(api, self._api_key) if api else None
+            self.snapshot = ClusterSnapshot(
+                record.state,
+                tuple(_seen(entry) for entry in record.processes),
+                Applied(record.cluster.devices, record.split, ctx_size=record.cluster.params.ctx_size),
+                api=api,
+                problem=record.problem,
+                commands=tuple(shell_line(entry.spec) for entry in record.processes),
+            )
+        self._emit(ClusterChanged(self.snapshot))
+
+
+def _seen(entry: ProcessRecord) -> ProcessSnapshot:
+    host, port = entry.spec.address
+    state = ProcessState.READY if entry.ready else ProcessState.STARTING if entry.pid else ProcessState.STOPPED
+    return ProcessSnapshot(
+        entry.spec.name, entry.spec.role, state, entry.pid, entry.spec.device, f"{host}:{port}", entry.log_path
+    )

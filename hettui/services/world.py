@@ -1,0 +1,52 @@
+"""What the cluster's controller needs from outside, and what it is asked to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hettui.domain.launch import Cluster
+from hettui.domain.split import Split
+from hettui.domain.supervision import Supervision as Supervision
+from hettui.ports import (
+    Clock,
+    LlamaClientFactory,
+    LogStore,
+    Ports,
+    ProcessRunner,
+    RpcProber,
+    RunStore,
+    TransferMeter,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The outside that the cluster needs, by port."""
+
+    runner: ProcessRunner
+    logs: LogStore
+    ports: Ports
+    prober: RpcProber
+    clients: LlamaClientFactory
+    meter: TransferMeter
+    clock: Clock
+    runs: RunStore
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """A cluster and the plan to run on it."""
+
+    cluster: Cluster
+    split: Split
+    weights_bytes: int = 0
+    """What the devices will receive; for the load bar."""
+    api_key: str | None = field(default=None, repr=False)
+    supervision: Supervision = field(default_factory=Supervision)
+    config_path: str | None = None
+    """Where the cluster was configured; for whoever takes it over."""
+    demo: bool = False
+
+    def like(self, other: Request) -> bool:
+        """The same split with the same settings: if one failed, the other would."""
+        return self.split == other.split and self.cluster.params == other.cluster.params

@@ -1,0 +1,142 @@
+"""The cluster without the screen: up, down, status, logs. The same engine, record and lock as the screen's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from hettui.adapters import proc
+from hettui.adapters.config_toml import load
+from hettui.adapters.log_files import LogFolder
+from hettui.adapters.paths import config_file, last_config, log_dir, remember_config, state_dir
+from hettui.adapters.run_folder import RunFolder
+from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.config import Config
+from hettui.domain.errors import HettuiError, UsageError
+from hettui.domain.run_report import RunReport
+from hettui.domain.run_state import ProcessRecord
+from hettui.domain.session import Session
+from hettui.ports import LogTail
+from hettui.services.engine import Engine
+from hettui.services.events import Event
+from hettui.wiring.engine import build_engine
+from hettui.wiring.ownership import acquire, open_runs
+from hettui.wiring.sessions import api_key, request_for
+
+Listener = Callable[[Event], None]
+_FOLLOW_S = 0.2
+
+
+def configured(config_path: str | None) -> Config:
+    """The named configuration, else the one used last, else the usual one. Raises UsageError when there is none."""
+    path = Path(config_path) if config_path else last_config() or config_file()
+    if not config_path and not path.exists():
+        raise UsageError("no configuration: name one, or write one with hettui init")
+    config = load(path)
+    remember_config(path)
+    return config
+
+
+def up(session: Session, *, force: bool, listener: Listener) -> tuple[ClusterSnapshot, bool]:
+    """Starts it, or says that it runs already (second value), and leaves it running. Raises the reason otherwise."""
+    runs = open_runs()
+    acquire(runs)
+    try:
+        with build_engine(log_dir(), runs) as engine:
+            engine.subscribe(listener)
+            engine.take_over(api_key(session.config), session.config.supervision).result()
+            already = _runs_already(engine, session)
+            if not already:
+                plan = session.initial_plan
+                if plan is None:
+                    raise UsageError("no model is chosen: set [model] path")
+                engine.start(request_for(session, plan, force=force)).result()
+            snapshot = engine.snapshot
+            engine.close(leave=True)
+            return snapshot, already
+    finally:
+        runs.release()
+
+
+def _runs_already(engine: Engine, session: Session) -> bool:
+    """True: what was asked for runs. False: nothing does. Raises HettuiError when something else runs."""
+    applied, plan = engine.snapshot.applied, session.initial_plan
+    if engine.snapshot.state not in (ClusterState.READY, ClusterState.LOADING) or applied is None or plan is None:
+        return False
+    same_model = session.cluster is not None and engine.model_path == session.cluster.model_path
+    if same_model and not plan.differs_from(applied.devices, applied.split):
+        engine.settled().result()
+        return engine.snapshot.state is ClusterState.READY
+    # What runs is nobody's to stop by accident.
+    engine.close(leave=True)
+    raise HettuiError("another cluster runs already: hettui status shows it, hettui down stops it")
+
+
+def down(listener: Listener) -> tuple[int, str | None]:
+    """Stops what runs. Returns how many processes there were, and what is wrong if one does not end."""
+    runs = open_runs()
+    acquire(runs)
+    try:
+        with build_engine(log_dir(), runs) as engine:
+            engine.subscribe(listener)
+            engine.take_over().result()
+            count = len(engine.snapshot.processes)
+            engine.stop().result()
+            stuck = engine.snapshot.problem if engine.snapshot.processes else None
+            if stuck:
+                engine.close(leave=True)
+            return count, stuck
+    finally:
+        runs.release()
+
+
+def status() -> RunReport:
+    """What the record says, checked against the real processes. Raises HettuiError when the record is damaged."""
+    runs = open_runs()
+    record = runs.load()
+    if record is not None and record.boot_id != runs.boot_id:
+        record = None
+    alive = {p.spec.name: _alive(p) for p in record.processes} if record else {}
+    return RunReport(record, alive, runs.owner())
+
+
+def _alive(entry: ProcessRecord) -> bool:
+    return entry.pid is not None and proc.start_time(entry.pid) == entry.started
+
+
+def log_lines(process: str | None, count: int, *, follow: bool) -> Iterator[tuple[str, str]]:
+    """Names and lines of the running cluster's logs, else of the last one's: the last `count` of each process, then,
+    with `follow`, what comes."""
+    runs = open_runs()
+    logs = LogFolder(log_dir())
+    names = _names(runs, process)
+    tails: dict[str, LogTail] = {}
+    for name in names:
+        size = logs.size(name)
+        tails[name] = logs.tail(name, size)
+        lines, _ = logs.tail(name, max(0, size - 256 * 1024)).read()
+        yield from ((name, line) for line in lines[-count:] if count)
+    while follow:
+        time.sleep(_FOLLOW_S)
+        for name in _names(runs, process, known=names):
+            if name not in tails:
+                tails[name] = logs.tail(name, 0)
+            lines, _ = tails[name].read()
+            yield from ((name, line) for line in lines)
+
+
+def _names(runs: RunFolder, process: str | None, known: list[str] | None = None) -> list[str]:
+    try:
+        record = runs.load()
+    except HettuiError:
+        record = None
+    names = [p.spec.name for p in record.processes] if record else []
+    names = list(dict.fromkeys([*(known or []), *names]))
+    if process is not None:
+        names = [name for name in names if process in (name, name.removeprefix("worker "))]
+        if not names and known is None:
+            raise UsageError(f"no process {process} runs: hettui status names them")
+    if not names and known is None:
+        raise HettuiError(f"nothing runs; the logs of earlier runs are in {state_dir() / 'logs'}")
+    return names

@@ -1,0 +1,87 @@
+"""Who owns the cluster, and what an earlier hettui left of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hettui.adapters import proc
+from hettui.adapters.config_toml import load
+from hettui.adapters.paths import runtime_dir
+from hettui.adapters.processes import LocalRunner
+from hettui.adapters.run_folder import RunFolder
+from hettui.domain.config import Config
+from hettui.domain.errors import HettuiError
+from hettui.domain.run_state import RunState
+from hettui.domain.session import Session
+from hettui.wiring.sessions import open_session
+
+
+def open_runs() -> RunFolder:
+    """The one cluster of this user on this machine."""
+    return RunFolder(runtime_dir())
+
+
+def owned_by(runs: RunFolder) -> str:
+    """Why nothing may be changed here, for whoever came second."""
+    pid = runs.owner()
+    who = f"another hettui (pid {pid})" if pid else "another hettui"
+    return f"{who} owns the cluster: this one only shows it. Quit that one, or change things there"
+
+
+def acquire(runs: RunFolder) -> None:
+    """For commands that change something. Raises HettuiError when somebody else owns the cluster."""
+    if not runs.acquire():
+        pid = runs.owner()
+        raise HettuiError(f"another hettui (pid {pid or 'unknown'}) owns the cluster: quit that one first")
+
+
+def living_record(runs: RunFolder) -> RunState | None:
+    """The record, if anything of it may still live; a damaged one counts as none here, and is told on takeover."""
+    try:
+        record = runs.load()
+    except HettuiError:
+        return None
+    if record is None or record.boot_id != runs.boot_id:
+        return None
+    alive = [p for p in record.processes if p.pid is None or proc.start_time(p.pid) == p.started]
+    return record if alive else None
+
+
+def recorded_session(record: RunState) -> Session:
+    """A session of what runs, so that the screen shows that and not something else."""
+    config = Config()
+    if record.config_path and Path(record.config_path).exists():
+        try:
+            config = load(record.config_path)
+        except HettuiError:
+            # It was changed since; what runs does not depend on it any more.
+            config = Config(path=record.config_path)
+    cluster = record.cluster
+    config = replace(config, model_path=cluster.model_path, params=cluster.params, serving=cluster.serving)
+    layers = zip(cluster.devices, record.split.layers, strict=True)
+    devices = tuple(replace(device, layers=n) for device, n in layers)
+    return replace(open_session(config, devices), demo=record.demo)
+
+
+def sweep(folder: Path) -> int:
+    """Ends what demos without a screen left when they were killed: their clusters were meant to end with them.
+
+    Returns how many processes that were.
+    """
+    ended = 0
+    for path in folder.glob("demo-*.lock"):
+        runs = RunFolder(folder, path.stem)
+        if not runs.acquire():
+            continue
+        runner = LocalRunner(runs.mark)
+        for found in runner.marked():
+            child = runner.adopt(found.pid, found.started)
+            if child is not None:
+                child.kill()
+                child.release()
+                ended += 1
+        runs.save(None)
+        path.unlink(missing_ok=True)
+        runs.release()
+    return ended

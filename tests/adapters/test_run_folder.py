@@ -1,0 +1,191 @@
+"""The runtime folder: one owner, whole records, and processes that are what they were."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hettui.adapters import paths, proc
+from hettui.adapters.processes import LocalRunner
+from hettui.adapters.run_folder import RunFolder
+from hettui.domain.cluster import ClusterState
+from hettui.domain.errors import HettuiError
+from hettui.domain.params import Serving
+from hettui.domain.process import ProcessSpec
+from hettui.domain.run_state import ProcessRecord, RunState
+from hettui.domain.split import Split
+from tests.fakes import cluster, workers
+
+DEADLINE_S = 10
+
+
+def state() -> RunState:
+    spec = ProcessSpec("worker d0", "worker", ("/opt/x", "-p", "1"), {"A": "b"}, device="d0", address=("127.0.0.1", 5))
+    devices = workers(100, None)
+    return RunState(
+        "boot", 1, ClusterState.READY, cluster(devices, serving=Serving(api_key_file="/k")), Split((20, 11), 31),
+        (ProcessRecord(spec, 12, 34, "/l", 5, ready=True),), {"RPC0": "d0"}, 7, "/c.toml", demo=True,
+    )  # fmt: skip
+
+
+def test_a_record_is_private_whole_and_removed(tmp_path: Path) -> None:
+    runs = RunFolder(tmp_path)
+    assert runs.load() is None
+    runs.save(state())
+    assert runs.load() == state()
+    assert runs.path.stat().st_mode & 0o777 == 0o600
+    runs.save(None)
+    runs.save(None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_cut_at_every_byte_is_damaged_and_says_so(tmp_path: Path) -> None:
+    runs = RunFolder(tmp_path)
+    runs.save(state())
+    whole = runs.path.read_bytes()
+    for length in range(len(whole) - 1):
+        runs.path.write_bytes(whole[:length])
+        with pytest.raises(HettuiError, match="is damaged"):
+            runs.load()
+    for nonsense in (b"\xff\xfe\x00", b"[" * 100_000, b"x" * (5 << 20), b"null"):
+        runs.path.write_bytes(nonsense)
+        with pytest.raises(HettuiError, match="is damaged"):
+            runs.load()
+
+
+def test_a_record_in_a_folder_that_is_gone_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(HettuiError, match="cannot be written: No such file"):
+        RunFolder(tmp_path / "gone").save(state())
+    with pytest.raises(HettuiError, match="cannot be made"):
+        RunFolder(tmp_path / "gone").acquire()
+
+
+def test_there_is_one_owner_and_the_lock_dies_with_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom hettui.adapters.run_folder import RunFolder\n"
+        "runs = RunFolder(Path(sys.argv[1])); print(runs.acquire(), flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "True\n"
+    mine = RunFolder(tmp_path)
+    assert not mine.acquire()
+    assert mine.owner() == other.pid
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    assert mine.owner() is None
+    assert mine.acquire()
+    assert mine.acquire()
+    assert mine.owner() == os.getpid()
+    mine.release()
+    assert mine.owner() is None
+
+
+def test_children_do_not_inherit_the_lock(tmp_path: Path) -> None:
+    runs = RunFolder(tmp_path)
+    assert runs.acquire()
+    child = LocalRunner().start(ProcessSpec("c", "worker", ("/bin/sleep", "60")), tmp_path / "c.log")
+    runs.release()
+    assert RunFolder(tmp_path).owner() is None
+    child.kill()
+    asyncio.run(asyncio.wait_for(child.wait(), DEADLINE_S))
+
+
+async def test_a_process_is_found_by_its_mark_and_adopted_by_its_start_time(tmp_path: Path) -> None:
+    runner, stranger = LocalRunner("mine"), LocalRunner("other")
+    child = runner.start(ProcessSpec("c", "worker", ("/bin/sleep", "60")), tmp_path / "c.log")
+    async with asyncio.timeout(DEADLINE_S):
+        while [f.argv for f in runner.marked()] != [("/bin/sleep", "60")]:
+            await asyncio.sleep(0.01)
+    assert [f.pid for f in runner.marked()] == [child.pid]
+    assert stranger.marked() == []
+    assert LocalRunner().marked() == []
+    assert child.started is not None
+    assert runner.adopt(child.pid, child.started + 1) is None
+    assert runner.adopt(child.pid, None) is None
+    assert runner.adopt(2**22 + 1, 1) is None
+    adopted = runner.adopt(child.pid, child.started)
+    assert adopted is not None
+    assert not adopted.frozen
+    os.kill(child.pid, signal.SIGSTOP)
+    async with asyncio.timeout(DEADLINE_S):
+        while not adopted.frozen:
+            await asyncio.sleep(0.01)
+    assert adopted.activity is not None
+    adopted.terminate()
+    adopted.kill()
+    async with asyncio.timeout(DEADLINE_S):
+        # Its parent may have been quicker: then nobody knows any more.
+        assert await adopted.wait() in (-signal.SIGKILL, None)
+        assert await child.wait() in (-signal.SIGKILL, 0)
+    assert runner.marked() == []
+    adopted.kill()
+
+
+def test_what_proc_does_not_know_is_none() -> None:
+    nobody = 2**22 + 1
+    assert proc.start_time(nobody) is None
+    assert proc.activity(nobody) is None
+    assert proc.is_frozen(nobody) is False
+    assert proc.kernel_lines(nobody) == []
+    assert proc.start_time(os.getpid()) is not None
+    assert proc.boot_id()
+
+
+# -- folders ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    for name in ("run", "tmp"):
+        (tmp_path / name).mkdir(mode=0o700)
+    return tmp_path
+
+
+def blocked(path: Path) -> None:
+    """As good as a folder that cannot be written, for root as well."""
+    if path.is_dir():
+        path.rmdir()
+    path.write_text("in the way")
+
+
+def test_the_runtime_folder_is_private_and_has_three_fallbacks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert paths.runtime_dir() == home / "run" / "hettui"
+    assert stat.S_IMODE(paths.runtime_dir().stat().st_mode) == 0o700
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "nowhere"))
+    if not Path(f"/run/user/{os.getuid()}").exists():
+        assert paths.runtime_dir() == home / "state" / "hettui" / "run"
+        (home / "state" / "hettui" / "run").rmdir()
+        (home / "state" / "hettui").rmdir()
+        blocked(home / "state")
+        assert paths.runtime_dir() == home / "tmp" / f"hettui-{os.getuid()}" / "run"
+
+
+def test_a_runtime_folder_of_somebody_else_is_not_used(home: Path) -> None:
+    elsewhere = home / "elsewhere"
+    elsewhere.mkdir()
+    (home / "run").rmdir()
+    (home / "run").symlink_to(elsewhere)
+    assert home / "run" not in paths.runtime_dir().parents
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_logs_go_to_a_private_temporary_folder_when_the_home_cannot_be_written(home: Path) -> None:
+    assert paths.log_dir() == home / "state" / "hettui" / "logs"
+    (home / "state" / "hettui" / "logs").rmdir()
+    (home / "state" / "hettui").rmdir()
+    blocked(home / "state")
+    assert paths.log_dir() == home / "tmp" / f"hettui-{os.getuid()}" / "logs"
+    assert paths.last_config() is None
+    paths.remember_config(home / "c.toml")

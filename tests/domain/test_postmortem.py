@@ -1,0 +1,125 @@
+"""Post-mortems: the cause that a log names, what it means, and what it did to the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from hettui.domain.causes import CAUSES
+from hettui.domain.postmortem import End, examine, explain_end
+from hettui.domain.process import ProcessSpec
+
+OWNERS = {"RPC0": "middle", "127.0.0.1:50052": "middle"}
+MASTER = ProcessSpec("master", "master", ("llama-server",))
+WORKER = ProcessSpec("worker middle", "worker", ("ggml-rpc-server",), device="middle")
+CRASHED = "/x/ggml-rpc.cpp:612: Remote RPC server crashed or returned malformed response"
+
+
+@pytest.mark.parametrize(
+    ("returncode", "line", "says"),
+    [
+        (1, "0.1.2.3 E srv start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8080", "8080 is in use"),
+        (0, "Failed to create server socket", "its port is in use"),
+        (1, "0.1.2.3 E llama_model_load: error: tensor 'blk.3.x' data is not within the file bounds", "incomplete"),
+        (1, "gguf_init_from_reader: invalid magic characters: 'hell', expected 'GGUF'", "no GGUF"),
+        (-6, "/x/ggml-rpc.cpp:612: Remote RPC server crashed or returned malformed response", "a worker died"),
+        (1, "0.1.2.3 E alloc: failed to allocate RPC0[127.0.0.1:50052] buffer of size 9", "out of memory for RPC0"),
+        (1, "error: invalid argument: --workers", "invalid argument: --workers"),
+        (1, "0.1.2.3 E something nobody has seen", "something nobody has seen"),
+    ],
+)
+def test_the_cause_is_named(returncode: int, line: str, says: str) -> None:
+    sentence = explain_end("master", "master", returncode, ["harmless", line, "also harmless"])
+    assert says in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("returncode", "says"), [(-4, "SIGILL"), (-9, "lack of memory"), (-13, "client vanished"), (3, "exit code 3")]
+)
+def test_a_silent_end_says_how(returncode: int, says: str) -> None:
+    sentence = explain_end("worker", "worker big", returncode, [])
+    assert says in sentence
+    assert "printed nothing" in sentence
+
+
+@pytest.mark.parametrize("returncode", [-9, -15])
+def test_the_last_line_of_a_killed_process_explains_nothing(returncode: int) -> None:
+    said = explain_end("worker", "worker far", returncode, ["Accepted client connection"])
+    assert "Accepted" not in said
+    assert "SIG" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("Accepted client connection", "its SSH connection was lost"),
+        ("Timeout, server attic not responding.", "ssh: Timeout, server attic not responding"),
+        ("ssh: connect to host attic port 22: Connection refused", "ssh: connect to host attic port 22"),
+    ],
+)
+def test_a_lost_link_is_told_from_a_worker_that_ended(line: str, says: str) -> None:
+    assert says in explain_end("worker", "worker far", 255, [line])
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "hopeless"),
+    [
+        ("alloc: failed to allocate RPC0[127.0.0.1:50052] buffer of size 9", "out of memory for middle", True),
+        ("ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9000.00 MiB on device 1: cudaMalloc failed: "
+         "out of memory", "out of memory on CUDA device 1", True),
+        ("0.1.2.3 E Failed to connect to 127.0.0.1:50052", "the worker at middle", False),
+        ("E RPC server version mismatch: 7.0.0", "another llama.cpp build", True),
+        ("HELLO request size mismatch (0 vs 24) — client needs upgrade to protocol v7.x", "different llama.cpp", True),
+        ("./llama-server: error while loading shared libraries: libcuda.so.1: cannot open", "libcuda.so.1", True),
+        ("CUDA error: CUDA driver version is insufficient for CUDA runtime version", "driver is missing", True),
+        ("CUDA error: an illegal memory access was encountered", "the card failed: an illegal memory", False),
+        ("gguf_init_from_reader: failed to read key-value pairs", "incomplete", True),
+        ("[1234.5] Out of memory: Killed process 4711 (llama-server)", "the kernel ended it", True),
+    ],
+)  # fmt: skip
+def test_known_patterns(line: str, says: str, hopeless: bool) -> None:
+    kernel = [line] if "Killed process" in line else []
+    found = examine(End(MASTER, -9 if kernel else 1, ("fine", line, "fine too")), owners=OWNERS, kernel_lines=kernel)
+    assert says in found.what
+    assert found.remedy
+    assert found.hopeless is hopeless
+    assert len(found.lines) >= 1
+
+
+def test_every_cause_formats_whatever_its_groups_are() -> None:
+    for cause in CAUSES:
+        groups = ["g"] * cause.pattern.groups
+        assert cause.what.format(*groups, at="x")
+        assert cause.remedy
+
+
+def test_the_worker_that_died_is_the_cause_and_the_master_the_consequence() -> None:
+    master = End(MASTER, -6, (CRASHED,))
+    worker = End(WORKER, -9, ("Accepted client connection",))
+    for found in (examine(master, others=(worker,)), examine(worker, others=(master,))):
+        assert (found.process, found.device) == ("worker middle", "middle")
+        assert found.consequences == ("master ended with it (killed by SIGABRT (llama.cpp gave up))",)
+        assert "killed from outside" in found.what
+        assert not found.hopeless
+
+
+def test_an_illegal_instruction_needs_no_line() -> None:
+    found = examine(End(WORKER, -4, ()), moment="while the model was loading")
+    assert "this CPU does not have" in found.what
+    assert found.hopeless
+    assert "ended while the model was loading (killed by SIGILL" in found.sentence
+
+
+def test_lines_that_matter_are_picked_from_among_the_others() -> None:
+    lines = tuple(f"slot {i} is idle" for i in range(50))
+    found = examine(End(MASTER, 1, (*lines[:25], "0.0.1.2 E failed to allocate buffer for kv cache", *lines[25:])))
+    assert found.lines == ("failed to allocate buffer for kv cache",)
+
+
+def test_an_unknown_exit_code_is_said_to_be_unknown() -> None:
+    assert "not known" in examine(End(MASTER, None, ("slot is idle",))).sentence
+
+
+def test_two_that_blame_each_other_end_the_search() -> None:
+    found = examine(End(MASTER, -6, (CRASHED,)), others=(End(WORKER, 1, ("Failed to connect to 1.2.3.4:5",)),))
+    assert found.process == "master"

@@ -1,0 +1,1 @@
+"""Faults on the real engine: SmolLM2 over three workers, and whatever can be killed, cut off or filled up."""

@@ -1,0 +1,134 @@
+"""Every widget of ours with the hostile list: nothing crashes, nothing that is no text is drawn, nothing readable
+disappears."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from dataclasses import replace
+
+import pytest
+from textual.widget import Widget
+
+import hettui.ui
+from hettui.domain.cluster import ClusterSnapshot, ClusterState, Waiting
+from hettui.domain.model import ModelShape
+from hettui.domain.postmortem import PostMortem
+from hettui.domain.text import clean, clean_line
+from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
+from hettui.ui.screens.ask import PathScreen
+from hettui.ui.screens.post_mortem import PostMortemScreen
+from tests.fakes import shape, workers
+from tests.hostile import HOSTILE, NEVER
+from tests.ui.stage import Stage, running, session, stage
+
+UNWANTED = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\ud800-\udfff]"
+)
+
+
+def model(name: str) -> ModelShape:
+    file = shape().file
+    return ModelShape.of(replace(file, metadata={**file.metadata, "general.name": name}))
+
+
+def post_mortem(text: str) -> PostMortem:
+    return PostMortem(f"worker {text}", "worker", text, text, text, text, text, (text,), (text,), text, hopeless=True)
+
+
+class Eyes:
+    """Looks at whatever is drawn, and remembers which widgets it has seen."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.seen: set[type[Widget]] = set()
+
+    async def look(self) -> str:
+        await self._stage.pilot.pause()
+        screen = self._stage.app.screen
+        self.seen |= {type(screen), *(type(w) for w in screen.walk_children(Widget))}
+        shown = self._stage.text()
+        for line in shown.split("\n"):
+            assert UNWANTED.search(line) is None, repr(line)
+        for never in NEVER:
+            assert never not in shown
+        return re.sub(r"\s+", " ", shown)
+
+
+async def tour(s: Stage, text: str) -> set[type[Widget]]:
+    """Every pane and dialog with this text wherever text from outside can come from."""
+    eyes = Eyes(s)
+    await eyes.look()
+    await s.press("s")
+    for state in (ClusterState.STARTING, ClusterState.FAILED):
+        await s.emit(ClusterChanged(ClusterSnapshot(state, problem=text, waiting=None)))
+        await eyes.look()
+    await s.emit(ClusterChanged(ClusterSnapshot(ClusterState.STARTING, waiting=Waiting(f"wait {text}", 3.0))))
+    await eyes.look()
+    running_now = running(s.plan, api=clean_line(f"http://{text}"))
+    detailed = tuple(replace(p, detail=text, name=p.name) for p in running_now.processes)
+    await s.emit(ClusterChanged(replace(running_now, processes=detailed, commands=(clean_line(text),) * 4)))
+    await s.emit(Notice(text, "warning"))
+    await eyes.look()
+    assert clean(text).strip() in "".join(s.toasts())
+    for pane in ("g", "v", "e", "c"):
+        await s.press(pane)
+        if pane == "g":
+            await s.emit(LogLines("worker " + text, (text, "after")))
+        await s.app.workers.wait_for_complete()
+        await eyes.look()
+        await s.press("escape")
+    await s.press("c")
+    await s.type("go")
+    await s.press("enter")
+    # The engine cleans what a model says before it becomes an event.
+    await s.emit(ChatProgressed(clean(text), clean(text), 2, 0.1))
+    await eyes.look()
+    await s.emit(ChatEnded(None, problem=clean_line(text)))
+    await eyes.look()
+    await s.press("escape")
+    for key in ("question_mark", "q"):
+        await s.press(key)
+        await eyes.look()
+        await s.press("escape")
+    s.app.push_screen(PathScreen("The model", clean_line(text)))
+    await eyes.look()
+    await s.press("escape")
+    await s.emit(ClusterChanged(ClusterSnapshot(ClusterState.FAILED, problem=text, post_mortem=post_mortem(text))))
+    await s.app.workers.wait_for_complete()
+    assert isinstance(s.app.screen, PostMortemScreen)
+    await eyes.look()
+    return eyes.seen
+
+
+SWALLOW = ("carriage return", "unfinished")
+"""They take what stands before or after them along: each alone."""
+TOGETHER = [name for name in HOSTILE if name not in SWALLOW]
+CASES = [((80, 24), TOGETHER[:11]), ((80, 24), TOGETHER[11:]), ((160, 50), TOGETHER)]
+CASES += [((160, 50), [name]) for name in SWALLOW]
+
+
+@pytest.mark.parametrize(("size", "names"), CASES, ids=lambda case: str(case)[:20])
+async def test_every_widget_with(size: tuple[int, int], names: list[str]) -> None:
+    text = " ".join(HOSTILE[name][0] for name in names)
+    readable = " ".join(HOSTILE[name][1] for name in names)
+    devices = tuple(replace(d, name=f"{n}{text}", expose=True) for n, d in enumerate(workers(240, 180)))
+    async with stage(replace(session(devices, model(f"m {text}")), demo=False), size) as s:
+        await tour(s, text)
+        shown = re.sub(r"[\s│▌]+", " ", s.text())
+        for word in readable.split():
+            assert word in shown, (word, shown)
+
+
+async def test_the_tour_sees_every_widget_there_is() -> None:
+    found: set[type[Widget]] = set()
+    for module in pkgutil.walk_packages(hettui.ui.__path__, "hettui.ui."):
+        for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if issubclass(kind, Widget) and kind.__module__.startswith("hettui.ui."):
+                found.add(kind)
+    bases = {kind for kind in found if any(other is not kind and issubclass(other, kind) for other in found)}
+    async with stage(session(), (160, 50)) as s:
+        seen = await tour(s, "plain")
+    assert found - bases - seen == set()

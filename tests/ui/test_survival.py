@@ -1,0 +1,181 @@
+"""Dialogs about ends: what happened, what fits without the device, what becomes of the cluster at quit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hettui.domain.cluster import ClusterSnapshot, ClusterState, Waiting
+from hettui.domain.postmortem import End, PostMortem, examine
+from hettui.domain.process import ProcessSpec
+from hettui.domain.rescue import without
+from hettui.domain.session import Session
+from hettui.domain.units import MIB
+from hettui.services.events import ClusterChanged
+from hettui.ui.screens.ask import ChoiceScreen
+from hettui.ui.screens.post_mortem import PostMortemScreen
+from tests.fakes import workers
+from tests.ui.stage import Stage, running, session, stage
+
+WORKER = ProcessSpec("worker middle", "worker", (), device="middle")
+
+
+def found(line: str = "", code: int = -9) -> PostMortem:
+    return examine(End(WORKER, code, (line,)), moment="while it answered")
+
+
+def roomy() -> Session:
+    devices = tuple(
+        replace(d, name=n, budget_bytes=400 * MIB)
+        for d, n in zip(workers(None, None, None), ("big", "middle", "small"), strict=True)
+    )
+    return session(devices)
+
+
+async def failed(s: Stage, post_mortem: PostMortem, **more: object) -> None:
+    problem = post_mortem.sentence
+    snapshot = ClusterSnapshot(ClusterState.FAILED, problem=problem, post_mortem=post_mortem)
+    s.engine.snapshot = replace(snapshot, **more)  # type: ignore[arg-type]
+    await s.emit(ClusterChanged(s.engine.snapshot))
+    await s.app.workers.wait_for_complete()
+    await s.pilot.pause()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_story_and_its_keys_fit_the_screen(size: tuple[int, int]) -> None:
+    async with stage(roomy(), size) as s:
+        await s.run_plan()
+        await failed(s, found("Failed to allocate input buffer of size 99", 1))
+        assert isinstance(s.app.screen, PostMortemScreen)
+        shown = s.text()
+        for words in (
+            "worker middle ended", "Out of memory while receiving weights", "while it answered: exit code 1",
+            "What to do: Give it fewer layers", "will end the same way", "Failed to allocate input buffer",
+            "Without middle it fits: big", "Relaunch the same (r)", "Without it (o)", "Its log (g)",
+        ):  # fmt: skip
+            assert words in shown, (words, shown)
+
+
+async def test_one_key_relaunches_the_same_and_another_without_the_device() -> None:
+    async with stage(roomy()) as s:
+        before = s.plan
+        await s.run_plan()
+        await failed(s, found())
+        await s.press("r")
+        assert s.engine.requests[-1].split == before.split
+        await failed(s, found())
+        await s.press("o")
+        request = s.engine.requests[-1]
+        assert [d.name for d in request.cluster.devices] == ["big", "small"]
+        assert sum(request.split.layers) == 31
+        # On the screen the device stays, empty, and nothing differs from what runs then.
+        assert sorted(d.name for d in s.plan.devices) == ["big", "middle", "small"]
+        assert dict(zip((d.name for d in s.plan.devices), s.layers, strict=True))["middle"] == 0
+        now = running(s.plan.without(frozenset({"middle"})))
+        await s.emit(ClusterChanged(now))
+        assert "the plan is what runs" in s.text()
+        await s.press("u")
+        assert s.plan == before
+
+
+async def test_without_the_only_device_there_is_nothing_to_choose() -> None:
+    alone = session(tuple(replace(d, name="middle") for d in workers(400)))
+    async with stage(alone) as s:
+        await s.run_plan()
+        await failed(s, found())
+        assert "Nothing can be run without middle" in s.text()
+        await s.press("o")
+        assert s.engine.requests == []
+        await s.press("escape")
+        assert "w: what happened" in s.text()
+        await s.press("w")
+        assert isinstance(s.app.screen, PostMortemScreen)
+        await s.press("g")
+        assert "▌" in s.text()
+        assert not isinstance(s.app.screen, PostMortemScreen)
+
+
+async def test_leftovers_are_offered_for_cleaning() -> None:
+    async with stage(roomy()) as s:
+        await s.run_plan()
+        left = tuple(p for p in s.engine.snapshot.processes if p.device != "middle")
+        await failed(s, found(), processes=left)
+        assert "Clean up (x)" in s.text()
+        await s.press("x")
+        assert s.engine.calls[-1] == "stop"
+
+
+async def test_quitting_may_leave_the_cluster_running() -> None:
+    async with stage() as s:
+        await s.run_plan()
+        await s.press("q", "l")
+        assert s.backend.leaves
+        assert s.app._exit
+        assert "stop" not in s.engine.calls
+
+
+@pytest.mark.parametrize(("answer", "leaves"), [("leave", True), ("stop", False)])
+async def test_a_configured_answer_is_taken(answer: str, leaves: bool) -> None:
+    opened = session()
+    opened = replace(opened, config=replace(opened.config, on_exit=answer))  # type: ignore[arg-type]
+    async with stage(opened) as s:
+        await s.run_plan()
+        await s.press("q")
+        assert s.backend.leaves is leaves
+        assert ("stop" in s.engine.calls) is not leaves
+
+
+@pytest.mark.parametrize(("key", "call"), [("y", "stop"), ("w", "stop within 120 s"), ("n", None)])
+async def test_a_stop_with_running_answers_asks(key: str, call: str | None) -> None:
+    async with stage() as s:
+        await s.run_plan()
+        s.engine.running = 2
+        await s.press("x")
+        await s.app.workers.wait_for_complete()
+        await s.pilot.pause()
+        assert isinstance(s.app.screen, ChoiceScreen)
+        assert "2 answers are still being written" in s.text()
+        await s.press(key)
+        assert (s.engine.calls[-1] if call else "watch") == (call or "watch")
+
+
+async def test_a_wait_is_counted_down_and_cut_by_the_same_key() -> None:
+    async with stage() as s:
+        await s.run_plan()
+        waiting = Waiting("an answer may end within 120 s, x cuts", 42.0, can_cut=True)
+        await s.emit(ClusterChanged(replace(s.engine.snapshot, waiting=waiting)))
+        assert "x cuts · 42 s left" in s.text()
+        await s.press("x")
+        assert s.engine.calls[-1] == "stop"
+
+
+async def test_read_only_refuses_and_says_why() -> None:
+    async with stage() as s:
+        s.backend.read_only = "another hettui (pid 1) owns the cluster"
+        await s.run_plan()
+        await s.press("x", "a", "s", "right")
+        assert "READ-ONLY" in s.text()
+        assert s.engine.requests == []
+        assert "stop" not in s.engine.calls
+        await s.press("q")
+        assert s.app._exit
+
+
+async def test_a_frozen_process_is_on_its_card() -> None:
+    async with stage() as s:
+        await s.run_plan()
+        detail = "stopped by a signal: kill -CONT 101 lets it go on"
+        processes = tuple(
+            replace(p, detail=detail, frozen=True) if p.device == "middle" else p for p in s.engine.snapshot.processes
+        )
+        await s.emit(ClusterChanged(replace(s.engine.snapshot, processes=processes)))
+        assert "kill -CONT 101" in s.text()
+
+
+def test_without_knows_when_nothing_is_left() -> None:
+    alone = session(workers(400))
+    plan = alone.initial_plan
+    assert plan is not None
+    assert without(alone, plan, "d0") is None
+    assert without(alone, plan, "nobody") is None
