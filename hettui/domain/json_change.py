@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hettui.domain.typed_json import Json, Mismatch
+from hettui.domain.json_forms import Json, Mismatch
 
 
 def change(before: Json, after: Json) -> Json:

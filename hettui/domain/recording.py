@@ -18,11 +18,12 @@ from typing import Any
 
 from hettui.domain.errors import HettuiError, RecordingError
 from hettui.domain.json_change import applied, change
+from hettui.domain.json_forms import Json, Mismatch
 from hettui.domain.model import ModelFile, ModelShape
 from hettui.domain.private import Veil
 from hettui.domain.session import Session
 from hettui.domain.text import clean, clean_line
-from hettui.domain.typed_json import Codec, Given, Json, Mismatch
+from hettui.domain.typed_json import Codec, Given
 
 FORMAT = 1
 MAX_BYTES = 64 << 20

@@ -8,47 +8,29 @@ field that is None is left out, and so is one whose default is empty or zero and
 from __future__ import annotations
 
 import types
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from hettui.domain.json_forms import (
+    MAX_NUMBER,
+    NAMED_CHARS,
+    Choice,
+    Exact,
+    Flag,
+    Form,
+    Json,
+    Maybe,
+    Member,
+    Mismatch,
+    Whole,
+    at,
+    kind_of,
+)
 from hettui.domain.text import clean
-
-Json: TypeAlias = Any
-"""What json.loads gives and json.dumps takes."""
-
-_MAX_WHOLE = 1 << 63
-_MAX_NUMBER = 1e18
-_NAMED_CHARS = 60
-
-
-class Mismatch(ValueError):
-    """What was found is not what the hint says. `str()` gives the way to it and what is wrong there."""
-
-    def __init__(self, what: str, way: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.way = way
-
-    def __str__(self) -> str:
-        return f"{self.way}: {self.what}" if self.way else self.what
-
-    def below(self, step: str) -> Mismatch:
-        """The same, seen from one level further up."""
-        return Mismatch(self.what, clean(f"{step}.{self.way}" if self.way else step)[:400])
-
-
-@contextmanager
-def _at(step: str) -> Iterator[None]:
-    try:
-        yield
-    except Mismatch as mismatch:
-        raise mismatch.below(step) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +57,7 @@ class Codec:
         self.texts = texts
         self.decimals = decimals
         self._given = given or {}
-        self._forms: dict[Any, _Form] = {}
+        self._forms: dict[Any, Form] = {}
 
     def encode(self, value: Any, hint: Any) -> Json:
         """JSON for a value of this type. Raises ValueError for a number that is not finite and may not be None."""
@@ -85,17 +67,17 @@ class Codec:
         """The value. Raises Mismatch."""
         return self.form(hint).decode(data)
 
-    def form(self, hint: Any) -> _Form:
+    def form(self, hint: Any) -> Form:
         if hint not in self._forms:
             self._forms[hint] = self._build(hint)
         return self._forms[hint]
 
-    def _build(self, hint: Any) -> _Form:
+    def _build(self, hint: Any) -> Form:
         origin, arguments = get_origin(hint), get_args(hint)
         if origin in (Union, types.UnionType):
             return self._union(arguments)
         if origin is Literal:
-            return _Choice(arguments)
+            return Choice(arguments)
         if origin is tuple and not (len(arguments) == 2 and arguments[1] is ...):
             return _Row([self.form(a) for a in arguments])
         if origin in (tuple, list, frozenset):
@@ -108,57 +90,33 @@ class Codec:
             return self._class(hint)
         raise TypeError(f"{hint} cannot be carried")
 
-    def _class(self, hint: type) -> _Form:
+    def _class(self, hint: type) -> Form:
         if hint in self._given:
             return _Shrunk(self._given[hint], self)
         if hint in (str, Path):
             return _Text(self, hint)
         if hint is bool:
-            return _Flag()
+            return Flag()
         if hint is int:
-            return _Whole()
+            return Whole()
         if hint is float:
             return _Number(self)
         if issubclass(hint, Enum):
-            return _Member(hint)
+            return Member(hint)
         if is_dataclass(hint):
             return _Record(hint, self)
         raise TypeError(f"{hint} cannot be carried")
 
-    def _union(self, members: Sequence[Any]) -> _Form:
+    def _union(self, members: Sequence[Any]) -> Form:
         rest = tuple(m for m in members if m is not type(None))
         if len(rest) < len(members):
-            return _Optional(self.form(Union[rest]))  # noqa: UP007 - of a tuple
+            return Maybe(self.form(Union[rest]))  # noqa: UP007 - of a tuple
         if all(is_dataclass(m) for m in rest):
             return _OneOf({m.__name__: m for m in rest}, self)
         return _Scalar(rest, self)
 
 
-class _Form(ABC):
-    """How one type is carried."""
-
-    optional = False
-
-    @abstractmethod
-    def encode(self, value: Any) -> Json: ...
-
-    @abstractmethod
-    def decode(self, data: Json) -> Any: ...
-
-
-def _kind(data: Json) -> str:
-    kinds = {
-        dict: "an object",
-        list: "a list",
-        str: "a text",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-    }
-    return kinds.get(type(data), "nothing")
-
-
-class _Text(_Form):
+class _Text(Form):
     def __init__(self, codec: Codec, kind: type) -> None:
         self._codec = codec
         self._kind = kind
@@ -168,33 +126,11 @@ class _Text(_Form):
 
     def decode(self, data: Json) -> Any:
         if type(data) is not str:
-            raise Mismatch(f"should be a text, not {_kind(data)}")
+            raise Mismatch(f"should be a text, not {kind_of(data)}")
         return self._kind(clean(data))
 
 
-class _Flag(_Form):
-    def encode(self, value: Any) -> Json:
-        return bool(value)
-
-    def decode(self, data: Json) -> Any:
-        if type(data) is not bool:
-            raise Mismatch(f"should be true or false, not {_kind(data)}")
-        return data
-
-
-class _Whole(_Form):
-    def encode(self, value: Any) -> Json:
-        return int(value)
-
-    def decode(self, data: Json) -> Any:
-        if type(data) is not int:
-            raise Mismatch(f"should be a whole number, not {'a fraction' if type(data) is float else _kind(data)}")
-        if not -_MAX_WHOLE <= data < _MAX_WHOLE:
-            raise Mismatch("is a number that is too large")
-        return data
-
-
-class _Number(_Form):
+class _Number(Form):
     """Whole ones are written without their fraction: it is shorter."""
 
     def __init__(self, codec: Codec) -> None:
@@ -206,75 +142,30 @@ class _Number(_Form):
             raise ValueError("not a finite number")
         if self._codec.decimals is not None:
             value = round(value, self._codec.decimals)
-        return int(value) if value.is_integer() and abs(value) < _MAX_NUMBER else value
+        return int(value) if value.is_integer() and abs(value) < MAX_NUMBER else value
 
     def decode(self, data: Json) -> Any:
         if type(data) not in (int, float):
-            raise Mismatch(f"should be a number, not {_kind(data)}")
-        if not -_MAX_NUMBER <= data <= _MAX_NUMBER:
+            raise Mismatch(f"should be a number, not {kind_of(data)}")
+        if not -MAX_NUMBER <= data <= MAX_NUMBER:
             raise Mismatch("is a number that is too large")
         return float(data)
 
 
-class _Member(_Form):
-    """By its name in the code: values are words for people, which may be worded better some day."""
-
-    def __init__(self, members: type[Enum]) -> None:
-        self._members = members
-
-    def encode(self, value: Any) -> Json:
-        return str(value.name)
-
-    def decode(self, data: Json) -> Any:
-        if type(data) is not str or data not in self._members.__members__:
-            raise Mismatch(f"is no {self._members.__name__}: {clean(str(data))[:_NAMED_CHARS]}")
-        return self._members[data]
-
-
-class _Choice(_Form):
-    def __init__(self, choices: Sequence[Any]) -> None:
-        self._choices = choices
-
-    def encode(self, value: Any) -> Json:
-        return value
-
-    def decode(self, data: Json) -> Any:
-        if not any(data == c and type(data) is type(c) for c in self._choices):
-            known = ", ".join(map(str, self._choices))
-            raise Mismatch(f"is none of {known}: {clean(str(data))[:_NAMED_CHARS]}")
-        return data
-
-
-class _Optional(_Form):
-    optional = True
-
-    def __init__(self, form: _Form) -> None:
-        self._form = form
-
-    def encode(self, value: Any) -> Json:
-        # A sensor's NaN is a reading that is not available.
-        if value is None or (type(value) is float and not isfinite(value)):
-            return None
-        return self._form.encode(value)
-
-    def decode(self, data: Json) -> Any:
-        return None if data is None else self._form.decode(data)
-
-
-class _Scalar(_Form):
+class _Scalar(Form):
     """One of several plain types, told apart by what JSON tells apart."""
 
     def __init__(self, members: Sequence[Any], codec: Codec) -> None:
-        self._forms: dict[type, _Form] = {}
+        self._forms: dict[type, Form] = {}
         for member in members:
             kind = get_origin(member) or member
             json_kind = list if kind in (tuple, list, frozenset) else kind
             if json_kind not in (bool, int, float, str, list) or json_kind in self._forms:
                 raise TypeError(f"{members}: JSON cannot tell them apart")
             # Not shortened: 2.0 must not come back as 2.
-            self._forms[json_kind] = _Exact() if kind is float else codec.form(member)
+            self._forms[json_kind] = Exact() if kind is float else codec.form(member)
 
-    def _of(self, kind: type) -> _Form:
+    def _of(self, kind: type) -> Form:
         if kind not in self._forms:
             raise Mismatch("is of a type that is not known here")
         return self._forms[kind]
@@ -287,20 +178,8 @@ class _Scalar(_Form):
         return self._of(type(data)).decode(data)
 
 
-class _Exact(_Form):
-    def encode(self, value: Any) -> Json:
-        if not isfinite(value):
-            raise ValueError("not a finite number")
-        return float(value)
-
-    def decode(self, data: Json) -> Any:
-        if type(data) is not float or not -_MAX_NUMBER <= data <= _MAX_NUMBER:
-            raise Mismatch("is a number that is too large")
-        return data
-
-
-class _Many(_Form):
-    def __init__(self, form: _Form, kind: Any) -> None:
+class _Many(Form):
+    def __init__(self, form: Form, kind: Any) -> None:
         self._form = form
         self._kind = kind
 
@@ -310,16 +189,16 @@ class _Many(_Form):
 
     def decode(self, data: Json) -> Any:
         if type(data) is not list:
-            raise Mismatch(f"should be a list, not {_kind(data)}")
+            raise Mismatch(f"should be a list, not {kind_of(data)}")
         found = []
         for i, one in enumerate(data):
-            with _at(str(i)):
+            with at(str(i)):
                 found.append(self._form.decode(one))
         return self._kind(found)
 
 
-class _Row(_Form):
-    def __init__(self, forms: Sequence[_Form]) -> None:
+class _Row(Form):
+    def __init__(self, forms: Sequence[Form]) -> None:
         self._forms = forms
 
     def encode(self, value: Any) -> Json:
@@ -330,13 +209,13 @@ class _Row(_Form):
             raise Mismatch(f"should be a list of {len(self._forms)}")
         found = []
         for i, (form, one) in enumerate(zip(self._forms, data, strict=True)):
-            with _at(str(i)):
+            with at(str(i)):
                 found.append(form.decode(one))
         return tuple(found)
 
 
-class _Table(_Form):
-    def __init__(self, form: _Form, codec: Codec) -> None:
+class _Table(Form):
+    def __init__(self, form: Form, codec: Codec) -> None:
         self._form = form
         self._codec = codec
 
@@ -345,15 +224,15 @@ class _Table(_Form):
 
     def decode(self, data: Json) -> Any:
         if type(data) is not dict:
-            raise Mismatch(f"should be an object, not {_kind(data)}")
+            raise Mismatch(f"should be an object, not {kind_of(data)}")
         found = {}
         for key, one in data.items():
-            with _at(key):
+            with at(key):
                 found[clean(key)] = self._form.decode(one)
         return found
 
 
-class _Shrunk(_Form):
+class _Shrunk(Form):
     def __init__(self, given: Given, codec: Codec) -> None:
         self._given = given
         self._form = codec.form(given.smaller)
@@ -369,7 +248,7 @@ class _Shrunk(_Form):
             raise Mismatch(clean(str(error))[:400]) from None
 
 
-class _OneOf(_Form):
+class _OneOf(Form):
     """One of several dataclasses: an object with its name as the only key."""
 
     def __init__(self, members: Mapping[str, type], codec: Codec) -> None:
@@ -384,18 +263,18 @@ class _OneOf(_Form):
             raise Mismatch(f"should be one of {', '.join(self._forms)}")
         ((name, one),) = data.items()
         if name not in self._forms:
-            raise Mismatch(f"is none of {', '.join(self._forms)}: {clean(name)[:_NAMED_CHARS]}")
-        with _at(name):
+            raise Mismatch(f"is none of {', '.join(self._forms)}: {clean(name)[:NAMED_CHARS]}")
+        with at(name):
             return self._forms[name].decode(one)
 
 
-class _Record(_Form):
+class _Record(Form):
     """A dataclass: an object with its fields."""
 
     def __init__(self, kind: type, codec: Codec) -> None:
         hints = get_type_hints(kind)
         self._kind: Any = kind
-        self._fields: list[tuple[str, _Form, Any]] = []
+        self._fields: list[tuple[str, Form, Any]] = []
         """Name, form, and the default that is left out; MISSING where none is."""
         self._needed: set[str] = set()
         for field in fields(kind):
@@ -423,12 +302,12 @@ class _Record(_Form):
 
     def decode(self, data: Json) -> Any:
         if type(data) is not dict:
-            raise Mismatch(f"should be an object, not {_kind(data)}")
+            raise Mismatch(f"should be an object, not {kind_of(data)}")
         given: dict[str, Any] = dict.fromkeys(self._optional)
         for name, one in data.items():
             form = self._forms.get(name)
             if form is None:
-                raise Mismatch(f"{self._kind.__name__} has no field {clean(name)[:_NAMED_CHARS]}")
+                raise Mismatch(f"{self._kind.__name__} has no field {clean(name)[:NAMED_CHARS]}")
             try:
                 given[name] = form.decode(one)
             except Mismatch as mismatch:

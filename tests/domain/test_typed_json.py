@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hettui.domain.json_change import applied, change
-from hettui.domain.typed_json import Codec, Mismatch
+from hettui.domain.json_forms import Mismatch
+from hettui.domain.typed_json import Codec
 from hettui.services.events import Recorded
 from tests.forms import plain, values
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hettui.domain.chat import Timings
+from hettui.domain.plan import Plan
 from hettui.domain.session import Session
+from hettui.services.cluster import Request
 from hettui.services.events import (
     ChatEnded,
     ChatProgressed,
@@ -20,8 +22,9 @@ from hettui.services.events import (
 )
 from hettui.services.recorder import MAX_WAITING, UNTOLD_LINES, Recorder
 from hettui.services.replay import read_recording
-from tests.fakes import FakeClock
-from tests.ui.stage import readings, session
+from hettui.wiring.replay import RecordedBackend
+from tests.fakes import FakeClock, shape
+from tests.ui.stage import StageBackend, readings, session
 
 SESSION = session()
 
@@ -217,3 +220,31 @@ def test_a_number_that_is_none_is_left_out() -> None:
     stand.recorder(ChatProgressed("a", "", 1, float("inf")))
     stand.recorder(Notice("after"))
     assert [e for _, e in stand.recorded()] == [Notice("after")]
+
+
+def test_the_screens_backend_tells_of_sessions_and_keys() -> None:
+    stand = Stand()
+    other = shape(blocks=12)
+    behind = StageBackend(SESSION, models={"other.gguf": other})
+    backend = RecordedBackend(_WithKey(behind), stand.recorder)
+    opened = backend.open()
+    assert backend.engine is behind.engine
+    assert opened.initial_plan is not None
+    backend.request(opened, opened.initial_plan)
+    stand.recorder(Notice("the key is sk-secret"))
+    backend.with_model(opened, "other.gguf")
+    backend.save(opened, opened.initial_plan)
+    assert behind.saved == [opened.initial_plan]
+    (_, notice), (_, session_) = stand.recorded()
+    assert notice == Notice("the key is (hidden)")
+    assert session_.shape.blocks == 12
+
+
+class _WithKey(StageBackend):
+    """Asks with an API key."""
+
+    def __init__(self, other: StageBackend) -> None:
+        super().__init__(other.session, other.engine, other.saved, other.models)
+
+    def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
+        return replace(super().request(session, plan, force=force), api_key="sk-secret")
