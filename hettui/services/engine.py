@@ -102,12 +102,12 @@ class Engine:
     def watch(self, devices: tuple[Device, ...]) -> None:
         """Which devices the sensors are asked about, running or not."""
         self._watched = devices
-        self._loop.call_soon_threadsafe(self._retarget)
+        self._soon(self._retarget)
 
     def sample_every(self, interval_s: float) -> None:
         """How often the sensors are asked; within the limits of the poller."""
         interval_s = min(max(interval_s, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
-        self._loop.call_soon_threadsafe(lambda: self._poller.set_interval(interval_s))
+        self._soon(lambda: self._poller.set_interval(interval_s))
 
     def start(self, request: Request) -> Future[None]:
         """Starts the cluster, or applies a new split to the running one. The future carries the failure."""
@@ -143,7 +143,7 @@ class Engine:
 
     def publish(self, event: Event) -> None:
         """Tells all subscribers, as if the engine had said it: for whoever watches it and has something to say."""
-        self._loop.call_soon_threadsafe(self._emit, event)
+        self._soon(lambda: self._emit(event))
 
     def close(self, *, leave: bool = False) -> None:
         """Ends the thread. Returns when every process is gone; with `leave` they run on, and nothing waits."""
@@ -158,6 +158,11 @@ class Engine:
             self._thread.join()
 
     # -- on the engine's loop ------------------------------------------------------------------------------
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        """On the engine's loop; nothing when that has ended: a screen that is being closed may ask for a moment yet."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(act)
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)

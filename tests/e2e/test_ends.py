@@ -312,7 +312,7 @@ def test_the_terminal_is_clean_after_a_signal(
     terminal = on_pty(*HETTUI, "demo")
     terminal.wait(b"starts it")
     terminal.program.send_signal(number)
-    assert terminal.end() == 128 + number
+    assert terminal.end() == 128 + number, terminal.seen[-2500:]
     assert_clean(terminal)
 
 
