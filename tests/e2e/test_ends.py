@@ -77,6 +77,9 @@ def test_the_cluster_outlives_a_lost_terminal_and_is_taken_over(
     assert engine_processes() - before == running
     terminal.close()
     assert status(home)["state"] == "ready"
+    if how != "cut":
+        assert hettui(home, "down").returncode == 0
+        return
 
     # Whatever is opened next: what runs is on the screen, logs and gauges included.
     terminal.run()
@@ -368,3 +371,19 @@ def test_an_exception_in_the_screen_leaves_cluster_and_terminal_whole(
     assert "sk-in-a-local" not in crash.read_text().replace('secret = "sk-in-a-local"', "")
     assert status(home)["state"] == "ready"
     assert hettui(home, "down").returncode == 0
+
+
+def test_a_model_that_is_gone_does_not_hide_what_runs(
+    terminal: Terminal, home: dict[str, str], model: Path, tmp_path: Path, nothing_left: None
+) -> None:
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(model.read_bytes())
+    assert hettui(home, "up", str(configured(home, copy))).returncode == 0
+    copy.unlink()
+    terminal.run()
+    terminal.wait("● ready")
+    terminal.send("x")
+    terminal.wait("copy.gguf does not exist")
+    until(lambda: status(home)["state"] == "stopped")
+    terminal.send("q")
+    terminal.wait("EXIT=0")

@@ -106,8 +106,7 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
 SWALLOW = ("carriage return", "unfinished")
 """They take what stands before or after them along: each alone."""
 TOGETHER = [name for name in HOSTILE if name not in SWALLOW]
-CASES = [((80, 24), TOGETHER[:11]), ((80, 24), TOGETHER[11:]), ((160, 50), TOGETHER)]
-CASES += [((160, 50), [name]) for name in SWALLOW]
+CASES = [((80, 24), TOGETHER[:11]), ((160, 50), TOGETHER[11:]), *(((80, 24), [name]) for name in SWALLOW)]
 
 
 @pytest.mark.parametrize(("size", "names"), CASES, ids=lambda case: str(case)[:20])
