@@ -10,6 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
+from hettui.adapters.atomic import replace_file
 from hettui.domain.errors import HettuiError
 
 _NAME = "hettui"
@@ -28,6 +29,14 @@ def user_themes() -> Path:
 def state_dir() -> Path:
     """Logs, and what is remembered from one start to the next."""
     return _made(platformdirs.user_state_path(_NAME))
+
+
+def memory_dir() -> Path:
+    """Where is kept what may as well be forgotten: the state folder, whether it could be made or not."""
+    try:
+        return state_dir()
+    except HettuiError:
+        return platformdirs.user_state_path(_NAME)
 
 
 def log_dir() -> Path:
@@ -97,7 +106,7 @@ def last_config() -> Path | None:
 def remember_config(path: Path) -> None:
     """What `last_config` will say. Nothing depends on it: a state folder that cannot be written is no error."""
     with contextlib.suppress(OSError, HettuiError):
-        _last_config_note().write_text(str(path.absolute()), encoding="utf-8")
+        replace_file(_last_config_note(), str(path.absolute()).encode(), 0o600)
 
 
 def _last_config_note() -> Path:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,9 @@ def _headless_demo(session: Any, *, as_json: bool, record: str | None) -> int:
         sweep(places)
         # A record of its own: beside a running cluster this is nobody's business, and nothing of it outlives us.
         runs = RunFolder(places, f"demo-{os.getpid()}")
-        runs.acquire()
+        while not runs.acquire():
+            # Somebody is sweeping, and looks at ours just now.
+            time.sleep(0.01)
         try:
             with build_engine(Path(folder), runs, interval_s=0.25) as engine, recorder_to(record, engine) as recorder:
                 if recorder is not None:

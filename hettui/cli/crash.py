@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import traceback
 
+from hettui.adapters.atomic import replace_file
 from hettui.adapters.paths import state_dir
+from hettui.domain.errors import HettuiError
 from hettui.domain.text import clean_line
 
 
@@ -13,8 +15,7 @@ def report(error: Exception) -> str:
     what = clean_line(f"{type(error).__name__}: {error}", 200)
     try:
         path = state_dir() / "crash.log"
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        path.chmod(0o600)
-    except OSError:
+        replace_file(path, "".join(traceback.format_exception(error)).encode("utf-8", "replace"), 0o600)
+    except (OSError, HettuiError):
         return f"hettui: internal error, please report it: {what}"
     return f"hettui: internal error, please report it: {what}\nhettui: details are in {path}"

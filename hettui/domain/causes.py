@@ -20,10 +20,20 @@ class Cause:
     """The next start would meet the same, so none is made by itself."""
     of_others: bool = False
     """Says that another process failed: of several deaths the other one's is the cause."""
+    port_taken: bool = False
+    """Another port may help."""
 
 
-def _cause(pattern: str, what: str, remedy: str, *, hopeless: bool = True, of_others: bool = False) -> Cause:
-    return Cause(re.compile(pattern), what, remedy, hopeless, of_others)
+def _cause(
+    pattern: str,
+    what: str,
+    remedy: str,
+    *,
+    hopeless: bool = True,
+    of_others: bool = False,
+    port_taken: bool = False,
+) -> Cause:
+    return Cause(re.compile(pattern), what, remedy, hopeless, of_others, port_taken)
 
 
 _FEWER_LAYERS = "give it fewer layers, or use a smaller ctx-size"
@@ -33,8 +43,14 @@ CAUSES: tuple[Cause, ...] = (
         r"couldn't bind HTTP server socket.*port: (\d+)",
         "port {0} is in use",
         "choose another [serving] port, or stop what holds it",
+        port_taken=True,
     ),
-    _cause(r"Failed to create server socket", "its port is in use", "start again: hettui takes another one"),
+    _cause(
+        r"Failed to create server socket",
+        "its port is in use",
+        "choose another port for it, or stop what holds it",
+        port_taken=True,
+    ),
     _cause(r"Invalid host address: (\S+)", "{0} is not an IPv4 address", "give the worker an IPv4 address"),
     _cause(r"unknown device: (\S+)", "llama.cpp knows no device {0} here", "compare with hettui devices"),
     _cause(

@@ -50,6 +50,8 @@ class PostMortem:
     """What the cluster did then."""
     hopeless: bool = False
     """Starting the same again meets the same."""
+    port_taken: bool = False
+    """Its port was taken between the look at it and its start."""
 
     @property
     def sentence(self) -> str:
@@ -92,6 +94,7 @@ def examine(
         tuple(f"{other.spec.name} ended with it ({exit_in_words(other.returncode)})" for other in others),
         moment,
         cause is not None and cause.hopeless,
+        cause is not None and cause.port_taken,
     )
 
 

@@ -20,11 +20,14 @@ from hettui.ports import ChildProcess
 from hettui.services import aftermath, takeover
 from hettui.services.bringing_up import BringingUp
 from hettui.services.events import Notice
+from hettui.services.port_choice import may_move
 from hettui.services.stopping import answers_end
 from hettui.services.supervisor import Supervised
 from hettui.services.world import Request as Request
 from hettui.services.world import Supervision
 from hettui.services.world import World as World
+
+PORT_TRIES = 3
 
 
 class ClusterController(BringingUp):
@@ -93,7 +96,7 @@ class ClusterController(BringingUp):
     async def _bring_up(self, request: Request) -> None:
         fallback = self._last_good if self._master else None
         try:
-            await self._start_all(request)
+            await self._start_on_free_ports(request)
         except HettuiError as error:
             await asyncio.sleep(0)
             found = self._examined()
@@ -103,6 +106,20 @@ class ClusterController(BringingUp):
             else:
                 await self._roll_back(fallback, cause)
             raise cause from None
+
+    async def _start_on_free_ports(self, request: Request) -> None:
+        """Ports are looked at and then used by somebody else: where hettui chooses them, it chooses again."""
+        for left in range(PORT_TRIES - 1, -1, -1):
+            try:
+                await self._start_all(request)
+            except HettuiError:
+                await asyncio.sleep(0)
+                found = self._examined()
+                if not left or found is None or not found.port_taken or not may_move(request.cluster, found.device):
+                    raise
+                self._emit(Notice(f"{found.process}: {found.what}; another one is taken.", "warning"))
+            else:
+                return
 
     async def _roll_back(self, fallback: Request, error: HettuiError) -> None:
         self._emit(Notice(f"{error}. Going back to the split that ran before.", "error"))

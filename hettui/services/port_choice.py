@@ -46,6 +46,13 @@ def worker_ports(cluster: Cluster, workers: Mapping[str, Supervised], ports: Por
     return chosen
 
 
+def may_move(cluster: Cluster, device: str | None) -> bool:
+    """Whether the port of this device's worker, or of the API (None), was hettui's own choice."""
+    if device is None:
+        return cluster.serving.port == 0
+    return any(d.name == device and d.port is None for d in cluster.devices)
+
+
 def same_worker(a: object, b: object) -> bool:
     """Whether one worker process can serve both: locks, budgets and layer counts are none of its business."""
     keys = ("id", "host", "via", "backend", "engine_name", "uuid", "threads", "port", "expose")

@@ -9,7 +9,7 @@ from pathlib import Path
 from hettui.adapters import proc
 from hettui.adapters.config_toml import load
 from hettui.adapters.log_files import LogFolder
-from hettui.adapters.paths import config_file, last_config, log_dir, remember_config, state_dir
+from hettui.adapters.paths import config_file, last_config, log_dir, remember_config
 from hettui.adapters.run_folder import RunFolder
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.config import Config
@@ -138,5 +138,5 @@ def _names(runs: RunFolder, process: str | None, known: list[str] | None = None)
         if not names and known is None:
             raise UsageError(f"no process {process} runs: hettui status names them")
     if not names and known is None:
-        raise HettuiError(f"nothing runs; the logs of earlier runs are in {state_dir() / 'logs'}")
+        raise HettuiError(f"nothing runs; the logs of earlier runs are in {log_dir()}")
     return names

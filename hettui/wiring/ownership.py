@@ -61,7 +61,11 @@ def recorded_session(record: RunState) -> Session:
     config = replace(config, model_path=cluster.model_path, params=cluster.params, serving=cluster.serving)
     layers = zip(cluster.devices, record.split.layers, strict=True)
     devices = tuple(replace(device, layers=n) for device, n in layers)
-    return replace(open_session(config, devices), demo=record.demo)
+    try:
+        return replace(open_session(config, devices), demo=record.demo)
+    except HettuiError as error:
+        # Model file or binaries have gone since: what runs can still be watched and stopped.
+        return Session(config, (), devices, cluster, None, str(error), demo=record.demo)
 
 
 def sweep(folder: Path) -> int:

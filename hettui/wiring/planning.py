@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hettui.adapters.config_toml import load
 from hettui.adapters.learned_file import load_learned
-from hettui.adapters.paths import state_dir
+from hettui.adapters.paths import memory_dir
 from hettui.domain.config import Config
 from hettui.domain.device import Device
 from hettui.domain.engine_info import EngineInfo
@@ -46,7 +46,7 @@ def plan_report(
         cluster, shape, members, learned = session.cluster, session.shape, session.devices, session.learned
     else:
         engine, _ = engine_or_problem(config)
-        learned = load_learned(state_dir())
+        learned = load_learned(memory_dir())
         cluster, shape, members = None if engine is None else _cluster(config, anonymous, engine), None, anonymous
     shape = shape or read_shape(model)
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hettui.adapters.config_toml import load, save_plan
 from hettui.adapters.learned_file import save_learned
-from hettui.adapters.paths import config_file, last_config, log_dir, remember_config, state_dir, user_themes
+from hettui.adapters.paths import config_file, last_config, log_dir, memory_dir, remember_config, user_themes
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.run_folder import RunFolder
 from hettui.adapters.theme_files import read_themes
@@ -135,7 +135,7 @@ def _show(
 
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
     problems = [*([read_only] if read_only else []), *problems]
-    learner = Learner(lambda learned: save_learned(state_dir(), learned))
+    learner = Learner(lambda learned: save_learned(memory_dir(), learned))
 
     def open_what_runs() -> Session:
         record = living_record(runs)

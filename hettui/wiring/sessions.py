@@ -13,7 +13,7 @@ from hettui.adapters.intel_gpu import IntelGpuSource
 from hettui.adapters.learned_file import load_learned, save_learned
 from hettui.adapters.memory_speed import read_speed
 from hettui.adapters.nvml import NvmlSource
-from hettui.adapters.paths import state_dir
+from hettui.adapters.paths import memory_dir
 from hettui.domain.config import Config
 from hettui.domain.device import LOCAL, Device, Hardware
 from hettui.domain.engine_info import EngineInfo
@@ -60,11 +60,11 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     shape = read_shape(config.model_path) if config.model_path else None
     engine, problem = engine_or_problem(config)
     hardware = local_hardware(engine)
-    learned = load_learned(state_dir())
+    learned = load_learned(memory_dir())
     devices = assemble(config, hardware) if devices is None else devices
     if learned.host_bytes_per_s is None and any(d.backend == "cpu" and d.host == LOCAL for d in devices):
         learned.host_bytes_per_s = read_speed()
-        save_learned(state_dir(), learned)
+        save_learned(memory_dir(), learned)
     devices = learned.with_measured(devices)
     cluster = None
     if engine is not None:

@@ -15,7 +15,9 @@ from hettui.domain.config_schema import SECTIONS, commented_config
 from hettui.domain.device import Device, Host
 from hettui.domain.errors import ConfigError
 from hettui.domain.plan import Plan
+from hettui.domain.process import RestartPolicy
 from hettui.domain.split import Split
+from hettui.domain.supervision import Supervision
 
 FULL = """\
 # my cluster
@@ -226,3 +228,33 @@ def test_every_commented_default_is_the_real_one(tmp_path: Path) -> None:
     lines = [line.removeprefix("# ") if " = " in line and "…" not in line else line for line in text.splitlines()]
     path.write_text("\n".join(line for line in lines if "[[" not in line).split("# Other machines")[0])
     assert load(path) == Config(path=str(path))
+
+
+def test_supervision_and_the_ends_of_the_screen(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        "[supervision]\nrestarts = 3\nrestart-window = 100\nrestart-pause = 5\nload-timeout = 0\nstop-grace = 1\n"
+        'answer-patience = 9\n[ui]\non-exit = "leave"\non-hangup = "stop"\n'
+        '[[devices]]\nname = "a"\nid = "cpu"\nexpose = true\n'
+    )
+    config = load(path)
+    restart = RestartPolicy(limit=3, window_s=100, first_pause_s=5)
+    assert config.supervision == Supervision(restart, load_timeout_s=0, stop_grace_s=1, answer_patience_s=9)
+    assert (config.on_exit, config.on_hangup) == ("leave", "stop")
+    assert config.devices[0].expose
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[ui]\non-hangup = "ask"', 'found "ask", allowed: "stop" or "leave"'),
+        ("[supervision]\nrestarts = -1", "allowed: a whole number, 0 to 100"),
+        ("[supervision]\nrestart = 1", "did you mean restarts?"),
+    ],
+)
+def test_wrong_supervision_is_explained(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert says in str(caught.value)

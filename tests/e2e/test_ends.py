@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,6 +78,9 @@ def test_the_cluster_outlives_a_lost_terminal_and_is_taken_over(
     assert engine_processes() - before == running
     terminal.close()
     assert status(home)["state"] == "ready"
+    if how != "cut":
+        assert hettui(home, "down").returncode == 0
+        return
 
     # Whatever is opened next: what runs is on the screen, logs and gauges included.
     terminal.run()
@@ -111,6 +115,22 @@ def test_on_hangup_stop_stops_it(terminal: Terminal, home: dict[str, str], model
 # -- quitting --------------------------------------------------------------------------------------------------------
 
 
+def follow(home: dict[str, str], api: str) -> None:
+    """`logs -f` shows what comes, one JSON object a line, and ends with Ctrl-C."""
+    words = [*HETTUI, "logs", "-f", "-n", "0", "--json"]
+    following = subprocess.Popen(words, env=home, stdout=subprocess.PIPE, text=True)
+    assert following.stdout is not None
+    body = json.dumps({"prompt": "hello", "n_predict": 4}).encode()
+    # Until it follows, there is nothing to see of a request; then there is.
+    while not select.select([following.stdout], [], [], 1.0)[0]:
+        urllib.request.urlopen(f"{api}/completion", body, timeout=DEADLINE_S).read()  # noqa: S310 - our own server
+    line = json.loads(following.stdout.readline())
+    assert set(line) == {"process", "line"}
+    following.send_signal(signal.SIGINT)
+    following.stdout.close()
+    assert following.wait(DEADLINE_S) == 0
+
+
 def test_left_running_it_is_found_by_status_logs_and_down(
     terminal: Terminal, home: dict[str, str], nothing_left: None
 ) -> None:
@@ -128,6 +148,7 @@ def test_left_running_it_is_found_by_status_logs_and_down(
     logs = hettui(home, "logs", "--process", "master", "-n", "20")
     assert "master | " in logs.stdout
     assert hettui(home, "logs", "--process", "nobody").returncode == 2
+    follow(home, str(found["api"]))
     down = hettui(home, "down")
     assert (down.returncode, down.stdout) == (0, "Stopped 4 processes.\n"), down.stderr
     assert hettui(home, "down").stdout == "Nothing ran.\n"
@@ -368,3 +389,36 @@ def test_an_exception_in_the_screen_leaves_cluster_and_terminal_whole(
     assert "sk-in-a-local" not in crash.read_text().replace('secret = "sk-in-a-local"', "")
     assert status(home)["state"] == "ready"
     assert hettui(home, "down").returncode == 0
+
+
+def test_a_model_that_is_gone_does_not_hide_what_runs(
+    terminal: Terminal, home: dict[str, str], model: Path, tmp_path: Path, nothing_left: None
+) -> None:
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(model.read_bytes())
+    assert hettui(home, "up", str(configured(home, copy))).returncode == 0
+    copy.unlink()
+    terminal.run()
+    terminal.wait("● ready")
+    terminal.send("x")
+    terminal.wait("copy.gguf does not exist")
+    until(lambda: status(home)["state"] == "stopped")
+    terminal.send("q")
+    terminal.wait("EXIT=0")
+
+
+def test_a_home_that_cannot_be_written_and_no_runtime_folder(
+    home: dict[str, str], model: Path, tmp_path: Path, nothing_left: None
+) -> None:
+    config = configured(home, model)
+    blocked = tmp_path / "blocked"
+    blocked.write_text("no folder")
+    bare = {k: v for k, v in home.items() if k != "XDG_RUNTIME_DIR"} | {"XDG_STATE_HOME": str(blocked)}
+    up = hettui(bare, "up", str(config))
+    assert up.returncode == 0, up.stderr
+    assert status(bare)["state"] == "ready"
+    logs = list(Path(home["TMPDIR"]).glob("hettui-*/logs/*.log"))
+    assert len(logs) == 3
+    assert {path.stat().st_mode & 0o777 for path in logs} == {0o600}
+    assert hettui(bare, "down").returncode == 0
+    assert blocked.read_text() == "no folder"

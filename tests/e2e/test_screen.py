@@ -59,7 +59,7 @@ def test_from_the_first_frame_to_the_last(terminal: Terminal, nothing_left: None
     terminal.send("Escape")
     terminal.wait("▶1")
     terminal.send("x")
-    terminal.wait("○ stopped")
+    terminal.wait("s starts it")
     terminal.send("q")
     assert "EXIT=0" in terminal.wait("EXIT=")
 
@@ -140,6 +140,6 @@ def test_logs_are_private(terminal: Terminal, home: dict[str, str], nothing_left
     assert len(logs) == 4
     assert {p.stat().st_mode & 0o777 for p in logs} == {0o600}
     terminal.send("x")
-    terminal.wait("○ stopped")
+    terminal.wait("s starts it")
     terminal.send("q")
     terminal.wait("EXIT=0")

@@ -164,12 +164,25 @@ def test_a_port_that_is_taken_between_check_and_bind(
     cluster = Cluster(str(model), RuntimeParams(ctx_size=512), Serving(port=0), devices, programs)
     request = Request(cluster, Split(LAYERS, 31))
     with build_engine(tmp_path / "logs", runs) as engine:
-        with pytest.raises(LaunchError, match="port.* is in use"):
-            engine.start(request).result(DEADLINE_S)
-        assert engine.snapshot.processes == ()
-        # The next start looks again, and finds others.
+        notices: list[Event] = []
+        engine.subscribe(notices.append)
+        # Where hettui chooses it looks again, and finds others.
         engine.start(request).result(DEADLINE_S)
         assert engine.snapshot.state is ClusterState.READY
+        assert any(isinstance(e, Notice) and "is in use; another one is taken" in e.text for e in notices)
+        addresses = {p.address for p in engine.snapshot.processes}
+        assert f"127.0.0.1:{taken[0].getsockname()[1]}" not in addresses
+        engine.stop().result(DEADLINE_S)
+        # Where the configuration names it, it is told.
+        monkeypatch.setattr(LocalPorts, "is_free", lambda self, host, port: True)
+        port = taken[0].getsockname()[1]
+        if role == "worker":
+            fixed = replace(cluster, devices=(replace(devices[0], port=port), *devices[1:]))
+        else:
+            fixed = replace(cluster, serving=Serving(port=port))
+        with pytest.raises(LaunchError, match="port.* is in use.*or stop what holds it"):
+            engine.start(replace(request, cluster=fixed)).result(DEADLINE_S)
+        assert engine.snapshot.processes == ()
     taken[0].close()
     assert LocalRunner(runs.mark).marked() == []
 

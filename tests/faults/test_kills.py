@@ -52,9 +52,10 @@ def test_a_killed_process_ends_the_cluster_with_its_story(rig: Rig, name: str, m
         assert any("cut off" in line for line in report["consequences"])
     assert rig.table() == {}
     assert rig.record() is None
-    # One more start, and all is well.
-    assert "error" not in rig.ask("start", layers=LAYERS)
-    rig.check()
+    if moment == "idle":
+        # One more start, and all is well.
+        assert "error" not in rig.ask("start", layers=LAYERS)
+        rig.check()
     rig.close("quit")
     assert rig.table() == {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from textual.pilot import Pilot
 
 from hettui.domain.chat import Timings
 from hettui.domain.cluster import ClusterSnapshot, ClusterState, LoadProgress
+from hettui.domain.postmortem import End, examine
+from hettui.domain.process import ProcessSpec
 from hettui.domain.units import MIB
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
 from hettui.ui.app import HettuiApp
@@ -115,7 +118,21 @@ async def quitting(pilot: Pilot[Any]) -> None:
     await pilot.press("q")
 
 
-SCENES = [stopped, loading, ready, edited, failed, chatting, logs, commands, help_page, quitting]
+async def post_mortem(pilot: Pilot[Any]) -> None:
+    app, backend = await opened(pilot)
+    spec = ProcessSpec("worker middle", "worker", (), device="middle")
+    end = End(spec, 1, ("I am fine", "0.1.2.3 E Failed to allocate input buffer of size 99"))
+    found = examine(end, moment="while it answered")
+    found = replace(found, consequences=("master is stopped with it: llama.cpp does not go on without a worker",))
+    snapshot = ClusterSnapshot(ClusterState.FAILED, problem=found.sentence, post_mortem=found)
+    backend.engine.emit(ClusterChanged(snapshot))
+    await pilot.pause()
+    # What still fits is searched on a thread.
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+SCENES = [stopped, loading, ready, edited, failed, post_mortem, chatting, logs, commands, help_page, quitting]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
