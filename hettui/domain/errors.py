@@ -41,3 +41,7 @@ class LaunchError(HettuiError):
 
 class ServerError(HettuiError):
     """llama-server answered a request with an error, or stopped answering."""
+
+
+class ConnectionLost(ServerError):
+    """The connection to llama-server broke off, or could not be made."""

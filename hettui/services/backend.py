@@ -11,6 +11,7 @@ from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.device import Device
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
+from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.cluster import Request
 from hettui.services.events import Event
 
@@ -33,6 +34,10 @@ class EngineFacade(Protocol):
 
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]: ...
 
+    def complete(self, prompt: str, options: dict[str, object] | None = None) -> Future[None]: ...
+
+    def parallel(self, prompt: str, streams: int | None, options: dict[str, object]) -> Future[None]: ...
+
     def cancel_chat(self) -> Future[None]: ...
 
 
@@ -41,6 +46,10 @@ class Backend(Protocol):
 
     @property
     def engine(self) -> EngineFacade: ...
+
+    @property
+    def chats(self) -> ChatKeeper:
+        """Conversations, drafts and histories."""
 
     def open(self) -> Session:
         """Blocks. Raises HettuiError with the reason."""

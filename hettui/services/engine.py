@@ -18,10 +18,11 @@ from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import ServerError
-from hettui.ports import TelemetrySource, TelemetryTarget
+from hettui.ports import LlamaClient, TelemetrySource, TelemetryTarget
 from hettui.services.chat_session import ChatSession
 from hettui.services.cluster import ClusterController, Request, World
 from hettui.services.events import ClusterChanged, Event
+from hettui.services.parallel import ParallelTest
 from hettui.services.poller import Poller
 
 T = TypeVar("T")
@@ -86,8 +87,17 @@ class Engine:
         """Sends a conversation; the answer comes as events. The future fails when it cannot be sent at all."""
         return self._submit(self._chat(tuple(turns), options or {}))
 
+    def complete(self, prompt: str, options: dict[str, object] | None = None) -> Future[None]:
+        """As `chat`, of a raw prompt: no template, nothing of what was said before."""
+        return self._submit(self._complete(prompt, options or {}))
+
     def cancel_chat(self) -> Future[None]:
-        return self._submit(self._chat_session.cancel())
+        """Stops the answer, or the parallel test, that runs now."""
+        return self._submit(self._cancel_chat())
+
+    def parallel(self, prompt: str, streams: int | None, options: dict[str, object]) -> Future[None]:
+        """Copies of one raw prompt at once; None: as many as there are slots. What becomes of them comes as events."""
+        return self._submit(self._run_parallel(prompt, streams, options))
 
     def close(self) -> None:
         """Stops the cluster and the thread. Returns when every process is gone."""
@@ -123,6 +133,7 @@ class Engine:
     async def _set_up(self) -> None:
         self._controller = ClusterController(self._world, self._emit)
         self._chat_session = ChatSession(self._world.clock, self._emit)
+        self._parallel = ParallelTest(self._world.clock, self._emit)
         self._poller = Poller(self._sources, self._world.clock, self._emit, self._interval_s)
         self._background = [
             asyncio.create_task(self._poller.run(), name="telemetry"),
@@ -136,20 +147,33 @@ class Engine:
             await asyncio.sleep(QUIET_TICK_S if quiet else BUSY_TICK_S)
 
     async def _start(self, request: Request) -> None:
-        await self._chat_session.cancel()
+        await self._cancel_chat()
         await self._controller.start(request)
 
     async def _stop(self) -> None:
-        await self._chat_session.cancel()
+        await self._cancel_chat()
         await self._controller.stop()
 
-    async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:
+    async def _cancel_chat(self) -> None:
+        await self._chat_session.cancel()
+        await self._parallel.cancel()
+
+    def _ready_client(self) -> LlamaClient:
         client = self._controller.client
         if client is None or self._controller.snapshot.state is not ClusterState.READY:
             raise ServerError(
                 f"the cluster is {self._controller.snapshot.state.value}: start it and wait until it is ready"
             )
-        self._chat_session.send(client, turns, options)
+        return client
+
+    async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:
+        self._chat_session.send(self._ready_client(), turns, options)
+
+    async def _complete(self, prompt: str, options: dict[str, object]) -> None:
+        self._chat_session.complete(self._ready_client(), prompt, options)
+
+    async def _run_parallel(self, prompt: str, streams: int | None, options: dict[str, object]) -> None:
+        self._parallel.start(self._ready_client(), prompt, streams, options)
 
     async def _shut_down(self) -> None:
         await self._stop()

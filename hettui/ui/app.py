@@ -18,10 +18,12 @@ from hettui.services.backend import Backend
 from hettui.services.events import (
     ChatEnded,
     ChatProgressed,
+    ChatWaiting,
     ClusterChanged,
     Event,
     LogLines,
     Notice,
+    ParallelChanged,
     TelemetryUpdated,
 )
 from hettui.ui.commands import ActionCommands
@@ -147,5 +149,5 @@ def _message(event: Event) -> Message:
             return LogsArrived(process, lines)
         case Notice(text, severity):
             return NoticeArrived(text, severity)
-        case ChatProgressed() | ChatEnded():
+        case ChatProgressed() | ChatEnded() | ChatWaiting() | ParallelChanged():
             return ChatArrived(event)

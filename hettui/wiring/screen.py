@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from hettui.adapters.chat_store import ChatFolder
 from hettui.adapters.config_toml import load, save_plan
 from hettui.adapters.learned_file import save_learned
 from hettui.adapters.paths import config_file, last_config, remember_config, state_dir, user_themes
@@ -21,6 +22,7 @@ from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.services.backend import EngineFacade
+from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.cluster import Request
 from hettui.services.engine import Engine
 from hettui.services.learner import Learner
@@ -34,8 +36,11 @@ _UI_GRACE_S = 3.0
 class ScreenBackend:
     """Implements Backend."""
 
-    def __init__(self, engine: EngineFacade, opener: Callable[[], Session], learner: Learner) -> None:
+    def __init__(
+        self, engine: EngineFacade, opener: Callable[[], Session], learner: Learner, chats: ChatKeeper
+    ) -> None:
         self.engine = engine
+        self.chats = chats
         self._opener = opener
         self._learner = learner
         engine.subscribe(learner)
@@ -81,8 +86,9 @@ def _run(opener: Callable[[], Session], theme: str | None) -> int:
 
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
     learner = Learner(lambda learned: save_learned(state_dir(), learned))
-    with closing(learner), build_engine(state_dir() / "logs") as engine:
-        app = HettuiApp(ScreenBackend(engine, opener, learner), themes, theme, problems)
+    chats = ChatKeeper(ChatFolder(state_dir() / "chats", Path.cwd()))
+    with closing(learner), closing(chats), build_engine(state_dir() / "logs") as engine:
+        app = HettuiApp(ScreenBackend(engine, opener, learner, chats), themes, theme, problems)
         with _ending_on_signals(engine, app.exit_from_thread):
             error = app.run()
     if isinstance(error, HettuiError):
