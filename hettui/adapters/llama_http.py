@@ -39,8 +39,9 @@ class HttpLlamaClient:
             transport=transport,
             # Between two tokens of a slow cluster minutes may pass; only connecting must be quick.
             timeout=httpx.Timeout(None, connect=_CONNECT_S),
-            # As many streams at once as the server has slots.
-            limits=httpx.Limits(max_connections=None),
+            # As many streams at once as the server has slots. No connection is used twice: llama-server closes one
+            # after a stream of /completion without saying so, and the next request on it finds it dead.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             # The server is ours and near: no proxy of the user's shell stands between.
             trust_env=False,
         )
@@ -51,6 +52,14 @@ class HttpLlamaClient:
         except self._httpx.HTTPError:
             return False
         return response.status_code == 200
+
+    async def listens(self) -> bool:
+        """Whether anybody answers there at all, ready or not."""
+        try:
+            await self._client.get("/health", timeout=_HEALTH_S)
+        except self._httpx.HTTPError:
+            return False
+        return True
 
     async def chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> AsyncIterator[ChatDelta]:
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]

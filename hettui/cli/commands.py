@@ -111,6 +111,18 @@ def run_plan(options: Namespace) -> int:
     return 0 if report.forecast.fits else 1
 
 
+def run_chat(options: Namespace) -> int:
+    from hettui.cli import bench
+
+    return bench.run_chat(options)
+
+
+def run_bench(options: Namespace) -> int:
+    from hettui.cli import bench
+
+    return bench.run_bench(options)
+
+
 def run_init(options: Namespace) -> int:
     from hettui.wiring.init import write_config
 

@@ -54,6 +54,11 @@ class ChatSession:
             raise ServerError("an answer is still being written: stop it first")
         self._task = asyncio.create_task(self._run(client, ask, prefix), name="chat")
 
+    async def ended(self) -> None:
+        """Returns when the running answer has ended, however it did."""
+        if self._task:
+            await asyncio.wait({self._task})
+
     async def cancel(self) -> None:
         """Stops the running answer by closing its connection; llama-server then frees the slot."""
         if self._task and not self._task.done():

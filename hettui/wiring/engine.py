@@ -18,7 +18,9 @@ from hettui.services.cluster import World
 from hettui.services.engine import Engine
 
 
-class _SystemClock:
+class SystemClock:
+    """Implements Clock."""
+
     def monotonic(self) -> float:
         return time.monotonic()
 
@@ -37,6 +39,6 @@ def build_engine(log_folder: Path, interval_s: float = 1.0) -> Engine:
         prober=Prober(),
         clients=HttpLlamaClient,
         meter=_KernelMeter(),
-        clock=_SystemClock(),
+        clock=SystemClock(),
     )
     return Engine(world, [NvmlSource(), ProcessSource()], interval_s)
