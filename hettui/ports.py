@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hettui.domain.chat import ChatDelta, ChatTurn
+from hettui.domain.chat import ChatDelta, ChatTurn, ServerFacts, Slot
+from hettui.domain.conversation import Conversation
 from hettui.domain.engine_info import EngineInfo as EngineInfo
 from hettui.domain.process import ProcessSpec
 from hettui.domain.run_state import RunState
@@ -155,11 +156,51 @@ class LlamaClient(Protocol):
     async def busy(self) -> int | None:
         """How many slots work on a request now; None when the server does not say, in good time."""
 
+    def complete(self, prompt: str | Sequence[int], options: dict[str, object]) -> AsyncIterator[ChatDelta]:
+        """As `chat`, of a raw prompt: a text, or token numbers, which are taken as they are."""
+
+    async def facts(self) -> ServerFacts:
+        """What the server says about itself; nothing is known of one that is silent."""
+
+    async def slots(self) -> tuple[Slot, ...] | None:
+        """Its places; None when it does not say."""
+
+    async def queued(self) -> int | None:
+        """Requests that wait for a slot; None when it does not say (no `--metrics`)."""
+
     async def close(self) -> None: ...
 
 
 class LlamaClientFactory(Protocol):
     def __call__(self, base_url: str, api_key: str | None) -> LlamaClient: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPrompts:
+    """What was typed: the prompt that was not sent yet, and those that were, the oldest first."""
+
+    draft: str = ""
+    history: tuple[str, ...] = ()
+
+
+class ChatStore(Protocol):
+    """Conversations on disk, by model. Every method blocks. Raises OSError when the disk says no."""
+
+    def conversations(self, model: str) -> list[Conversation]:
+        """All that can be read, the one changed last first."""
+
+    def save(self, conversation: Conversation) -> None:
+        """At once or not at all."""
+
+    def prompts(self, model: str) -> KeptPrompts: ...
+
+    def save_prompts(self, model: str, prompts: KeptPrompts) -> None: ...
+
+    def copy(self, text: str) -> str:
+        """Writes what was copied last, over what was copied before; the file's path."""
+
+    def export(self, name: str, text: str) -> str:
+        """Writes a file for the user, under a name like `name` that is not taken; its path."""
 
 
 @dataclass(frozen=True, slots=True)

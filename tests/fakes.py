@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hettui.domain.chat import ChatDelta, ChatTurn, Timings
+from hettui.domain.chat import ChatDelta, ChatTurn, ServerFacts, Slot, Timings
 from hettui.domain.device import Device
 from hettui.domain.engine_info import EngineInfo
-from hettui.domain.errors import HettuiError, LaunchError, ServerError
+from hettui.domain.errors import ConnectionLost, HettuiError, LaunchError, ServerError
 from hettui.domain.launch import Cluster
 from hettui.domain.model import ModelFile, ModelShape, TensorInfo
 from hettui.domain.params import RuntimeParams, Serving
@@ -157,6 +157,12 @@ class FakeWorld:
 
     log: dict[str, list[str]] = field(default_factory=dict)
     children: dict[str, FakeChild] = field(default_factory=dict)
+    facts: ServerFacts = field(default_factory=lambda: ServerFacts(slots=2, slot_context_tokens=4096))
+    slots: tuple[Slot, ...] | None = None
+    queued: int | None = None
+    answers_never: bool = False
+    lost_connections: int = 0
+    """So many requests find nobody."""
     starts: list[ProcessSpec] = field(default_factory=list)
     used_ports: set[int] = field(default_factory=set)
     silent_workers: set[int] = field(default_factory=set)
@@ -263,6 +269,11 @@ class FakeClient:
         return self._world.healthy
 
     async def chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> AsyncIterator[ChatDelta]:
+        if self._world.lost_connections:
+            self._world.lost_connections -= 1
+            raise ConnectionLost("llama-server does not answer")
+        if self._world.answers_never:
+            await asyncio.get_running_loop().create_future()
         for delta in self._world.deltas:
             await asyncio.sleep(0)
             if isinstance(delta, BaseException):
@@ -271,6 +282,19 @@ class FakeClient:
 
     async def busy(self) -> int | None:
         return self._world.busy_slots
+
+    async def complete(self, prompt: str | Sequence[int], options: dict[str, object]) -> AsyncIterator[ChatDelta]:
+        async for delta in self.chat((), options):
+            yield delta
+
+    async def facts(self) -> ServerFacts:
+        return self._world.facts
+
+    async def slots(self) -> tuple[Slot, ...] | None:
+        return self._world.slots
+
+    async def queued(self) -> int | None:
+        return self._world.queued
 
     async def close(self) -> None:
         self._world.clients_closed += 1

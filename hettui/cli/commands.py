@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
-import time
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -46,33 +44,25 @@ def run_demo(options: Namespace) -> int:
 
 
 def _headless_demo(session: Any, *, as_json: bool, record: str | None) -> int:
-    from hettui.adapters.paths import runtime_dir
-    from hettui.adapters.run_folder import RunFolder
     from hettui.services import smoke
     from hettui.services.smoke_report import smoke_json, smoke_text
     from hettui.wiring.engine import build_engine
-    from hettui.wiring.ownership import sweep
+    from hettui.wiring.ownership import own_run
     from hettui.wiring.replay import recorder_to
     from hettui.wiring.sessions import request_for
 
     plan = session.initial_plan
     with tempfile.TemporaryDirectory(prefix="hettui-demo-") as folder:
         request = request_for(session, plan)
-        places = runtime_dir()
-        sweep(places)
-        # A record of its own: beside a running cluster this is nobody's business, and nothing of it outlives us.
-        runs = RunFolder(places, f"demo-{os.getpid()}")
-        while not runs.acquire():
-            # Somebody is sweeping, and looks at ours just now.
-            time.sleep(0.01)
-        try:
-            with build_engine(Path(folder), runs, interval_s=0.25) as engine, recorder_to(record, engine) as recorder:
-                if recorder is not None:
-                    recorder.begin(session)
-                    recorder.hide(request.api_key)
-                result = smoke.run(engine, request)
-        finally:
-            runs.forget()
+        with (
+            own_run("demo") as runs,
+            build_engine(Path(folder), runs, interval_s=0.25) as engine,
+            recorder_to(record, engine) as recorder,
+        ):
+            if recorder is not None:
+                recorder.begin(session)
+                recorder.hide(request.api_key)
+            result = smoke.run(engine, request)
     report = (session.shape, session.config.params, plan, result, session.build)
     print(json.dumps(smoke_json(*report), indent=1) if as_json else smoke_text(*report))
     return 0
@@ -135,6 +125,18 @@ def run_plan(options: Namespace) -> int:
     )
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
     return 0 if report.forecast.fits else 1
+
+
+def run_chat(options: Namespace) -> int:
+    from hettui.cli import bench
+
+    return bench.run_chat(options)
+
+
+def run_bench(options: Namespace) -> int:
+    from hettui.cli import bench
+
+    return bench.run_bench(options)
 
 
 def run_init(options: Namespace) -> int:

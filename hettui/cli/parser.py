@@ -8,7 +8,7 @@ from typing import TypeAlias
 from hettui import __version__
 from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, OBJECTIVES
 
-COMMANDS = ("screen", "demo", "devices", "model", "plan", "init", "up", "down", "status", "logs")
+COMMANDS = ("screen", "demo", "devices", "model", "plan", "init", "up", "down", "status", "logs", "chat", "bench")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,6 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     _plan(commands)
     _init(commands)
     _running(commands)
+    _chat(commands)
+    _bench(commands)
     return parser
 
 
@@ -140,3 +142,40 @@ def _count(text: str) -> int:
     if number < 0:
         raise ValueError
     return number
+
+
+def _which_cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", help="a llama-server that runs, such as http://127.0.0.1:8080; key: LLAMA_API_KEY")
+    parser.add_argument("--demo", action="store_true", help="start the demo cluster for it, and stop it afterwards")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _chat(commands: _Commands) -> None:
+    parser = _add(commands, "chat", "one answer, streamed, with its figures", 'hettui chat "Three colours?" --demo')
+    parser.add_argument("text", metavar="TEXT", help="the question; - reads it from stdin")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; started for it if it does not run")
+    _which_cluster(parser)
+    parser.add_argument("--raw", action="store_true", help="send the text as it is to /completion")
+    parser.add_argument("--system", metavar="TEXT", help="system prompt")
+    parser.add_argument("--temperature", type=float, metavar="T")
+    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of the answer")
+
+
+def _bench(commands: _Commands) -> None:
+    parser = _add(commands, "bench", "the standard measurement over the HTTP API", "hettui bench --demo --markdown")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; started for it if it does not run")
+    _which_cluster(parser)
+    parser.add_argument("--csv", action="store_true", help="llama-bench's columns as CSV")
+    parser.add_argument("--markdown", action="store_true", help="tables to paste into an issue")
+    parser.add_argument("-p", "--n-prompt", default="512", metavar="N,…", help="prompt sizes; 0 for none")
+    parser.add_argument("-n", "--n-gen", default="128", metavar="N,…", help="tokens to generate; 0 for none")
+    parser.add_argument("-d", "--n-depth", default="0", metavar="N,…", help="tokens in the context before")
+    parser.add_argument("-r", "--repetitions", type=int, default=3, metavar="N", help="runs of each test")
+    parser.add_argument("--parallel", default="1,2,4", metavar="N,…", help="streams at once, up to the server's slots")
+    parser.add_argument("--no-sum", action="store_true", help="do not read the whole model for its SHA-256")
+    parser.add_argument("--llama-bench", action="store_true", help="a second opinion by llama-bench, the same split")
+    parser.add_argument("--list", action="store_true", help="the runs that were kept")
+    parser.add_argument(
+        "--compare", nargs=2, metavar=("A", "B"), help="two kept runs: a key, its beginning, last, last-1, or a file"
+    )

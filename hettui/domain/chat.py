@@ -25,6 +25,12 @@ class Timings:
     first_token_s: float | None = None
     """From sending the request to the first text, by our clock."""
     cached_tokens: int | None = None
+    prompt_s: float | None = None
+    generated_s: float | None = None
+    """From the first token to the last, by the server's clock: the first one takes no time of it."""
+    drafted_tokens: int | None = None
+    accepted_tokens: int | None = None
+    """Of a draft model's tokens; None without one."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, object], first_token_s: float | None = None) -> Timings:
@@ -38,6 +44,10 @@ class Timings:
             value = number(key)
             return None if value is None else int(value)
 
+        def seconds(key: str) -> float | None:
+            value = number(key)
+            return None if value is None else value / 1000
+
         return cls(
             prompt_tokens=whole("prompt_n"),
             prompt_per_second=number("prompt_per_second"),
@@ -45,7 +55,47 @@ class Timings:
             generated_per_second=number("predicted_per_second"),
             first_token_s=first_token_s,
             cached_tokens=whole("cache_n"),
+            prompt_s=seconds("prompt_ms"),
+            generated_s=seconds("predicted_ms"),
+            drafted_tokens=whole("draft_n"),
+            accepted_tokens=whole("draft_n_accepted"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PromptProgress:
+    """How far the server is with reading a prompt."""
+
+    total_tokens: int
+    done_tokens: int
+    """Those from the cache included."""
+    elapsed_s: float
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One place at the server in which a request is answered."""
+
+    busy: bool
+    tokens_left: int | None = None
+    """Before its answer's limit; None when it has none or does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What the server says about itself. None is "not said"."""
+
+    slots: int | None = None
+    slot_context_tokens: int | None = None
+    build: str | None = None
+    model_path: str | None = None
+    model_name: str | None = None
+    model_type: str | None = None
+    """`Q4_K_M` and the like."""
+    model_bytes: int | None = None
+    model_params: int | None = None
+    vocabulary: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +106,7 @@ class ChatDelta:
     reasoning: str = ""
     finish_reason: str | None = None
     timings: Timings | None = None
+    progress: PromptProgress | None = None
 
 
 class SseParser:

@@ -45,3 +45,7 @@ class ServerError(HettuiError):
 
 class RecordingError(HettuiError):
     """A recording is missing, unreadable, damaged, or of a newer format. Names file, line and what is wrong."""
+
+
+class ConnectionLost(ServerError):
+    """The connection to llama-server broke off, or could not be made."""

@@ -36,6 +36,11 @@ class Session:
     demo: bool = False
 
     @property
+    def title(self) -> str:
+        """The model in words: conversations and measurements are kept under it. Empty without a model."""
+        return "" if self.shape is None else f"{self.shape.name} {self.shape.quantisation}".strip()
+
+    @property
     def build(self) -> int:
         """llama.cpp's build that would run, the newest known when none was found."""
         return NEWEST_BUILD if self.cluster is None else self.cluster.engine.build

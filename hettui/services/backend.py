@@ -11,6 +11,7 @@ from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.device import Device
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
+from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.events import Event
 from hettui.services.world import Request
 
@@ -37,6 +38,10 @@ class EngineFacade(Protocol):
 
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]: ...
 
+    def complete(self, prompt: str, options: dict[str, object] | None = None) -> Future[None]: ...
+
+    def parallel(self, prompt: str, streams: int | None, options: dict[str, object]) -> Future[None]: ...
+
     def cancel_chat(self) -> Future[None]: ...
 
 
@@ -55,6 +60,10 @@ class Backend(Protocol):
 
     def leave_running(self) -> None:
         """At the end of the screen the cluster runs on."""
+
+    @property
+    def chats(self) -> ChatKeeper:
+        """Conversations, drafts and histories."""
 
     def open(self) -> Session:
         """Blocks. Raises HettuiError with the reason."""

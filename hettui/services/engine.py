@@ -21,11 +21,12 @@ from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import HettuiError, ServerError
 from hettui.domain.memory_back import in_words, not_back, worth_watching
 from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
-from hettui.ports import TelemetryTarget
+from hettui.ports import LlamaClient, TelemetryTarget
 from hettui.services.alerts import AlertWatcher
 from hettui.services.chat_session import ChatSession
 from hettui.services.cluster import ClusterController
 from hettui.services.events import ChatEnded, ClusterChanged, Event, Notice, TelemetryUpdated
+from hettui.services.parallel import ParallelTest
 from hettui.services.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poller, SourceFactory
 from hettui.services.viewer import Viewer
 from hettui.services.world import Request, Supervision, World
@@ -138,8 +139,17 @@ class Engine:
         """Sends a conversation; the answer comes as events. The future fails when it cannot be sent at all."""
         return self._submit(self._chat(tuple(turns), options or {}))
 
+    def complete(self, prompt: str, options: dict[str, object] | None = None) -> Future[None]:
+        """As `chat`, of a raw prompt: no template, nothing of what was said before."""
+        return self._submit(self._complete(prompt, options or {}))
+
     def cancel_chat(self) -> Future[None]:
-        return self._submit(self._chat_session.cancel())
+        """Stops the answer, or the parallel test, that runs now."""
+        return self._submit(self._cancel_chat())
+
+    def parallel(self, prompt: str, streams: int | None, options: dict[str, object]) -> Future[None]:
+        """Copies of one raw prompt at once; None: as many as there are slots. What becomes of them comes as events."""
+        return self._submit(self._run_parallel(prompt, streams, options))
 
     def publish(self, event: Event) -> None:
         """Tells all subscribers, as if the engine had said it: for whoever watches it and has something to say."""
@@ -190,6 +200,7 @@ class Engine:
             if self._read_only
             else ClusterController(self._world, self._emit, self._answering)
         )
+        self._parallel = ParallelTest(self._world.clock, self._emit)
         self._poller = Poller(self._sources, self._world.clock, self._emit, self._interval_s)
         self._background = [
             asyncio.create_task(self._poller.run(), name="telemetry"),
@@ -211,12 +222,12 @@ class Engine:
             await asyncio.sleep(QUIET_TICK_S if quiet else BUSY_TICK_S)
 
     async def _start(self, request: Request) -> None:
-        await self._chat_session.cancel()
+        await self._cancel_chat()
         await self._controller.start(request)
 
     async def _stop(self, patience_s: float) -> None:
         if patience_s <= 0:
-            await self._chat_session.cancel()
+            await self._cancel_chat()
         cards = frozenset(d.name for d in self._watched if d.backend != "cpu")
         before = worth_watching(self._readings.samples, cards) if self._readings else {}
         await self._controller.stop(patience_s)
@@ -246,13 +257,26 @@ class Engine:
             self._emit(Notice(str(error), "warning"))
         await self._controller.take_over(record, api_key, supervision)
 
-    async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:
+    async def _cancel_chat(self) -> None:
+        await self._chat_session.cancel()
+        await self._parallel.cancel()
+
+    def _ready_client(self) -> LlamaClient:
         client = self._controller.client
         if client is None or self._controller.snapshot.state is not ClusterState.READY:
             raise ServerError(
                 f"the cluster is {self._controller.snapshot.state.value}: start it and wait until it is ready"
             )
-        self._chat_session.send(client, turns, options)
+        return client
+
+    async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:
+        self._chat_session.send(self._ready_client(), turns, options)
+
+    async def _complete(self, prompt: str, options: dict[str, object]) -> None:
+        self._chat_session.complete(self._ready_client(), prompt, options)
+
+    async def _run_parallel(self, prompt: str, streams: int | None, options: dict[str, object]) -> None:
+        self._parallel.start(self._ready_client(), prompt, streams, options)
 
     async def _shut_down(self, *, leave: bool) -> None:
         await self._chat_session.cancel()

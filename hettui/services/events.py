@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from hettui.domain.alerts import Alert as Alert
 from hettui.domain.alerts import Severity as Severity
 from hettui.domain.chat import Timings
+from hettui.domain.chat_figures import ClientClock
 from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.parallel import ParallelRow
 from hettui.domain.session import Session
 from hettui.domain.telemetry import TelemetrySnapshot
 
@@ -54,6 +56,28 @@ class ChatEnded:
     problem: str | None = None
     """Why it was cut off; None for a complete answer."""
     cancelled: bool = False
+    clock: ClientClock | None = None
+    """The answer as it arrived here; None when nothing did."""
+    at_limit: bool = False
+    """It ended because its limit of tokens, or the context, was reached."""
+    context_tokens: int | None = None
+    """What one slot's context holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatWaiting:
+    """Nothing has come yet, and why: the queue, the prompt that is being read, a connection made anew."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelChanged:
+    """How far the copies of one prompt are that are answered at once."""
+
+    rows: tuple[ParallelRow, ...]
+    done: bool
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +114,4 @@ class Rewound:
     events: tuple[Recorded, ...]
 
 
-Event = Recorded | PlaybackMoved | Rewound
+Event = Recorded | ChatWaiting | ParallelChanged | PlaybackMoved | Rewound

@@ -147,6 +147,12 @@ class ReplayEngine:
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]:
         return self._refused()
 
+    def complete(self, prompt: str, options: dict[str, object] | None = None) -> Future[None]:
+        return self._refused()
+
+    def parallel(self, prompt: str, streams: int | None, options: dict[str, object]) -> Future[None]:
+        return self._refused()
+
     def cancel_chat(self) -> Future[None]:
         return self._refused()
 

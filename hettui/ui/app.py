@@ -19,10 +19,12 @@ from hettui.services.events import (
     Alert,
     ChatEnded,
     ChatProgressed,
+    ChatWaiting,
     ClusterChanged,
     Event,
     LogLines,
     Notice,
+    ParallelChanged,
     PlaybackMoved,
     Rewound,
     TelemetryUpdated,
@@ -185,7 +187,7 @@ def _message(event: Event) -> Message:
             return NoticeArrived(text, severity)
         case Alert():
             return NoticeArrived(event.text, event.severity, alert=event.raised)
-        case ChatProgressed() | ChatEnded():
+        case ChatProgressed() | ChatEnded() | ChatWaiting() | ParallelChanged():
             return ChatArrived(event)
         case PlaybackMoved():
             return PlaybackArrived(event)

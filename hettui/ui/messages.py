@@ -6,7 +6,15 @@ from textual.message import Message
 
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.telemetry import TelemetrySnapshot
-from hettui.services.events import ChatEnded, ChatProgressed, PlaybackMoved, Rewound, Severity
+from hettui.services.events import (
+    ChatEnded,
+    ChatProgressed,
+    ChatWaiting,
+    ParallelChanged,
+    PlaybackMoved,
+    Rewound,
+    Severity,
+)
 
 
 class ClusterArrived(Message):
@@ -41,9 +49,9 @@ class LogsArrived(Message):
 
 
 class ChatArrived(Message):
-    """More of an answer, or its end."""
+    """More of an answer, why none comes, its end, or the parallel test."""
 
-    def __init__(self, event: ChatProgressed | ChatEnded) -> None:
+    def __init__(self, event: ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged) -> None:
         super().__init__()
         self.event = event
 

@@ -408,3 +408,16 @@ def commands(facts: Facts) -> tuple[str, list[tuple[str, str]]]:
         return clean_line(str(error)), []
     heading = "What start would run. Ports that are taken are replaced by free ones. y copies it."
     return heading, [(spec.name, shell_line(spec)) for spec in plan.processes]
+
+
+def why_no_chat(cluster: ClusterSnapshot) -> str | None:
+    """Why nothing can be asked now, with how far it is; None when the cluster is ready."""
+    state, load = cluster.state, cluster.load
+    if state is ClusterState.READY:
+        return None
+    if state is ClusterState.LOADING and load is not None:
+        left = f", {format_seconds(load.left_s)} left" if load.left_s is not None else ""
+        return f"the model is loading, {load.fraction:.0%}{left}: type, and send when it is ready"
+    if state.busy:
+        return f"the cluster is {state.value}: a question can be typed, and sent when it is ready"
+    return f"the cluster is {state.value}: Esc, then s starts it"

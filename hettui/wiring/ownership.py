@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +24,21 @@ from hettui.wiring.sessions import open_session
 def open_runs() -> RunFolder:
     """The one cluster of this user on this machine."""
     return RunFolder(runtime_dir())
+
+
+@contextmanager
+def own_run(what: str) -> Iterator[RunFolder]:
+    """A record of its own: beside a running cluster this is nobody's business, and nothing of it outlives us."""
+    places = runtime_dir()
+    sweep(places)
+    runs = RunFolder(places, f"{what}-{os.getpid()}")
+    while not runs.acquire():
+        # Somebody is sweeping, and looks at ours just now.
+        time.sleep(0.01)
+    try:
+        yield runs
+    finally:
+        runs.forget()
 
 
 def owned_by(runs: RunFolder) -> str:

@@ -13,6 +13,7 @@ from hettui.domain.plan import Plan
 from hettui.domain.recording import Recording
 from hettui.domain.session import Session
 from hettui.services.backend import Backend, EngineFacade
+from hettui.services.chat_keeper import ChatKeeper, Unkept
 from hettui.services.cluster import Request
 from hettui.services.engine import Engine
 from hettui.services.recorder import Recorder
@@ -43,6 +44,10 @@ class RecordedBackend:
     @property
     def engine(self) -> EngineFacade:
         return self._backend.engine
+
+    @property
+    def chats(self) -> ChatKeeper:
+        return self._backend.chats
 
     @property
     def read_only(self) -> str | None:
@@ -81,6 +86,7 @@ class ReplayBackend:
 
     def __init__(self, engine: ReplayEngine) -> None:
         self.engine = engine
+        self.chats = ChatKeeper(Unkept())
 
     def begin(self) -> None:
         """There is nothing to take over."""

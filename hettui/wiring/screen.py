@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from hettui.adapters.chat_store import ChatFolder
 from hettui.adapters.config_toml import load, save_plan
 from hettui.adapters.learned_file import save_learned
 from hettui.adapters.paths import config_file, last_config, log_dir, memory_dir, remember_config, user_themes
@@ -18,6 +19,7 @@ from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.services.backend import Backend
+from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.engine import Engine
 from hettui.services.learner import Learner
 from hettui.services.replay import ReplayEngine
@@ -33,9 +35,15 @@ class ScreenBackend:
     """Implements Backend."""
 
     def __init__(
-        self, engine: Engine, opener: Callable[[], Session], learner: Learner, read_only: str | None = None
+        self,
+        engine: Engine,
+        opener: Callable[[], Session],
+        learner: Learner,
+        chats: ChatKeeper,
+        read_only: str | None = None,
     ) -> None:
         self.engine = engine
+        self.chats = chats
         self.read_only = read_only
         self.leaves = False
         """The user chose to leave the cluster running."""
@@ -141,12 +149,14 @@ def _show(
         record = living_record(runs)
         return opener() if record is None else recorded_session(record)
 
+    chats = ChatKeeper(ChatFolder(memory_dir() / "chats", Path.cwd()))
     with (
         closing(learner),
+        closing(chats),
         build_engine(log_dir(), runs, read_only=read_only) as engine,
         recorder_to(record, engine) as recorder,
     ):
-        own = ScreenBackend(engine, open_what_runs, learner, read_only)
+        own = ScreenBackend(engine, open_what_runs, learner, chats, read_only)
         backend: Backend = own if recorder is None else RecordedBackend(own, recorder)
         app = HettuiApp(backend, themes, theme, problems, lambda: "REC" if recorder and recorder.recording else "")
         ending = Ending(engine, app.exit_from_thread, own.runs_on)

@@ -96,10 +96,10 @@ def error(status: int, message: str, kind: str, **more: object) -> httpx.Respons
         (error(503, "Loading model", "unavailable_error"), "not ready: Loading model"),
         (
             error(400, "too long", "exceed_context_size_error", n_prompt_tokens=9000, n_ctx=4096),
-            "9000 tokens, the context holds 4096",
+            "9000 tokens, a slot's context holds 4096, 4904 too many",
         ),
-        (error(500, "\x1b[31mboom", "server_error"), "answered 500: boom"),
-        (httpx.Response(502, content=b"<html>"), "answered 502: <html>"),
+        (error(500, "\x1b[31mboom", "server_error"), "failed with 500: boom"),
+        (httpx.Response(502, content=b"<html>"), "failed with 502: <html>"),
         (httpx.Response(400, content=b'{"error": "text"}'), "answered 400: text"),
         (httpx.Response(200, content=sse({"error": {"message": "slot gone", "type": "server_error"}})), "slot gone"),
         (httpx.Response(200, content=b"data: {broken\n\n"), "broke off"),

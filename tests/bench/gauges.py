@@ -71,6 +71,7 @@ def child(cards: int, hang_after_s: float | None) -> None:
     from hettui.adapters.run_folder import RunFolder
     from hettui.domain.config import Config
     from hettui.domain.device import Device
+    from hettui.services.chat_keeper import ChatKeeper, Unkept
     from hettui.services.learner import Learner
     from hettui.wiring.engine import build_engine
     from hettui.wiring.screen import ScreenBackend
@@ -90,9 +91,11 @@ def child(cards: int, hang_after_s: float | None) -> None:
     sensors = [lambda: NvmlSource(nvml)]
     with TemporaryDirectory() as folder, build_engine(Path(folder), RunFolder(Path(folder)), sensors=sensors) as engine:
         learner = Learner(lambda _: None)
-        app = build(ScreenBackend(engine, lambda: opened, learner))  # type: ignore[arg-type]
+        chats = ChatKeeper(Unkept())
+        app = build(ScreenBackend(engine, lambda: opened, learner, chats))  # type: ignore[arg-type]
         app.run()
         learner.close()
+        chats.close()
     # Without waiting for a hung driver.
     os._exit(0)
 

@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
-from hettui.domain.chat import ChatDelta, ChatTurn
-from hettui.domain.errors import ServerError
+from hettui.domain.chat import ChatDelta, ChatTurn, PromptProgress, Slot, Timings
+from hettui.domain.errors import ConnectionLost, ServerError
+from hettui.services import chat_session
 from hettui.services.chat_session import ChatSession
-from hettui.services.events import ChatEnded, ChatProgressed, Event
+from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, Event, ParallelChanged
+from hettui.services.parallel import ParallelTest
 from tests.fakes import ANSWER, BROKEN_ANSWER, FakeClient, FakeClock, FakeWorld
 
 QUESTION = [ChatTurn("user", "colours?")]
@@ -65,3 +67,98 @@ async def test_cancelling_ends_it() -> None:
     assert isinstance(events[-1], ChatEnded)
     assert events[-1].cancelled
     assert not session.busy
+
+
+async def ask_of(world: FakeWorld, *, wait: type[Event] | None = None) -> list[Event]:
+    """All events of one answer; with `wait` it is stopped once such an event has come."""
+    events: list[Event] = []
+    session = ChatSession(FakeClock(), events.append)
+    session.send(FakeClient(world), QUESTION, {})
+    while session.busy:
+        await asyncio.sleep(0.001)
+        if wait and any(isinstance(e, wait) for e in events):
+            await session.cancel()
+    return events
+
+
+async def test_while_it_waits_its_place_in_the_queue_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_session, "QUEUE_LOOK_S", 0.01)
+    world = FakeWorld(slots=(Slot(True, 12), Slot(True)), queued=1, answers_never=True)
+    events = await ask_of(world, wait=ChatWaiting)
+    told = next(e for e in events if isinstance(e, ChatWaiting))
+    assert told.text.startswith("all 2 slots are busy, place 1 in the queue, at most 12 tokens")
+    end = events[-1]
+    assert isinstance(end, ChatEnded)
+    assert end.cancelled
+
+
+async def test_the_progress_of_the_prompt_is_told() -> None:
+    progress = ChatDelta(progress=PromptProgress(2000, 500, 1.0))
+    events = await ask_of(FakeWorld(deltas=[progress, *ANSWER]))
+    assert ChatWaiting("reading the prompt: 500 of 2000 tokens, 500.0 tok/s, 3.0 s left") in events
+
+
+async def test_a_connection_lost_before_the_first_word_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_session, "CONNECT_AGAIN_S", 0.0)
+    world = FakeWorld(deltas=list(ANSWER), lost_connections=2)
+    events = await ask_of(world)
+    assert [e.text[-8:] for e in events if isinstance(e, ChatWaiting)] == ["(2 of 3)", "(3 of 3)"]
+    assert isinstance(events[-1], ChatEnded)
+    assert events[-1].problem is None
+
+    world = FakeWorld(deltas=list(ANSWER), lost_connections=3)
+    events = await ask_of(world)
+    assert isinstance(events[-1], ChatEnded)
+    assert events[-1].problem == "llama-server does not answer"
+
+
+async def test_after_the_first_word_a_lost_connection_is_told_and_not_hidden() -> None:
+    deltas: list[ChatDelta | BaseException] = [ChatDelta(text="Red"), ConnectionLost("it broke off")]
+    text, end = await ask(deltas)
+    assert (text, end.problem) == ("Red", "it broke off")
+
+
+@pytest.mark.parametrize("pieces", [["Red, ", "blue"], ["Red, b", "lue"], ["blue"], ["Re", "d, ", "blue"]])
+async def test_a_continued_answer_does_not_repeat_its_beginning(pieces: list[str]) -> None:
+    events: list[Event] = []
+    session = ChatSession(FakeClock(), events.append)
+    deltas: list[ChatDelta | BaseException] = [ChatDelta(text=piece) for piece in pieces]
+    turns = [*QUESTION, ChatTurn("assistant", "Red, ")]
+    session.send(FakeClient(FakeWorld(deltas=[*deltas, ChatDelta(finish_reason="stop")])), turns, {})
+    while session.busy:
+        await asyncio.sleep(0)
+    assert "".join(e.text for e in events if isinstance(e, ChatProgressed)) == "blue"
+
+
+async def test_the_end_tells_limit_context_and_both_clocks() -> None:
+    deltas = [ChatDelta(text="a"), ChatDelta(text="b"), ChatDelta(finish_reason="length", timings=Timings(9))]
+    _, end = await ask(list(deltas))
+    assert end.at_limit
+    assert end.context_tokens == 4096
+    assert end.clock is not None
+    assert (end.clock.pieces, end.timings and end.timings.prompt_tokens) == (2, 9)
+
+
+async def test_copies_of_a_prompt_at_once() -> None:
+    events: list[Event] = []
+    test = ParallelTest(FakeClock(), events.append)
+    test.start(FakeClient(FakeWorld(deltas=list(ANSWER))), "hello", 3, {})
+    with pytest.raises(ServerError, match="still running"):
+        test.start(FakeClient(FakeWorld()), "hello", 3, {})
+    while test.busy:
+        await asyncio.sleep(0)
+    end = events[-1]
+    assert isinstance(end, ParallelChanged)
+    assert end.done
+    assert [(row.tokens, row.ended) for row in end.rows] == [(2, True)] * 3
+
+
+async def test_as_many_copies_as_slots_and_each_failure_in_its_row() -> None:
+    events: list[Event] = []
+    test = ParallelTest(FakeClock(), events.append)
+    test.start(FakeClient(FakeWorld(deltas=list(BROKEN_ANSWER))), "hello", None, {})
+    while test.busy:
+        await asyncio.sleep(0)
+    end = events[-1]
+    assert isinstance(end, ParallelChanged)
+    assert [row.problem for row in end.rows] == ["the connection broke off"] * 2

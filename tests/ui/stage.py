@@ -15,6 +15,7 @@ from hettui.adapters.theme_files import read_themes
 from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
 from hettui.domain.config import Config
+from hettui.domain.conversation import Conversation
 from hettui.domain.device import Device
 from hettui.domain.errors import HettuiError, ModelFileError
 from hettui.domain.launch import worker_name
@@ -25,6 +26,8 @@ from hettui.domain.process import ProcessState
 from hettui.domain.session import Session, runnable
 from hettui.domain.telemetry import DeviceSample, Holder, Link, TelemetrySnapshot
 from hettui.domain.units import MIB
+from hettui.ports import KeptPrompts
+from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.cluster import Request
 from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
 from hettui.ui.app import HettuiApp
@@ -48,6 +51,8 @@ class StageEngine:
     snapshot: ClusterSnapshot = field(default_factory=ClusterSnapshot)
     requests: list[Request] = field(default_factory=list)
     chats: list[tuple[ChatTurn, ...]] = field(default_factory=list)
+    options: list[dict[str, object]] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     running: int = 0
     """Requests that are being answered."""
@@ -80,6 +85,16 @@ class StageEngine:
 
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]:
         self.chats.append(tuple(turns))
+        self.options.append(options or {})
+        return _done()
+
+    def complete(self, prompt: str, options: dict[str, object] | None = None) -> Future[None]:
+        self.prompts.append(prompt)
+        self.options.append(options or {})
+        return _done()
+
+    def parallel(self, prompt: str, streams: int | None, options: dict[str, object]) -> Future[None]:
+        self.calls.append(f"parallel {prompt}")
         return _done()
 
     def cancel_chat(self) -> Future[None]:
@@ -92,6 +107,35 @@ class StageEngine:
 
 
 @dataclass
+class MemoryStore:
+    """Implements ChatStore."""
+
+    kept: dict[str, Conversation] = field(default_factory=dict)
+    typed: dict[str, KeptPrompts] = field(default_factory=dict)
+    exported: dict[str, str] = field(default_factory=dict)
+
+    def conversations(self, model: str) -> list[Conversation]:
+        return [c for c in reversed(self.kept.values()) if c.model == model]
+
+    def save(self, conversation: Conversation) -> None:
+        self.kept[conversation.key] = conversation
+
+    def prompts(self, model: str) -> KeptPrompts:
+        return self.typed.get(model, KeptPrompts())
+
+    def save_prompts(self, model: str, prompts: KeptPrompts) -> None:
+        self.typed[model] = prompts
+
+    def copy(self, text: str) -> str:
+        self.exported["copy"] = text
+        return "/state/last-copy.txt"
+
+    def export(self, name: str, text: str) -> str:
+        self.exported[name] = text
+        return f"/home/me/{name}"
+
+
+@dataclass
 class StageBackend:
     """Implements Backend."""
 
@@ -99,6 +143,8 @@ class StageBackend:
     engine: StageEngine = field(default_factory=StageEngine)
     saved: list[Plan] = field(default_factory=list)
     models: dict[str, ModelShape] = field(default_factory=dict)
+    store: MemoryStore = field(default_factory=MemoryStore)
+
     read_only: str | None = None
     leaves: bool = False
 
@@ -107,6 +153,9 @@ class StageBackend:
 
     def leave_running(self) -> None:
         self.leaves = True
+
+    def __post_init__(self) -> None:
+        self.chats = ChatKeeper(self.store)
 
     def open(self) -> Session:
         if isinstance(self.session, HettuiError):
@@ -221,8 +270,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(opened: Session | HettuiError | None = None, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Stage]:
-    backend = StageBackend(opened or session())
+async def stage(
+    opened: Session | HettuiError | None = None, size: tuple[int, int] = (120, 40), store: MemoryStore | None = None
+) -> AsyncIterator[Stage]:
+    backend = StageBackend(opened or session(), store=store or MemoryStore())
     app = build(backend)
     async with app.run_test(size=size) as pilot:
         # The session is opened on a thread; where it cannot be, the screen ends and may be faster than the thread.
@@ -230,6 +281,7 @@ async def stage(opened: Session | HettuiError | None = None, size: tuple[int, in
             await app.workers.wait_for_complete()
         await pilot.pause()
         yield Stage(app, pilot, backend)
+    backend.chats.close()
 
 
 def card_session() -> Session:

@@ -15,9 +15,9 @@ from hettui.domain.model import ModelFile, ModelShape
 from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot, Throttle
 from hettui.domain.units import MIB
 from hettui.services.events import Alert, ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, TelemetryUpdated
-from hettui.ui.panes.chat import Prompt
 from hettui.ui.screens.ask import ChoiceScreen, PathScreen
 from hettui.ui.widgets.device_card import DeviceCard
+from hettui.ui.widgets.prompt import Prompt
 from tests.fakes import shape, workers
 from tests.ui.stage import readings, running, session, stage
 

@@ -1,207 +1,343 @@
-"""The chat pane: a prompt, the streamed answer, and how fast it was."""
+"""The chat pane: a prompt, streamed answers, and how fast they were."""
 
 from __future__ import annotations
 
-from textual import events
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static, TextArea
 
-from hettui.domain.chat import ChatTurn, Timings
+from hettui.domain.chat_figures import figure_lines
+from hettui.domain.conversation import (
+    ARTICLE_PROMPT,
+    ARTICLE_TEMPERATURE,
+    ARTICLE_TOKENS,
+    Conversation,
+    Exchange,
+    remembered,
+    to_markdown,
+)
+from hettui.domain.parallel import parallel_lines
 from hettui.domain.text import clean
-from hettui.domain.units import UNKNOWN, format_ms, format_rate
-from hettui.services.events import ChatEnded, ChatProgressed
+from hettui.domain.units import format_rate
+from hettui.ports import KeptPrompts
+from hettui.services.backend import Backend
+from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
+from hettui.ui.messages import NoticeArrived
+from hettui.ui.screens.chat_list import ChatListScreen
+from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
+from hettui.ui.widgets.prompt import Prompt
+from hettui.ui.widgets.turn import Answer, Question
 
-HINT = "Enter sends · ctrl+j new line · Esc devices"
-
-
-def timings_line(timings: Timings) -> str:
-    """`answer 23 tok, 141.3 tok/s · first token 164 ms`, and below it `prompt 32 tok, 200.7 tok/s`"""
-
-    def tokens(count: int | None) -> str:
-        return UNKNOWN if count is None else str(count)
-
-    return (
-        f"answer {tokens(timings.generated_tokens)} tok, {format_rate(timings.generated_per_second)}"
-        f" · first token {format_ms(timings.first_token_s)}\n"
-        f"prompt {tokens(timings.prompt_tokens)} tok, {format_rate(timings.prompt_per_second)}"
-    )
-
-
-class Prompt(TextArea):
-    """Enter sends.
-
-    The keys are taken here and not by priority bindings: those run ahead of characters that are still queued, so
-    that a fast typist's prompt would be sent without its end.
-    """
-
-    BINDINGS = [Binding("enter", "send", "Send", id="chat.send")]
-
-    class Sent(Message):
-        """The user wants this text to be answered."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-
-    def action_send(self) -> None:
-        text = self.text.strip()
-        if text:
-            self.post_message(self.Sent(text))
-
-    async def _on_key(self, event: events.Key) -> None:
-        if event.key in ("enter", "ctrl+j"):
-            event.stop()
-            event.prevent_default()
-            if event.key == "enter":
-                self.action_send()
-            else:
-                self.insert("\n")
-            return
-        await super()._on_key(event)
-
-    async def _on_paste(self, event: events.Paste) -> None:
-        # A paste may carry anything that was on some page.
-        event.text = clean(event.text)
-        await super()._on_paste(event)
+HINT = "⏎ sends · ctrl+j new line · ctrl+t test · Esc devices"
+_CONTINUE_HINT = "⏎ goes on with the answer · ctrl+r asks again"
+_SAVE_EVERY_S = 3.0
+_DRAFT_AFTER_S = 0.3
+_MOST_SHOWN = 40
+"""Exchanges on the screen; what is older is in the file."""
+_MOST_COPIED_BYTES = 74_000
+"""What tmux and xterm still take in one OSC 52."""
 
 
-class Turn(Static):
-    """One message. The text only grows; what stands under it is set when it ends."""
+def _key(keys: str, action: str, short: str, id: str, tooltip: str) -> Binding:
+    return Binding(keys, action, short, id=f"chat.{id}", tooltip=tooltip)
 
-    DEFAULT_CSS = """
-    Turn { height: auto; margin: 0 0 1 0; padding: 0 1; }
-    Turn.-user { border-left: outer $primary; }
-    Turn.-assistant { border-left: outer $hettui-muted; }
-    Turn.-failed { border-left: outer $hettui-crit; }
-    """
 
-    def __init__(self, role: str, text: str = "") -> None:
-        super().__init__(markup=False)
-        self.role = role
-        self.text = text
-        self.reasoning = ""
-        self.note = ""
-        self.add_class(f"-{role}")
+class Transcript(VerticalScroll):
+    """Follows its end until one scrolls up, and again from where one scrolls back to the end."""
 
-    def on_mount(self) -> None:
-        self.redraw()
+    can_focus = False
 
-    def grow(self, text: str, reasoning: str) -> None:
-        self.text += text
-        self.reasoning += reasoning
-        self.redraw()
-
-    def end(self, note: str, *, failed: bool) -> None:
-        self.note = note
-        self.set_class(failed, "-failed")
-        self.redraw()
-
-    def redraw(self) -> None:
-        parts: list[str | tuple[str, str]] = []
-        if self.reasoning and not self.text:
-            parts.append((f"thinking: {self.reasoning[-400:]}", "$hettui-muted italic"))
-        elif self.reasoning:
-            parts.append((f"({len(self.reasoning.split())} words of thinking)\n", "$hettui-muted italic"))
-        # A model's first token is often a lone blank or newline.
-        parts.append(self.text.lstrip() if self.role == "assistant" else self.text)
-        if self.note:
-            parts.append(("\n" + self.note, "$hettui-muted"))
-        self.update(Content.assemble(*parts))
+    def release_anchor(self) -> None:
+        super().release_anchor()
+        # Textual looks only when the position changes: scrolling down at the very end would let go of it.
+        self.call_after_refresh(self._check_anchor)
 
 
 class ChatPane(Vertical):
-    """One conversation. The screen sends what `Asked` carries and hands back the engine's events."""
+    """Conversations with one model. The engine's events come back through the `show_…` methods."""
 
+    BINDINGS = [
+        _key("ctrl+r", "retry", "Again", "retry", "send the last question again"),
+        _key("ctrl+b", "edit_last", "Edit", "edit", "take the last question back into the prompt"),
+        _key("ctrl+n", "new", "New", "new", "a new conversation"),
+        _key("ctrl+o", "open", "Open", "open", "another conversation with this model"),
+        _key("ctrl+g", "settings", "Settings", "settings", "system prompt, sampling, chat or raw"),
+        _key("ctrl+t", "article", "Test", "test", f"the article's test: raw `{ARTICLE_PROMPT}`, 100 tokens"),
+        _key("ctrl+s", "save", "Save", "save", "save the conversation as Markdown"),
+        _key("ctrl+l", "reasoning", "Thinking", "thinking", "open or fold what the model thought"),
+        _key("f5", "parallel", "Parallel", "parallel", "the prompt in all slots at once"),
+    ]
     DEFAULT_CSS = """
     ChatPane { height: 1fr; }
     ChatPane > #transcript { height: 1fr; padding: 1 0 0 0; }
-    ChatPane > #chat-status { height: 1; padding: 0 1; color: $hettui-muted; }
+    ChatPane > #chat-status { height: auto; max-height: 3; padding: 0 1; color: $hettui-muted; }
     ChatPane > Prompt { height: auto; min-height: 3; max-height: 8; border: round $hettui-muted; padding: 0 1; }
     ChatPane > Prompt:focus { border: round $primary; }
+    ChatPane .earlier { height: auto; padding: 0 1; color: $hettui-muted; }
+    ChatPane .streams { height: auto; margin: 0 0 1 0; padding: 0 1; border-left: outer $accent; }
     """
 
-    class Asked(Message):
-        """The conversation so far, ending with the user's new message."""
-
-        def __init__(self, turns: tuple[ChatTurn, ...]) -> None:
-            super().__init__()
-            self.turns = turns
-
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, backend: Backend, *, id: str) -> None:
         super().__init__(id=id)
-        self.turns: list[ChatTurn] = []
+        self._engine = backend.engine
+        self._chats = backend.chats
         self._why_not: str | None = "the cluster is not running: Esc, then s starts it"
         """Why nothing can be sent now; None when the cluster is ready."""
         self._shut_for: str | None = None
-        self._answer: Turn | None = None
+        self._model = ""
+        self._conversation = _new("")
+        self._known: list[Conversation] = []
+        """Earlier conversations with this model, the newest first."""
+        self._answer: Answer | None = None
+        self._streams: Static | None = None
+        self._saved = 0.0
+        self._folded = True
 
     def compose(self) -> ComposeResult:
-        yield VerticalScroll(id="transcript")
+        yield Transcript(id="transcript")
         yield Static(self._why_not or HINT, id="chat-status", markup=False)
-        yield Prompt(id="prompt", soft_wrap=True, show_line_numbers=False, tab_behavior="focus")
+        yield Prompt(id="prompt")
 
     def on_mount(self) -> None:
-        transcript = self.query_one("#transcript", VerticalScroll)
-        transcript.anchor()
-        transcript.can_focus = False
+        self._transcript.anchor()
+
+    @property
+    def _transcript(self) -> Transcript:
+        return self.query_one(Transcript)
+
+    @property
+    def _prompt(self) -> Prompt:
+        return self.query_one(Prompt)
 
     @property
     def busy(self) -> bool:
-        """An answer is being written."""
-        return self._answer is not None
+        """An answer is being written, or the parallel test runs."""
+        return self._answer is not None or self._streams is not None
+
+    # -- the model and what is kept of it ------------------------------------------------------------------
+
+    def use_model(self, model: str) -> None:
+        """Conversations with this model from now on; the last one is opened when it has been read."""
+        if model == self._model:
+            return
+        self._model = model
+        self._conversation = _new(model)
+        self._known = []
+        loading = self._chats.load(model)
+        loading.add_done_callback(lambda done: self.app.call_later(self._loaded, model, done))
+
+    def _loaded(self, model: str, loading: Future[tuple[list[Conversation], KeptPrompts]]) -> None:
+        if model != self._model or not self._looked_at(loading):
+            return
+        self._known, prompts = loading.result()
+        prompt = self._prompt
+        prompt.asked = prompts.history
+        if prompts.draft and not prompt.text:
+            prompt.put(prompts.draft)
+        if self._known and not self._conversation.exchanges and not self.busy:
+            self._show(self._known[0])
+
+    def _looked_at(self, future: Future[Any]) -> bool:
+        """Whether it went well; a failure becomes a notice."""
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            self.screen.post_message(NoticeArrived(clean(str(error)), "warning"))
+        return error is None and not future.cancelled()
+
+    def _keep(self) -> None:
+        """Saves the conversation, on the keeper's thread."""
+        if not self._conversation.exchanges:
+            return
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        self._conversation = replace(self._conversation, changed=now)
+        self._saved = time.monotonic()
+        self._known = [self._conversation, *(c for c in self._known if c.key != self._conversation.key)]
+        self._when_done(self._chats.save(self._conversation), lambda _: None)
+
+    def _keep_prompts(self) -> None:
+        prompts = KeptPrompts(self._prompt.text, self._prompt.asked)
+        self._when_done(self._chats.save_prompts(self._model, prompts), lambda _: None)
+
+    def _when_done(self, future: Future[Any], then: Callable[[Any], None]) -> None:
+        def finish() -> None:
+            if self._looked_at(future):
+                then(future.result())
+
+        future.add_done_callback(lambda _: self.app.call_later(finish))
+
+    @on(TextArea.Changed)
+    def _typed(self, event: TextArea.Changed) -> None:
+        event.stop()
+        self.set_timer(_DRAFT_AFTER_S, self._keep_draft, name="draft")
+
+    def _keep_draft(self) -> None:
+        if self._model and self.is_attached:
+            self._keep_prompts()
+
+    # -- state ---------------------------------------------------------------------------------------------
 
     def allow(self, why_not: str | None) -> None:
         """The cluster's state has changed: None when questions can be sent, else the reason why not."""
-        self._why_not = self._shut_for or why_not
+        if self._shut_for is not None or why_not == self._why_not:
+            return
+        self._why_not = why_not
         if not self.busy:
-            self.status(self._why_not or HINT)
+            self._hint()
 
     @property
     def _stops(self) -> str:
         return "" if self._shut_for else "Esc stops"
 
     def close_for(self, why_not: str) -> None:
-        """From now on nothing can be asked here: there is no prompt."""
-        self._shut_for = why_not
-        self.query_one(Prompt).display = False
-        self.allow(None)
+        """From now on nothing can be asked here: there is no prompt. What is shown comes by `begin` and events."""
+        self._shut_for = self._why_not = why_not
+        self._prompt.display = False
+        self.status(why_not)
 
     def empty(self) -> None:
         """Forgets the conversation."""
-        self.turns.clear()
         self._answer = None
-        self.query_one("#transcript", VerticalScroll).remove_children()
-        self.status(self._why_not or HINT)
+        self._show(_new(self._model))
+
+    def begin(self, text: str) -> None:
+        """A question was asked elsewhere: its answer comes as events."""
+        self._conversation = self._conversation.asked(Exchange(text))
+        self._answer = Answer()
+        self._transcript.mount_all([Question(clean(text), ""), self._answer])
+        self._prune()
 
     def status(self, text: str) -> None:
-        self.query_one("#chat-status", Static).update(Content(text), layout=False)
+        self.query_one("#chat-status", Static).update(Content(text))
 
-    def on_prompt_sent(self, message: Prompt.Sent) -> None:
-        message.stop()
+    def _hint(self) -> None:
+        self.status(self._why_not or (_CONTINUE_HINT if self._conversation.can_continue else HINT))
+        prompt = self._prompt
+        said = [f"{name} {value}" for name, value in self._conversation.sampling.options().items()]
+        words = (["raw"] if self._conversation.raw else []) + (["system prompt"] if self._conversation.system else [])
+        prompt.border_subtitle = " · ".join([*words, *said])
+
+    def _refused(self) -> bool:
+        """Whether nothing can be sent now; then the status says why. What was typed stays where it is."""
         if self.busy:
             self.status("an answer is still being written: Esc stops it")
         elif self._why_not:
-            # The typed prompt stays where it is.
             self.status(self._why_not)
+        return self.busy or self._why_not is not None
+
+    # -- asking --------------------------------------------------------------------------------------------
+
+    @on(Prompt.Sent)
+    def _prompt_sent(self, message: Prompt.Sent) -> None:
+        message.stop()
+        if not message.text and self._conversation.can_continue:
+            self.action_continue()
+        elif message.text and not self._refused():
+            self._prompt.asked = remembered(self._prompt.asked, message.text)
+            self._prompt.sent()
+            self._ask(message.text, raw=self._conversation.raw, options=self._conversation.sampling.options())
+            self._keep_prompts()
+
+    def _ask(self, text: str, *, raw: bool, options: dict[str, object]) -> None:
+        self._conversation = self._conversation.asked(Exchange(text, raw=raw))
+        # On disk before it is sent: whatever happens, the question is not lost.
+        self._keep()
+        self._answer = Answer(plain=raw)
+        self._transcript.mount_all([Question(clean(text), "raw completion" if raw else ""), self._answer])
+        self._prune()
+        self._send(text if raw else None, options)
+
+    def _send(self, prompt: str | None, options: dict[str, object]) -> None:
+        self._transcript.anchor()
+        self.status("waiting for the first token … Esc stops")
+        if prompt is None:
+            sent = self._engine.chat(self._conversation.turns, options)
         else:
-            self._ask(message.text)
+            limit = options.pop("max_tokens", None)
+            sent = self._engine.complete(prompt, options if limit is None else {"n_predict": limit, **options})
+        sent.add_done_callback(self._told_refusal)
 
-    def _ask(self, text: str) -> None:
-        self.query_one(Prompt).clear()
-        self.begin(text)
-        self.post_message(self.Asked(tuple(self.turns)))
+    def _told_refusal(self, future: Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            self.app.call_later(self.show_end, ChatEnded(None, problem=clean(str(error))))
 
-    def begin(self, text: str) -> None:
-        """A question was asked: its answer comes as events."""
-        self.turns.append(ChatTurn("user", text))
-        self._answer = Turn("assistant")
-        transcript = self.query_one("#transcript", VerticalScroll)
-        transcript.mount_all([Turn("user", clean(text)), self._answer])
-        self.status(f"waiting for the first token … {self._stops}")
+    def action_article(self) -> None:
+        if not self._refused():
+            self._ask(
+                ARTICLE_PROMPT, raw=True, options={"max_tokens": ARTICLE_TOKENS, "temperature": ARTICLE_TEMPERATURE}
+            )
+
+    def action_retry(self) -> None:
+        """The last question again, in the same conversation; its answer gives way to the new one."""
+        if not self._conversation.exchanges:
+            self.status("nothing was asked yet")
+        elif not self._refused():
+            last = self._conversation.exchanges[-1]
+            self._drop_last()
+            self._ask(last.question, raw=last.raw, options=self._conversation.sampling.options())
+
+    def action_edit_last(self) -> None:
+        if self.busy:
+            self.status("an answer is still being written: Esc stops it")
+        elif self._conversation.exchanges:
+            last = self._conversation.exchanges[-1]
+            prompt = self._prompt
+            if prompt.text.strip():
+                prompt.asked = remembered(prompt.asked, prompt.text)
+            self._drop_last()
+            prompt.put(last.question)
+            self._keep()
+            self._hint()
+
+    def action_continue(self) -> None:
+        """Goes on with an answer that was stopped, cut off, or reached its limit."""
+        if not self._conversation.can_continue or self._refused():
+            return
+        last = self._conversation.exchanges[-1]
+        answers = list(self._transcript.query(Answer))
+        if answers:
+            answers[-1].remove()
+        self._answer = Answer(plain=last.raw, prefix=last.answer or "")
+        self._transcript.mount(self._answer)
+        self._send(last.question + (last.answer or "") if last.raw else None, self._conversation.sampling.options())
+
+    def _drop_last(self) -> None:
+        self._conversation = self._conversation.without_last()
+        turns = [w for w in self._transcript.children if isinstance(w, Question | Answer)]
+        for widget in turns[-2:]:
+            widget.remove()
+
+    def action_parallel(self) -> None:
+        if self._refused():
+            return
+        asked = self._prompt.text.strip() or next(
+            (e.question for e in reversed(self._conversation.exchanges)), ARTICLE_PROMPT
+        )
+        options = {"n_predict": ARTICLE_TOKENS, **self._conversation.sampling.options()}
+        options.pop("max_tokens", None)
+        self._streams = Static(markup=False, classes="streams")
+        self._transcript.mount(self._streams)
+        self._transcript.anchor()
+        self.status("the same prompt in all slots at once … Esc stops")
+        self._engine.parallel(asked, None, options).add_done_callback(self._told_parallel_refusal)
+
+    def _told_parallel_refusal(self, future: Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            self.app.call_later(self.show_parallel, ParallelChanged((), done=True, problem=clean(str(error))))
+
+    # -- answers -------------------------------------------------------------------------------------------
 
     def show_progress(self, event: ChatProgressed) -> None:
         if self._answer is None:
@@ -210,26 +346,166 @@ class ChatPane(Vertical):
         rate = (event.tokens - 1) / event.elapsed_s if event.tokens > 1 and event.elapsed_s > 0 else None
         said = (format_rate(rate), f"{event.tokens} tok", self._stops)
         self.status(" · ".join(part for part in said if part))
+        if time.monotonic() - self._saved > _SAVE_EVERY_S:
+            self._note_answer(self._answer, end="cut off")
+            self._keep()
+
+    def show_waiting(self, event: ChatWaiting) -> None:
+        if self._answer is not None:
+            self.status(event.text)
+
+    def _note_answer(self, answer: Answer, **changes: Any) -> None:
+        self._conversation = self._conversation.with_last(
+            answer=answer.text or None, reasoning=answer.reasoning.text, **changes
+        )
 
     def show_end(self, event: ChatEnded) -> None:
-        """The answer's end. What was cut off is marked as such; a failed question goes back into the prompt."""
+        """The end. What was cut off is marked as such; a question without an answer goes back to the prompt."""
         if self._answer is None:
             return
         answer, self._answer = self._answer, None
-        notes = [timings_line(event.timings)] if event.timings else []
+        notes = list(figure_lines(event.timings, event.clock, event.context_tokens))
+        if event.at_limit:
+            notes.insert(0, "the limit of tokens was reached: ⏎ goes on")
         if event.cancelled:
             notes.insert(0, "stopped")
         if event.problem:
             notes.insert(0, f"cut off: {event.problem}" if answer.text else event.problem)
         answer.end("\n".join(notes), failed=event.problem is not None)
-        if answer.text:
-            self.turns.append(ChatTurn("assistant", answer.text))
+        if answer.text or answer.reasoning.text:
+            end = "cut off" if event.problem else "stopped" if event.cancelled else "length" if event.at_limit else None
+            self._note_answer(answer, end=end or "complete", note="\n".join(notes))
         else:
             self._take_back()
-        self.status(self._why_not or HINT)
+        self._keep()
+        self._hint()
 
     def _take_back(self) -> None:
-        question = self.turns.pop()
-        prompt = self.query_one(Prompt)
-        if not prompt.text:
-            prompt.text = question.content
+        question = self._conversation.exchanges[-1].question
+        self._conversation = self._conversation.without_last()
+        if not self._prompt.text:
+            self._prompt.put(question)
+        self._keep_prompts()
+
+    def show_parallel(self, event: ParallelChanged) -> None:
+        if self._streams is None:
+            return
+        lines = parallel_lines(event.rows) if event.rows else []
+        self._streams.update(Content("\n".join([*([event.problem] if event.problem else []), *lines])))
+        if event.done:
+            self._streams = None
+            self._hint()
+
+    # -- the conversation as a whole -----------------------------------------------------------------------
+
+    def _show(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        transcript = self._transcript
+        transcript.remove_children()
+        shown = conversation.exchanges[-_MOST_SHOWN:]
+        hidden = len(conversation.exchanges) - len(shown)
+        widgets: list[Static | Answer] = []
+        if hidden:
+            widgets.append(_earlier(hidden))
+        answers: list[tuple[Answer, Exchange]] = []
+        for exchange in shown:
+            answer = Answer(plain=exchange.raw)
+            answers.append((answer, exchange))
+            widgets += [Question(exchange.question, "raw completion" if exchange.raw else ""), answer]
+        mounted = transcript.mount_all(widgets)
+        for answer, exchange in answers:
+            answer.grow(exchange.answer or "", exchange.reasoning)
+        self.call_after_refresh(self._end_shown, mounted, answers)
+        transcript.anchor()
+        self._hint()
+
+    async def _end_shown(self, mounted: Any, answers: list[tuple[Answer, Exchange]]) -> None:
+        await mounted
+        for answer, exchange in answers:
+            answer.end(exchange.note or ("no answer came" if exchange.answer is None else ""))
+
+    def _prune(self) -> None:
+        """Takes the oldest from the screen; they are in the file, and ctrl+s saves them all."""
+        turns = [w for w in self._transcript.children if isinstance(w, Question | Answer)]
+        if len(turns) > 2 * _MOST_SHOWN:
+            for widget in [*self._transcript.query(".earlier"), *turns[: -2 * _MOST_SHOWN]]:
+                widget.remove()
+            hidden = max(0, len(self._conversation.exchanges) - _MOST_SHOWN)
+            self._transcript.mount(_earlier(hidden), before=0)
+
+    def action_new(self) -> None:
+        if self.busy:
+            self.status("an answer is still being written: Esc stops it")
+            return
+        fresh = _new(self._model)
+        before = self._conversation
+        self._show(replace(fresh, raw=before.raw, system=before.system, sampling=before.sampling))
+
+    def action_open(self) -> None:
+        if self.busy:
+            self.status("an answer is still being written: Esc stops it")
+        elif not self._known:
+            self.status("there is no other conversation with this model yet")
+        else:
+            self.app.push_screen(ChatListScreen(self._known), self._opened)
+
+    def _opened(self, conversation: Conversation | None) -> None:
+        if conversation is not None:
+            self._show(conversation)
+
+    def action_settings(self) -> None:
+        now = self._conversation
+        self.app.push_screen(ChatSettingsScreen(ChatSettings(now.raw, now.system, now.sampling)), self._set)
+
+    def _set(self, settings: ChatSettings | None) -> None:
+        if settings is not None:
+            self._conversation = replace(
+                self._conversation, raw=settings.raw, system=settings.system, sampling=settings.sampling
+            )
+            self._keep()
+            self._hint()
+
+    def action_save(self) -> None:
+        if not self._conversation.exchanges:
+            self.status("nothing was said yet")
+            return
+        name = f"hettui-{self._conversation.title}-{self._conversation.key}.md"
+        future = self._chats.export(name, to_markdown(self._conversation))
+        self._when_done(future, lambda path: self.status(f"saved as {path}"))
+
+    @on(Prompt.CopyWanted)
+    def action_copy(self) -> None:
+        """The last answer to the terminal's clipboard, and to a file: whether a terminal takes it cannot be known."""
+        last = next((e for e in reversed(self._conversation.exchanges) if e.answer), None)
+        if last is None:
+            self.status("there is no answer to copy yet")
+            return
+        text = (last.question if last.raw else "") + (last.answer or "")
+        small = len(text.encode()) <= _MOST_COPIED_BYTES
+        if small:
+            self.app.copy_to_clipboard(text)
+        sent = "sent to the terminal's clipboard, and " if small else "too long for the clipboard: "
+        future = self._chats.copy(text)
+        self._when_done(future, lambda path: self.status(f"{sent}written to {path}"))
+
+    def action_reasoning(self) -> None:
+        self._folded = not self._folded
+        for answer in self._transcript.query(Answer):
+            answer.reasoning.fold(self._folded)
+
+    @on(Prompt.Scrolled)
+    def _scrolled(self, message: Prompt.Scrolled) -> None:
+        message.stop()
+        if message.pages < 0:
+            self._transcript.scroll_page_up(animate=False)
+        else:
+            self._transcript.scroll_page_down(animate=False)
+
+
+def _earlier(count: int) -> Static:
+    return Static(f"… {count} earlier questions: ctrl+s saves all of them", classes="earlier", markup=False)
+
+
+def _new(model: str) -> Conversation:
+    now = datetime.now().astimezone()
+    return Conversation(f"{now:%Y%m%d-%H%M%S}-{uuid4().hex[:6]}", model, now.isoformat(timespec="seconds"))

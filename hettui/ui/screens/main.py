@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 
 from textual import events, on, work
@@ -31,10 +30,10 @@ from hettui.domain.telemetry import TelemetrySnapshot
 from hettui.domain.text import clean
 from hettui.domain.why import Finding
 from hettui.services.backend import Backend
-from hettui.services.events import ChatEnded, ChatProgressed
+from hettui.services.events import ChatProgressed, ChatWaiting, ParallelChanged
 from hettui.ui import keys, presenter
 from hettui.ui.messages import ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
-from hettui.ui.panes.chat import ChatPane, Prompt
+from hettui.ui.panes.chat import ChatPane
 from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.explain import ExplainPane, Parts
 from hettui.ui.panes.logs import LogsPane
@@ -47,6 +46,7 @@ from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.pane_tabs import Pane, PaneTabs
 from hettui.ui.widgets.plan_line import PlanLine
+from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.status_header import StatusHeader
 
 DEVICES = Pane("devices", "Devices", "esc")
@@ -141,7 +141,7 @@ class MainScreen(Screen[None]):
             with Vertical(id="side"):
                 yield PaneTabs()
                 with ContentSwitcher(initial="chat"):
-                    yield ChatPane(id="chat")
+                    yield ChatPane(self._backend, id="chat")
                     yield LogsPane(id="logs")
                     yield CommandsPane(id="commands")
                     yield ExplainPane(id="explain")
@@ -149,6 +149,7 @@ class MainScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._engine.watch(self._plan.devices)
+        self.query_one(ChatPane).use_model(self._session.title)
         self._arrange()
         self._draw()
         self._focus_selected()
@@ -478,9 +479,8 @@ class MainScreen(Screen[None]):
     @on(ClusterArrived)
     def _cluster_arrived(self, message: ClusterArrived) -> None:
         before, self._cluster = self._cluster, message.snapshot
+        self.query_one(ChatPane).allow(presenter.why_no_chat(message.snapshot))
         if before.state is not message.snapshot.state:
-            ready = message.snapshot.state is ClusterState.READY
-            self.query_one(ChatPane).allow(None if ready else _why_no_chat(message.snapshot.state))
             self._why = Steady()  # what was slow before is another cluster's
             self.refresh_bindings()
             if message.snapshot.state.busy and isinstance(self.app.screen, PostMortemScreen):
@@ -520,15 +520,6 @@ class MainScreen(Screen[None]):
 
     # -- chat ----------------------------------------------------------------------------------------------
 
-    @on(ChatPane.Asked)
-    def _asked(self, message: ChatPane.Asked) -> None:
-        self._engine.chat(message.turns).add_done_callback(self._chat_refused)
-
-    def _chat_refused(self, future: Future[None]) -> None:
-        error = None if future.cancelled() else future.exception()
-        if error is not None:
-            self.post_message(ChatArrived(ChatEnded(None, problem=str(error))))
-
     @on(ChatArrived)
     def _chat_arrived(self, message: ChatArrived) -> None:
         pane = self.query_one(ChatPane)
@@ -538,6 +529,10 @@ class MainScreen(Screen[None]):
             pane.show_progress(event)
             if event.tokens > 1 and event.elapsed_s > 0:
                 self._rate = (event.tokens - 1) / event.elapsed_s
+        elif isinstance(event, ChatWaiting):
+            pane.show_waiting(event)
+        elif isinstance(event, ParallelChanged):
+            pane.show_parallel(event)
         else:
             pane.show_end(event)
             if event.timings and event.timings.generated_per_second is not None:
@@ -609,6 +604,7 @@ class MainScreen(Screen[None]):
         plan = session.initial_plan
         if plan is not None:
             self._session, self._plan, self._history = session, plan, PlanHistory()
+            self.query_one(ChatPane).use_model(session.title)
             self._draw()
 
     def action_quit(self) -> None:
@@ -631,9 +627,3 @@ class MainScreen(Screen[None]):
             # The screen stays until everything has ended: whoever waits sees for what.
             self._quitting = True
             self._engine.stop()
-
-
-def _why_no_chat(state: ClusterState) -> str:
-    if state.busy:
-        return f"the cluster is {state.value}: a question can be typed and sent when it is ready"
-    return f"the cluster is {state.value}: Esc, then s starts it"

@@ -1,0 +1,70 @@
+"""Bench runs: one JSON file each below the state folder, mode 0600, never changed once written."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from hettui.adapters.atomic import replace_file
+from hettui.domain.bench import BenchRun
+from hettui.domain.bench_json import run_from_json, run_json
+from hettui.domain.errors import HettuiError, UsageError
+
+_MAX_BYTES = 16 << 20
+
+
+class BenchFolder:
+    """Runs by their keys, which begin with the time and so sort by it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, run: BenchRun) -> Path:
+        """Raises HettuiError when it cannot be written."""
+        path = self._folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', run.key)}.json"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            replace_file(path, json.dumps(run_json(run), indent=1).encode(), 0o600)
+        except OSError as error:
+            raise HettuiError(f"the run cannot be kept in {path}: {error.strerror}") from error
+        return path
+
+    def runs(self, model: str | None = None) -> list[BenchRun]:
+        """Those that can be read, of one model or of all, the oldest first."""
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            run = run_from_json(path.stem, _read(path))
+            if run is not None and model in (None, run.setting.model):
+                found.append(run)
+        return found
+
+    def find(self, name: str) -> BenchRun:
+        """A run by its key, a beginning of it that only it has, `last`, `last-1`, or a file. Raises UsageError."""
+        path = Path(name)
+        if path.suffix == ".json" and path.is_file():
+            run = run_from_json(path.stem, _read(path))
+            if run is None:
+                raise UsageError(f"{name} holds no run of hettui bench")
+            return run
+        runs = self.runs()
+        if back := re.fullmatch(r"last(?:-(\d{1,4}))?", name):
+            place = int(back[1] or 0) + 1
+            if place > len(runs):
+                raise UsageError(f"there are {len(runs)} runs: {name} is none of them; hettui bench --list shows them")
+            return runs[-place]
+        matching = [run for run in runs if run.key.startswith(name)]
+        if len(matching) != 1:
+            what = "no run begins" if not matching else f"{len(matching)} runs begin"
+            raise UsageError(f"{what} with {name}: hettui bench --list shows them")
+        return matching[0]
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            return None
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -1,0 +1,112 @@
+"""Conversations as JSON files below the state folder, one folder for each model, mode 0600, replaced atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from hettui.adapters.atomic import replace_file
+from hettui.domain.conversation import Conversation, from_json, to_json
+from hettui.domain.text import clean
+from hettui.ports import KeptPrompts
+
+_MAX_BYTES = 32 << 20
+_MAX_PROMPTS = 1000
+_PROMPTS = "prompts.json"
+_EXPORT_TRIES = 1000
+
+
+class ChatFolder:
+    """Implements ChatStore."""
+
+    def __init__(self, folder: Path, exports: Path) -> None:
+        """`exports`: where files for the user go; `folder` itself when it cannot be written."""
+        self._folder = folder
+        self._exports = exports
+
+    def conversations(self, model: str) -> list[Conversation]:
+        found = []
+        for path in self._of(model).glob("*.json"):
+            if path.name != _PROMPTS and (data := _read(path)) is not None:
+                conversation = from_json(path.stem, data)
+                if conversation is not None and conversation.exchanges:
+                    found.append(conversation)
+        return sorted(found, key=lambda c: (c.changed or c.created, c.key), reverse=True)
+
+    def save(self, conversation: Conversation) -> None:
+        _write(self._made(conversation.model) / f"{_word(conversation.key)}.json", to_json(conversation))
+
+    def prompts(self, model: str) -> KeptPrompts:
+        data = _read(self._of(model) / _PROMPTS)
+        if not isinstance(data, dict):
+            return KeptPrompts()
+        draft, history = data.get("draft"), data.get("history")
+        kept = history if isinstance(history, list) else []
+        return KeptPrompts(
+            clean(draft) if isinstance(draft, str) else "",
+            tuple(clean(p) for p in kept[-_MAX_PROMPTS:] if isinstance(p, str) and p.strip()),
+        )
+
+    def save_prompts(self, model: str, prompts: KeptPrompts) -> None:
+        _write(self._made(model) / _PROMPTS, {"draft": prompts.draft, "history": list(prompts.history)})
+
+    def copy(self, text: str) -> str:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / "last-copy.txt"
+        replace_file(path, text.encode("utf-8", errors="replace"), 0o600)
+        return str(path)
+
+    def export(self, name: str, text: str) -> str:
+        try:
+            return self._export(self._exports, name, text)
+        except OSError:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self._export(self._folder, name, text)
+
+    @staticmethod
+    def _export(folder: Path, name: str, text: str) -> str:
+        stem, suffix = Path(name).stem, Path(name).suffix
+        for number in range(_EXPORT_TRIES):
+            path = folder / (f"{_word(stem)}{f'-{number}' if number else ''}{suffix}")
+            try:
+                # A new file, or none: what is there is somebody's, and a link would lead elsewhere.
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                continue
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            return str(path)
+        raise OSError(f"{folder} holds {_EXPORT_TRIES} files of this name")
+
+    def _of(self, model: str) -> Path:
+        """A folder that people can read and that no two models share."""
+        digest = hashlib.sha256(model.encode(errors="replace")).hexdigest()[:8]
+        return self._folder / f"{_word(model)}-{digest}"
+
+    def _made(self, model: str) -> Path:
+        folder = self._of(model)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+
+def _word(text: str) -> str:
+    """A file name without surprises."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:60] or "unnamed"
+
+
+def _read(path: Path) -> Any:
+    """None for a file that is missing, too large or damaged: it is left as it is."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            return None
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _write(path: Path, data: object) -> None:
+    replace_file(path, json.dumps(data, ensure_ascii=False, indent=1).encode("utf-8", errors="replace"), 0o600)

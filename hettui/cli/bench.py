@@ -1,0 +1,176 @@
+"""`hettui bench` and `hettui chat`: options in, a table or one document out, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from argparse import Namespace
+from dataclasses import replace
+from typing import Any
+
+from hettui.cli.signals import interruptible
+from hettui.domain.errors import UsageError
+from hettui.domain.units import format_seconds
+
+_SECOND = 1.0
+_MOST = 64
+
+
+def run_bench(options: Namespace) -> int:
+    if sum(bool(x) for x in (options.json, options.csv, options.markdown)) > 1:
+        raise UsageError("--json, --csv and --markdown exclude each other")
+    if options.compare:
+        return _compare(options)
+    if options.list:
+        return _list(options)
+    from hettui.domain.bench import BenchPlan
+    from hettui.wiring import bench
+
+    plan = BenchPlan(
+        _sizes(options.n_prompt, "--n-prompt", 0),
+        _sizes(options.n_gen, "--n-gen", 0),
+        _sizes(options.n_depth, "--n-depth", 0, zero=True),
+        _sizes(options.parallel, "--parallel", 1),
+        options.repetitions,
+    )
+    if plan.repeats < 1 or not (plan.prompts or plan.generates):
+        raise UsageError("nothing to measure: --n-prompt or --n-gen above 0, and --repetitions of at least 1")
+    with interruptible():
+        session = _demo(options)
+        with bench.target(options.url, options.config, session) as where:
+            outcome = bench.measure(where, plan, _Progress())
+            setting = where.describe(outcome)
+        run = bench.finished_run(plan, outcome, setting, None if options.no_sum else _tell_sum)
+        bench.keep(run)
+        if options.llama_bench and outcome.problem is None:
+            print("llama-bench loads the model and measures the same …", file=sys.stderr)
+            run = bench.keep(bench.with_second_opinion(run, where))
+    _print(run, options)
+    return 0 if run.problem is None else 1
+
+
+def _demo(options: Namespace) -> Any:
+    if not options.demo:
+        return None
+    if options.url or options.config:
+        raise UsageError("--demo starts a cluster of its own: leave CONFIG and --url out")
+    from hettui.cli.commands import _show_fetch
+    from hettui.wiring.demo import demo_session
+
+    session = demo_session(_show_fetch)
+    slots = max(_sizes(getattr(options, "parallel", "1"), "--parallel", 1), default=1)
+    params = replace(session.config.params, parallel=min(slots, 4))
+    config = replace(session.config, params=params)
+    return replace(session, config=config, cluster=session.cluster and replace(session.cluster, params=params))
+
+
+def _print(run: Any, options: Namespace) -> None:
+    from hettui.domain import bench_report
+    from hettui.domain.bench_json import run_json
+    from hettui.domain.text import clean
+
+    if options.json:
+        print(json.dumps(bench_report.report_json(run, run_json(run)), indent=1))
+    elif options.csv:
+        print(clean(bench_report.csv_text(run)))
+    else:
+        print(clean(bench_report.markdown(run) if options.markdown else bench_report.text(run)))
+    if any(result.samples for result in run.results):
+        print(f"kept as {run.key}", file=sys.stderr)
+
+
+def _compare(options: Namespace) -> int:
+    from hettui.domain.bench_compare import compare_json, compare_text
+    from hettui.wiring.bench import bench_folder
+
+    a, b = (bench_folder().find(name) for name in options.compare)
+    print(json.dumps(compare_json(a, b), indent=1) if options.json else compare_text(a, b))
+    return 0
+
+
+def _list(options: Namespace) -> int:
+    from hettui.domain.plan_report import table
+    from hettui.wiring.bench import bench_folder
+
+    runs = bench_folder().runs()
+    if options.json:
+        print(json.dumps([{"key": r.key, "model": r.setting.model, "complete": r.problem is None} for r in runs]))
+        return 0
+    rows = [("run", "model", "tests", "")]
+    for run in runs:
+        found = "  ".join(f"{r.test.name} {r.rate.mean:.1f}" for r in run.results if r.rate)
+        rows.append((run.key, run.setting.model, found, "" if run.problem is None else "not complete"))
+    print("\n".join(table(rows)) if runs else "no runs are kept yet: hettui bench makes one")
+    return 0
+
+
+def _sizes(text: str, option: str, least: int, *, zero: bool = False) -> tuple[int, ...]:
+    """`512,2048` as numbers; 0 alone leaves that kind out, as in llama-bench."""
+    words = [w.strip() for w in str(text).split(",")]
+    if not all(w.isdigit() and least <= int(w) <= 10_000_000 for w in words):
+        raise UsageError(f"{option} {text}: it must be whole numbers such as 512,2048")
+    numbers = tuple(dict.fromkeys(int(w) for w in words))
+    if option == "--parallel" and max(numbers) > _MOST:
+        raise UsageError(f"--parallel {text}: at most {_MOST} at once")
+    return numbers if zero else tuple(n for n in numbers if n)
+
+
+class _Progress:
+    """One line on stderr that is written over; where nobody looks, a line for each step."""
+
+    def __init__(self) -> None:
+        self._told = 0.0
+        self._last = ""
+
+    def __call__(self, progress: Any) -> None:
+        left = "" if progress.left_s is None else f"  {format_seconds(progress.left_s)} left"
+        if sys.stderr.isatty():
+            bar = "█" * int(progress.done * 30)
+            end = "\n" if progress.now == "done" else ""
+            print(
+                f"\r\x1b[K{bar:░<30} {progress.done:4.0%}  {progress.now}{left}", end=end, file=sys.stderr, flush=True
+            )
+        elif progress.now != self._last:
+            print(f"{progress.done:4.0%}  {progress.now}{left}", file=sys.stderr, flush=True)
+        self._last = progress.now
+
+
+_told_sum = 0.0
+
+
+def _tell_sum(done_bytes: int, total_bytes: int) -> None:
+    """The model's sum reads the whole file: that takes a while on a large one."""
+    global _told_sum  # noqa: PLW0603 - a progress line of one process
+    now = time.monotonic()
+    if sys.stderr.isatty() and (now - _told_sum > _SECOND or done_bytes == total_bytes):
+        _told_sum = now
+        end = "\n" if done_bytes == total_bytes else ""
+        print(f"\r\x1b[Ktaking the model's sum {done_bytes / max(1, total_bytes):4.0%}", end=end, file=sys.stderr)
+
+
+def run_chat(options: Namespace) -> int:
+    """One answer from a cluster, streamed to stdout; its figures come last, on stderr or in the document."""
+    from hettui.wiring import bench
+    from hettui.wiring.one_chat import ask
+
+    text = sys.stdin.read() if options.text == "-" else options.text
+    if not text.strip():
+        raise UsageError('there is nothing to ask: hettui chat "TEXT", or - to read it from stdin')
+    sampling = {"temperature": options.temperature, "max_tokens": options.max_tokens, "seed": options.seed}
+    settings = {name: value for name, value in sampling.items() if value is not None}
+    with interruptible(), bench.target(options.url, options.config, _demo(options)) as where:
+        show = None if options.json else _show
+        answer = ask(where, text, raw=options.raw, system=options.system, options=settings, show=show)
+    if options.json:
+        print(json.dumps(answer.as_json(), indent=1))
+    else:
+        print()
+        print("\n".join(answer.lines), file=sys.stderr)
+    if answer.problem:
+        print(f"hettui: {answer.problem}", file=sys.stderr)
+    return 1 if answer.problem else 0
+
+
+def _show(text: str) -> None:
+    print(text, end="", flush=True)

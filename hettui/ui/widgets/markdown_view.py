@@ -1,0 +1,263 @@
+"""One answer as rendered Markdown, in one widget, drawn row by row.
+
+Textual's own Markdown makes a widget of every paragraph and lays all of them out again while the answer grows. Here
+closed blocks are rendered once into rows; the open end is plain text, wrapped as it comes. A token so costs the same
+in a long answer as in a short one.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from markdown_it import MarkdownIt
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.syntax import Syntax
+from rich.theme import Theme
+from textual.geometry import Size
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.widget import Widget
+
+from hettui.domain.markdown_blocks import Block, BlockSplitter
+from hettui.domain.wrapping import GrowingRows
+
+_GAP = Strip([])
+_AT_ONCE_CHARS = 4000
+"""So much is rendered within two or three frames."""
+
+
+class _LeftHeading(Heading):
+    """Rich centres headings and draws a box around the first kind: too loud for a chat."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        self.text.justify = "left"
+        yield self.text
+
+
+class _Code(CodeBlock):
+    """Highlighted, on the widget's own ground; a long line is wrapped, for nobody can scroll sideways here."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        code = str(self.text).rstrip()
+        # Not the Syntax itself, which renders line by line and takes several times as long.
+        text = Syntax(code, self.lexer_name, theme=self.theme, background_color="default").highlight(code)
+        text.rstrip()
+        text.overflow = "fold"
+        yield Padding(text, (0, 2))
+
+
+class _ChatMarkdown(Markdown):
+    """Markdown in which HTML is text: it is shown, and not swallowed as Rich does."""
+
+    elements: ClassVar[dict[str, type[MarkdownElement]]] = {
+        **Markdown.elements,
+        "heading_open": _LeftHeading,
+        "fence": _Code,
+        "code_block": _Code,
+    }
+
+    def __init__(self, text: str, code_theme: str) -> None:
+        super().__init__("", code_theme=code_theme, hyperlinks=False)
+        parser = MarkdownIt("commonmark", {"html": False}).disable(["html_block", "html_inline"])
+        self.parsed = parser.enable(["strikethrough", "table"]).parse(text)
+
+
+class Renderer:
+    """Blocks into rows of one width, in the colours of one theme."""
+
+    def __init__(self, width: int, variables: Mapping[str, str], *, dark: bool) -> None:
+        muted = variables.get("hettui-muted", "")
+        accent = variables.get("accent", "")
+        primary = variables.get("primary", "")
+        styles: dict[str, Any] = {
+            "markdown.code": f"bold {accent}",
+            "markdown.code_block": accent,
+            "markdown.block_quote": muted,
+            "markdown.list": "",
+            "markdown.item.bullet": f"bold {primary}",
+            "markdown.item.number": f"bold {primary}",
+            "markdown.hr": muted,
+            "markdown.h1": f"bold underline {primary}",
+            "markdown.h2": f"bold {primary}",
+            "markdown.h3": f"bold {primary}",
+            "markdown.h4": f"italic {primary}",
+            "markdown.link": "underline",
+            "markdown.link_url": f"{muted} underline",
+            "markdown.table.border": muted,
+            "markdown.table.header": "bold",
+        }
+        self.width = max(1, width)
+        self._code_theme = "monokai" if dark else "friendly"
+        self._console = Console(
+            width=self.width,
+            file=io.StringIO(),
+            force_terminal=True,
+            color_system="truecolor",
+            legacy_windows=False,
+            theme=Theme({name: style.strip() for name, style in styles.items()}),
+        )
+
+    def rows(self, block: Block) -> list[Strip]:
+        lines = self._console.render_lines(_ChatMarkdown(block.text, self._code_theme), pad=False)
+        rows = [Strip([Segment(s.text, s.style) for s in line if not s.control]) for line in lines]
+        while rows and not rows[0].text.strip():
+            rows.pop(0)
+        while rows and not rows[-1].text.strip():
+            rows.pop()
+        return rows
+
+
+class MarkdownView(Widget):
+    """`feed` text as it comes, `finish` when it is complete. The text must be clean already."""
+
+    DEFAULT_CSS = """
+    MarkdownView { height: auto; }
+    """
+
+    def __init__(self, *, plain: bool = False) -> None:
+        """`plain` shows the text as it is: a raw completion is no Markdown."""
+        super().__init__()
+        self._plain = plain
+        self._splitter = BlockSplitter()
+        self._blocks: list[Block] = []
+        self._renderer: Renderer | None = None
+        self._rows: list[Strip] = []
+        self._tail = GrowingRows(1, cell_len)
+        self._laying_out = False
+        """A thread renders all blocks anew."""
+
+    # -- text ----------------------------------------------------------------------------------------------
+
+    def feed(self, text: str) -> None:
+        """More text. Costs as much as the text is long, and the rendering of what it closes."""
+        before = self._height
+        blocks = [] if self._plain else self._splitter.feed(text)
+        if self._plain:
+            self._splitter_free_feed(text)
+        elif blocks:
+            self._add(blocks)
+            self._restart_tail(self._splitter.tail)
+        elif self._renderer is not None:
+            self._tail.feed(text if self._tail.rows else text.lstrip("\n"))
+        self._grown(before)
+
+    def _splitter_free_feed(self, text: str) -> None:
+        self._blocks.append(Block(text))
+        if self._renderer is not None:
+            self._tail.feed(text)
+
+    def finish(self) -> None:
+        """Nothing more comes: the open end is rendered too."""
+        if self._plain:
+            return
+        before = self._height
+        self._add(self._splitter.finish())
+        self._restart_tail("")
+        self._grown(before)
+
+    def _add(self, blocks: Iterable[Block]) -> None:
+        for block in blocks:
+            self._blocks.append(block)
+            if self._renderer is not None and not self._laying_out:
+                _append(self._rows, self._renderer, block)
+
+    def _restart_tail(self, text: str) -> None:
+        self._tail = GrowingRows(self._tail.width, cell_len)
+        if text.strip("\n"):
+            self._tail.feed(text.lstrip("\n"))
+
+    # -- rows ----------------------------------------------------------------------------------------------
+
+    @property
+    def _height(self) -> int:
+        gap = 1 if self._rows and self._tail.rows else 0
+        return len(self._rows) + gap + len(self._tail.rows)
+
+    def _grown(self, before: int) -> None:
+        if self._renderer is not None:
+            self.refresh(layout=self._height != before)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        if self._renderer is None or self._renderer.width != width:
+            self._lay_out(width)
+        return self._height
+
+    def _lay_out(self, width: int) -> None:
+        """Everything anew, at another width or in other colours. A long text on a thread: keys go on meanwhile."""
+        renderer = Renderer(width, self.app.theme_variables, dark=self.app.current_theme.dark)
+        self._renderer = renderer
+        self._tail = GrowingRows(width, cell_len)
+        if self._plain:
+            self._tail.feed("".join(block.text for block in self._blocks))
+            return
+        blocks = tuple(self._blocks)
+        self._restart_tail(self._splitter.tail)
+        self._laying_out = sum(len(block.text) for block in blocks) > _AT_ONCE_CHARS
+        if not self._laying_out:
+            self._rows = _rendered(renderer, blocks)
+            return
+
+        def render() -> None:
+            rows = _rendered(renderer, blocks)
+            self.app.call_later(self._laid_out, renderer, rows, len(blocks))
+
+        self.run_worker(render, group="layout", exclusive=True, thread=True, exit_on_error=False)
+
+    def _laid_out(self, renderer: Renderer, rows: list[Strip], count: int) -> None:
+        if renderer is not self._renderer or not self.is_attached:
+            return
+        self._laying_out = False
+        self._rows = rows
+        # What was closed meanwhile.
+        for block in self._blocks[count:]:
+            _append(rows, renderer, block)
+        self.refresh(layout=True)
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        if self._renderer is not None:
+            self._lay_out(self._renderer.width)
+
+    def _row(self, y: int) -> Strip:
+        if y < len(self._rows):
+            return self._rows[y]
+        y -= len(self._rows) + (1 if self._rows and self._tail.rows else 0)
+        return Strip([Segment(self._tail.rows[y])]) if 0 <= y < len(self._tail.rows) else _GAP
+
+    def render_line(self, y: int) -> Strip:
+        strip = self._row(y).apply_style(self.rich_style).adjust_cell_length(self.size.width, self.rich_style)
+        if (selection := self.text_selection) is not None and (span := selection.get_span(y)) is not None:
+            start, end = span
+            end = strip.cell_length if end == -1 else end
+            style = self.screen.get_component_rich_style("screen--selection")
+            chosen = strip.crop(start, end)
+            strip = Strip.join(
+                [strip.crop(0, start), Strip(Segment.apply_style(chosen, post_style=style)), strip.crop(end)]
+            )
+        return strip.apply_offsets(0, y)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """What is selected with the mouse, as it stands on the screen."""
+        return selection.extract("\n".join(self._row(y).text.rstrip() for y in range(self._height))), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        self.refresh()
+
+
+def _append(rows: list[Strip], renderer: Renderer, block: Block) -> None:
+    if rows and not block.joined:
+        rows.append(_GAP)
+    rows.extend(renderer.rows(block))
+
+
+def _rendered(renderer: Renderer, blocks: Iterable[Block]) -> list[Strip]:
+    rows: list[Strip] = []
+    for block in blocks:
+        _append(rows, renderer, block)
+    return rows

@@ -1,0 +1,262 @@
+"""`hettui bench` and `hettui chat` without a screen: on a server that runs, or on a cluster started for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from hettui import __version__
+from hettui.adapters.bench_store import BenchFolder
+from hettui.adapters.config_toml import load
+from hettui.adapters.llama_http import HttpLlamaClient
+from hettui.adapters.machine import Listener, listener, machine_facts, model_sum
+from hettui.adapters.paths import config_file, last_config, state_dir
+from hettui.domain.bench import BenchPlan, BenchProgress, BenchRun, Setting
+from hettui.domain.bench_setting import setting_of, setting_of_foreign, with_sum
+from hettui.domain.config import Config
+from hettui.domain.device import LOCAL
+from hettui.domain.errors import HettuiError, ServerError, UsageError
+from hettui.domain.foreign import ForeignServer, read_argv
+from hettui.domain.session import Session
+from hettui.ports import TelemetryTarget
+from hettui.services.bench import BenchOutcome, BenchRunner
+from hettui.services.events import Event, TelemetryUpdated
+from hettui.services.poller import Poller
+from hettui.wiring.engine import SystemClock, build_engine, telemetry_sources
+from hettui.wiring.ownership import own_run
+from hettui.wiring.sessions import (
+    api_key,
+    engine_or_problem,
+    local_hardware,
+    open_session,
+    read_shape,
+    request_for,
+)
+
+_SENSOR_S = 0.25
+_READY_WAIT_S = 600.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Tell = Callable[[BenchProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that answers, what belongs to it here, and how its setting is described once it was measured."""
+
+    url: str
+    key: str | None
+    sensors: tuple[TelemetryTarget, ...]
+    describe: Callable[[BenchOutcome], Setting]
+    session: Session | None = None
+    """Of a cluster that was started for this."""
+
+
+@contextmanager
+def target(url: str | None, config_path: str | None, session: Session | None) -> Iterator[Target]:
+    """The server at `url`; else the configured one when it answers; else one that is started, and stopped at the end.
+
+    Raises UsageError when nothing says which.
+    """
+    if url is not None:
+        yield _running(url, os.environ.get("LLAMA_API_KEY"))
+        return
+    if session is None:
+        config = _config(config_path)
+        serving = config.serving
+        address = f"http://{serving.host if serving.host != '0.0.0.0' else '127.0.0.1'}:{serving.port}"  # noqa: S104
+        if serving.port and asyncio.run(_answers(address)):
+            yield _running(address, api_key(config))
+            return
+        session = open_session(config)
+    with _started(session) as started:
+        yield started
+
+
+def _config(config_path: str | None) -> Config:
+    path = Path(config_path) if config_path else last_config() or config_file()
+    if not config_path and not path.exists():
+        raise UsageError("which cluster? Name a configuration, --url http://127.0.0.1:8080, or --demo")
+    return load(path)
+
+
+async def _answers(url: str) -> bool:
+    client = HttpLlamaClient(url)
+    try:
+        return await client.health()
+    finally:
+        await client.close()
+
+
+@contextmanager
+def _started(session: Session) -> Iterator[Target]:
+    plan = session.initial_plan
+    if plan is None:
+        raise UsageError("the configuration names no model: set [model] path")
+    request = request_for(session, plan)
+    with (
+        tempfile.TemporaryDirectory(prefix="hettui-bench-") as folder,
+        own_run("bench") as runs,
+        build_engine(Path(folder), runs, 3600.0) as engine,
+    ):
+        engine.start(request).result()
+        snapshot = engine.snapshot
+        master = next((p.pid for p in snapshot.processes if p.role == "master"), None)
+        sensors = []
+        for device in plan.devices:
+            pids = [p.pid for p in snapshot.processes if p.device == device.name and p.pid]
+            if device.via == "master" and master:
+                pids.append(master)
+            if device.host == LOCAL:
+                sensors.append(
+                    TelemetryTarget(device.name, device.backend, device.uuid, device.pci_address, tuple(pids))
+                )
+        if master:
+            sensors.append(TelemetryTarget("host", "cpu", pids=(master,)))
+
+        def describe(outcome: BenchOutcome) -> Setting:
+            return setting_of(session, snapshot, outcome.facts, machine_facts(), __version__, outcome.limits_w)
+
+        assert snapshot.api is not None  # noqa: S101 - start() returned: it is ready
+        yield Target(snapshot.api, request.api_key, tuple(sensors), describe, session)
+        engine.stop().result()
+
+
+def _running(url: str, key: str | None) -> Target:
+    """A server that runs. On this machine its processes are found by the ports that they listen on."""
+    if "//" not in url:
+        url = f"http://{url}"
+    parts = urlsplit(url)
+    here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    found = listener(parts.port or 80) if here else None
+    server = read_argv(found.argv) if found else None
+    workers = _workers(server)
+    engine, _ = engine_or_problem(Config()) if here else (None, None)
+    hardware = local_hardware(engine) if here else ()
+    sensors = [
+        TelemetryTarget(h.name, h.backend, h.uuid, h.pci_address, (found.pid,) if found else ())
+        for h in hardware
+        if h.backend != "cpu"
+    ]
+    sensors += [TelemetryTarget(f"worker :{port}", "cpu", pids=(w.pid,)) for port, w in workers]
+    if found:
+        sensors.append(TelemetryTarget("host", "cpu", pids=(found.pid,)))
+    commands = [w.argv for _, w in workers] + ([found.argv] if found else [])
+
+    def describe(outcome: BenchOutcome) -> Setting:
+        path = (server.model_path if server else None) or outcome.facts.model_path
+        title = outcome.facts.model_name or ""
+        with suppress(HettuiError):
+            if here and path:
+                shape = read_shape(path)
+                title = f"{shape.name} {shape.quantisation}".strip()
+        facts, machine = outcome.facts, machine_facts() if here else {}
+        return setting_of_foreign(title, server, commands, hardware, facts, machine, __version__, outcome.limits_w)
+
+    return Target(url.rstrip("/"), key, tuple(sensors), describe)
+
+
+def _workers(server: ForeignServer | None) -> list[tuple[int, Listener]]:
+    ports = [port for host, port in (server.endpoints if server else ()) if host in ("127.0.0.1", "localhost", "::1")]
+    return [(port, found) for port in ports if (found := listener(port)) is not None]
+
+
+def measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
+    """Blocks. SIGINT, SIGTERM and SIGHUP end it; what was measured until then is returned, marked."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        return asyncio.run(_measure(where, plan, tell))
+    finally:
+        # The loop leaves the system's defaults behind.
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+async def _measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
+    clock = SystemClock()
+    client = HttpLlamaClient(where.url, where.key)
+    runner = BenchRunner(client, clock, tell)
+
+    def heard(event: Event) -> None:
+        if isinstance(event, TelemetryUpdated):
+            runner.meter.add(event.snapshot)
+
+    poller = Poller(telemetry_sources(), clock, heard, _SENSOR_S)
+    poller.targets = where.sensors
+    polling = asyncio.create_task(poller.run())
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, runner.stop)
+    try:
+        await _wait_until_ready(client)
+        return await runner.run(plan)
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+        polling.cancel()
+        poller.close()
+        await client.close()
+
+
+async def _wait_until_ready(client: HttpLlamaClient) -> None:
+    """A server that loads is waited for; one that is not there is not."""
+    deadline = time.monotonic() + _READY_WAIT_S
+    while not await client.health():
+        if not await client.listens() or time.monotonic() > deadline:
+            raise ServerError("no llama-server answers there: start it, or check the address")
+        await asyncio.sleep(0.5)
+
+
+def finished_run(
+    plan: BenchPlan, outcome: BenchOutcome, setting: Setting, tell_sum: Callable[[int, int], None] | None
+) -> BenchRun:
+    """The run with all that belongs to it. `tell_sum` None: without the model's sum, which reads the whole file."""
+    if tell_sum is not None and setting.model_path:
+        setting = with_sum(setting, model_sum(state_dir(), _parts(setting.model_path), tell_sum))
+    now = datetime.now().astimezone()
+    return BenchRun(
+        f"{now:%Y%m%d-%H%M%S}-{uuid4().hex[:4]}",
+        now.isoformat(timespec="seconds"),
+        plan,
+        setting,
+        outcome.results,
+        outcome.devices,
+        outcome.skipped,
+        outcome.problem,
+    )
+
+
+def _parts(path: str) -> Sequence[str]:
+    try:
+        return read_shape(path).file.paths
+    except HettuiError:
+        return (path,)
+
+
+def bench_folder() -> BenchFolder:
+    """Where runs are kept."""
+    return BenchFolder(state_dir() / "bench")
+
+
+def keep(run: BenchRun) -> BenchRun:
+    """On disk, whatever is done with it next. A run without a single sample is not worth keeping."""
+    if any(result.samples for result in run.results):
+        bench_folder().save(run)
+    return run
+
+
+def with_second_opinion(run: BenchRun, where: Target) -> BenchRun:
+    from hettui.wiring.second_opinion import second_opinion
+
+    if where.session is None:
+        raise UsageError("llama-bench needs the devices to itself: a second opinion works for --demo or CONFIG only")
+    return replace(run, second_opinion=second_opinion(where.session, run.plan))

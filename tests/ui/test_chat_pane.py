@@ -1,0 +1,311 @@
+"""The chat pane by keys: what is asked, what is shown, and that nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from textual.containers import VerticalScroll
+from textual.widgets import Checkbox, Input, OptionList, TextArea
+
+from hettui.domain.chat import Timings
+from hettui.domain.chat_figures import ClientClock
+from hettui.domain.cluster import ClusterSnapshot, ClusterState, LoadProgress
+from hettui.domain.conversation import Conversation, Exchange
+from hettui.domain.parallel import ParallelRow
+from hettui.ports import KeptPrompts
+from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ClusterChanged, ParallelChanged
+from hettui.ui.screens.chat_list import ChatListScreen
+from hettui.ui.screens.chat_settings import ChatSettingsScreen
+from hettui.ui.widgets.prompt import Prompt
+from hettui.ui.widgets.turn import Answer
+from tests.ui.stage import MemoryStore, Stage, session, stage
+
+DONE = Timings(prompt_tokens=9, generated_tokens=21, generated_per_second=41.5)
+
+
+@asynccontextmanager
+async def chatting(store: MemoryStore | None = None, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Stage]:
+    """The pane in front, on a running cluster."""
+    async with stage(size=size, store=store) as s:
+        await s.run_plan()
+        await s.press("c")
+        yield s
+
+
+async def until(s: Stage, condition: Callable[[], bool]) -> None:
+    """The keeper's thread answers when it does."""
+    for _ in range(500):
+        if condition():
+            return
+        await s.pilot.pause(0.01)
+    raise AssertionError(s.text())
+
+
+async def ask(s: Stage, question: str, answer: str, **end: object) -> None:
+    await s.type(question)
+    await s.press("enter")
+    if answer:
+        await s.emit(ChatProgressed(answer, "", 2, 0.1))
+    await s.emit(ChatEnded(**({"timings": DONE} | end)))  # type: ignore[arg-type]
+
+
+def prompt(s: Stage) -> Prompt:
+    return s.screen.query_one(Prompt)
+
+
+async def test_markdown_is_rendered_and_hostile_text_is_text() -> None:
+    async with chatting() as s:
+        await ask(s, "code?", "# Title\n\nSome **bold** [/] [Q4_K_M] <b>html</b>\n\n```python\ndef f(): pass\n```\n")
+        text = s.text()
+        assert "Title" in text
+        assert "# Title" not in text
+        assert "Some bold [/] [Q4_K_M] <b>html</b>" in text
+        assert "```" not in text
+        assert "def f(): pass" in text
+
+
+async def test_an_open_fence_is_plain_until_it_closes() -> None:
+    async with chatting() as s:
+        await s.type("code?")
+        await s.press("enter")
+        await s.emit(ChatProgressed("```python\ndef f():\n    pass", "", 5, 0.1))
+        assert "```python" in s.text()
+        assert "    pass" in s.text()
+        await s.emit(ChatProgressed("\n```\n", "", 7, 0.2))
+        assert "```" not in s.text()
+        assert "    pass" in s.text()
+
+
+async def test_thinking_is_folded_and_can_be_opened() -> None:
+    async with chatting() as s:
+        await s.type("why?")
+        await s.press("enter")
+        await s.emit(ChatProgressed("", "first of all I consider\n" * 3, 3, 0.1))
+        assert "thinking …" in s.text()
+        await s.emit(ChatProgressed("Because.", "", 5, 0.2))
+        await s.emit(ChatEnded(DONE))
+        assert "15 words of thinking" in s.text()
+        assert "first of all" not in s.text()
+        await s.press("ctrl+l")
+        assert s.text().count("first of all") == 3
+        await s.press("ctrl+l")
+        assert "first of all" not in s.text()
+
+
+async def test_figures_of_both_clocks_stand_under_the_answer() -> None:
+    async with chatting() as s:
+        clock = ClientClock.of(0.0, [0.2 + i / 50 for i in range(30)])
+        timings = Timings(prompt_tokens=9, prompt_per_second=90.0, generated_tokens=30, generated_per_second=100.0)
+        await ask(s, "fast?", "yes", timings=timings, clock=clock, context_tokens=4096)
+        text = s.text()
+        assert "answer 30 tok, 100.0 tok/s · first token 200 ms" in text
+        assert "context 39 of 4096" in text
+        assert "by our clock 50.0 tok/s: 48% less" in text
+
+
+async def test_the_articles_test_is_one_key() -> None:
+    async with chatting() as s:
+        await s.press("ctrl+t")
+        assert s.engine.prompts == ["def fibonacci(n):"]
+        assert s.engine.options == [{"n_predict": 100, "temperature": 0.1}]
+        await s.emit(ChatProgressed("\n    **not bold**", "", 4, 0.1))
+        await s.emit(ChatEnded(DONE))
+        assert "**not bold**" in s.text()
+        await ask(s, "hello", "hi")
+        assert [t.content for t in s.engine.chats[-1]] == ["hello"]
+
+
+async def test_retry_edit_and_continue() -> None:
+    async with chatting() as s:
+        await ask(s, "one", "first answer")
+        await ask(s, "two", "second ans", timings=None, cancelled=True)
+        assert "stopped" in s.text()
+        await s.press("ctrl+r")
+        assert [t.content for t in s.engine.chats[-1]] == ["one", "first answer", "two"]
+        await s.emit(ChatProgressed("other ans", "", 2, 0.1))
+        await s.emit(ChatEnded(DONE, at_limit=True))
+        assert "second ans" not in s.text()
+        assert "the limit of tokens was reached" in s.text()
+
+        await s.press("enter")
+        assert [t.content for t in s.engine.chats[-1]] == ["one", "first answer", "two", "other ans"]
+        await s.emit(ChatProgressed("wer", "", 1, 0.0))
+        await s.emit(ChatEnded(DONE))
+        assert "other answer" in s.text()
+        assert len(s.screen.query(Answer)) == 2
+
+        await s.press("ctrl+b")
+        assert prompt(s).text == "two"
+        assert "other answer" not in s.text()
+        await s.press("enter")
+        assert [t.content for t in s.engine.chats[-1]] == ["one", "first answer", "two"]
+
+
+async def test_a_generation_cut_off_by_a_crash_is_marked_and_sent_again_by_one_key() -> None:
+    async with chatting() as s:
+        await ask(s, "colours?", "Red, bl", timings=None, problem="the connection to llama-server broke off")
+        await s.emit(ClusterChanged(ClusterSnapshot(ClusterState.FAILED, problem="master ended")))
+        assert "cut off: the connection to llama-server broke off" in s.text()
+        assert "Red, bl" in s.text()
+        await s.press("ctrl+r")
+        assert len(s.engine.chats) == 1
+        assert "cluster is failed" in s.text()
+        await s.run_plan()
+        assert "ctrl+r asks again" in s.text()
+        await s.press("ctrl+r")
+        assert [t.content for t in s.engine.chats[-1]] == ["colours?"]
+        (kept,) = s.backend.store.kept.values()
+        assert [e.question for e in kept.exchanges] == ["colours?"]
+
+
+async def test_loading_is_told_with_its_progress() -> None:
+    async with stage() as s:
+        await s.press("c")
+        load = LoadProgress(0.4, 1000, 2.0)
+        await s.emit(ClusterChanged(ClusterSnapshot(ClusterState.LOADING, load=load)))
+        assert "the model is loading, 40%, 3.0 s left" in s.text()
+
+
+async def test_the_queue_is_told_while_nothing_comes() -> None:
+    async with chatting() as s:
+        await s.type("hello")
+        await s.press("enter")
+        await s.emit(ChatWaiting("all 2 slots are busy, place 3 in the queue"))
+        assert "place 3 in the queue" in s.text()
+
+
+async def test_everything_is_kept_and_comes_back() -> None:
+    store = MemoryStore()
+    async with chatting(store) as s:
+        await ask(s, "first talk", "fine")
+        await s.press("ctrl+n")
+        assert "first talk" not in s.text()
+        await ask(s, "second talk", "good")
+        await s.type("half a ques")
+        await until(s, lambda: any(p.draft == "half a ques" for p in store.typed.values()))
+    async with chatting(store) as s:
+        await until(s, lambda: prompt(s).text == "half a ques")
+        assert "second talk" in s.text()
+        assert "good" in s.text()
+        await s.press("ctrl+o")
+        await s.pilot.pause()
+        assert isinstance(s.app.screen, ChatListScreen)
+        assert s.app.screen.query_one(OptionList).option_count == 2
+        await s.press("down", "enter")
+        await s.pilot.pause()
+        assert "first talk" in s.text()
+        assert prompt(s).text == "half a ques"
+
+
+async def test_history_by_arrows_keeps_what_was_being_typed() -> None:
+    store = MemoryStore(typed={session().title: KeptPrompts("", ("older", "two\nlines"))})
+    async with chatting(store) as s:
+        await until(s, lambda: bool(prompt(s).asked))
+        await s.type("draft")
+        await s.press("up")
+        assert prompt(s).text == "two\nlines"
+        await s.press("up", "up")
+        assert prompt(s).text == "older"
+        await s.press("up", "down", "down")
+        assert prompt(s).text == "draft"
+
+
+async def test_settings_are_used_and_wrong_ones_are_named() -> None:
+    async with chatting() as s:
+        await s.press("ctrl+g")
+        await s.pilot.pause()
+        screen = s.app.screen
+        assert isinstance(screen, ChatSettingsScreen)
+        screen.query_one(TextArea).text = "Be brief."
+        screen.query_one("#s-temperature", Input).value = "eleven"
+        await s.press("ctrl+s")
+        assert "temperature is a number from 0 to 10" in s.text()
+        screen.query_one("#s-temperature", Input).value = "0.3"
+        screen.query_one("#s-max_tokens", Input).value = "32"
+        await s.press("ctrl+s")
+        await s.pilot.pause()
+        await ask(s, "hello", "hi")
+        assert [t.role for t in s.engine.chats[-1]] == ["system", "user"]
+        assert s.engine.options[-1] == {"temperature": 0.3, "max_tokens": 32}
+        await s.press("ctrl+g")
+        await s.pilot.pause()
+        s.app.screen.query_one(Checkbox).value = True
+        await s.press("ctrl+s")
+        await s.pilot.pause()
+        await ask(s, "def f", "(x)")
+        assert s.engine.prompts == ["def f"]
+        assert s.engine.options[-1] == {"temperature": 0.3, "n_predict": 32}
+
+
+async def test_copy_and_save() -> None:
+    store = MemoryStore()
+    async with chatting(store) as s:
+        await s.press("ctrl+y")
+        assert "no answer to copy" in s.text()
+        await ask(s, "hello", "hi **you**")
+        await s.press("ctrl+y")
+        assert s.app.clipboard == "hi **you**"
+        await until(s, lambda: "/state/last-copy.txt" in s.text())
+        assert store.exported["copy"] == "hi **you**"
+        await s.press("ctrl+s")
+        await until(s, lambda: "/home/me/hettui-hello-" in s.text())
+        assert any("## User\n\nhello" in text for text in store.exported.values())
+
+
+async def test_a_parallel_test_is_a_table() -> None:
+    async with chatting() as s:
+        await s.press("f5")
+        assert s.engine.calls[-1] == "parallel def fibonacci(n):"
+        await s.emit(ParallelChanged((ParallelRow(11, 0.1, 1.1), ParallelRow()), done=False))
+        assert "waiting" in s.text()
+        await s.press("enter", "escape")
+        assert s.engine.calls[-1] == "cancel"
+        await s.emit(ParallelChanged((ParallelRow(11, 0.1, 1.1, ended=True), ParallelRow()), done=True))
+        assert "2 at once: 10.0 tok/s in all" in s.text()
+        await ask(s, "and now", "fine")
+        assert len(s.engine.chats) == 1
+
+
+async def test_the_tail_is_followed_until_one_scrolls_up() -> None:
+    async with chatting(size=(80, 24)) as s:
+        transcript = s.screen.query_one("#transcript", VerticalScroll)
+        await s.type("long?")
+        await s.press("enter")
+        await s.emit(ChatProgressed("line\n\n" * 60, "", 60, 1.0))
+        assert transcript.scroll_y == transcript.max_scroll_y > 0
+        await s.press("pageup")
+        await s.pilot.pause()
+        held = transcript.scroll_y
+        assert held < transcript.max_scroll_y
+        await s.emit(ChatProgressed("line\n\n" * 60, "", 120, 2.0))
+        assert transcript.scroll_y == held
+        for _ in range(20):
+            await s.press("pagedown")
+        await s.emit(ChatProgressed("line\n\n" * 60, "", 180, 3.0))
+        await s.pilot.pause()
+        assert transcript.scroll_y == transcript.max_scroll_y
+
+
+async def test_a_long_conversation_shows_its_end_and_says_so() -> None:
+    exchanges = tuple(Exchange(f"question {n}", f"answer {n}") for n in range(60))
+    kept = Conversation("k", session().title, "2026-01-01", exchanges=exchanges)
+    async with chatting(MemoryStore({"k": kept})) as s:
+        await until(s, lambda: "question 59" in s.text())
+        assert len(s.screen.query(Answer)) == 40
+        await ask(s, "one more", "yes")
+        assert len(s.screen.query(Answer)) == 40
+        assert len(s.engine.chats[-1]) == 121
+        s.screen.query_one("#transcript", VerticalScroll).scroll_home(animate=False)
+        await s.pilot.pause()
+        assert "21 earlier questions" in s.text()
+
+
+async def test_a_long_answer_is_laid_out_anew_at_another_width() -> None:
+    async with chatting() as s:
+        await ask(s, "long?", "Many **words** that go on and on.\n\n" * 300 + "The end.")
+        await s.pilot.resize_terminal(100, 40)
+        await s.app.workers.wait_for_complete()
+        await s.pilot.pause()
+        assert "The end." in s.text()
+        assert "Many words that go on and on." in s.text()
