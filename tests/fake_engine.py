@@ -45,7 +45,13 @@ def main(name: str, arguments: list[str]) -> None:
     if name == "ggml-rpc-server":
         if faults.get("worker_ignores_term"):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _Worker((_value(arguments, "-H"), int(_value(arguments, "-p"))), _Rpc).serve_forever()
+        try:
+            worker = _Worker((_value(arguments, "-H"), int(_value(arguments, "-p"))), _Rpc)
+        except OSError:
+            # As the real one: in these words, and with 0.
+            print("Failed to create server socket")
+            return
+        worker.serve_forever()
         return
     if arguments[0] == "--help":
         print(HELP)

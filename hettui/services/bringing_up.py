@@ -125,6 +125,9 @@ class BringingUp(Running):
         limit_s = request.supervision.load_timeout_s or None
         wait = master.until_ready if adopted else master.start
         await self._unless_a_worker_ends(wait(client.health, limit_s, lambda: self._load.moved(master)))
+        if self._ends:
+            # In the moment in which it became ready: from here on nobody else would look at it.
+            raise LaunchError("a process ended as soon as the cluster was ready")
         self._load.end()
         self._set(api=api, load=None, post_mortem=None, waiting=None)
         self.read_logs()

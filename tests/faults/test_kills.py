@@ -88,7 +88,6 @@ def test_hettui_killed_in_any_state_is_followed_by_one_that_takes_over_or_cleans
         at(rig, moment)
     before = rig.table()
     rig.close("kill")
-    assert set(rig.table()) <= set(before)
     report = rig.reopen()
     if moment in ("idle", "answering", "loading"):
         report = rig.until(lambda r: r["state"] == "READY" and bool(r["measured"]))

@@ -15,7 +15,7 @@ from hettui.domain.supervision import Supervision
 from hettui.ports import FoundProcess, RpcServerInfo
 from hettui.services import supervisor
 from hettui.services.cluster import ClusterController, Request
-from hettui.services.events import Notice
+from hettui.services.events import ClusterChanged, Event, Notice
 from hettui.services.viewer import Viewer
 from tests.fakes import FakeChild
 from tests.services.test_cluster import Bench, request, until
@@ -60,8 +60,24 @@ async def test_a_dead_worker_is_brought_back_in_order(bench: Bench) -> None:
     changed = {name for name, child in bench.world.children.items() if child.pid != others[name]}
     assert changed == {"worker d1", "master"}
     assert [s.name for s in bench.world.starts[-2:]] == ["worker d1", "master"]
-    assert any("started again" in text for text in bench.notices())
+    await until(lambda: any("started again" in text for text in bench.notices()))
     assert bench.controller.snapshot.post_mortem is None
+
+
+async def test_an_end_in_the_moment_of_readiness_is_not_overlooked(bench: Bench) -> None:
+    first: list[bool] = []
+
+    def heard(event: Event) -> None:
+        bench.events.append(event)
+        if isinstance(event, ClusterChanged) and event.snapshot.state is ClusterState.READY and not first:
+            first.append(True)
+            bench.world.children["master"].end(-11)
+
+    bench.controller = ClusterController(bench.world.world(), heard)
+    with pytest.raises(LaunchError, match="SIGSEGV"):
+        await bench.controller.start(request())
+    assert bench.state is ClusterState.FAILED
+    assert bench.alive == set()
 
 
 async def test_a_crash_loop_ends_with_its_reason(bench: Bench) -> None:
