@@ -67,7 +67,9 @@ class Owner:
                 return self._engine.take_over(None, Supervision(stop_grace_s=2.0))
             case "chat":
                 self._tokens, self._chat_end = 0, None
-                return self._engine.chat([ChatTurn("user", "Count from 1 to 1000.")], {"max_tokens": 400})
+                return self._engine.chat(
+                    [ChatTurn("user", "Count from 1 to 1000.")], {"max_tokens": 400, "ignore_eos": True}
+                )
             case "settle":
                 return self._engine.settled()
         return None

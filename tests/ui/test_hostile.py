@@ -14,11 +14,14 @@ from textual.widget import Widget
 
 import hettui.ui
 from hettui.domain.cluster import ClusterSnapshot, ClusterState, Waiting
+from hettui.domain.conversation import Conversation, Exchange, Sampling
 from hettui.domain.model import ModelShape
 from hettui.domain.postmortem import PostMortem
 from hettui.domain.text import clean, clean_line
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
 from hettui.ui.screens.ask import PathScreen
+from hettui.ui.screens.chat_list import ChatListScreen
+from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.screens.post_mortem import PostMortemScreen
 from hettui.ui.screens.replay import ReplayScreen
 from tests.fakes import shape, workers
@@ -94,9 +97,16 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
         await s.press(key)
         await eyes.look()
         await s.press("escape")
-    s.app.push_screen(PathScreen("The model", clean_line(text)))
-    await eyes.look()
-    await s.press("escape")
+    asked = Conversation("k", text, text, system=text, exchanges=(Exchange(text, text, text, note=text),))
+    for screen in (
+        PathScreen("The model", clean_line(text)),
+        # What is on disk was written by anybody: it is cleaned when it is shown.
+        ChatListScreen([asked]),
+        ChatSettingsScreen(ChatSettings(False, clean(text), Sampling())),
+    ):
+        s.app.push_screen(screen)
+        await eyes.look()
+        await s.press("escape")
     await s.emit(ClusterChanged(ClusterSnapshot(ClusterState.FAILED, problem=text, post_mortem=post_mortem(text))))
     await s.app.workers.wait_for_complete()
     assert isinstance(s.app.screen, PostMortemScreen)

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 
 from hettui.domain.conversation import Conversation
+from hettui.domain.text import clean_line
 
 
 class ChatListScreen(ModalScreen[Conversation | None]):
@@ -36,7 +37,7 @@ class ChatListScreen(ModalScreen[Conversation | None]):
             box.border_title = "Conversations"
             rows = [
                 Content.assemble(
-                    (f"{(c.changed or c.created)[:16].replace('T', ' ')}  ", "$hettui-muted"),
+                    (f"{clean_line(c.changed or c.created)[:16].replace('T', ' ')}  ", "$hettui-muted"),
                     c.title,
                     (f"  {len(c.exchanges)}", "$hettui-muted"),
                 )
