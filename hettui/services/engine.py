@@ -14,14 +14,16 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from hettui.domain.bench import BenchPlan
 from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import ServerError
 from hettui.ports import LlamaClient, TelemetrySource, TelemetryTarget
+from hettui.services.bench import BenchRunner
 from hettui.services.chat_session import ChatSession
 from hettui.services.cluster import ClusterController, Request, World
-from hettui.services.events import ClusterChanged, Event
+from hettui.services.events import BenchChanged, BenchEnded, ClusterChanged, Event, TelemetryUpdated
 from hettui.services.parallel import ParallelTest
 from hettui.services.poller import Poller
 
@@ -45,6 +47,9 @@ class Engine:
         self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
         self._started = threading.Event()
         self._stopped = False
+        self._bench: BenchRunner | None = None
+        """The one that runs now."""
+        self._bench_task: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Engine:
         self._thread.start()
@@ -99,6 +104,14 @@ class Engine:
         """Copies of one raw prompt at once; None: as many as there are slots. What becomes of them comes as events."""
         return self._submit(self._run_parallel(prompt, streams, options))
 
+    def bench(self, plan: BenchPlan) -> Future[None]:
+        """Measures the running cluster; progress and outcome come as events. Fails when it cannot begin."""
+        return self._submit(self._start_bench(plan))
+
+    def cancel_bench(self) -> Future[None]:
+        """Ends it; what was measured comes with `BenchEnded`."""
+        return self._submit(self._stop_bench())
+
     def close(self) -> None:
         """Stops the cluster and the thread. Returns when every process is gone."""
         if self._stopped:
@@ -147,16 +160,40 @@ class Engine:
             await asyncio.sleep(QUIET_TICK_S if quiet else BUSY_TICK_S)
 
     async def _start(self, request: Request) -> None:
-        await self._cancel_chat()
+        await self._cancel_requests()
         await self._controller.start(request)
 
     async def _stop(self) -> None:
-        await self._cancel_chat()
+        await self._cancel_requests()
         await self._controller.stop()
+
+    async def _cancel_requests(self) -> None:
+        await self._cancel_chat()
+        await self._stop_bench()
 
     async def _cancel_chat(self) -> None:
         await self._chat_session.cancel()
         await self._parallel.cancel()
+
+    async def _start_bench(self, plan: BenchPlan) -> None:
+        client = self._ready_client()
+        if self._chat_session.busy or self._parallel.busy:
+            raise ServerError("an answer is still being written: a bench would measure both")
+        runner = BenchRunner(client, self._world.clock, lambda progress: self._emit(BenchChanged(progress)))
+        self._bench = runner
+
+        async def run() -> None:
+            try:
+                self._emit(BenchEnded(await runner.run(plan)))
+            finally:
+                self._bench = None
+
+        self._bench_task = asyncio.create_task(run(), name="bench")
+
+    async def _stop_bench(self) -> None:
+        if self._bench is not None and self._bench_task is not None:
+            self._bench.stop()
+            await asyncio.wait({self._bench_task})
 
     def _ready_client(self) -> LlamaClient:
         client = self._controller.client
@@ -164,6 +201,8 @@ class Engine:
             raise ServerError(
                 f"the cluster is {self._controller.snapshot.state.value}: start it and wait until it is ready"
             )
+        if self._bench is not None:
+            raise ServerError("a bench is running, and anything else would spoil it: wait, or stop it (b, Esc)")
         return client
 
     async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:
@@ -186,6 +225,8 @@ class Engine:
     def _emit(self, event: Event) -> None:
         if isinstance(event, ClusterChanged):
             self._retarget()
+        if isinstance(event, TelemetryUpdated) and self._bench is not None:
+            self._bench.meter.add(event.snapshot)
         for callback in tuple(self._subscribers):
             callback(event)
 

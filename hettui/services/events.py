@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from hettui.domain.bench import BenchOutcome, BenchProgress
 from hettui.domain.chat import Timings
 from hettui.domain.chat_figures import ClientClock
 from hettui.domain.cluster import ClusterSnapshot
@@ -81,6 +82,20 @@ class ParallelChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class BenchChanged:
+    """How far the bench is."""
+
+    progress: BenchProgress
+
+
+@dataclass(frozen=True, slots=True)
+class BenchEnded:
+    """The bench is over, complete or not."""
+
+    outcome: BenchOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One sentence for the user."""
 
@@ -89,5 +104,14 @@ class Notice:
 
 
 Event = (
-    ClusterChanged | LogLines | TelemetryUpdated | ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged | Notice
+    ClusterChanged
+    | LogLines
+    | TelemetryUpdated
+    | ChatProgressed
+    | ChatEnded
+    | ChatWaiting
+    | ParallelChanged
+    | BenchChanged
+    | BenchEnded
+    | Notice
 )

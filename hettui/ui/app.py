@@ -16,6 +16,8 @@ from hettui.domain.errors import ConfigError, HettuiError
 from hettui.domain.session import Session
 from hettui.services.backend import Backend
 from hettui.services.events import (
+    BenchChanged,
+    BenchEnded,
     ChatEnded,
     ChatProgressed,
     ChatWaiting,
@@ -27,7 +29,7 @@ from hettui.services.events import (
     TelemetryUpdated,
 )
 from hettui.ui.commands import ActionCommands
-from hettui.ui.messages import ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
+from hettui.ui.messages import BenchArrived, ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme
 
@@ -149,5 +151,7 @@ def _message(event: Event) -> Message:
             return LogsArrived(process, lines)
         case Notice(text, severity):
             return NoticeArrived(text, severity)
+        case BenchChanged() | BenchEnded():
+            return BenchArrived(event)
         case ChatProgressed() | ChatEnded() | ChatWaiting() | ParallelChanged():
             return ChatArrived(event)

@@ -19,6 +19,9 @@ class ActionCommands(Provider):
         if isinstance(screen, MainScreen):
             for binding in keys.BINDINGS:
                 yield binding.description, binding.tooltip, partial(screen.run_action, binding.action)
+            for binding in keys.CHAT_BINDINGS:
+                run = partial(screen.run_in_chat, binding.action)
+                yield f"Chat: {binding.description}", binding.tooltip, run
             yield "Force start", "start although the plan does not fit", partial(screen.action_start, force=True)
             yield "Force apply", "apply although the plan does not fit", partial(screen.action_apply, force=True)
         for name in sorted(self.app.available_themes):

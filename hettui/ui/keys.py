@@ -2,7 +2,7 @@
 
 Where the product's keys collide: a digit begins a number while a device is selected (so `0` empties the device
 only when nothing is being typed, and panes have letters: `c` chat, `g` logs, `v` commands, Esc devices); in
-the panes, where nothing can be typed, `1`–`5` choose a pane as well.
+the panes, where nothing can be typed, `1`–`6` choose a pane as well.
 
 Keys that move the focus are priority bindings: an ordinary key is queued to the widget that had the focus when it
 was read, so that of `c` and a question sent in one packet, as slow lines do, the question would be lost. Where text
@@ -49,6 +49,7 @@ BINDINGS: list[Binding] = [
     _key("x", "stop", "Stop", "cluster.stop", "stop all processes", show=True),
     _key("c", "pane('chat')", "Chat", "pane.chat", "chat with the model", show=True),
     _key("g", "pane('logs')", "Logs", "pane.logs", "what the processes print", show=True),
+    _key("b", "pane('bench')", "Bench", "pane.bench", "measure what runs, and compare with before", show=True),
     _key("v", "pane('commands')", "Commands", "pane.commands", "the command lines of llama.cpp", show=True),
     _key("e", "pane('explain')", "Explain", "pane.explain", "why this plan, and what would change it", show=True),
     _key("y", "copy", "Copy", "commands.copy", "copy the command lines (OSC 52)"),
@@ -57,6 +58,24 @@ BINDINGS: list[Binding] = [
     _key("question_mark", "help", "Help", "help", "this page", show=True),
     _key("q", "quit", "Quit", "quit", "leave hettui", show=True),
 ]
+
+
+def _chat(keys: str, action: str, short: str, id: str, tooltip: str) -> Binding:
+    return Binding(keys, action, short, id=f"chat.{id}", tooltip=tooltip)
+
+
+CHAT_BINDINGS: list[Binding] = [
+    _chat("ctrl+r", "retry", "Again", "retry", "send the last question again"),
+    _chat("ctrl+b", "edit_last", "Edit", "edit", "take the last question back into the prompt"),
+    _chat("ctrl+n", "new", "New", "new", "a new conversation"),
+    _chat("ctrl+o", "open", "Open", "open", "another conversation with this model"),
+    _chat("ctrl+g", "settings", "Settings", "settings", "system prompt, sampling, chat or raw"),
+    _chat("ctrl+t", "article", "Test", "test", "the article's test: raw `def fibonacci(n):`, 100 tokens"),
+    _chat("ctrl+s", "save", "Save", "save", "save the conversation as Markdown"),
+    _chat("ctrl+l", "reasoning", "Thinking", "thinking", "open or fold what the model thought"),
+    _chat("f5", "parallel", "Parallel", "parallel", "the prompt in all slots at once"),
+]
+"""Keys of the chat pane: where a prompt is typed, no letter can be one."""
 
 _SHOWN = {
     "equals_sign": "=",
@@ -77,4 +96,5 @@ def help_rows() -> list[tuple[str, str]]:
     """Keys and meanings for the help screen."""
     rows = [(" ".join(_SHOWN.get(k, k) for k in b.key.split(",")), b.tooltip) for b in BINDINGS]
     rows.insert(6, ("a number, ⏎", "sets the layers; 0 alone empties the device"))
-    return [*rows, ("1 2 3 4 5", "choose a pane, where no device is selected"), ("ctrl+p", "the palette: every action")]
+    rows += [(" ".join(b.key.split(",")), f"in the chat: {b.tooltip}") for b in CHAT_BINDINGS]
+    return [*rows, ("1 … 6", "choose a pane, where no device is selected"), ("ctrl+p", "the palette: every action")]

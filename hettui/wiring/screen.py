@@ -11,12 +11,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from hettui import __version__
 from hettui.adapters.chat_store import ChatFolder
 from hettui.adapters.config_toml import load, save_plan
 from hettui.adapters.learned_file import save_learned
+from hettui.adapters.machine import machine_facts
 from hettui.adapters.paths import config_file, last_config, remember_config, state_dir, user_themes
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.theme_files import read_themes
+from hettui.domain.bench import BenchOutcome, BenchRun
+from hettui.domain.bench_setting import setting_of
+from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.config import Config
 from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.plan import Plan
@@ -26,6 +31,7 @@ from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.cluster import Request
 from hettui.services.engine import Engine
 from hettui.services.learner import Learner
+from hettui.wiring.bench import bench_folder, finished_run, keep
 from hettui.wiring.engine import build_engine
 from hettui.wiring.sessions import open_session, request_for, with_model
 
@@ -55,6 +61,14 @@ class ScreenBackend:
         request = request_for(session, plan, force=force)
         self._learner.expect(session, plan)
         return request
+
+    def bench_runs(self, session: Session) -> list[BenchRun]:
+        return bench_folder().runs(session.title)
+
+    def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
+        facts, limits_w = outcome.facts, outcome.limits_w
+        setting = setting_of(session, measured, facts, machine_facts(), __version__, limits_w)
+        return keep(finished_run(outcome.plan, outcome, setting, lambda done, total: None))
 
     def save(self, session: Session, plan: Plan) -> str | None:
         if session.config.path is None:
