@@ -154,6 +154,21 @@ class DeviceFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class BenchOutcome:
+    """What came out, complete or not."""
+
+    plan: BenchPlan
+    facts: ServerFacts
+    results: tuple[BenchResult, ...]
+    devices: tuple[DeviceFigures, ...] = ()
+    limits_w: Mapping[str, float] = field(default_factory=dict)
+    """Power limits by device."""
+    skipped: tuple[str, ...] = ()
+    problem: str | None = None
+    """Why it is not complete."""
+
+
+@dataclass(frozen=True, slots=True)
 class BenchDevice:
     """One device as it was set up."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
+from hettui.domain.bench import BenchOutcome, BenchPlan, BenchRun
 from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.device import Device
@@ -44,6 +45,10 @@ class EngineFacade(Protocol):
 
     def cancel_chat(self) -> Future[None]: ...
 
+    def bench(self, plan: BenchPlan) -> Future[None]: ...
+
+    def cancel_bench(self) -> Future[None]: ...
+
 
 class Backend(Protocol):
     """Everything behind the screen. Methods that block are called on a thread of their own."""
@@ -64,6 +69,12 @@ class Backend(Protocol):
     @property
     def chats(self) -> ChatKeeper:
         """Conversations, drafts and histories."""
+
+    def bench_runs(self, session: Session) -> list[BenchRun]:
+        """Blocks. Those of this model, the oldest first."""
+
+    def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
+        """Blocks. The run with everything needed to repeat it, on disk. Raises HettuiError when it cannot be kept."""
 
     def open(self) -> Session:
         """Blocks. Raises HettuiError with the reason."""

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field, replace
 
 from hettui.domain.bench import (
     PARALLEL_PROMPT_TOKENS,
+    BenchOutcome,
     BenchPlan,
     BenchProgress,
     BenchResult,
     BenchSample,
     BenchTest,
     Costs,
-    DeviceFigures,
 )
 from hettui.domain.bench_devices import DeviceMeter, Window
 from hettui.domain.chat import ServerFacts, Timings
@@ -36,19 +36,6 @@ _FALLBACK_VOCABULARY = 30_000
 """Below what any model in use has, above the special tokens that most have at the beginning."""
 _SETTLE_S = 0.6
 """After the last run: the sensors' next round belongs to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class BenchOutcome:
-    """What came out, complete or not."""
-
-    plan: BenchPlan
-    facts: ServerFacts
-    results: tuple[BenchResult, ...]
-    devices: tuple[DeviceFigures, ...] = ()
-    limits_w: dict[str, float] = field(default_factory=dict)
-    skipped: tuple[str, ...] = ()
-    problem: str | None = None
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from hettui.domain.bench import BenchPlan
 from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
@@ -23,9 +24,10 @@ from hettui.domain.memory_back import in_words, not_back, worth_watching
 from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
 from hettui.ports import LlamaClient, TelemetryTarget
 from hettui.services.alerts import AlertWatcher
+from hettui.services.bench import BenchRunner
 from hettui.services.chat_session import ChatSession
 from hettui.services.cluster import ClusterController
-from hettui.services.events import ChatEnded, ClusterChanged, Event, Notice, TelemetryUpdated
+from hettui.services.events import BenchChanged, BenchEnded, ChatEnded, ClusterChanged, Event, Notice, TelemetryUpdated
 from hettui.services.parallel import ParallelTest
 from hettui.services.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poller, SourceFactory
 from hettui.services.viewer import Viewer
@@ -72,6 +74,9 @@ class Engine:
         self._closing = threading.Lock()
         self._cut_off_s = -math.inf
         self._readings: TelemetrySnapshot | None = None
+        self._bench: BenchRunner | None = None
+        """The one that runs now."""
+        self._bench_task: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Engine:
         self._thread.start()
@@ -151,6 +156,14 @@ class Engine:
         """Copies of one raw prompt at once; None: as many as there are slots. What becomes of them comes as events."""
         return self._submit(self._run_parallel(prompt, streams, options))
 
+    def bench(self, plan: BenchPlan) -> Future[None]:
+        """Measures the running cluster; progress and outcome come as events. Fails when it cannot begin."""
+        return self._submit(self._start_bench(plan))
+
+    def cancel_bench(self) -> Future[None]:
+        """Ends it; what was measured comes with `BenchEnded`."""
+        return self._submit(self._stop_bench())
+
     def publish(self, event: Event) -> None:
         """Tells all subscribers, as if the engine had said it: for whoever watches it and has something to say."""
         self._soon(lambda: self._emit(event))
@@ -222,12 +235,12 @@ class Engine:
             await asyncio.sleep(QUIET_TICK_S if quiet else BUSY_TICK_S)
 
     async def _start(self, request: Request) -> None:
-        await self._cancel_chat()
+        await self._cancel_requests()
         await self._controller.start(request)
 
     async def _stop(self, patience_s: float) -> None:
         if patience_s <= 0:
-            await self._cancel_chat()
+            await self._cancel_requests()
         cards = frozenset(d.name for d in self._watched if d.backend != "cpu")
         before = worth_watching(self._readings.samples, cards) if self._readings else {}
         await self._controller.stop(patience_s)
@@ -257,9 +270,33 @@ class Engine:
             self._emit(Notice(str(error), "warning"))
         await self._controller.take_over(record, api_key, supervision)
 
+    async def _cancel_requests(self) -> None:
+        await self._cancel_chat()
+        await self._stop_bench()
+
     async def _cancel_chat(self) -> None:
         await self._chat_session.cancel()
         await self._parallel.cancel()
+
+    async def _start_bench(self, plan: BenchPlan) -> None:
+        client = self._ready_client()
+        if self._chat_session.busy or self._parallel.busy:
+            raise ServerError("an answer is still being written: a bench would measure both")
+        runner = BenchRunner(client, self._world.clock, lambda progress: self._emit(BenchChanged(progress)))
+        self._bench = runner
+
+        async def run() -> None:
+            try:
+                self._emit(BenchEnded(await runner.run(plan)))
+            finally:
+                self._bench = None
+
+        self._bench_task = asyncio.create_task(run(), name="bench")
+
+    async def _stop_bench(self) -> None:
+        if self._bench is not None and self._bench_task is not None:
+            self._bench.stop()
+            await asyncio.wait({self._bench_task})
 
     def _ready_client(self) -> LlamaClient:
         client = self._controller.client
@@ -267,6 +304,8 @@ class Engine:
             raise ServerError(
                 f"the cluster is {self._controller.snapshot.state.value}: start it and wait until it is ready"
             )
+        if self._bench is not None:
+            raise ServerError("a bench is running, and anything else would spoil it: wait, or stop it (b, Esc)")
         return client
 
     async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:
@@ -279,7 +318,7 @@ class Engine:
         self._parallel.start(self._ready_client(), prompt, streams, options)
 
     async def _shut_down(self, *, leave: bool) -> None:
-        await self._chat_session.cancel()
+        await self._cancel_requests()
         if leave or self._read_only:
             await self._controller.leave()
         else:
@@ -301,6 +340,8 @@ class Engine:
             self._readings = event.snapshot
         if isinstance(event, ClusterChanged):
             self._retarget()
+        if isinstance(event, TelemetryUpdated) and self._bench is not None:
+            self._bench.meter.add(event.snapshot)
         for callback in tuple(self._subscribers):
             callback(event)
         if isinstance(event, TelemetryUpdated):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hettui.domain.alerts import Alert as Alert
 from hettui.domain.alerts import Severity as Severity
+from hettui.domain.bench import BenchOutcome, BenchProgress
 from hettui.domain.chat import Timings
 from hettui.domain.chat_figures import ClientClock
 from hettui.domain.cluster import ClusterSnapshot
@@ -81,6 +82,20 @@ class ParallelChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class BenchChanged:
+    """How far the bench is."""
+
+    progress: BenchProgress
+
+
+@dataclass(frozen=True, slots=True)
+class BenchEnded:
+    """The bench is over, complete or not."""
+
+    outcome: BenchOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One sentence for the user."""
 
@@ -114,4 +129,4 @@ class Rewound:
     events: tuple[Recorded, ...]
 
 
-Event = Recorded | ChatWaiting | ParallelChanged | PlaybackMoved | Rewound
+Event = Recorded | ChatWaiting | ParallelChanged | BenchChanged | BenchEnded | PlaybackMoved | Rewound

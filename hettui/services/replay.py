@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
+from hettui.domain.bench import BenchPlan
 from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.device import Device
@@ -151,6 +152,12 @@ class ReplayEngine:
         return self._refused()
 
     def parallel(self, prompt: str, streams: int | None, options: dict[str, object]) -> Future[None]:
+        return self._refused()
+
+    def bench(self, plan: BenchPlan) -> Future[None]:
+        return self._refused()
+
+    def cancel_bench(self) -> Future[None]:
         return self._refused()
 
     def cancel_chat(self) -> Future[None]:

@@ -17,6 +17,8 @@ from hettui.domain.session import Session
 from hettui.services.backend import Backend
 from hettui.services.events import (
     Alert,
+    BenchChanged,
+    BenchEnded,
     ChatEnded,
     ChatProgressed,
     ChatWaiting,
@@ -32,6 +34,7 @@ from hettui.services.events import (
 from hettui.services.replay import Player
 from hettui.ui.commands import ActionCommands
 from hettui.ui.messages import (
+    BenchArrived,
     ChatArrived,
     ClusterArrived,
     LogsArrived,
@@ -187,6 +190,8 @@ def _message(event: Event) -> Message:
             return NoticeArrived(text, severity)
         case Alert():
             return NoticeArrived(event.text, event.severity, alert=event.raised)
+        case BenchChanged() | BenchEnded():
+            return BenchArrived(event)
         case ChatProgressed() | ChatEnded() | ChatWaiting() | ParallelChanged():
             return ChatArrived(event)
         case PlaybackMoved():

@@ -7,6 +7,7 @@ from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
+from hettui.ui import keys
 from hettui.ui.screens.main import MainScreen
 
 
@@ -18,6 +19,9 @@ class ActionCommands(Provider):
         if isinstance(screen, MainScreen):
             for binding in screen.KEYS:
                 yield binding.description, binding.tooltip, partial(screen.run_action, binding.action)
+            for binding in keys.CHAT_BINDINGS:
+                run = partial(screen.run_in_chat, binding.action)
+                yield f"Chat: {binding.description}", binding.tooltip, run
             yield "Force start", "start although the plan does not fit", partial(screen.action_start, force=True)
             yield "Force apply", "apply although the plan does not fit", partial(screen.action_apply, force=True)
         for name in sorted(self.app.available_themes):

@@ -2,7 +2,7 @@
 
 Where the product's keys collide: a digit begins a number while a device is selected (so `0` empties the device
 only when nothing is being typed, and panes have letters: `c` chat, `g` logs, `v` commands, Esc devices); in
-the panes, where nothing can be typed, `1`–`5` choose a pane as well.
+the panes, where nothing can be typed, `1`–`6` choose a pane as well.
 
 Keys that move the focus are priority bindings: an ordinary key is queued to the widget that had the focus when it
 was read, so that of `c` and a question sent in one packet, as slow lines do, the question would be lost. Where text
@@ -52,6 +52,7 @@ BINDINGS: list[Binding] = [
     _key("x", "stop", "Stop", "cluster.stop", "stop all processes", show=True),
     _key("c", "pane('chat')", "Chat", "pane.chat", "chat with the model", show=True),
     _key("g", "pane('logs')", "Logs", "pane.logs", "what the processes print", show=True),
+    _key("b", "pane('bench')", "Bench", "pane.bench", "measure what runs, and compare with before", show=True),
     _key("v", "pane('commands')", "Commands", "pane.commands", "the command lines of llama.cpp", show=True),
     _key("e", "pane('explain')", "Explain", "pane.explain", "why this plan, and what would change it", show=True),
     _key("plus", "rate(1)", "Faster", "sensors.faster", "ask the sensors more often"),
@@ -88,6 +89,24 @@ def _for_replay(bindings: Sequence[Binding]) -> list[Binding]:
 REPLAY_BINDINGS = _for_replay(BINDINGS)
 """Of a recording: the keys of time take the place of what the same keys do to a card."""
 
+
+def _chat(keys: str, action: str, short: str, id: str, tooltip: str) -> Binding:
+    return Binding(keys, action, short, id=f"chat.{id}", tooltip=tooltip)
+
+
+CHAT_BINDINGS: list[Binding] = [
+    _chat("ctrl+r", "retry", "Again", "retry", "send the last question again"),
+    _chat("ctrl+b", "edit_last", "Edit", "edit", "take the last question back into the prompt"),
+    _chat("ctrl+n", "new", "New", "new", "a new conversation"),
+    _chat("ctrl+o", "open", "Open", "open", "another conversation with this model"),
+    _chat("ctrl+g", "settings", "Settings", "settings", "system prompt, sampling, chat or raw"),
+    _chat("ctrl+t", "article", "Test", "test", "the article's test: raw `def fibonacci(n):`, 100 tokens"),
+    _chat("ctrl+s", "save", "Save", "save", "save the conversation as Markdown"),
+    _chat("ctrl+l", "reasoning", "Thinking", "thinking", "open or fold what the model thought"),
+    _chat("f5", "parallel", "Parallel", "parallel", "the prompt in all slots at once"),
+]
+"""Keys of the chat pane: where a prompt is typed, no letter can be one."""
+
 _SHOWN = {
     "equals_sign": "=",
     "left_square_bracket": "[",
@@ -114,4 +133,5 @@ def help_rows(bindings: Sequence[Binding] = BINDINGS) -> list[tuple[str, str]]:
     rows = [(" ".join(_SHOWN.get(k, k) for k in b.key.split(",")), b.tooltip) for b in bindings]
     after = 1 + max(i for i, b in enumerate(bindings) if b.action.startswith("layers"))
     rows.insert(after, ("a number, ⏎", "sets the layers; 0 alone empties the device"))
-    return [*rows, ("1 2 3 4 5", "choose a pane, where no device is selected"), ("ctrl+p", "the palette: every action")]
+    rows += [(" ".join(b.key.split(",")), f"in the chat: {b.tooltip}") for b in CHAT_BINDINGS if bindings is BINDINGS]
+    return [*rows, ("1 … 6", "choose a pane, where no device is selected"), ("ctrl+p", "the palette: every action")]

@@ -7,6 +7,8 @@ from textual.message import Message
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.telemetry import TelemetrySnapshot
 from hettui.services.events import (
+    BenchChanged,
+    BenchEnded,
     ChatEnded,
     ChatProgressed,
     ChatWaiting,
@@ -52,6 +54,14 @@ class ChatArrived(Message):
     """More of an answer, why none comes, its end, or the parallel test."""
 
     def __init__(self, event: ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged) -> None:
+        super().__init__()
+        self.event = event
+
+
+class BenchArrived(Message):
+    """How far the bench is, or its end."""
+
+    def __init__(self, event: BenchChanged | BenchEnded) -> None:
         super().__init__()
         self.event = event
 

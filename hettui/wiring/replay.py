@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hettui.adapters.recording_file import RecordingFile, recorded_lines
+from hettui.domain.bench import BenchOutcome, BenchRun
+from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.errors import HettuiError
 from hettui.domain.plan import Plan
 from hettui.domain.recording import Recording
@@ -77,6 +79,12 @@ class RecordedBackend:
     def save(self, session: Session, plan: Plan) -> str | None:
         return self._backend.save(session, plan)
 
+    def bench_runs(self, session: Session) -> list[BenchRun]:
+        return self._backend.bench_runs(session)
+
+    def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
+        return self._backend.keep_bench(session, measured, outcome)
+
 
 class ReplayBackend:
     """Implements Backend on a recording."""
@@ -105,6 +113,12 @@ class ReplayBackend:
 
     def save(self, session: Session, plan: Plan) -> str | None:
         return None
+
+    def bench_runs(self, session: Session) -> list[BenchRun]:
+        return []
+
+    def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
+        raise HettuiError(self.engine.refusal)
 
 
 def open_recording(path: str) -> Recording:

@@ -7,13 +7,18 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from hettui import __version__
 from hettui.adapters.chat_store import ChatFolder
 from hettui.adapters.config_toml import load, save_plan
 from hettui.adapters.learned_file import save_learned
+from hettui.adapters.machine import machine_facts
 from hettui.adapters.paths import config_file, last_config, log_dir, memory_dir, remember_config, user_themes
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.run_folder import RunFolder
 from hettui.adapters.theme_files import read_themes
+from hettui.domain.bench import BenchOutcome, BenchRun
+from hettui.domain.bench_setting import setting_of
+from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.config import Config
 from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.plan import Plan
@@ -24,6 +29,7 @@ from hettui.services.engine import Engine
 from hettui.services.learner import Learner
 from hettui.services.replay import ReplayEngine
 from hettui.services.world import Request
+from hettui.wiring.bench import bench_folder, finished_run, keep
 from hettui.wiring.ending import Ending, watching
 from hettui.wiring.engine import SystemClock, build_engine
 from hettui.wiring.ownership import living_record, open_runs, owned_by, recorded_session, sweep
@@ -79,6 +85,14 @@ class ScreenBackend:
         request = request_for(session, plan, force=force)
         self._learner.expect(session, plan)
         return request
+
+    def bench_runs(self, session: Session) -> list[BenchRun]:
+        return bench_folder().runs(session.title)
+
+    def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
+        facts, limits_w = outcome.facts, outcome.limits_w
+        setting = setting_of(session, measured, facts, machine_facts(), __version__, limits_w)
+        return keep(finished_run(outcome.plan, outcome, setting, lambda done, total: None))
 
     def save(self, session: Session, plan: Plan) -> str | None:
         if session.config.path is None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from hettui.adapters.llama_http import HttpLlamaClient
-from hettui.domain.bench import BenchPlan, BenchProgress, BenchTest
+from hettui.domain.bench import BenchOutcome, BenchPlan, BenchProgress, BenchTest
 from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
-from hettui.services.bench import BenchOutcome, BenchRunner
+from hettui.services.bench import BenchRunner
 from hettui.wiring.engine import SystemClock
 from tests.scripted_server import Script, scripted
 

@@ -12,6 +12,7 @@ from textual.worker import WorkerCancelled
 
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.theme_files import read_themes
+from hettui.domain.bench import BenchOutcome, BenchPlan, BenchRun, Setting
 from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
 from hettui.domain.config import Config
@@ -97,6 +98,14 @@ class StageEngine:
         self.calls.append(f"parallel {prompt}")
         return _done()
 
+    def bench(self, plan: BenchPlan) -> Future[None]:
+        self.calls.append(f"bench {plan.depths}")
+        return _done()
+
+    def cancel_bench(self) -> Future[None]:
+        self.calls.append("cancel bench")
+        return _done()
+
     def cancel_chat(self) -> Future[None]:
         self.calls.append("cancel")
         return _done()
@@ -144,6 +153,7 @@ class StageBackend:
     saved: list[Plan] = field(default_factory=list)
     models: dict[str, ModelShape] = field(default_factory=dict)
     store: MemoryStore = field(default_factory=MemoryStore)
+    runs: list[BenchRun] = field(default_factory=list)
 
     read_only: str | None = None
     leaves: bool = False
@@ -156,6 +166,18 @@ class StageBackend:
 
     def __post_init__(self) -> None:
         self.chats = ChatKeeper(self.store)
+
+    def bench_runs(self, session: Session) -> list[BenchRun]:
+        return list(self.runs)
+
+    def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
+        setting = Setting(model=session.title, commands=measured.commands)
+        run = BenchRun(
+            f"run{len(self.runs)}", "2026-01-01T10:00:00", outcome.plan, setting, outcome.results, outcome.devices,
+            outcome.skipped, outcome.problem,
+        )  # fmt: skip
+        self.runs.append(run)
+        return run
 
     def open(self) -> Session:
         if isinstance(self.session, HettuiError):

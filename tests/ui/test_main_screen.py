@@ -263,7 +263,7 @@ async def test_panes_by_letters_and_numbers(size: tuple[int, int]) -> None:
         assert "a line [/] [Q4_K_M]" in s.text()
         await s.press("3")
         assert "What start would run" not in s.text()
-        await s.press("4")
+        await s.press("5")
         assert "What start would run" in s.text()
         await s.press("1")
         assert isinstance(s.app.focused, DeviceCard)

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static, TextArea
@@ -33,6 +32,7 @@ from hettui.domain.units import format_rate
 from hettui.ports import KeptPrompts
 from hettui.services.backend import Backend
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
+from hettui.ui import keys
 from hettui.ui.messages import NoticeArrived
 from hettui.ui.screens.chat_list import ChatListScreen
 from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
@@ -49,10 +49,6 @@ _MOST_COPIED_BYTES = 74_000
 """What tmux and xterm still take in one OSC 52."""
 
 
-def _key(keys: str, action: str, short: str, id: str, tooltip: str) -> Binding:
-    return Binding(keys, action, short, id=f"chat.{id}", tooltip=tooltip)
-
-
 class Transcript(VerticalScroll):
     """Follows its end until one scrolls up, and again from where one scrolls back to the end."""
 
@@ -67,17 +63,7 @@ class Transcript(VerticalScroll):
 class ChatPane(Vertical):
     """Conversations with one model. The engine's events come back through the `show_…` methods."""
 
-    BINDINGS = [
-        _key("ctrl+r", "retry", "Again", "retry", "send the last question again"),
-        _key("ctrl+b", "edit_last", "Edit", "edit", "take the last question back into the prompt"),
-        _key("ctrl+n", "new", "New", "new", "a new conversation"),
-        _key("ctrl+o", "open", "Open", "open", "another conversation with this model"),
-        _key("ctrl+g", "settings", "Settings", "settings", "system prompt, sampling, chat or raw"),
-        _key("ctrl+t", "article", "Test", "test", f"the article's test: raw `{ARTICLE_PROMPT}`, 100 tokens"),
-        _key("ctrl+s", "save", "Save", "save", "save the conversation as Markdown"),
-        _key("ctrl+l", "reasoning", "Thinking", "thinking", "open or fold what the model thought"),
-        _key("f5", "parallel", "Parallel", "parallel", "the prompt in all slots at once"),
-    ]
+    BINDINGS = [*keys.CHAT_BINDINGS]
     DEFAULT_CSS = """
     ChatPane { height: 1fr; }
     ChatPane > #transcript { height: 1fr; padding: 1 0 0 0; }

@@ -30,9 +30,10 @@ from hettui.domain.telemetry import TelemetrySnapshot
 from hettui.domain.text import clean
 from hettui.domain.why import Finding
 from hettui.services.backend import Backend
-from hettui.services.events import ChatProgressed, ChatWaiting, ParallelChanged
+from hettui.services.events import BenchChanged, ChatProgressed, ChatWaiting, ParallelChanged
 from hettui.ui import keys, presenter
-from hettui.ui.messages import ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
+from hettui.ui.messages import BenchArrived, ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
+from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane
 from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.explain import ExplainPane, Parts
@@ -53,6 +54,7 @@ DEVICES = Pane("devices", "Devices", "esc")
 PANES = (
     Pane("chat", "Chat", "c"),
     Pane("logs", "Logs", "g"),
+    Pane("bench", "Bench", "b"),
     Pane("commands", "Commands", "v"),
     Pane("explain", "Explain", "e"),
 )
@@ -143,6 +145,7 @@ class MainScreen(Screen[None]):
                 with ContentSwitcher(initial="chat"):
                     yield ChatPane(self._backend, id="chat")
                     yield LogsPane(id="logs")
+                    yield BenchPane(self._backend, id="bench")
                     yield CommandsPane(id="commands")
                     yield ExplainPane(id="explain")
         yield Footer(show_command_palette=False, compact=True)
@@ -150,6 +153,7 @@ class MainScreen(Screen[None]):
     def on_mount(self) -> None:
         self._engine.watch(self._plan.devices)
         self.query_one(ChatPane).use_model(self._session.title)
+        self.query_one(BenchPane).use_session(self._session)
         self._arrange()
         self._draw()
         self._focus_selected()
@@ -479,7 +483,9 @@ class MainScreen(Screen[None]):
     @on(ClusterArrived)
     def _cluster_arrived(self, message: ClusterArrived) -> None:
         before, self._cluster = self._cluster, message.snapshot
-        self.query_one(ChatPane).allow(presenter.why_no_chat(message.snapshot))
+        why_not = presenter.why_no_chat(message.snapshot)
+        self.query_one(ChatPane).allow(why_not)
+        self.query_one(BenchPane).allow(message.snapshot, why_not)
         if before.state is not message.snapshot.state:
             self._why = Steady()  # what was slow before is another cluster's
             self.refresh_bindings()
@@ -539,11 +545,24 @@ class MainScreen(Screen[None]):
                 self._rate = event.timings.generated_per_second
         self.query_one(StatusHeader).view = presenter.header(self.facts)
 
+    @on(BenchArrived)
+    def _bench_arrived(self, message: BenchArrived) -> None:
+        pane = self.query_one(BenchPane)
+        if isinstance(message.event, BenchChanged):
+            pane.show_progress(message.event)
+        else:
+            pane.show_end(message.event)
+
     # -- everything else -----------------------------------------------------------------------------------
 
     @on(PaneTabs.Chosen)
     def _pane_chosen(self, message: PaneTabs.Chosen) -> None:
         self.show_pane(message.pane_id)
+
+    async def run_in_chat(self, action: str) -> None:
+        """An action of the chat pane from elsewhere: the pane comes to the front with it."""
+        self.show_pane("chat")
+        await self.query_one(ChatPane).run_action(action)
 
     def action_pane(self, pane: str) -> None:
         self.show_pane(pane)
@@ -554,6 +573,8 @@ class MainScreen(Screen[None]):
             self._draw()
         elif self.query_one(ChatPane).busy and self._pane == "chat":
             self._engine.cancel_chat()
+        elif self.query_one(BenchPane).busy and self._pane == "bench":
+            self._engine.cancel_bench()
         else:
             self.show_pane(DEVICES.id)
 
@@ -605,6 +626,7 @@ class MainScreen(Screen[None]):
         if plan is not None:
             self._session, self._plan, self._history = session, plan, PlanHistory()
             self.query_one(ChatPane).use_model(session.title)
+            self.query_one(BenchPane).use_session(session)
             self._draw()
 
     def action_quit(self) -> None:

@@ -1,0 +1,226 @@
+"""The bench pane: the standard measurement of what runs now, and those of before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from hettui.domain.bench import BenchOutcome, BenchPlan, BenchProgress, BenchResult, BenchRun
+from hettui.domain.bench_compare import compare
+from hettui.domain.bench_report import article_lines, markdown, remarks
+from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.errors import HettuiError
+from hettui.domain.plan_report import table
+from hettui.domain.session import Session
+from hettui.domain.text import clean
+from hettui.domain.units import UNKNOWN, format_bytes, format_ms, format_seconds
+from hettui.services.backend import Backend
+from hettui.services.events import BenchChanged, BenchEnded
+from hettui.ui.bench_plot import history_plot
+from hettui.ui.messages import NoticeArrived
+
+STANDARD = BenchPlan()
+DEEP = BenchPlan(depths=(0, 1024, 4096))
+_BAR_CELLS = 24
+_HINT = "⏎ measures what runs · f with depths too · y copies as Markdown"
+
+
+class BenchPane(VerticalScroll):
+    """Starts, shows and keeps runs. The engine's events come back through `show_…`."""
+
+    BINDINGS = [
+        Binding("enter", "run(False)", "Measure", id="bench.run"),
+        Binding("f", "run(True)", "With depths", id="bench.deep"),
+        Binding("y", "copy", "Copy", id="bench.copy"),
+    ]
+    DEFAULT_CSS = """
+    BenchPane { height: 1fr; padding: 1 1 0 1; }
+    BenchPane > Static { height: auto; margin-bottom: 1; }
+    BenchPane > #bench-status { color: $hettui-muted; }
+    BenchPane > #bench-history { color: $hettui-muted; }
+    """
+
+    def __init__(self, backend: Backend, *, id: str) -> None:
+        super().__init__(id=id)
+        self._backend = backend
+        self._session: Session | None = None
+        self._cluster = ClusterSnapshot()
+        self._measured: ClusterSnapshot | None = None
+        """What ran when the bench was started; None while none runs."""
+        self._why_not: str | None = "the cluster is not running: Esc, then s starts it"
+        self._run: BenchRun | None = None
+        self._runs: list[BenchRun] = []
+        """Of this model, the oldest first."""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="bench-status", markup=False)
+        yield Static(id="bench-results", markup=False)
+        yield Static(id="bench-history", markup=False)
+
+    def on_mount(self) -> None:
+        self._hint()
+
+    @property
+    def busy(self) -> bool:
+        return self._measured is not None
+
+    def use_session(self, session: Session) -> None:
+        """The model may be another: its runs are shown when they have been read."""
+        self._session = session
+        self._run, self._runs = None, []
+        self._read(session)
+
+    @work(thread=True, group="bench runs", exclusive=True, exit_on_error=False)
+    def _read(self, session: Session) -> None:
+        runs = self._backend.bench_runs(session)
+        self.app.call_later(self._have_read, session, runs)
+
+    def _have_read(self, session: Session, runs: list[BenchRun]) -> None:
+        if session is self._session:
+            self._runs = runs
+            self._run = runs[-1] if runs else None
+            self._draw()
+
+    def allow(self, cluster: ClusterSnapshot, why_not: str | None) -> None:
+        """The cluster has changed; `why_not` is None when it can be measured."""
+        self._cluster, changed, self._why_not = cluster, why_not != self._why_not, why_not
+        if changed and not self.busy:
+            self._hint()
+
+    def _hint(self) -> None:
+        self._status(self._why_not or _HINT)
+
+    def _status(self, text: str) -> None:
+        self.query_one("#bench-status", Static).update(Content(text))
+
+    # -- running -------------------------------------------------------------------------------------------
+
+    def action_run(self, deep: bool) -> None:
+        if self.busy:
+            self._status("a bench is running: Esc stops it, and what it has measured is kept")
+        elif self._why_not is not None or self._session is None:
+            self._hint()
+        else:
+            self._measured = self._cluster
+            self._status("starting …")
+            self._backend.engine.bench(DEEP if deep else STANDARD).add_done_callback(self._told_refusal)
+
+    def _told_refusal(self, future: Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            self.app.call_later(self._refused, clean(str(error)))
+
+    def _refused(self, reason: str) -> None:
+        self._measured = None
+        self._status(reason)
+
+    def show_progress(self, event: BenchChanged) -> None:
+        progress = event.progress
+        self._status(f"{_bar(progress)}\n{progress.now} · Esc stops")
+        self.query_one("#bench-results", Static).update(Content("\n".join(_result_lines(progress.results))))
+
+    def show_end(self, event: BenchEnded) -> None:
+        measured, self._measured = self._measured, None
+        self._hint()
+        if measured is not None and self._session is not None:
+            self._status("keeping the run; the model's sum is taken the first time …")
+            self._keep(self._session, measured, event.outcome)
+
+    @work(thread=True, group="keep bench", exit_on_error=False)
+    def _keep(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> None:
+        try:
+            run = self._backend.keep_bench(session, measured, outcome)
+        except HettuiError as error:
+            self.screen.post_message(NoticeArrived(str(error), "warning"))
+        else:
+            self.app.call_later(self._kept, session, run)
+
+    def _kept(self, session: Session, run: BenchRun) -> None:
+        if session is self._session:
+            self._run = run
+            if any(result.samples for result in run.results):
+                self._runs.append(run)
+            self._draw()
+            self._hint()
+
+    def action_copy(self) -> None:
+        if self._run is None:
+            self._status("nothing was measured yet")
+            return
+        self.app.copy_to_clipboard(markdown(self._run))
+        self._status(f"run {self._run.key} was sent to the terminal's clipboard as Markdown")
+
+    # -- drawing -------------------------------------------------------------------------------------------
+
+    def _draw(self) -> None:
+        run = self._run
+        if run is None:
+            lines = []
+        else:
+            lines = [f"{run.started[:16].replace('T', ' ')}  {run.key}", "", *_result_lines(run.results)]
+            lines += ["", *_device_lines(run)] if run.devices else []
+            lines += ["", *article_lines(run), *remarks(run)]
+        self.query_one("#bench-results", Static).update(Content("\n".join(lines)))
+        self.query_one("#bench-history", Static).update(Content("\n".join(self._history_lines())))
+
+    def _history_lines(self) -> list[str]:
+        if len(self._runs) < 2:
+            return []
+        lines: list[str] = []
+        last, before = self._runs[-1], self._runs[-2]
+        for row in compare(before, last):
+            if row.change is not None:
+                verdict = row.verdict.replace("B", "this one").replace("A", "the one before")
+                lines.append(f"{row.test} against the run before: {row.change:+.1%}, {verdict}")
+        name = next((r.test.name for r in last.results if r.test.generate), None)
+        rates = [r.rate.mean for run in self._runs if (r := run.result(name or "")) is not None and r.rate]
+        if name and len(rates) > 1:
+            width = max(20, self.size.width - 4)
+            lines += ["", f"{name}, tok/s, {len(rates)} runs with this model", *history_plot(rates, width)]
+        return lines
+
+
+def _bar(progress: BenchProgress) -> str:
+    filled = int(progress.done * _BAR_CELLS)
+    left = "" if progress.left_s is None else f", {format_seconds(progress.left_s)} left"
+    return f"{'█' * filled}{'░' * (_BAR_CELLS - filled)} {progress.done:.0%}{left}"
+
+
+def _result_lines(results: Sequence[BenchResult]) -> list[str]:
+    if not results:
+        return []
+    rows: list[tuple[str, ...]] = [("test", "tok/s", "runs", "first", "p50", "p99", "")]
+    for result in results:
+        rate, first = result.rate, result.first_token
+        rows.append(
+            (
+                result.test.name,
+                UNKNOWN if rate is None else f"{rate.mean:.1f} ± {rate.deviation:.1f}",
+                str(len(result.samples)),
+                format_ms(first.mean if first else None),
+                format_ms(result.between_p50_s),
+                format_ms(result.between_p99_s),
+                result.note,
+            )
+        )
+    return table(rows)
+
+
+def _device_lines(run: BenchRun) -> list[str]:
+    rows: list[tuple[str, ...]] = [("device", "peak memory", "peak °C", "W", "J/token", "")]
+    for device in run.devices:
+        numbers = (
+            (device.peak_temperature_c, ".0f"),
+            (device.mean_power_w, ".0f"),
+            (device.joules_per_token, ".3g"),
+        )
+        cells = (UNKNOWN if value is None else format(value, how) for value, how in numbers)
+        rows.append((device.name, format_bytes(device.peak_used_bytes), *cells, "; ".join(device.throttled)))
+    return table(rows)
