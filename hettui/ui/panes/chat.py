@@ -88,6 +88,7 @@ class ChatPane(Vertical):
         self._streams: Static | None = None
         self._saved = 0.0
         self._folded = True
+        self._status_rows = 0
 
     def compose(self) -> ComposeResult:
         yield Transcript(id="transcript")
@@ -181,7 +182,12 @@ class ChatPane(Vertical):
             self._hint()
 
     def status(self, text: str) -> None:
-        self.query_one("#chat-status", Static).update(Content(text))
+        status = self.query_one("#chat-status", Static)
+        # Ten times a second while an answer comes: the screen is laid out anew only for more or fewer rows.
+        room = max(1, status.size.width - 2)
+        rows = -(-len(text) // room)
+        status.update(Content(text), layout=rows != 1 or self._status_rows != 1)
+        self._status_rows = rows
 
     def _hint(self) -> None:
         self.status(self._why_not or (_CONTINUE_HINT if self._conversation.can_continue else HINT))
