@@ -133,6 +133,13 @@ class HttpLlamaClient:
                         yield _event(event)
         except (self._httpx.ConnectError, self._httpx.ConnectTimeout) as error:
             raise ConnectionLost("llama-server does not answer: is the cluster running?") from error
+        except (self._httpx.RemoteProtocolError, self._httpx.ReadError) as error:
+            # What httpx says of a stream that just ends is about HTTP and helps nobody.
+            said = clean_line(str(error), 200) if isinstance(error, self._httpx.ReadError) else ""
+            reason = f" ({said})" if said else ""
+            raise ConnectionLost(
+                f"the connection to llama-server broke off{reason}: it has ended, or the line to it has"
+            ) from error
         except (self._httpx.HTTPError, self._httpx.StreamError, ValueError) as error:
             raise ConnectionLost(
                 f"the connection to llama-server broke off: {clean_line(str(error), 200) or 'no reason given'}"

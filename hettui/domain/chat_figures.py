@@ -80,12 +80,16 @@ def figure_lines(
         return ()
     timings = timings or Timings()
     clock = clock or ClientClock(first_token_s=timings.first_token_s)
-    answer = (
-        f"answer {_count(timings.generated_tokens)} tok, {format_rate(timings.generated_per_second)}"
-        f" · first token {format_ms(clock.first_token_s)}"
-    )
+    if timings.generated_tokens is None and clock.pieces:
+        # Cut off: the server never came to tell its figures.
+        answer = f"answer {clock.pieces} tok, {format_rate(clock.tokens_per_second)} by our clock"
+    else:
+        answer = f"answer {_count(timings.generated_tokens)} tok, {format_rate(timings.generated_per_second)}"
+    answer += f" · first token {format_ms(clock.first_token_s)}"
     if clock.between_p50_s is not None:
         answer += f" · between tokens {_ms(clock.between_p50_s)}, p99 {_ms(clock.between_p99_s)}"
+    if timings.prompt_tokens is None and clock.pieces:
+        return (answer,)
     prompt = f"prompt {_count(timings.prompt_tokens)} tok, {format_rate(timings.prompt_per_second)}"
     if timings.cached_tokens:
         prompt += f", {timings.cached_tokens} more from the cache"

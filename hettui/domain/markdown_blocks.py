@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-MAX_BLOCK_CHARS = 2500
+MAX_BLOCK_CHARS = 1200
 """A block that grows beyond this is cut at a line's end: rendering one must not take longer than a frame or two."""
 
 _FENCE = re.compile(r"\s*(?P<mark>`{3,}|~{3,})(?P<info>[^`]*)$")

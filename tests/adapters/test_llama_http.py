@@ -103,7 +103,10 @@ def error(status: int, message: str, kind: str, **more: object) -> httpx.Respons
         (httpx.Response(400, content=b'{"error": "text"}'), "answered 400: text"),
         (httpx.Response(200, content=sse({"error": {"message": "slot gone", "type": "server_error"}})), "slot gone"),
         (httpx.Response(200, content=b"data: {broken\n\n"), "broke off"),
-        (httpx.Response(200, stream=Chunks(sse(piece(content="x")), 9, httpx.ReadError("reset"))), "broke off: reset"),
+        (
+            httpx.Response(200, stream=Chunks(sse(piece(content="x")), 9, httpx.ReadError("reset"))),
+            "broke off (reset): it has ended",
+        ),
     ],
 )
 async def test_errors_are_sentences(response: httpx.Response, says: str) -> None:

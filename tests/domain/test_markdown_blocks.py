@@ -36,7 +36,7 @@ BLOCKS = [
 ]
 
 
-def split(pieces: list[str], limit: int = 2500) -> list[Block]:
+def split(pieces: list[str], limit: int = 1200) -> list[Block]:
     splitter = BlockSplitter(limit)
     blocks = [block for piece in pieces for block in splitter.feed(piece)]
     return [*blocks, *splitter.finish()]

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static, TextArea
 
@@ -22,6 +22,7 @@ from hettui.domain.conversation import (
     ARTICLE_TEMPERATURE,
     ARTICLE_TOKENS,
     Conversation,
+    End,
     Exchange,
     remembered,
     to_markdown,
@@ -37,27 +38,15 @@ from hettui.ui.messages import NoticeArrived
 from hettui.ui.screens.chat_list import ChatListScreen
 from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.widgets.prompt import Prompt
-from hettui.ui.widgets.turn import Answer, Question
+from hettui.ui.widgets.transcript import Transcript
+from hettui.ui.widgets.turn import Answer
 
 HINT = "⏎ sends · ctrl+j new line · ctrl+t test · Esc devices"
 _CONTINUE_HINT = "⏎ goes on with the answer · ctrl+r asks again"
 _SAVE_EVERY_S = 3.0
 _DRAFT_AFTER_S = 0.3
-_MOST_SHOWN = 40
-"""Exchanges on the screen; what is older is in the file."""
 _MOST_COPIED_BYTES = 74_000
 """What tmux and xterm still take in one OSC 52."""
-
-
-class Transcript(VerticalScroll):
-    """Follows its end until one scrolls up, and again from where one scrolls back to the end."""
-
-    can_focus = False
-
-    def release_anchor(self) -> None:
-        super().release_anchor()
-        # Textual looks only when the position changes: scrolling down at the very end would let go of it.
-        self.call_after_refresh(self._check_anchor)
 
 
 class ChatPane(Vertical):
@@ -70,7 +59,6 @@ class ChatPane(Vertical):
     ChatPane > #chat-status { height: auto; max-height: 3; padding: 0 1; color: $hettui-muted; }
     ChatPane > Prompt { height: auto; min-height: 3; max-height: 8; border: round $hettui-muted; padding: 0 1; }
     ChatPane > Prompt:focus { border: round $primary; }
-    ChatPane .earlier { height: auto; padding: 0 1; color: $hettui-muted; }
     ChatPane .streams { height: auto; margin: 0 0 1 0; padding: 0 1; border-left: outer $accent; }
     """
 
@@ -89,6 +77,7 @@ class ChatPane(Vertical):
         self._streams: Static | None = None
         self._saved = 0.0
         self._folded = True
+        self._status_rows = 0
 
     def compose(self) -> ComposeResult:
         yield Transcript(id="transcript")
@@ -199,12 +188,15 @@ class ChatPane(Vertical):
     def begin(self, text: str) -> None:
         """A question was asked elsewhere: its answer comes as events."""
         self._conversation = self._conversation.asked(Exchange(text))
-        self._answer = Answer()
-        self._transcript.mount_all([Question(clean(text), ""), self._answer])
-        self._prune()
+        self._answer = self._transcript.add(self._conversation.exchanges)
 
     def status(self, text: str) -> None:
-        self.query_one("#chat-status", Static).update(Content(text))
+        status = self.query_one("#chat-status", Static)
+        # Ten times a second while an answer comes: the screen is laid out anew only for more or fewer rows.
+        room = max(1, status.size.width - 2)
+        rows = -(-len(text) // room)
+        status.update(Content(text), layout=rows != 1 or self._status_rows != 1)
+        self._status_rows = rows
 
     def _hint(self) -> None:
         self.status(self._why_not or (_CONTINUE_HINT if self._conversation.can_continue else HINT))
@@ -238,9 +230,7 @@ class ChatPane(Vertical):
         self._conversation = self._conversation.asked(Exchange(text, raw=raw))
         # On disk before it is sent: whatever happens, the question is not lost.
         self._keep()
-        self._answer = Answer(plain=raw)
-        self._transcript.mount_all([Question(clean(text), "raw completion" if raw else ""), self._answer])
-        self._prune()
+        self._answer = self._transcript.add(self._conversation.exchanges)
         self._send(text if raw else None, options)
 
     def _send(self, prompt: str | None, options: dict[str, object]) -> None:
@@ -291,18 +281,12 @@ class ChatPane(Vertical):
         if not self._conversation.can_continue or self._refused():
             return
         last = self._conversation.exchanges[-1]
-        answers = list(self._transcript.query(Answer))
-        if answers:
-            answers[-1].remove()
-        self._answer = Answer(plain=last.raw, prefix=last.answer or "")
-        self._transcript.mount(self._answer)
+        self._answer = self._transcript.continue_last(last)
         self._send(last.question + (last.answer or "") if last.raw else None, self._conversation.sampling.options())
 
     def _drop_last(self) -> None:
         self._conversation = self._conversation.without_last()
-        turns = [w for w in self._transcript.children if isinstance(w, Question | Answer)]
-        for widget in turns[-2:]:
-            widget.remove()
+        self._transcript.drop_last()
 
     def action_parallel(self) -> None:
         if self._refused():
@@ -350,17 +334,10 @@ class ChatPane(Vertical):
         if self._answer is None:
             return
         answer, self._answer = self._answer, None
-        notes = list(figure_lines(event.timings, event.clock, event.context_tokens))
-        if event.at_limit:
-            notes.insert(0, "the limit of tokens was reached: ⏎ goes on")
-        if event.cancelled:
-            notes.insert(0, "stopped")
-        if event.problem:
-            notes.insert(0, f"cut off: {event.problem}" if answer.text else event.problem)
-        answer.end("\n".join(notes), failed=event.problem is not None)
+        end, note = how_it_ended(event, begun=bool(answer.text))
+        answer.end(note, failed=event.problem is not None)
         if answer.text or answer.reasoning.text:
-            end = "cut off" if event.problem else "stopped" if event.cancelled else "length" if event.at_limit else None
-            self._note_answer(answer, end=end or "complete", note="\n".join(notes))
+            self._note_answer(answer, end=end, note=note)
         else:
             self._take_back()
         self._keep()
@@ -386,38 +363,8 @@ class ChatPane(Vertical):
 
     def _show(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        transcript = self._transcript
-        transcript.remove_children()
-        shown = conversation.exchanges[-_MOST_SHOWN:]
-        hidden = len(conversation.exchanges) - len(shown)
-        widgets: list[Static | Answer] = []
-        if hidden:
-            widgets.append(_earlier(hidden))
-        answers: list[tuple[Answer, Exchange]] = []
-        for exchange in shown:
-            answer = Answer(plain=exchange.raw)
-            answers.append((answer, exchange))
-            widgets += [Question(exchange.question, "raw completion" if exchange.raw else ""), answer]
-        mounted = transcript.mount_all(widgets)
-        for answer, exchange in answers:
-            answer.grow(exchange.answer or "", exchange.reasoning)
-        self.call_after_refresh(self._end_shown, mounted, answers)
-        transcript.anchor()
+        self._transcript.show(conversation.exchanges)
         self._hint()
-
-    async def _end_shown(self, mounted: Any, answers: list[tuple[Answer, Exchange]]) -> None:
-        await mounted
-        for answer, exchange in answers:
-            answer.end(exchange.note or ("no answer came" if exchange.answer is None else ""))
-
-    def _prune(self) -> None:
-        """Takes the oldest from the screen; they are in the file, and ctrl+s saves them all."""
-        turns = [w for w in self._transcript.children if isinstance(w, Question | Answer)]
-        if len(turns) > 2 * _MOST_SHOWN:
-            for widget in [*self._transcript.query(".earlier"), *turns[: -2 * _MOST_SHOWN]]:
-                widget.remove()
-            hidden = max(0, len(self._conversation.exchanges) - _MOST_SHOWN)
-            self._transcript.mount(_earlier(hidden), before=0)
 
     def action_new(self) -> None:
         if self.busy:
@@ -488,8 +435,16 @@ class ChatPane(Vertical):
             self._transcript.scroll_page_down(animate=False)
 
 
-def _earlier(count: int) -> Static:
-    return Static(f"… {count} earlier questions: ctrl+s saves all of them", classes="earlier", markup=False)
+def how_it_ended(event: ChatEnded, *, begun: bool) -> tuple[End, str]:
+    """The kind of end, and what stands under the answer: what happened, then the figures."""
+    notes = list(figure_lines(event.timings, event.clock, event.context_tokens))
+    if event.problem:
+        return "cut off", "\n".join([f"cut off: {event.problem}" if begun else event.problem, *notes])
+    if event.cancelled:
+        return "stopped", "\n".join(["stopped", *notes])
+    if event.at_limit:
+        return "length", "\n".join(["the limit of tokens was reached: ⏎ goes on", *notes])
+    return "complete", "\n".join(notes)
 
 
 def _new(model: str) -> Conversation:

@@ -19,7 +19,7 @@ from rich.padding import Padding
 from rich.segment import Segment
 from rich.syntax import Syntax
 from rich.theme import Theme
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
@@ -138,19 +138,16 @@ class MarkdownView(Widget):
         """More text. Costs as much as the text is long, and the rendering of what it closes."""
         before = self._height
         blocks = [] if self._plain else self._splitter.feed(text)
+        changed = 0
         if self._plain:
-            self._splitter_free_feed(text)
+            self._blocks.append(Block(text))
         elif blocks:
             self._add(blocks)
             self._restart_tail(self._splitter.tail)
-        elif self._renderer is not None:
-            self._tail.feed(text if self._tail.rows else text.lstrip("\n"))
-        self._grown(before)
-
-    def _splitter_free_feed(self, text: str) -> None:
-        self._blocks.append(Block(text))
-        if self._renderer is not None:
-            self._tail.feed(text)
+        if not blocks and self._renderer is not None:
+            changed = self._tail.feed(text if self._tail.rows or self._plain else text.lstrip("\n"))
+            changed += len(self._rows) + (1 if self._rows else 0)
+        self._grown(before, changed)
 
     def finish(self) -> None:
         """Nothing more comes: the open end is rendered too."""
@@ -179,9 +176,14 @@ class MarkdownView(Widget):
         gap = 1 if self._rows and self._tail.rows else 0
         return len(self._rows) + gap + len(self._tail.rows)
 
-    def _grown(self, before: int) -> None:
-        if self._renderer is not None:
-            self.refresh(layout=self._height != before)
+    def _grown(self, before: int, changed: int = 0) -> None:
+        """Repaints the rows from `changed` on; only a new height lays the screen out anew."""
+        if self._renderer is None:
+            return
+        if self._height != before:
+            self.refresh(layout=True)
+        else:
+            self.refresh(Region(0, changed, self.size.width, max(1, self._height - changed)))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         if self._renderer is None or self._renderer.width != width:

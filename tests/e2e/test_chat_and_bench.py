@@ -1,0 +1,116 @@
+"""Chat and bench on the real engine: crashes, what is kept, and numbers that agree with the server's own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import HETTUI, Terminal, engine_processes
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.mark.tmux
+def test_an_answer_cut_off_by_a_crash_is_kept_and_asked_again(terminal: Terminal, nothing_left: None) -> None:
+    before = engine_processes()
+    terminal.run("demo")
+    terminal.wait("s starts it")
+    terminal.send("s")
+    terminal.wait("● ready")
+    terminal.type("cTell me a very long story")
+    terminal.wait("very long story")
+    terminal.send("Enter")
+    terminal.wait(" tok · Esc stops")
+    master = next(p for p in map(psutil.Process, engine_processes() - before) if p.name() == "llama-server")
+    master.kill()
+    shown = terminal.wait("cut off: the connection to llama-server broke off")
+    assert "Tell me a very long story" in shown
+    terminal.type("and a draft")
+    terminal.wait("and a draft")
+    terminal.send("Escape")
+    terminal.wait("▶1")
+    terminal.send("s")
+    terminal.wait("● ready")
+    terminal.send("c")
+    terminal.wait("ctrl+r asks again")
+    terminal.send("C-r")
+    terminal.wait("cut off", gone=True)
+    terminal.wait("tok/s · first token")
+    terminal.send("Escape")
+    terminal.wait("▶1")
+    terminal.send("x")
+    terminal.wait("○ stopped")
+    terminal.send("q")
+    terminal.wait("EXIT=0")
+
+
+@pytest.mark.tmux
+def test_conversation_and_draft_outlive_the_screen(
+    terminal: Terminal, home: dict[str, str], nothing_left: None
+) -> None:
+    terminal.run("demo")
+    terminal.wait("s starts it")
+    terminal.send("s")
+    terminal.wait("● ready")
+    terminal.send("c")
+    terminal.send("C-t")
+    terminal.wait("tok/s · first token")
+    terminal.type("half a question")
+    kept = Path(home["XDG_STATE_HOME"]) / "hettui" / "chats"
+    terminal.wait("half a question")
+    shell = psutil.Process(terminal.pane_pid())
+    hettui = next(p for p in shell.children(recursive=True) if "hettui" in " ".join(p.cmdline()))
+
+    def typed() -> bool:
+        return any("half a question" in f.read_text() for f in kept.rglob("prompts.json"))
+
+    for _ in range(200):
+        if typed():
+            break
+        terminal.screen()
+    assert typed()
+    hettui.terminate()
+    terminal.wait("EXIT=")
+    again = Terminal(f"again-{terminal.pane_pid()}", home)
+    try:
+        again.run("demo")
+        again.wait("s starts it")
+        again.send("c")
+        shown = again.wait("half a question")
+        assert "def fibonacci(n):" in shown
+        assert "tok/s · first token" in shown
+    finally:
+        again.close()
+
+
+def test_a_bench_of_the_demo_cluster(home: dict[str, str], nothing_left: None) -> None:
+    command = [*HETTUI, "bench", "--demo", "-p", "64", "-n", "100", "--parallel", "1,2", "--json"]
+    result = subprocess.run(command, env=home, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    by_test = {(r["n_prompt"], r["n_gen"], r["n_streams"]): r for r in document["results"]}
+    assert set(by_test) == {(64, 0, 1), (0, 100, 1), (0, 100, 2)}
+    assert all(r["complete"] for r in document["results"])
+    generated = by_test[0, 100, 1]
+    # The server counts the first token, which takes no time of decoding: 101 tokens in the time of 100.
+    assert generated["avg_ts"] == pytest.approx(generated["server_avg_ts"] * 100 / 101, rel=0.01)
+    run = document["run"]
+    assert [d["name"] for d in run["devices"]] == ["big", "middle", "small", "host"]
+    assert all(d["peak_used_bytes"] > 0 for d in run["devices"])
+    setting = run["setting"]
+    assert setting["model_sha256"] == "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+    assert len(setting["commands"]) == 4
+    assert sum(setting["split"]) == 31
+    assert {"llama.cpp", "llama-server", "hettui"} == set(setting["builds"])
+
+
+def test_one_chat_without_a_screen(home: dict[str, str], nothing_left: None) -> None:
+    command = [*HETTUI, "chat", "Name three colours.", "--demo", "--temperature", "0", "--max-tokens", "24"]
+    result = subprocess.run(command, env=home, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+    assert "tok/s · first token" in result.stderr
