@@ -25,14 +25,15 @@ class ChoiceScreen(ModalScreen[str | None]):
 
     BINDINGS = [
         Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("left,h", "app.focus_previous", show=False),
-        Binding("right,l", "app.focus_next", show=False),
+        # No letters here: they are answers.
+        Binding("left", "app.focus_previous", show=False),
+        Binding("right", "app.focus_next", show=False),
     ]
     DEFAULT_CSS = (
         _BOX.format(name="ChoiceScreen")
         + """
     ChoiceScreen Horizontal { height: auto; align-horizontal: right; }
-    ChoiceScreen Button { margin-left: 2; }
+    ChoiceScreen Button { margin-left: 2; min-width: 0; }
     """
     )
 
