@@ -456,6 +456,8 @@ class MainScreen(Screen[None]):
             leftovers = bool(self._cluster.processes) and self._cluster.state is ClusterState.FAILED
             read_only = self._backend.read_only is not None
             dialog = PostMortemScreen(found, self._session, plan, leftovers=leftovers, read_only=read_only)
+            # What the toast would say the dialog says, and it would lie on its buttons.
+            self.app.clear_notifications()
             self.app.push_screen(dialog, self._after_post_mortem)
 
     def _after_post_mortem(self, answer: tuple[Choice, Rescue | None] | None) -> None:
@@ -505,7 +507,8 @@ class MainScreen(Screen[None]):
 
     @on(NoticeArrived)
     def _notice_arrived(self, message: NoticeArrived) -> None:
-        self.say(message.text, message.severity)
+        if not (message.severity == "error" and isinstance(self.app.screen, PostMortemScreen)):
+            self.say(message.text, message.severity)
         if message.alert and self._session.config.bell:
             self.app.bell()
 
