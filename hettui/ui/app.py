@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from textual import work
@@ -62,13 +62,18 @@ class HettuiApp(App[HettuiError | None]):
         themes: Mapping[str, Mapping[str, Any]],
         theme: str | None = None,
         problems: Sequence[str] = (),
+        when_shown: Callable[[], None] | None = None,
     ) -> None:
-        """`themes` are parsed theme files by their source; `problems` are sentences to show once it is open."""
+        """`themes` are parsed theme files by their source; `problems` are sentences to show once it is open.
+
+        `when_shown` is called once, after the main screen's first frame.
+        """
         super().__init__()
         self._backend = backend
         self._theme_data = themes
         self._wanted_theme = theme
         self._theme_problems = list(problems)
+        self._when_shown = when_shown
         self._main: MainScreen | None = None
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -115,6 +120,8 @@ class HettuiApp(App[HettuiError | None]):
             self.exit(error)
             return
         self.push_screen(self._main)
+        if self._when_shown is not None:
+            self._main.call_after_refresh(self._when_shown)
         for problem in self._theme_problems:
             self._main.post_message(NoticeArrived(problem, "warning"))
 

@@ -97,12 +97,14 @@ def _run(opener: Callable[[], Session], theme: str | None) -> int:
         raise UsageError("the screen needs a terminal (over SSH: ssh -t); without one: hettui demo --headless, plan, …")
     # Textual costs most of the start-up time: no other command should pay for it.
     from hettui.ui.app import HettuiApp
+    from hettui.ui.collector import calm_collector
 
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
     learner = Learner(lambda learned: save_learned(state_dir(), learned))
     chats = ChatKeeper(ChatFolder(state_dir() / "chats", Path.cwd()))
     with closing(learner), closing(chats), build_engine(state_dir() / "logs") as engine:
-        app = HettuiApp(ScreenBackend(engine, opener, learner, chats), themes, theme, problems)
+        backend = ScreenBackend(engine, opener, learner, chats)
+        app = HettuiApp(backend, themes, theme, problems, when_shown=calm_collector)
         with _ending_on_signals(engine, app.exit_from_thread):
             error = app.run()
     if isinstance(error, HettuiError):
