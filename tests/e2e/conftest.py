@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -18,6 +19,9 @@ from hettui.adapters.paths import cache_dir
 
 HETTUI = [sys.executable, "-m", "hettui"]
 DEADLINE_S = 30.0
+_MARK = "HETTUI_TEST_RUN"
+"""In the environment of everything that these tests start, and so of its children: other clusters on this machine are
+somebody else's."""
 
 
 @pytest.fixture(scope="session")
@@ -33,15 +37,19 @@ def home(tmp_path: Path, model: Path) -> dict[str, str]:
     made = {name: str(tmp_path / name.lower()) for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "TMPDIR")}
     for path in made.values():
         Path(path).mkdir()
-    return kept | made | {"XDG_CACHE_HOME": str(cache_dir().parent), "TERM": "xterm-256color"}
+    mark = {_MARK: str(os.getpid())}
+    return kept | made | mark | {"XDG_CACHE_HOME": str(cache_dir().parent), "TERM": "xterm-256color"}
 
 
 def engine_processes() -> set[int]:
-    """Every llama.cpp process on this machine."""
+    """Every llama.cpp process that these tests have started."""
     found = set()
     for process in psutil.process_iter(["name"]):
-        if process.info["name"] in ("llama-server", "ggml-rpc-server", "rpc-server"):
-            found.add(process.pid)
+        if process.info["name"] not in ("llama-server", "ggml-rpc-server", "rpc-server"):
+            continue
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(_MARK) == str(os.getpid()):
+                found.add(process.pid)
     return found
 
 
