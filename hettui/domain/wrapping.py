@@ -35,12 +35,26 @@ class GrowingRows:
 
     def _wrap(self, line: str) -> list[str]:
         rows: list[str] = []
-        while self._cells(line) > self.width:
-            head = self._head(line)
-            rows.append(line[:head].rstrip(" "))
-            line = line[head:]
-        rows.append(line)
+        start = 0
+        while (window := self._window(line, start)) is not None:
+            head = self._head(window)
+            rows.append(window[:head].rstrip(" "))
+            start += head
+        rows.append(line[start:])
         return rows
+
+    def _window(self, line: str, start: int) -> str | None:
+        """Enough of the line to fill a row, so that a line of a megabyte is not measured for every row; None when the
+        rest fits."""
+        size = 2 * self.width + 2
+        while True:
+            window = line[start : start + size]
+            if self._cells(window) > self.width:
+                return window
+            if start + size >= len(line):
+                return None
+            # Characters without a width.
+            size *= 2
 
     def _head(self, line: str) -> int:
         """How many characters go into the first row: up to its last blank if there is one, never none."""

@@ -78,10 +78,12 @@ class HettuiApp(App[HettuiError | None]):
         problems: Sequence[str] = (),
         mark: Callable[[], str] = lambda: "",
         player: Player | None = None,
+        when_shown: Callable[[], None] | None = None,
     ) -> None:
         """`themes` are parsed theme files by their source; `problems` are sentences to show once it is open.
 
-        `mark` is what the header says beside DEMO. With a `player` the engine is a recording.
+        `mark` is what the header says beside DEMO. With a `player` the engine is a recording. `when_shown` is called
+        once, after the main screen's first frame.
         """
         super().__init__()
         self._backend = backend
@@ -90,6 +92,7 @@ class HettuiApp(App[HettuiError | None]):
         self._theme_problems = list(problems)
         self._mark = mark
         self._player = player
+        self._when_shown = when_shown
         self._main: MainScreen | None = None
         self.crash: Exception | None = None
         """What went wrong in the screen itself. Whoever runs it reports that, once the terminal is back."""
@@ -141,6 +144,8 @@ class HettuiApp(App[HettuiError | None]):
             self.exit(error)
             return
         self.push_screen(self._main)
+        if self._when_shown is not None:
+            self._main.call_after_refresh(self._when_shown)
         for problem in self._theme_problems:
             self._main.post_message(NoticeArrived(problem, "warning"))
 

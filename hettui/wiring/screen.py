@@ -154,6 +154,7 @@ def _show(
 ) -> int:
     # Textual costs most of the start-up time: no other command should pay for it.
     from hettui.ui.app import HettuiApp
+    from hettui.ui.collector import calm_collector
 
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
     problems = [*([read_only] if read_only else []), *problems]
@@ -172,7 +173,14 @@ def _show(
     ):
         own = ScreenBackend(engine, open_what_runs, learner, chats, read_only)
         backend: Backend = own if recorder is None else RecordedBackend(own, recorder)
-        app = HettuiApp(backend, themes, theme, problems, lambda: "REC" if recorder and recorder.recording else "")
+        app = HettuiApp(
+            backend,
+            themes,
+            theme,
+            problems,
+            lambda: "REC" if recorder and recorder.recording else "",
+            when_shown=calm_collector,
+        )
         ending = Ending(engine, app.exit_from_thread, own.runs_on)
         with watching(ending):
             error = app.run()

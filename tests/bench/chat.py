@@ -25,6 +25,7 @@ from hettui.domain.chat import SseParser
 from hettui.domain.statistics import spread
 from hettui.services.events import ChatEnded, Event
 from hettui.ui.app import HettuiApp
+from hettui.ui.collector import calm_collector
 from hettui.ui.panes.chat import ChatPane
 from hettui.ui.widgets.turn import Answer
 from tests.scripted_server import Script, ScriptedServer
@@ -105,6 +106,8 @@ async def on_the_cluster(url: str) -> None:
 async def opened(app: HettuiApp, pilot: Pilot[Any], backend: StageBackend) -> tuple[ChatPane, list[ChatEnded]]:
     await app.workers.wait_for_complete()
     await pilot.pause()
+    # As the program does.
+    calm_collector()
     stage = Stage(app, pilot, backend)
     await stage.run_plan()
     await pilot.press("c")

@@ -110,12 +110,14 @@ class BenchPane(VerticalScroll):
         else:
             self._measured = self._cluster
             self._status("starting …")
-            self._backend.engine.bench(DEEP if deep else STANDARD).add_done_callback(self._told_refusal)
+            later = self.app.call_later
 
-    def _told_refusal(self, future: Future[None]) -> None:
-        error = None if future.cancelled() else future.exception()
-        if error is not None:
-            self.app.call_later(self._refused, clean(str(error)))
+            def begun(future: Future[None]) -> None:
+                error = None if future.cancelled() else future.exception()
+                if error is not None:
+                    later(self._refused, clean(str(error)))
+
+            self._backend.engine.bench(DEEP if deep else STANDARD).add_done_callback(begun)
 
     def _refused(self, reason: str) -> None:
         self._measured = None

@@ -110,7 +110,8 @@ class ChatPane(Vertical):
         self._conversation = _new(model)
         self._known = []
         loading = self._chats.load(model)
-        loading.add_done_callback(lambda done: self.app.call_later(self._loaded, model, done))
+        later = self.app.call_later
+        loading.add_done_callback(lambda done: later(self._loaded, model, done))
 
     def _loaded(self, model: str, loading: Future[tuple[list[Conversation], KeptPrompts]]) -> None:
         if model != self._model or not self._looked_at(loading):
@@ -149,7 +150,9 @@ class ChatPane(Vertical):
             if self._looked_at(future):
                 then(future.result())
 
-        future.add_done_callback(lambda _: self.app.call_later(finish))
+        # Taken here: on the keeper's thread, after the screen's end, there is no app to ask for.
+        later = self.app.call_later
+        future.add_done_callback(lambda _: later(finish))
 
     @on(TextArea.Changed)
     def _typed(self, event: TextArea.Changed) -> None:
@@ -241,12 +244,18 @@ class ChatPane(Vertical):
         else:
             limit = options.pop("max_tokens", None)
             sent = self._engine.complete(prompt, options if limit is None else {"n_predict": limit, **options})
-        sent.add_done_callback(self._told_refusal)
+        self._told_refusal(sent, lambda reason: self.show_end(ChatEnded(None, problem=reason)))
 
-    def _told_refusal(self, future: Future[None]) -> None:
-        error = None if future.cancelled() else future.exception()
-        if error is not None:
-            self.app.call_later(self.show_end, ChatEnded(None, problem=clean(str(error))))
+    def _told_refusal(self, sent: Future[None], refuse: Callable[[str], object]) -> None:
+        """Calls `refuse` with the reason when the engine did not even take the order."""
+        later = self.app.call_later
+
+        def done(future: Future[None]) -> None:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                later(refuse, clean(str(error)))
+
+        sent.add_done_callback(done)
 
     def action_article(self) -> None:
         if not self._refused():
@@ -300,12 +309,8 @@ class ChatPane(Vertical):
         self._transcript.mount(self._streams)
         self._transcript.anchor()
         self.status("the same prompt in all slots at once … Esc stops")
-        self._engine.parallel(asked, None, options).add_done_callback(self._told_parallel_refusal)
-
-    def _told_parallel_refusal(self, future: Future[None]) -> None:
-        error = None if future.cancelled() else future.exception()
-        if error is not None:
-            self.app.call_later(self.show_parallel, ParallelChanged((), done=True, problem=clean(str(error))))
+        started = self._engine.parallel(asked, None, options)
+        self._told_refusal(started, lambda reason: self.show_parallel(ParallelChanged((), done=True, problem=reason)))
 
     # -- answers -------------------------------------------------------------------------------------------
 

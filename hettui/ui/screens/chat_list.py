@@ -26,6 +26,7 @@ class ChatListScreen(ModalScreen[Conversation | None]):
         background: $surface; border: round $primary; border-title-color: $foreground;
     }
     ChatListScreen OptionList { height: auto; max-height: 20; border: none; background: $surface; }
+    ChatListScreen OptionList:focus { border: none; }
     """
 
     def __init__(self, conversations: Sequence[Conversation]) -> None:

@@ -24,6 +24,14 @@ class ChatSettings:
     sampling: Sampling
 
 
+class _Check(Checkbox):
+    """Textual's shows the same cross on and off, in two colours: here the cross is the answer."""
+
+    def watch_value(self) -> None:
+        self.BUTTON_INNER = "X" if self.value else " "
+        super().watch_value()
+
+
 class ChatSettingsScreen(ModalScreen[ChatSettings | None]):
     """ctrl+s, or Enter in a field, uses what stands there; Esc changes nothing."""
 
@@ -52,7 +60,7 @@ class ChatSettingsScreen(ModalScreen[ChatSettings | None]):
         with Vertical() as box:
             box.border_title = "Chat settings"
             box.border_subtitle = "ctrl+s uses them · Esc cancels"
-            yield Checkbox("raw completion: no template, no history", self._settings.raw, compact=True)
+            yield _Check("raw completion: no template, no history", self._settings.raw, compact=True)
             yield Label("system prompt")
             yield TextArea(self._settings.system, tab_behavior="focus", show_line_numbers=False)
             with Grid():

@@ -32,6 +32,11 @@ _AT_ONCE_CHARS = 4000
 """So much is rendered within two or three frames."""
 
 
+_PARSER = (
+    MarkdownIt("commonmark", {"html": False}).disable(["html_block", "html_inline"]).enable(["strikethrough", "table"])
+)
+
+
 class _LeftHeading(Heading):
     """Rich centres headings and draws a box around the first kind: too loud for a chat."""
 
@@ -63,9 +68,13 @@ class _ChatMarkdown(Markdown):
     }
 
     def __init__(self, text: str, code_theme: str) -> None:
-        super().__init__("", code_theme=code_theme, hyperlinks=False)
-        parser = MarkdownIt("commonmark", {"html": False}).disable(["html_block", "html_inline"])
-        self.parsed = parser.enable(["strikethrough", "table"]).parse(text)
+        # Not Rich's own __init__, which builds a parser each time: that takes longer than a short block does.
+        self.markup = text
+        self.parsed = _PARSER.parse(text)
+        self.code_theme = self.inline_code_theme = code_theme
+        self.justify = self.inline_code_lexer = None
+        self.style = "none"
+        self.hyperlinks = False
 
 
 class Renderer:
