@@ -44,6 +44,8 @@ class Prompt(TextArea):
         super().__init__(
             id=id, soft_wrap=True, show_line_numbers=False, tab_behavior="focus", highlight_cursor_line=False
         )
+        # A blinking one repaints for ever, over slow lines as well.
+        self.cursor_blink = False
         self.asked: tuple[str, ...] = ()
         """The oldest first."""
         self._place: int | None = None
