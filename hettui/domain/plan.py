@@ -35,9 +35,6 @@ class Plan:
         """A boundary of the layer bar was dragged: only its two sides change."""
         return replace(self, split=rules.move_boundary(self.split, left, right, layers, self.locked))
 
-    def with_split(self, split: Split) -> Plan:
-        return replace(self, split=split)
-
     def evened(self) -> Plan:
         return replace(self, split=rules.even(self.split, self.locked))
 
