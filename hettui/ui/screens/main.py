@@ -5,29 +5,23 @@ It owns the plan and its history; everything else on it is a view of the last fa
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer
 
-from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.cluster import ClusterState
 from hettui.domain.errors import HettuiError
 from hettui.domain.launch import exposures
-from hettui.domain.params import OBJECTIVES, Objective
+from hettui.domain.params import Objective
 from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
-from hettui.domain.postmortem import PostMortem
-from hettui.domain.rescue import Rescue
 from hettui.domain.session import Session
-from hettui.domain.split import HOST, Split
+from hettui.domain.split import HOST
 from hettui.domain.steady import Steady
 from hettui.domain.telemetry import TelemetrySnapshot
-from hettui.domain.text import clean
 from hettui.domain.why import Finding
 from hettui.services.backend import Backend
 from hettui.services.events import BenchChanged, ChatProgressed, ChatWaiting, ParallelChanged
@@ -39,9 +33,10 @@ from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.explain import ExplainPane, Parts
 from hettui.ui.panes.logs import LogsPane
 from hettui.ui.presenter import Facts, History
-from hettui.ui.screens.ask import ChoiceScreen, PathScreen
+from hettui.ui.screens.ask import PathScreen
 from hettui.ui.screens.help import HelpScreen
-from hettui.ui.screens.post_mortem import Choice, PostMortemScreen
+from hettui.ui.screens.operating import OperatingScreen
+from hettui.ui.screens.post_mortem import PostMortemScreen
 from hettui.ui.slow_line import FrugalCompositor
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar
@@ -60,21 +55,13 @@ PANES = (
 )
 
 
-_WORDS_FOR_OBJECTIVES: dict[Objective, str] = {
-    "balanced": "planner: every device is filled alike; p again aims at latency",
-    "latency": "planner: least time per token of one stream; p again aims at throughput",
-    "throughput": "planner: for many streams, no device holds the others up; p again aims at the largest context",
-    "fit": "planner: the largest context that fits; p again fills all alike",
-}
-
-
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Between two rounds of readings."""
 RESTING_INTERVAL_S = 5.0
 """While no card is to be seen: alerts still want to know."""
 
 
-class MainScreen(Screen[None]):
+class MainScreen(OperatingScreen):
     """Keys change the plan; `s`, `a` and `x` send it to the engine; events come back as messages."""
 
     KEYS = keys.BINDINGS
@@ -99,21 +86,10 @@ class MainScreen(Screen[None]):
 
     def __init__(self, backend: Backend, session: Session, mark: Callable[[], str] = lambda: "") -> None:
         """`mark` is what the header says beside DEMO; asked at every drawing."""
-        super().__init__()
+        super().__init__(backend, session)
         self._compositor = FrugalCompositor()
         self._mark = mark
-        self._backend = backend
-        self._engine = backend.engine
-        self._session = session
-        self._plan = session.initial_plan or Plan(session.devices, Split((0,) * len(session.devices), 0))
-        self._history = PlanHistory()
-        self._proposed: Plan | None = None
-        """The planner's last proposal, and what it aimed at."""
-        self._objective: Objective = "balanced"
-        self._order: tuple[str, ...] = tuple(d.name for d in self._plan.devices)
-        """Of the devices before the planner was first asked: `balanced` comes back to it."""
         self._explained: tuple[Plan, Objective] | None = None
-        self._cluster: ClusterSnapshot = self._engine.snapshot
         self._all_cards: list[DeviceCard] = []
         self._telemetry: TelemetrySnapshot | None = None
         self._histories: dict[str, History] = {}
@@ -121,14 +97,7 @@ class MainScreen(Screen[None]):
         self._interval_s, self._asked_interval_s = 1.0, 1.0
         self._generating = False
         self._why: Steady[Finding] = Steady()
-        self._typed = ""
-        self._selected = 0 if session.devices else HOST
         self._pane = DEVICES.id
-        self._without: frozenset[str] = frozenset()
-        """Devices that a relaunch leaves out as long as they hold nothing."""
-        self._told: PostMortem | None = None
-        """The post-mortem that was shown last."""
-        self._quitting = False
 
     # -- composition ---------------------------------------------------------------------------------------
 
@@ -259,119 +228,10 @@ class MainScreen(Screen[None]):
         index = len(self._plan.devices) if self._selected == HOST else self._selected
         self.set_focus(self._cards()[index])
 
-    # -- the plan ------------------------------------------------------------------------------------------
-
-    def _edit(self, change: Callable[[Plan], Plan]) -> None:
-        """One step of editing: drawn at once, and undoable."""
-        self._typed = ""
-        after = change(self._plan)
-        if after != self._plan:
-            self._history = self._history.record(self._plan)
-            self._plan = after
-        self._draw()
-        self.refresh_bindings()
-
-    def _held(self) -> int:
-        split = self._plan.split
-        return split.host_layers if self._selected == HOST else split.layers[self._selected]
-
-    def action_layers(self, change: int) -> None:
-        self._edit(lambda plan: plan.with_layers(self._selected, self._held() + change))
-
-    def action_layers_set(self, layers: int) -> None:
-        wanted = self._plan.split.total_layers if layers < 0 else layers
-        self._edit(lambda plan: plan.with_layers(self._selected, wanted))
-
-    def action_even(self) -> None:
-        self._edit(Plan.evened)
-
-    def action_propose(self) -> None:
-        """The planner's plan; pressed again on it, the next objective's. Always from the same order of devices."""
-        if self._session.shape is None:
-            return
-        last = self._proposed
-        again = last is not None and not self._plan.differs_from(last.devices, last.split)
-        if not again:
-            self._order = tuple(d.name for d in self._plan.devices)
-        following = OBJECTIVES[(OBJECTIVES.index(self._objective) + 1) % len(OBJECTIVES)]
-        self._objective = following if again else OBJECTIVES[0]
-        place = {name: i for i, name in enumerate(self._order)}
-        held = zip(self._plan.devices, self._plan.split.layers, strict=True)
-        rows = sorted(held, key=lambda row: place.get(row[0].name, len(place)))
-        split = Split(tuple(n for _, n in rows), self._plan.split.total_layers)
-        best = replace(self.facts, plan=Plan(tuple(d for d, _ in rows), split)).wanted
-        if best is None:
-            return
-        own = {d.name: d for d in self._plan.devices}
-        proposed = replace(best.plan, devices=tuple(own[d.name] for d in best.plan.devices))
-        self._proposed = proposed
-        self._edit(lambda plan: proposed)
-        self.say(_WORDS_FOR_OBJECTIVES[self._objective])
-
-    def action_lock(self) -> None:
-        if self._selected != HOST:
-            self._edit(lambda plan: plan.with_lock_toggled(self._selected))
-
-    def action_order(self, direction: int) -> None:
-        device, to = self._selected, self._selected + direction
-        if device == HOST or not 0 <= to < len(self._plan.devices):
-            return
-        self._selected = to
-        self._edit(lambda plan: plan.with_device_moved(device, to))
-        self._focus_selected()
-
-    def action_undo(self) -> None:
-        self._plan, self._history = self._history.undo(self._plan)
-        self._draw()
-
-    def action_redo(self) -> None:
-        self._plan, self._history = self._history.redo(self._plan)
-        self._draw()
-
-    def action_select(self, direction: int) -> None:
-        rows = [*range(len(self._plan.devices)), HOST]
-        place = min(max(rows.index(self._selected) + direction, 0), len(rows) - 1)
-        self._selected = rows[place]
-        self._typed = ""
-        self._focus_selected()
-        self._draw()
-
-    @on(DeviceCard.SliderMoved)
-    def _slider_moved(self, message: DeviceCard.SliderMoved) -> None:
-        self._edit(lambda plan: plan.with_layers(message.card.view.index, message.layers))
-
-    @on(LayerBar.BoundaryMoved)
-    def _boundary_moved(self, message: LayerBar.BoundaryMoved) -> None:
-        self._edit(lambda plan: plan.with_boundary(message.left, message.right, message.layers))
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        # The message comes late: by now the next key may have moved the focus on.
-        if isinstance(event.widget, DeviceCard) and event.widget is self.focused:
-            self._selected = event.widget.view.index
-            if self._pane != DEVICES.id:
-                self._pane = DEVICES.id
-                self._arrange()
-
-    def on_key(self, event: events.Key) -> None:
-        """Digits: a layer count for the selected device, a pane's number elsewhere."""
-        on_card = isinstance(self.focused, DeviceCard)
-        if on_card and event.key == "enter" and self._typed:
-            wanted = int(self._typed)
-            event.stop()
-            self._edit(lambda plan: plan.with_layers(self._selected, wanted))
-        elif on_card and event.key == "backspace" and self._typed:
-            event.stop()
-            self._typed = self._typed[:-1]
-            self._draw()
-        elif event.character and event.character in keys.DIGITS:
-            event.stop()
-            if not on_card:
-                self._pane_number(int(event.character))
-            elif event.character == "0" and not self._typed:
-                self.action_layers_set(0)
-            elif len(self._typed) < 3:
-                self._typed += event.character
-                self._draw()
+    def _devices_are_in_front(self) -> None:
+        if self._pane != DEVICES.id:
+            self._pane = DEVICES.id
+            self._arrange()
 
     def _pane_number(self, number: int) -> None:
         panes = (DEVICES, *PANES)
@@ -399,88 +259,6 @@ class MainScreen(Screen[None]):
             idle = state is ClusterState.DOWN or (state is ClusterState.FAILED and not self._cluster.processes)
             return None if idle or state is ClusterState.STOPPING else True
         return True
-
-    def action_start(self, force: bool = False) -> None:
-        self._run_plan(force=force)
-
-    def action_apply(self, force: bool = False) -> None:
-        self._run_plan(force=force)
-
-    def _run_plan(self, *, force: bool) -> None:
-        try:
-            request = self._backend.request(self._session, self._plan.without(self._without), force=force)
-        except HettuiError as error:
-            self.say(str(error), "error")
-            return
-        # A failure arrives as an event; the future only has to be looked at.
-        self._engine.start(request).add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._save_plan()
-
-    @work(thread=True, group="save", exit_on_error=False)
-    def _save_plan(self) -> None:
-        try:
-            self._backend.save(self._session, self._plan)
-        except HettuiError as error:
-            self.post_message(NoticeArrived(str(error), "warning"))
-
-    def action_stop(self) -> None:
-        if self._cluster.waiting is not None:
-            # Asked before: this cuts it short.
-            self._engine.stop()
-        else:
-            self._ask_and_stop()
-
-    @work(group="stop", exclusive=True, exit_on_error=False)
-    async def _ask_and_stop(self) -> None:
-        """Whether something is being answered is asked of the server: others may use it as well."""
-        running = await asyncio.wrap_future(self._engine.busy())
-        if not running:
-            self._engine.stop()
-            return
-        answers = "An answer is" if running == 1 else f"{running} answers are"
-        question = f"{answers} still being written. Stop all processes?"
-        choices = [("y", "Cut it"), ("w", "Let it end, then stop"), ("n", "Cancel")]
-        self.app.push_screen(ChoiceScreen(question, choices), self._stop_as_said)
-
-    def _stop_as_said(self, answer: str | None) -> None:
-        if answer == "y":
-            self._engine.stop()
-        elif answer == "w":
-            self._engine.stop(self._session.config.supervision.answer_patience_s)
-
-    def action_post_mortem(self) -> None:
-        found = self._cluster.post_mortem
-        if found is not None:
-            self._told = found
-            plan = self._plan.without(self._without)
-            leftovers = bool(self._cluster.processes) and self._cluster.state is ClusterState.FAILED
-            read_only = self._backend.read_only is not None
-            dialog = PostMortemScreen(found, self._session, plan, leftovers=leftovers, read_only=read_only)
-            # What the toast would say the dialog says, and it would lie on its buttons.
-            self.app.clear_notifications()
-            self.app.push_screen(dialog, self._after_post_mortem)
-
-    def _after_post_mortem(self, answer: tuple[Choice, Rescue | None] | None) -> None:
-        found = self._cluster.post_mortem or self._told
-        match answer:
-            case "log", _:
-                self.show_pane("logs")
-            case "clean", _:
-                self._engine.stop()
-            case "same", _:
-                self._run_plan(force=False)
-            case "without", Rescue() as rescue if found is not None and found.device is not None:
-                lost = next(d for d in self._plan.devices if d.name == found.device)
-                gone = tuple(d for d in self._plan.devices if d.name in self._without and d is not lost)
-                split = Split((*rescue.plan.split.layers, *(0 for _ in (lost, *gone))), self._plan.split.total_layers)
-                plan = replace(rescue.plan, devices=(*rescue.plan.devices, lost, *gone), split=split)
-                self._without |= {lost.name}
-                self._edit(lambda _: plan)
-                self._run_plan(force=False)
-
-    def say(self, text: str, severity: str = "information") -> None:
-        """A toast; the text is clean and never markup."""
-        self.notify(clean(text), severity=severity, markup=False, timeout=8)  # type: ignore[arg-type]
 
     @on(ClusterArrived)
     def _cluster_arrived(self, message: ClusterArrived) -> None:
@@ -631,24 +409,3 @@ class MainScreen(Screen[None]):
             self.query_one(ChatPane).use_model(session.title)
             self.query_one(BenchPane).use_session(session)
             self._draw()
-
-    def action_quit(self) -> None:
-        on_exit = self._session.config.on_exit
-        if self._quitting or not self._cluster.processes or self._backend.read_only:
-            # Asked for a second time: the rest is stopped without the screen.
-            self.app.exit()
-        elif on_exit == "ask":
-            question = "The cluster is running. What shall become of it?"
-            choices = [("s", "Stop and quit"), ("l", "Leave it running"), ("c", "Cancel")]
-            self.app.push_screen(ChoiceScreen(question, choices), self._quit_as_said)
-        else:
-            self._quit_as_said("s" if on_exit == "stop" else "l")
-
-    def _quit_as_said(self, answer: str | None) -> None:
-        if answer == "l":
-            self._backend.leave_running()
-            self.app.exit()
-        elif answer == "s":
-            # The screen stays until everything has ended: whoever waits sees for what.
-            self._quitting = True
-            self._engine.stop()
