@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hettui.cli.signals import interruptible
-from hettui.domain.errors import UsageError
+from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.units import format_seconds
 
 _SECOND = 1.0
@@ -36,17 +36,26 @@ def run_bench(options: Namespace) -> int:
     )
     if plan.repeats < 1 or not (plan.prompts or plan.generates):
         raise UsageError("nothing to measure: --n-prompt or --n-gen above 0, and --repetitions of at least 1")
+    refused: HettuiError | None = None
     with interruptible():
         session = _demo(options)
         with bench.target(options.url, options.config, session) as where:
+            if options.llama_bench:
+                # Minutes before it is needed.
+                bench.llama_bench_of(where)
             outcome = bench.measure(where, plan, _Progress())
             setting = where.describe(outcome)
         run = bench.finished_run(plan, outcome, setting, None if options.no_sum else _tell_sum)
         bench.keep(run)
         if options.llama_bench and outcome.problem is None:
             print("llama-bench loads the model and measures the same …", file=sys.stderr)
-            run = bench.keep(bench.with_second_opinion(run, where))
+            try:
+                run = bench.keep(bench.with_second_opinion(run, where))
+            except HettuiError as error:
+                refused = error
     _print(run, options)
+    if refused is not None:
+        raise refused
     return 0 if run.problem is None else 1
 
 

@@ -254,9 +254,19 @@ def keep(run: BenchRun) -> BenchRun:
     return run
 
 
-def with_second_opinion(run: BenchRun, where: Target) -> BenchRun:
-    from hettui.wiring.second_opinion import second_opinion
+def llama_bench_of(where: Target) -> str:
+    """Where the second opinion would come from. Raises UsageError or EngineError when there can be none."""
+    from hettui.wiring.second_opinion import program_of
 
     if where.session is None:
         raise UsageError("llama-bench needs the devices to itself: a second opinion works for --demo or CONFIG only")
-    return replace(run, second_opinion=second_opinion(where.session, run.plan))
+    return program_of(where.session)
+
+
+def with_second_opinion(run: BenchRun, where: Target) -> BenchRun:
+    """Once the cluster is gone. Raises as `llama_bench_of`, and EngineError when llama-bench fails."""
+    from hettui.wiring.second_opinion import second_opinion
+
+    program = llama_bench_of(where)
+    assert where.session is not None  # noqa: S101 - llama_bench_of looked
+    return replace(run, second_opinion=second_opinion(program, where.session, run.plan))

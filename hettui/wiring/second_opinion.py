@@ -25,17 +25,24 @@ _WORKER_READY_S = 30.0
 _END_S = 5.0
 
 
-def second_opinion(session: Session, plan: BenchPlan) -> tuple[BenchResult, ...]:
-    """Blocks, as long as llama-bench takes. Raises EngineError when it is not there or fails."""
-    split = session.initial_plan
-    if session.cluster is None or split is None:
+def program_of(session: Session) -> str:
+    """The llama-bench that belongs to the session's engine. Raises EngineError when there is none."""
+    if session.cluster is None:
         raise EngineError(session.problem or "no llama.cpp binaries were found")
     program = find_llama_bench(session.cluster.engine.server)
     if program is None:
         raise EngineError(
             f"there is no llama-bench beside {session.cluster.engine.server} or on PATH: build llama.cpp's tools"
         )
-    return asyncio.run(_run(str(program), session, split, plan))
+    return str(program)
+
+
+def second_opinion(program: str, session: Session, plan: BenchPlan) -> tuple[BenchResult, ...]:
+    """Blocks, as long as llama-bench takes. Raises EngineError when it fails."""
+    split = session.initial_plan
+    if split is None:
+        raise EngineError(session.problem or "the configuration names no model")
+    return asyncio.run(_run(program, session, split, plan))
 
 
 async def _run(program: str, session: Session, split: Plan, plan: BenchPlan) -> tuple[BenchResult, ...]:

@@ -2,10 +2,11 @@
 
     python -m tests.bench.real_card DIRECTORY_WITH_THE_BINARIES --out FOLDER
 
-Three parts, each by itself with `--only`: `session` drives hettui by keys through idle, load, generation and stop while
+Four parts, each by itself with `--only`: `session` drives hettui by keys through idle, load, generation and stop while
 nvidia-smi samples beside it; `table` compares what both said; `cost` runs hettui and nvitop side by side, with the card
-idle and then under load by a process of neither, of which there is a recording, too (`--name loaded`). `--dry` takes
-CPU workers only, to try the script without a card.
+idle and then under load by a process of neither, of which there is a recording, too (`--name loaded`); `bench` is
+`hettui bench` on the card with two CPU workers, and llama-bench's opinion on the same. `--dry` takes CPU workers only,
+to try the script without a card.
 """
 
 from __future__ import annotations
@@ -49,6 +50,23 @@ def config(folder: Path, model: Path, layers: int, *, dry: bool) -> Path:
         'budget = "4GiB"\nlayers = 4\n'
     )
     return path
+
+
+def bench(out: Path, binaries: Path, *, dry: bool) -> None:
+    """The standard measurement of a card and two CPU workers, as a user would run it."""
+    metadata, tensors = MODELS["llama-1b" if dry else "llama-8b"]()
+    model = write_gguf(out / "model.gguf", with_tokenizer(metadata, VOCABULARY), tensors)
+    path = config(out, model, 12 if dry else 25, dry=dry)
+    text = path.read_text().replace('"--predict", "600", ', "").replace("layers = 4", f"layers = {3 if dry else 5}")
+    text = text.replace("ctx-size = 8192", "ctx-size = 8192\nparallel = 2")
+    path.write_text(
+        text + f'[[devices]]\nname = "cpu4"\nid = "cpu"\nvia = "worker"\nthreads = {1 if dry else 4}\n'
+        f'budget = "4GiB"\nlayers = {2 if dry else 3}\n'
+    )
+    argv = [sys.executable, "-m", "hettui", "bench", str(path), "--markdown", "--llama-bench", "--parallel", "1,2"]
+    sizes = ["-p", "64", "-n", "16", "--no-sum"] if dry else ["-p", "512", "-n", "128"]
+    subprocess.run([*argv, *sizes], env=os.environ | environment(out, binaries), check=False)
+    model.unlink()
 
 
 def environment(folder: Path, binaries: Path) -> dict[str, str]:
@@ -228,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binaries", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", choices=("session", "table", "cost"))
+    parser.add_argument("--only", choices=("session", "table", "cost", "bench"))
     parser.add_argument("--name", default="card", choices=("card", "loaded"), help="of the recording for the table")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--dry", action="store_true")
@@ -239,6 +257,8 @@ def main() -> None:
         table(options.out, options.name)
     if options.only in (None, "cost"):
         cost(options.out, options.binaries, options.seconds, dry=options.dry)
+    if options.only in (None, "bench"):
+        bench(options.out, options.binaries, dry=options.dry)
 
 
 if __name__ == "__main__":
