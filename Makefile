@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format pictures clean
+.PHONY: demo test check format pictures docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hettui demo
@@ -25,6 +25,9 @@ format: $(VENV)/.installed-dev
 
 pictures: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.pictures
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.documentation
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

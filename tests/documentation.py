@@ -1,0 +1,66 @@
+"""Writes the tables of README that the program itself knows: `make docs`. A test holds that they are up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hettui.domain.config_schema import SECTIONS, Key
+from hettui.ui.keys import help_rows
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def begin(name: str) -> str:
+    return f"<!-- {name}: written by make docs -->"
+
+
+END = "<!-- end -->"
+
+
+def configuration() -> str:
+    """Every key of the configuration."""
+    lines = []
+    for section in SECTIONS:
+        heading = f"[[{section.name}]]" if section.many else f"[{section.name}]"
+        lines += [f"**`{heading}`** {section.doc}", "", "| key | default | what | allowed |", "|---|---|---|---|"]
+        lines += [
+            f"| `{key.name}` | {_default(key)} | {_cell(key.doc)} | {_cell(key.allowed)} |" for key in section.keys
+        ]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _default(key: Key) -> str:
+    if key.required:
+        return "needed"
+    if key.default is None:
+        return "–"
+    return f"`{str(key.default).lower() if isinstance(key.default, bool) else key.default}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def keys() -> str:
+    """Every key of the screen."""
+    rows = [f"| `{keys}` | {meaning} |" for keys, meaning in help_rows()]
+    return "\n".join(["| key | does |", "|---|---|", *rows])
+
+
+PARTS = {"configuration": configuration, "keys": keys}
+
+
+def written(text: str) -> str:
+    """`text` with every generated part as it should be."""
+    for name, part in PARTS.items():
+        before, _, rest = text.partition(begin(name))
+        _, found, after = rest.partition(END)
+        if not found:
+            raise ValueError(f"README has no place for {name}: {begin(name)} … {END}")
+        text = f"{before}{begin(name)}\n\n{part()}\n\n{END}{after}"
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(written(README.read_text(encoding="utf-8")), encoding="utf-8")

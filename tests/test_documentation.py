@@ -1,0 +1,38 @@
+"""What README says of keys and configuration is what the program knows; its links and pictures are there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from hettui.cli.parser import COMMANDS, build_parser
+from tests.documentation import README, written
+
+PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]
+
+
+def test_the_generated_tables_are_up_to_date() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert written(text) == text, "run make docs"
+
+
+def test_links_lead_somewhere() -> None:
+    links = [
+        (page, target)
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8"))
+        if "://" not in target
+    ]
+    assert links
+    assert not [(page.name, target) for page, target in links if not (page.parent / target).exists()]
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "screen"])
+def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args([command, "--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert f"example: hettui {command}" in said
+    assert f"hettui {command}" in README.read_text(encoding="utf-8")
