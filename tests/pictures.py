@@ -1,6 +1,7 @@
-"""Makes the pictures of README from the program itself, on recordings: `make pictures`.
+"""Makes the pictures of README from the program itself: `make pictures`.
 
-An H100 under a real cluster (see tests/bench/real_card.py) is played to a moment and the screen drawn there.
+`h100` is a recording of a real cluster (see tests/bench/real_card.py), played to a moment. The others are scripted: the
+three cards of README's story on the stage that the screen's tests use, with readings that no real card gave.
 """
 
 from __future__ import annotations
@@ -15,16 +16,44 @@ from textual.pilot import Pilot
 
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.theme_files import read_themes
+from hettui.domain.bench import (
+    BenchOutcome,
+    BenchPlan,
+    BenchResult,
+    BenchSample,
+    BenchTest,
+    DeviceFigures,
+)
+from hettui.domain.chat import ServerFacts, Timings
+from hettui.domain.chat_figures import ClientClock
 from hettui.domain.errors import HettuiError
+from hettui.services.events import BenchEnded, ChatEnded, ChatProgressed
 from hettui.services.replay import ReplayEngine
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.replay import ReplayScreen
 from hettui.wiring.replay import ReplayBackend, open_recording
+from tests.ui.stage import Stage, card_readings, card_session, stage
 
 HERE = Path(__file__).parent
 H100 = HERE / "fixtures" / "h100.jsonl"
 FOLDER = HERE.parent / "pictures"
 SIZE = (120, 34)
+
+QUESTION = "A Python function that splits n layers over cards by weight?"
+ANSWER = """Round the running sum, not each share, so that nothing is lost:
+
+```python
+def split(layers: int, weights: list[float]) -> list[int]:
+    total, reached, ends = sum(weights), 0.0, []
+    for weight in weights:
+        reached += weight
+        ends.append(round(layers * reached / total))
+    return [b - a for a, b in zip([0, *ends], ends)]
+```
+
+- `split(49, [16, 12, 6])` gives `[23, 17, 9]`
+- the counts always sum to `layers`
+"""
 
 # Textual points to a font on the web; whoever looks at the picture has one of their own.
 _FONT_FACES = re.compile(r"@font-face \{.*?\}", re.DOTALL)
@@ -58,18 +87,92 @@ def _has_readings(app: HettuiApp) -> bool:
     return isinstance(app.screen, ReplayScreen) and app.screen.facts.telemetry is not None
 
 
-async def picture(name: str, moment_s: float, *keys: str) -> None:
+def draw(app: HettuiApp, name: str) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.svg"
+    path.write_text(_FONT_FACES.sub("", app.export_screenshot(title="hettui")), encoding="utf-8")
+    print(path.name)
+
+
+async def recorded(name: str, moment_s: float, *keys: str) -> None:
     async with replayed(H100, moment_s) as (app, pilot):
         await pilot.press(*keys)
         await pilot.pause()
-        FOLDER.mkdir(exist_ok=True)
-        path = FOLDER / f"{name}.svg"
-        path.write_text(_FONT_FACES.sub("", app.export_screenshot(title="hettui")), encoding="utf-8")
-        print(path.name)
+        draw(app, name)
+
+
+@asynccontextmanager
+async def three_cards(size: tuple[int, int] = SIZE) -> AsyncIterator[Stage]:
+    """The cards with the planner's fastest split, running for a minute."""
+    async with stage(card_session(), size) as s:
+        await s.press("p", "p")
+        await s.run_plan()
+        for second in range(0, 60, 2):
+            await s.emit(card_readings(second))
+        s.app.clear_notifications()
+        yield s
+
+
+async def planned() -> None:
+    """A plan that does not fit any more, and why the planner's was better."""
+    async with three_cards() as s:
+        await s.press("down", "L", "e")
+        await s.app.workers.wait_for_complete()
+        await s.pilot.pause()
+        draw(s.app, "plan")
+
+
+async def chatted(size: tuple[int, int] = SIZE, name: str = "chat") -> None:
+    async with three_cards(size) as s:
+        await s.press("c")
+        await s.type(QUESTION)
+        await s.press("enter")
+        await s.emit(ChatProgressed(ANSWER, "", 96, 1.0))
+        timings = Timings(27, 412.0, 96, 104.3, 0.12)
+        clock = ClientClock(0.12, 96, 0.911, 0.0094, 0.013)
+        await s.emit(ChatEnded(timings, clock=clock, context_tokens=16384))
+        await s.app.workers.wait_for_complete()
+        await s.pilot.pause()
+        draw(s.app, name)
+
+
+def bench_results(decode: float) -> tuple[BenchResult, ...]:
+    spread = (-0.4, 0.1, 0.3)
+    prompt = tuple(BenchSample(512, 512 / (2210.0 + 40 * d), 0.24) for d in spread)
+    tests = {BenchTest(512): prompt}
+    for streams, rate in ((1, decode), (2, 1.62 * decode), (4, 2.31 * decode)):
+        runs = tuple(BenchSample(128, 128 / (rate + d), 0.03, streams / rate, 1.3 * streams / rate) for d in spread)
+        tests[BenchTest(generate=128, streams=streams)] = runs
+    return tuple(BenchResult(test, runs) for test, runs in tests.items())
+
+
+async def measured() -> None:
+    """A bench after a few others of the same model."""
+    async with three_cards() as s:
+        await s.press("b")
+        # Measured one after the other, as after some changes of the plan.
+        for decode in (88.0, 97.5, 96.9, 104.2):
+            figures = tuple(
+                DeviceFigures(device.name, used << 20, peak_c, watts, watts / decode)
+                for device, used, peak_c, watts in zip(
+                    s.plan.devices, (14_757, 7_050, 350), (74.0, 61.0, 36.0), (231.0, 104.0, 12.0), strict=True
+                )
+            )
+            await s.press("enter")
+            await s.emit(BenchEnded(BenchOutcome(BenchPlan(), ServerFacts(), bench_results(decode), figures)))
+            await s.app.workers.wait_for_complete()
+            await s.pilot.pause()
+        draw(s.app, "bench")
 
 
 async def main() -> None:
-    await picture("h100", 29.5)
+    await recorded("h100", 29.5)
+    await recorded("logs", 14.0, "g")
+    await recorded("commands", 29.5, "v")
+    await planned()
+    await chatted()
+    await chatted((80, 24), "narrow")
+    await measured()
 
 
 if __name__ == "__main__":

@@ -17,14 +17,23 @@ _UNLISTED = (
     "this llama.cpp build has no backend for it, or lists it so that it may be another card; hettui devices shows "
     "both, and an entry of the list can be named as id"
 )
+_MAKER = re.compile(r"^(NVIDIA|AMD|Intel(\(R\))?)\s+((GeForce|Radeon|Arc(\(TM\))?)\s+(?=\S))?")
 _ENGINE_NAME = re.compile(r"([A-Za-z]+)(\d*)")
 
 
 def assemble(config: Config, hardware: Sequence[Hardware]) -> tuple[Device, ...]:
     """The configured devices in their order; without any, every GPU that was found, attached to the master."""
     if not config.devices:
-        return tuple(_found(h) for h in _attached(hardware))
+        cards = _attached(hardware)
+        return tuple(_found(card, name) for card, name in zip(cards, device_names(cards), strict=True))
     return tuple(_configured(entry, hardware, rank) for rank, entry in enumerate(config.devices))
+
+
+def device_names(cards: Sequence[Hardware]) -> tuple[str, ...]:
+    """`RTX 3060` for `NVIDIA GeForce RTX 3060`: short, since they stand everywhere; like cards get `#1`, `#2`."""
+    short = [_MAKER.sub("", card.name).strip() or card.name for card in cards]
+    ranks = [short[:place].count(name) + 1 for place, name in enumerate(short)]
+    return tuple(f"{name} #{rank}" if short.count(name) > 1 else name for name, rank in zip(short, ranks, strict=True))
 
 
 def _attached(hardware: Sequence[Hardware]) -> list[Hardware]:
@@ -38,9 +47,9 @@ def _attached(hardware: Sequence[Hardware]) -> list[Hardware]:
     return [c for c in cards if c.engine_name or c.backend == "cuda" or (not any_listed and c.total_bytes)]
 
 
-def _found(card: Hardware) -> Device:
+def _found(card: Hardware, name: str) -> Device:
     return Device(
-        name=card.name,
+        name=name,
         id=card.id,
         backend=card.backend,
         engine_name=card.engine_name or "",

@@ -10,6 +10,7 @@ from hettui.adapters.paths import config_file
 from hettui.domain.config import Config, DeviceConfig
 from hettui.domain.config_schema import commented_config
 from hettui.domain.errors import UsageError
+from hettui.domain.inventory import device_names
 from hettui.wiring.sessions import engine_or_problem, local_hardware, read_shape
 
 
@@ -22,6 +23,6 @@ def write_config(path: str | None, model: str | None, *, force: bool) -> Path:
         model = os.path.realpath(read_shape(model).file.paths[0])
     engine, _ = engine_or_problem(Config())
     cards = [h for h in local_hardware(engine) if h.backend != "cpu"]
-    devices = [DeviceConfig(name=h.name, id=h.id) for h in cards]
+    devices = [DeviceConfig(name=name, id=h.id) for h, name in zip(cards, device_names(cards), strict=True)]
     write_text(target, commented_config(devices, model))
     return target

@@ -9,7 +9,7 @@ import pytest
 from hettui.domain.config import Config, DeviceConfig
 from hettui.domain.device import Hardware
 from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
-from hettui.domain.inventory import assemble
+from hettui.domain.inventory import assemble, device_names
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session, initial_split, runnable
 from hettui.domain.split import Split
@@ -39,7 +39,7 @@ CARDS = (
 
 def test_without_configured_devices_every_card_is_attached() -> None:
     devices = assemble(Config(), CARDS)
-    assert [d.name for d in devices] == [c.name for c in CARDS[:3]]
+    assert [d.name for d in devices] == list(device_names(CARDS[:3]))
     assert [d.via for d in devices] == ["master"] * 3
     assert devices[0].budget_bytes == 15 * GIB - 512 * MIB
     assert devices[1].budget_bytes is None, "unknown, not nothing"
@@ -49,12 +49,27 @@ def test_without_configured_devices_every_card_is_attached() -> None:
 def test_a_card_of_the_kernel_s_that_the_engine_does_not_list_stands_in_nobody_s_way() -> None:
     graphics = Hardware("pci:0000:c4:00.0", "AMD GPU [1002:164e]", "rocm", pci_address="0000:c4:00.0")
     radeon = replace(graphics, id="pci:0000:03:00.0", name="AMD Radeon RX 7900 XTX", total_bytes=24 * GIB)
-    assert [d.name for d in assemble(Config(), (*CARDS, graphics, radeon))] == [c.name for c in CARDS[:3]]
+    assert [d.name for d in assemble(Config(), (*CARDS, graphics, radeon))] == list(device_names(CARDS[:3]))
     (alone,) = assemble(Config(), (graphics, radeon, CARDS[3]))
     assert alone.id == radeon.id
     assert "no backend" in (alone.missing or "")
     (named,) = assemble(Config(devices=(DeviceConfig(name="twin", id=graphics.id),)), (graphics,))
     assert "hettui devices" in (named.missing or "")
+
+
+def test_names_are_short_and_like_cards_can_be_told_apart() -> None:
+    makers = (
+        "NVIDIA H100 80GB HBM3",
+        "AMD Radeon RX 7900 XTX",
+        "Intel(R) Arc(TM) A770 Graphics",
+        "AMD Radeon",
+        "NVIDIA",
+    )
+    names = device_names([card(n, name, 1, None) for n, name in enumerate(makers)])
+    assert names == ("H100 80GB HBM3", "RX 7900 XTX", "A770 Graphics", "Radeon", "NVIDIA")
+    twins = [card(n, "NVIDIA GeForce RTX 3060", 1, None) for n in (1, 2)]
+    assert device_names([*twins, CARDS[0]]) == ("RTX 3060 #1", "RTX 3060 #2", "RTX 5080")
+    assert [d.name for d in assemble(Config(), twins)] == ["RTX 3060 #1", "RTX 3060 #2"]
 
 
 @pytest.mark.parametrize("id", ["pci:0000:01:00.0", "PCI:0000:01:00.0", "uuid:GPU-1", "CUDA0", None])

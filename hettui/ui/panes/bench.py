@@ -19,7 +19,7 @@ from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.errors import HettuiError
 from hettui.domain.plan_report import table
 from hettui.domain.session import Session
-from hettui.domain.text import clean
+from hettui.domain.text import clean, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, format_ms, format_seconds
 from hettui.services.backend import Backend
 from hettui.services.events import BenchChanged, BenchEnded
@@ -29,6 +29,9 @@ from hettui.ui.messages import NoticeArrived
 STANDARD = BenchPlan()
 DEEP = BenchPlan(depths=(0, 1024, 4096))
 _BAR_CELLS = 24
+_LEAST_NAME_CELLS = 8
+_FIGURES_CELLS = 40
+"""Of a device's figures in the table, beside its name."""
 _HINT = "⏎ measures what runs · f with depths too · y copies as Markdown"
 
 
@@ -66,6 +69,9 @@ class BenchPane(VerticalScroll):
 
     def on_mount(self) -> None:
         self._hint()
+
+    def on_resize(self) -> None:
+        self._draw()
 
     @property
     def busy(self) -> bool:
@@ -167,7 +173,7 @@ class BenchPane(VerticalScroll):
             lines = []
         else:
             lines = [f"{run.started[:16].replace('T', ' ')}  {run.key}", "", *_result_lines(run.results)]
-            lines += ["", *_device_lines(run)] if run.devices else []
+            lines += ["", *_device_lines(run, self.scrollable_content_region.width)] if run.devices else []
             lines += ["", *article_lines(run), *remarks(run)]
         self.query_one("#bench-results", Static).update(Content("\n".join(lines)))
         self.query_one("#bench-history", Static).update(Content("\n".join(self._history_lines())))
@@ -215,7 +221,8 @@ def _result_lines(results: Sequence[BenchResult]) -> list[str]:
     return table(rows)
 
 
-def _device_lines(run: BenchRun) -> list[str]:
+def _device_lines(run: BenchRun, width: int) -> list[str]:
+    room = max(_LEAST_NAME_CELLS, width - _FIGURES_CELLS)
     rows: list[tuple[str, ...]] = [("device", "peak memory", "peak °C", "W", "J/token", "")]
     for device in run.devices:
         numbers = (
@@ -224,5 +231,6 @@ def _device_lines(run: BenchRun) -> list[str]:
             (device.joules_per_token, ".3g"),
         )
         cells = (UNKNOWN if value is None else format(value, how) for value, how in numbers)
-        rows.append((device.name, format_bytes(device.peak_used_bytes), *cells, "; ".join(device.throttled)))
+        name = shorten_middle(device.name, room)
+        rows.append((name, format_bytes(device.peak_used_bytes), *cells, "; ".join(device.throttled)))
     return table(rows)

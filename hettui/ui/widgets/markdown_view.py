@@ -17,6 +17,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
 from rich.padding import Padding
 from rich.segment import Segment
+from rich.style import Style
 from rich.syntax import Syntax
 from rich.theme import Theme
 from textual.geometry import Region, Size
@@ -53,7 +54,7 @@ class _Code(CodeBlock):
         # Not the Syntax itself, which renders line by line and takes several times as long.
         text = Syntax(code, self.lexer_name, theme=self.theme, background_color="default").highlight(code)
         text.rstrip()
-        text.overflow = "fold"
+        text.no_wrap, text.overflow = False, "fold"
         yield Padding(text, (0, 2))
 
 
@@ -114,12 +115,19 @@ class Renderer:
 
     def rows(self, block: Block) -> list[Strip]:
         lines = self._console.render_lines(_ChatMarkdown(block.text, self._code_theme), pad=False)
-        rows = [Strip([Segment(s.text, s.style) for s in line if not s.control]) for line in lines]
+        rows = [Strip([Segment(s.text, _on_own_ground(s.style)) for s in line if not s.control]) for line in lines]
         while rows and not rows[0].text.strip():
             rows.pop(0)
         while rows and not rows[-1].text.strip():
             rows.pop()
         return rows
+
+
+def _on_own_ground(style: Style | None) -> Style | None:
+    """Without the terminal's default ground, which is not this screen's: it would stand behind the words as patches."""
+    if style is None or style.bgcolor is None or not style.bgcolor.is_default:
+        return style
+    return style.without_color + Style(color=style.color)
 
 
 class MarkdownView(Widget):

@@ -1,0 +1,29 @@
+"""Markdown's rows: nothing is lost at the right edge, and no ground but the screen's own."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from hettui.domain.markdown_blocks import Block
+from hettui.ui.widgets.markdown_view import Renderer
+
+
+def rows(text: str, width: int) -> list[str]:
+    return [strip.text for strip in Renderer(width, {}, dark=True).rows(Block(text))]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(8, 100), st.lists(st.sampled_from(["value", "(x)", "+", "日本"]), min_size=1, max_size=40))
+def test_a_long_line_of_code_is_wrapped_and_whole(width: int, words: list[str]) -> None:
+    found = rows(f"```python\n{' '.join(words)}\n```", width)
+    assert all(cell_len(row) <= width for row in found)
+    assert "".join("".join(found).split()) == "".join(words)
+
+
+def test_code_has_no_ground_of_its_own() -> None:
+    strips = Renderer(60, {}, dark=True).rows(Block("```python\ndef f(x: int) -> int:\n    return x\n```"))
+    styles = [segment.style for strip in strips for segment in strip if segment.style is not None]
+    assert any(style.color is not None for style in styles)
+    assert all(style.bgcolor is None for style in styles)
