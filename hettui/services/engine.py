@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 from hettui.domain.bench import BenchPlan
 from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
-from hettui.domain.device import LOCAL, Device
+from hettui.domain.device import Device
 from hettui.domain.errors import HettuiError, ServerError
 from hettui.domain.memory_back import in_words, not_back, worth_watching
 from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
-from hettui.ports import LlamaClient, TelemetryTarget
+from hettui.ports import LlamaClient
 from hettui.services.alerts import AlertWatcher
 from hettui.services.bench import BenchRunner
 from hettui.services.chat_session import ChatSession
@@ -30,6 +30,7 @@ from hettui.services.cluster import ClusterController
 from hettui.services.events import BenchChanged, BenchEnded, ChatEnded, ClusterChanged, Event, Notice, TelemetryUpdated
 from hettui.services.parallel import ParallelTest
 from hettui.services.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poller, SourceFactory
+from hettui.services.targets import targets
 from hettui.services.viewer import Viewer
 from hettui.services.world import Request, Supervision, World
 
@@ -350,24 +351,4 @@ class Engine:
     def _retarget(self) -> None:
         """Tells the sensors which processes of ours use which device, now."""
         self._alerts.watch(self._watched)
-        processes = self._controller.processes
-        master = next((p.pid for p in processes if p.spec.role == "master" and p.pid), None)
-        targets = []
-        for device in self._watched:
-            own = [p.pid for p in processes if p.spec.device == device.name and p.pid]
-            if device.via == "master" and master:
-                own.append(master)
-            if device.host == LOCAL:
-                targets.append(
-                    TelemetryTarget(
-                        device.name,
-                        device.backend,
-                        device.uuid,
-                        device.pci_address,
-                        tuple(own),
-                        device.budget_bytes,
-                    )
-                )
-        if master:
-            targets.append(TelemetryTarget("host", "cpu", pids=(master,)))
-        self._poller.targets = tuple(targets)
+        self._poller.targets = targets(self._watched, self._controller.snapshot.processes)

@@ -24,7 +24,6 @@ from hettui.adapters.paths import config_file, last_config, state_dir
 from hettui.domain.bench import BenchOutcome, BenchPlan, BenchProgress, BenchRun, Setting
 from hettui.domain.bench_setting import setting_of, setting_of_foreign, with_sum
 from hettui.domain.config import Config
-from hettui.domain.device import LOCAL
 from hettui.domain.errors import HettuiError, ServerError, UsageError
 from hettui.domain.foreign import ForeignServer, read_argv
 from hettui.domain.session import Session
@@ -32,6 +31,7 @@ from hettui.ports import TelemetryTarget
 from hettui.services.bench import BenchRunner
 from hettui.services.events import Event, TelemetryUpdated
 from hettui.services.poller import Poller
+from hettui.services.targets import targets
 from hettui.wiring.engine import SystemClock, build_engine, telemetry_sources
 from hettui.wiring.ownership import own_run
 from hettui.wiring.sessions import (
@@ -110,24 +110,13 @@ def _started(session: Session) -> Iterator[Target]:
     ):
         engine.start(request).result()
         snapshot = engine.snapshot
-        master = next((p.pid for p in snapshot.processes if p.role == "master"), None)
-        sensors = []
-        for device in plan.devices:
-            pids = [p.pid for p in snapshot.processes if p.device == device.name and p.pid]
-            if device.via == "master" and master:
-                pids.append(master)
-            if device.host == LOCAL:
-                sensors.append(
-                    TelemetryTarget(device.name, device.backend, device.uuid, device.pci_address, tuple(pids))
-                )
-        if master:
-            sensors.append(TelemetryTarget("host", "cpu", pids=(master,)))
 
         def describe(outcome: BenchOutcome) -> Setting:
             return setting_of(session, snapshot, outcome.facts, machine_facts(), __version__, outcome.limits_w)
 
         assert snapshot.api is not None  # noqa: S101 - start() returned: it is ready
-        yield Target(snapshot.api, request.api_key, tuple(sensors), describe, session)
+        sensors = targets(plan.devices, snapshot.processes)
+        yield Target(snapshot.api, request.api_key, sensors, describe, session)
         engine.stop().result()
 
 
