@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import tempfile
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,17 @@ from hettui.domain.text import clean_line
 from hettui.domain.units import format_bytes, parse_bytes
 
 
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Until the screen stands, which switches it on again: `hettui.ui.collector` says why."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@_collector_off()
 def run_screen(options: Namespace) -> int:
     if options.replay is not None:
         if options.config is not None:
@@ -32,12 +46,21 @@ def run_screen(options: Namespace) -> int:
 def run_demo(options: Namespace) -> int:
     if options.json and not options.headless:
         raise UsageError("demo --json needs --headless: the screen prints nothing")
+    if options.headless:
+        from hettui.wiring.demo import demo_session
+
+        with interruptible():
+            session = demo_session(_show_fetch)
+            return _headless_demo(session, as_json=options.json, record=options.record)
+    return _demo_screen(options)
+
+
+@_collector_off()
+def _demo_screen(options: Namespace) -> int:
     from hettui.wiring.demo import demo_session
 
     with interruptible():
         session = demo_session(_show_fetch)
-        if options.headless:
-            return _headless_demo(session, as_json=options.json, record=options.record)
     from hettui.wiring.screen import run_session
 
     return run_session(session, options.theme, options.record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import work
 from textual.app import App, ComposeResult
@@ -31,7 +31,6 @@ from hettui.services.events import (
     Rewound,
     TelemetryUpdated,
 )
-from hettui.services.replay import Player
 from hettui.ui.commands import ActionCommands
 from hettui.ui.messages import (
     BenchArrived,
@@ -44,8 +43,10 @@ from hettui.ui.messages import (
     TelemetryArrived,
 )
 from hettui.ui.screens.main import MainScreen
-from hettui.ui.screens.replay import ReplayScreen
 from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme
+
+if TYPE_CHECKING:
+    from hettui.services.replay import Player
 
 
 class HettuiApp(App[HettuiError | None]):
@@ -139,6 +140,8 @@ class HettuiApp(App[HettuiError | None]):
             if self._player is None:
                 self._main = MainScreen(self._backend, session, self._mark)
             else:
+                from hettui.ui.screens.replay import ReplayScreen
+
                 self._main = ReplayScreen(self._backend, session, self._player)
         except HettuiError as error:
             self.exit(error)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from hettui import __version__
 from hettui.adapters.chat_store import ChatFolder
 from hettui.adapters.config_toml import load, save_plan
 from hettui.adapters.learned_file import save_learned
-from hettui.adapters.machine import machine_facts
 from hettui.adapters.paths import config_file, last_config, log_dir, memory_dir, remember_config, user_themes
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.run_folder import RunFolder
 from hettui.adapters.theme_files import read_themes
 from hettui.domain.bench import BenchOutcome, BenchRun
-from hettui.domain.bench_setting import setting_of
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.config import Config
 from hettui.domain.errors import HettuiError, UsageError
@@ -27,13 +25,11 @@ from hettui.services.backend import Backend
 from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.engine import Engine
 from hettui.services.learner import Learner
-from hettui.services.replay import ReplayEngine
 from hettui.services.world import Request
-from hettui.wiring.bench import bench_folder, finished_run, keep
+from hettui.wiring.ahead import Ahead
 from hettui.wiring.ending import Ending, watching
 from hettui.wiring.engine import SystemClock, build_engine
 from hettui.wiring.ownership import living_record, open_runs, owned_by, recorded_session, sweep
-from hettui.wiring.replay import RecordedBackend, ReplayBackend, open_recording, recorder_to
 from hettui.wiring.sessions import api_key, open_session, request_for, with_model
 
 
@@ -87,9 +83,15 @@ class ScreenBackend:
         return request
 
     def bench_runs(self, session: Session) -> list[BenchRun]:
+        from hettui.wiring.bench import bench_folder
+
         return bench_folder().runs(session.title)
 
     def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
+        from hettui.adapters.machine import machine_facts
+        from hettui.domain.bench_setting import setting_of
+        from hettui.wiring.bench import finished_run, keep
+
         facts, limits_w = outcome.facts, outcome.limits_w
         setting = setting_of(session, measured, facts, machine_facts(), __version__, limits_w)
         return keep(finished_run(outcome.plan, outcome, setting, lambda done, total: None))
@@ -117,13 +119,18 @@ def run_session(session: Session, theme: str | None, record: str | None = None) 
 
 def run_replay(path: str, theme: str | None) -> int:
     """The screen on a recording. Raises RecordingError when there is nothing to show."""
+    from hettui.services.replay import ReplayEngine
+    from hettui.wiring.replay import ReplayBackend, open_recording
+
     recording = open_recording(path)
     _check_terminal()
     from hettui.ui.app import HettuiApp
+    from hettui.ui.collector import calm_collector
 
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
     with ReplayEngine(recording, SystemClock()) as engine:
-        app = HettuiApp(ReplayBackend(engine), themes, theme, problems, player=engine)
+        backend = ReplayBackend(engine)
+        app = HettuiApp(backend, themes, theme, problems, player=engine, when_shown=calm_collector)
         with watching(Ending(engine, app.exit_from_thread, lambda _: False)):
             error = app.run()
     if isinstance(error, HettuiError):
@@ -149,9 +156,26 @@ def _run(opener: Callable[[], Session], theme: str | None, record: str | None) -
         runs.release()
 
 
+def _recorded(own: ScreenBackend, path: str | None, stack: ExitStack) -> tuple[Backend, Callable[[], str]]:
+    """The backend, recorded where a path says so, and what the header says of that."""
+    if path is None:
+        return own, lambda: ""
+    from hettui.wiring.replay import RecordedBackend, recorder_to
+
+    recorder = stack.enter_context(recorder_to(path, own.engine))
+    backend = own if recorder is None else RecordedBackend(own, recorder)
+    return backend, lambda: "REC" if recorder and recorder.recording else ""
+
+
 def _show(
     runs: RunFolder, opener: Callable[[], Session], theme: str | None, read_only: str | None, record: str | None
 ) -> int:
+    def open_what_runs() -> Session:
+        record = living_record(runs)
+        return opener() if record is None else recorded_session(record)
+
+    # Drivers and binaries answer while Textual is being imported.
+    session = Ahead(open_what_runs)
     # Textual costs most of the start-up time: no other command should pay for it.
     from hettui.ui.app import HettuiApp
     from hettui.ui.collector import calm_collector
@@ -159,28 +183,16 @@ def _show(
     themes, problems = read_themes([resource_folder("themes"), user_themes()])
     problems = [*([read_only] if read_only else []), *problems]
     learner = Learner(lambda learned: save_learned(memory_dir(), learned))
-
-    def open_what_runs() -> Session:
-        record = living_record(runs)
-        return opener() if record is None else recorded_session(record)
-
     chats = ChatKeeper(ChatFolder(memory_dir() / "chats", Path.cwd()))
     with (
         closing(learner),
         closing(chats),
         build_engine(log_dir(), runs, read_only=read_only) as engine,
-        recorder_to(record, engine) as recorder,
+        ExitStack() as stack,
     ):
-        own = ScreenBackend(engine, open_what_runs, learner, chats, read_only)
-        backend: Backend = own if recorder is None else RecordedBackend(own, recorder)
-        app = HettuiApp(
-            backend,
-            themes,
-            theme,
-            problems,
-            lambda: "REC" if recorder and recorder.recording else "",
-            when_shown=calm_collector,
-        )
+        own = ScreenBackend(engine, session.result, learner, chats, read_only)
+        backend, mark = _recorded(own, record, stack)
+        app = HettuiApp(backend, themes, theme, problems, mark, when_shown=calm_collector)
         ending = Ending(engine, app.exit_from_thread, own.runs_on)
         with watching(ending):
             error = app.run()

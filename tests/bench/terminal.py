@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import pty
 import select
 import signal
@@ -112,6 +113,12 @@ class Terminal:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     @property
+    def proportional_bytes(self) -> int:
+        """PSS: what is shared with other processes is divided among them."""
+        rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return next(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
+
+    @property
     def alive(self) -> bool:
         self._ended = self._ended or os.waitpid(self.pid, os.WNOHANG)[0] != 0
         return not self._ended
@@ -127,6 +134,19 @@ class Terminal:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         os.close(self._fd)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`120x40`: columns and lines."""
+    columns, _, lines = text.partition("x")
+    return int(columns), int(lines)
+
+
+def load_now() -> str:
+    """Of the machine: others may use it as well."""
+    one, five, _ = os.getloadavg()
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return f"{machine}; load {one:.1f} now, {five:.1f} over five minutes\n"
 
 
 def _cpu_s(stat: Path) -> float:

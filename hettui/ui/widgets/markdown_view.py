@@ -7,19 +7,11 @@ in a long answer as in a short one.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
-from rich.padding import Padding
 from rich.segment import Segment
-from rich.style import Style
-from rich.syntax import Syntax
-from rich.theme import Theme
 from textual.geometry import Region, Size
 from textual.selection import Selection
 from textual.strip import Strip
@@ -28,106 +20,12 @@ from textual.widget import Widget
 from hettui.domain.markdown_blocks import Block, BlockSplitter
 from hettui.domain.wrapping import GrowingRows
 
+if TYPE_CHECKING:
+    from hettui.ui.widgets.markdown_rows import Renderer
+
 _GAP = Strip([])
 _AT_ONCE_CHARS = 4000
 """So much is rendered within two or three frames."""
-
-
-_PARSER = (
-    MarkdownIt("commonmark", {"html": False}).disable(["html_block", "html_inline"]).enable(["strikethrough", "table"])
-)
-
-
-class _LeftHeading(Heading):
-    """Rich centres headings and draws a box around the first kind: too loud for a chat."""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        self.text.justify = "left"
-        yield self.text
-
-
-class _Code(CodeBlock):
-    """Highlighted, on the widget's own ground; a long line is wrapped, for nobody can scroll sideways here."""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        code = str(self.text).rstrip()
-        # Not the Syntax itself, which renders line by line and takes several times as long.
-        text = Syntax(code, self.lexer_name, theme=self.theme, background_color="default").highlight(code)
-        text.rstrip()
-        text.no_wrap, text.overflow = False, "fold"
-        yield Padding(text, (0, 2))
-
-
-class _ChatMarkdown(Markdown):
-    """Markdown in which HTML is text: it is shown, and not swallowed as Rich does."""
-
-    elements: ClassVar[dict[str, type[MarkdownElement]]] = {
-        **Markdown.elements,
-        "heading_open": _LeftHeading,
-        "fence": _Code,
-        "code_block": _Code,
-    }
-
-    def __init__(self, text: str, code_theme: str) -> None:
-        # Not Rich's own __init__, which builds a parser each time: that takes longer than a short block does.
-        self.markup = text
-        self.parsed = _PARSER.parse(text)
-        self.code_theme = self.inline_code_theme = code_theme
-        self.justify = self.inline_code_lexer = None
-        self.style = "none"
-        self.hyperlinks = False
-
-
-class Renderer:
-    """Blocks into rows of one width, in the colours of one theme."""
-
-    def __init__(self, width: int, variables: Mapping[str, str], *, dark: bool) -> None:
-        muted = variables.get("hettui-muted", "")
-        accent = variables.get("accent", "")
-        primary = variables.get("primary", "")
-        styles: dict[str, Any] = {
-            "markdown.code": f"bold {accent}",
-            "markdown.code_block": accent,
-            "markdown.block_quote": muted,
-            "markdown.list": "",
-            "markdown.item.bullet": f"bold {primary}",
-            "markdown.item.number": f"bold {primary}",
-            "markdown.hr": muted,
-            "markdown.h1": f"bold underline {primary}",
-            "markdown.h2": f"bold {primary}",
-            "markdown.h3": f"bold {primary}",
-            "markdown.h4": f"italic {primary}",
-            "markdown.link": "underline",
-            "markdown.link_url": f"{muted} underline",
-            "markdown.table.border": muted,
-            "markdown.table.header": "bold",
-        }
-        self.width = max(1, width)
-        self._code_theme = "monokai" if dark else "friendly"
-        self._console = Console(
-            width=self.width,
-            file=io.StringIO(),
-            force_terminal=True,
-            color_system="truecolor",
-            legacy_windows=False,
-            theme=Theme({name: style.strip() for name, style in styles.items()}),
-        )
-
-    def rows(self, block: Block) -> list[Strip]:
-        lines = self._console.render_lines(_ChatMarkdown(block.text, self._code_theme), pad=False)
-        rows = [Strip([Segment(s.text, _on_own_ground(s.style)) for s in line if not s.control]) for line in lines]
-        while rows and not rows[0].text.strip():
-            rows.pop(0)
-        while rows and not rows[-1].text.strip():
-            rows.pop()
-        return rows
-
-
-def _on_own_ground(style: Style | None) -> Style | None:
-    """Without the terminal's default ground, which is not this screen's: it would stand behind the words as patches."""
-    if style is None or style.bgcolor is None or not style.bgcolor.is_default:
-        return style
-    return style.without_color + Style(color=style.color)
 
 
 class MarkdownView(Widget):
@@ -176,10 +74,12 @@ class MarkdownView(Widget):
         self._grown(before)
 
     def _add(self, blocks: Iterable[Block]) -> None:
+        from hettui.ui.widgets.markdown_rows import append
+
         for block in blocks:
             self._blocks.append(block)
             if self._renderer is not None and not self._laying_out:
-                _append(self._rows, self._renderer, block)
+                append(self._rows, self._renderer, block)
 
     def _restart_tail(self, text: str) -> None:
         self._tail = GrowingRows(self._tail.width, cell_len)
@@ -209,6 +109,8 @@ class MarkdownView(Widget):
 
     def _lay_out(self, width: int) -> None:
         """Everything anew, at another width or in other colours. A long text on a thread: keys go on meanwhile."""
+        from hettui.ui.widgets.markdown_rows import Renderer, rendered
+
         renderer = Renderer(width, self.app.theme_variables, dark=self.app.current_theme.dark)
         self._renderer = renderer
         self._tail = GrowingRows(width, cell_len)
@@ -219,11 +121,11 @@ class MarkdownView(Widget):
         self._restart_tail(self._splitter.tail)
         self._laying_out = sum(len(block.text) for block in blocks) > _AT_ONCE_CHARS
         if not self._laying_out:
-            self._rows = _rendered(renderer, blocks)
+            self._rows = rendered(renderer, blocks)
             return
 
         def render() -> None:
-            rows = _rendered(renderer, blocks)
+            rows = rendered(renderer, blocks)
             self.app.call_later(self._laid_out, renderer, rows, len(blocks))
 
         self.run_worker(render, group="layout", exclusive=True, thread=True, exit_on_error=False)
@@ -231,11 +133,13 @@ class MarkdownView(Widget):
     def _laid_out(self, renderer: Renderer, rows: list[Strip], count: int) -> None:
         if renderer is not self._renderer or not self.is_attached:
             return
+        from hettui.ui.widgets.markdown_rows import append
+
         self._laying_out = False
         self._rows = rows
         # What was closed meanwhile.
         for block in self._blocks[count:]:
-            _append(rows, renderer, block)
+            append(rows, renderer, block)
         self.refresh(layout=True)
 
     def notify_style_update(self) -> None:
@@ -267,16 +171,3 @@ class MarkdownView(Widget):
 
     def selection_updated(self, selection: Selection | None) -> None:
         self.refresh()
-
-
-def _append(rows: list[Strip], renderer: Renderer, block: Block) -> None:
-    if rows and not block.joined:
-        rows.append(_GAP)
-    rows.extend(renderer.rows(block))
-
-
-def _rendered(renderer: Renderer, blocks: Iterable[Block]) -> list[Strip]:
-    rows: list[Strip] = []
-    for block in blocks:
-        _append(rows, renderer, block)
-    return rows

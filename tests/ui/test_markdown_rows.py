@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from hettui.domain.markdown_blocks import Block
-from hettui.ui.widgets.markdown_view import Renderer
+from hettui.ui.widgets.markdown_rows import Renderer
 
 
 def rows(text: str, width: int) -> list[str]:
