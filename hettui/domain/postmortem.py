@@ -107,12 +107,6 @@ def _blamed(others: Sequence[End]) -> End | None:
     return None
 
 
-def explain_end(role: Role, name: str, returncode: int | None, lines: Iterable[str]) -> str:
-    """Why a process ended, in one sentence: the cause that its log names, else its last loud line."""
-    spec = ProcessSpec(name, role, ())
-    return examine(End(spec, returncode, tuple(lines))).sentence
-
-
 def _find(end: End, kernel_lines: Iterable[str]) -> tuple[Cause | None, tuple[str, ...]]:
     """The first known cause, and the lines that matter."""
     kept = [line for line in end.lines if line.strip()]

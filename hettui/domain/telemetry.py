@@ -131,7 +131,3 @@ class Series:
         held = ceil(hold_s / part_s)
         nearest = (next((p for p in range(n, n - held - 1, -1) if p in highest), None) for n in range(count))
         return tuple(None if place is None else highest[place] for place in nearest)
-
-    @property
-    def last(self) -> float | None:
-        return self._readings[-1][1] if self._readings else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hettui.domain.causes import CAUSES
-from hettui.domain.postmortem import End, examine, explain_end
+from hettui.domain.postmortem import End, examine
 from hettui.domain.process import ProcessSpec
 
 OWNERS = {"RPC0": "middle", "127.0.0.1:50052": "middle"}
@@ -28,7 +28,7 @@ CRASHED = "/x/ggml-rpc.cpp:612: Remote RPC server crashed or returned malformed 
     ],
 )
 def test_the_cause_is_named(returncode: int, line: str, says: str) -> None:
-    sentence = explain_end("master", "master", returncode, ["harmless", line, "also harmless"])
+    sentence = examine(End(MASTER, returncode, ("harmless", line, "also harmless"))).sentence
     assert says in sentence
     assert "\n" not in sentence
 
@@ -37,14 +37,14 @@ def test_the_cause_is_named(returncode: int, line: str, says: str) -> None:
     ("returncode", "says"), [(-4, "SIGILL"), (-9, "lack of memory"), (-13, "client vanished"), (3, "exit code 3")]
 )
 def test_a_silent_end_says_how(returncode: int, says: str) -> None:
-    sentence = explain_end("worker", "worker big", returncode, [])
+    sentence = examine(End(WORKER, returncode, ())).sentence
     assert says in sentence
     assert "printed nothing" in sentence
 
 
 @pytest.mark.parametrize("returncode", [-9, -15])
 def test_the_last_line_of_a_killed_process_explains_nothing(returncode: int) -> None:
-    said = explain_end("worker", "worker far", returncode, ["Accepted client connection"])
+    said = examine(End(WORKER, returncode, ("Accepted client connection",))).sentence
     assert "Accepted" not in said
     assert "SIG" in said
 
@@ -58,7 +58,7 @@ def test_the_last_line_of_a_killed_process_explains_nothing(returncode: int) -> 
     ],
 )
 def test_a_lost_link_is_told_from_a_worker_that_ended(line: str, says: str) -> None:
-    assert says in explain_end("worker", "worker far", 255, [line])
+    assert says in examine(End(WORKER, 255, (line,))).sentence
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,6 @@ def test_the_highest_reading_of_each_part_at_steady_places() -> None:
 def test_a_reading_is_held_for_a_while_and_then_it_is_a_gap() -> None:
     series, now_s = filled([(1.0, 50.0), (20.0, 60.0)])
     assert series.bins(now_s + 4, 30, hold_s=4.0) == (None,) * 17 + (50.0,) * 3 + (None,) * 7 + (60.0,) * 3
-    assert series.last == 60.0
-    assert Series(10).last is None
 
 
 def test_old_readings_are_forgotten() -> None:
