@@ -45,7 +45,7 @@ from hettui.ui.messages import (
 )
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.screens.replay import ReplayScreen
-from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme
+from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme, terminal_theme
 
 
 class HettuiApp(App[HettuiError | None]):
@@ -60,7 +60,7 @@ class HettuiApp(App[HettuiError | None]):
     ]
     CSS = """
     * {
-        scrollbar-color: $hettui-muted; scrollbar-color-hover: $foreground; scrollbar-color-active: $primary;
+        scrollbar-color: $hettui-foreign; scrollbar-color-hover: $foreground; scrollbar-color-active: $primary;
         scrollbar-background: $background; scrollbar-background-hover: $background;
         scrollbar-background-active: $background; scrollbar-corner-color: $background;
     }
@@ -99,6 +99,12 @@ class HettuiApp(App[HettuiError | None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return THEME_VARIABLE_DEFAULTS
+
+    def _watch_theme(self, theme_name: str) -> None:
+        own = terminal_theme(self.available_themes[theme_name])
+        self.set_reactive(App.ansi_theme_dark, own)
+        self.set_reactive(App.ansi_theme_light, own)
+        super()._watch_theme(theme_name)
 
     def compose(self) -> ComposeResult:
         yield Static("looking at this machine …", id="opening", markup=False)
