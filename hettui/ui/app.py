@@ -43,7 +43,7 @@ from hettui.ui.messages import (
     TelemetryArrived,
 )
 from hettui.ui.screens.main import MainScreen
-from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme
+from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme, terminal_theme
 
 if TYPE_CHECKING:
     from hettui.services.replay import Player
@@ -61,7 +61,7 @@ class HettuiApp(App[HettuiError | None]):
     ]
     CSS = """
     * {
-        scrollbar-color: $hettui-muted; scrollbar-color-hover: $foreground; scrollbar-color-active: $primary;
+        scrollbar-color: $hettui-foreign; scrollbar-color-hover: $foreground; scrollbar-color-active: $primary;
         scrollbar-background: $background; scrollbar-background-hover: $background;
         scrollbar-background-active: $background; scrollbar-corner-color: $background;
     }
@@ -100,6 +100,12 @@ class HettuiApp(App[HettuiError | None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return THEME_VARIABLE_DEFAULTS
+
+    def _watch_theme(self, theme_name: str) -> None:
+        own = terminal_theme(self.available_themes[theme_name])
+        self.set_reactive(App.ansi_theme_dark, own)
+        self.set_reactive(App.ansi_theme_light, own)
+        super()._watch_theme(theme_name)
 
     def compose(self) -> ComposeResult:
         yield Static("looking at this machine …", id="opening", markup=False)

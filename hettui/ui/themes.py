@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.terminal_theme import TerminalTheme
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from hettui.domain.errors import ConfigError
+from hettui.ui.colour_math import contrast, luminance
 
 COLORS = (
     "primary", "secondary", "accent", "foreground", "background", "surface", "panel", "success", "warning", "error",
@@ -23,6 +25,8 @@ SEMANTIC = (
 )  # fmt: skip
 DEVICES = 16
 DEFAULT_THEME = "ember"
+TEXT_CONTRAST = 4.5
+"""WCAG AA for text."""
 _EVEN_LUMINANCE = 0.1791
 """Where black and white have the same contrast: (L + 0.05)² = 1.05 × 0.05."""
 
@@ -49,15 +53,28 @@ def build_theme(source: str, data: Mapping[str, Any]) -> Theme:
 
 
 def ink(ground: str) -> str:
-    """Black or white, whichever reads better on `ground` (WCAG's relative luminance): at least 4.58 to 1."""
+    """Black or white, whichever reads better on `ground`: at least 4.58 to 1."""
+    return "#000000" if luminance(Color.parse(ground).rgb) > _EVEN_LUMINANCE else "#FFFFFF"
 
-    def linear(value: int) -> float:
-        part = value / 255
-        return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
 
-    color = Color.parse(ground)
-    luminance = 0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
-    return "#000000" if luminance > _EVEN_LUMINANCE else "#FFFFFF"
+def terminal_theme(theme: Theme) -> TerminalTheme:
+    """What `red` or `cyan` are, where a widget names such a colour: this theme's own, and readable on its ground."""
+    variables = theme.variables
+    foreground, ground = Color.parse(theme.foreground or "#FFFFFF"), Color.parse(theme.background or "#000000")
+    named = [theme.error, theme.success, theme.warning, theme.primary, variables.get("hettui-compute"), theme.accent]
+    inks = [readable(Color.parse(name or theme.primary), ground, foreground).rgb for name in named]
+    muted = Color.parse(variables.get("hettui-muted", theme.primary)).rgb
+    row = [ground.rgb, *inks, foreground.rgb]
+    return TerminalTheme(ground.rgb, foreground.rgb, row, [muted, *row[1:]])
+
+
+def readable(color: Color, ground: Color, towards: Color) -> Color:
+    """`color`, mixed with as much of `towards` as text in it needs on `ground`."""
+    for tenth in range(10):
+        mixed = color.blend(towards, tenth / 10)
+        if contrast(mixed.rgb, ground.rgb) >= TEXT_CONTRAST:
+            return mixed
+    return towards
 
 
 def _colours(source: str, section: str, table: Any, wanted: tuple[str, ...]) -> dict[str, str]:

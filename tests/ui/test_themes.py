@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,59 +14,74 @@ from textual.color import Color
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.theme_files import read_themes
 from hettui.domain.errors import ConfigError
-from hettui.domain.plan import Plan
-from hettui.domain.split import Split
-from hettui.services.events import ClusterChanged
-from hettui.ui.themes import DEFAULT_THEME, build_theme, ink
-from tests.ui.stage import StageBackend, build, readings, running, session
+from hettui.ui.colour_math import RGB, contrast
+from hettui.ui.themes import DEFAULT_THEME, TEXT_CONTRAST, build_theme, ink, terminal_theme
+from tests.ui.colour_vision import difference
 
 FILES = sorted(resource_folder("themes").glob("*.toml"))
-TEXT_CONTRAST = 4.5
-"""WCAG AA for text."""
 GRAPHIC_CONTRAST = 3.0
 """WCAG AA for graphics."""
+APART = 14.0
+"""ΔE between things that stand beside each other: six times what one just notices."""
+STATES_APART = 12.0
+FILLS = ("weights", "kv", "compute", "overhead", "foreign")
 
 
 def theme(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text())
 
 
-def luminance(color: Color) -> float:
-    def channel(value: int) -> float:
-        part = value / 255
-        return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-
-    return 0.2126 * channel(color.r) + 0.7152 * channel(color.g) + 0.0722 * channel(color.b)
+def rgb(colour: str) -> RGB:
+    return Color.parse(colour).rgb
 
 
-def contrast(one: str, other: str) -> float:
-    light, dark = sorted((luminance(Color.parse(one)), luminance(Color.parse(other))), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
+def between(one: str, other: str) -> float:
+    return contrast(rgb(one), rgb(other))
 
 
 def test_the_promised_kinds_are_there() -> None:
     found = {t["name"]: t for t in map(theme, FILES)}
     assert DEFAULT_THEME in found
-    assert {t["dark"] for t in found.values()} == {True, False}
-    assert "contrast" in found
+    assert len(found) >= 8
+    assert sum(not t["dark"] for t in found.values()) >= 2
+    assert {"contrast", "beacon"} <= set(found)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_text_and_gauges_can_be_read(path: Path) -> None:
     data = theme(path)
-    build_theme(str(path), data)
+    built = build_theme(str(path), data)
     colors, own = data["colors"], data["hettui"]
     for ground in ("background", "surface", "panel"):
-        for name in ("foreground",):
-            assert contrast(colors[name], colors[ground]) >= TEXT_CONTRAST, (name, ground)
+        assert between(colors["foreground"], colors[ground]) >= TEXT_CONTRAST, ground
         for name in ("muted", "ok", "warn", "crit"):
-            assert contrast(own[name], colors[ground]) >= TEXT_CONTRAST, (name, ground)
+            assert between(own[name], colors[ground]) >= TEXT_CONTRAST, (name, ground)
     for ground in ("background", "surface"):
-        for name in ("weights", "kv", "compute", "overhead", "temp-ok", "temp-warn", "temp-crit"):
-            assert contrast(own[name], colors[ground]) >= GRAPHIC_CONTRAST, (name, ground)
+        for name in (*FILLS, "temp-ok", "temp-warn", "temp-crit"):
+            assert between(own[name], colors[ground]) >= GRAPHIC_CONTRAST, (name, ground)
     for number, value in enumerate(data["devices"]["colors"], 1):
-        assert contrast(ink(value), value) >= TEXT_CONTRAST, f"device {number}"
-        assert contrast(value, colors["background"]) >= 1.5, f"device {number} on the background"
+        assert between(ink(value), value) >= TEXT_CONTRAST, f"device {number}"
+        assert between(value, colors["background"]) >= GRAPHIC_CONTRAST, f"device {number} on the background"
+    for number, named in enumerate(terminal_theme(built).ansi_colors._colors[1:], 1):
+        assert contrast(named, rgb(colors["background"])) >= TEXT_CONTRAST, f"the terminal's colour {number}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_devices_are_told_apart_in_red_green_blindness_too(path: Path) -> None:
+    devices = [rgb(value) for value in theme(path)["devices"]["colors"]]
+    for (i, one), (j, other) in combinations(enumerate(devices[:8], 1), 2):
+        assert difference(one, other) >= APART, f"devices {i} and {j}"
+    for i, one in enumerate(devices):
+        assert difference(one, devices[(i + 1) % len(devices)]) >= APART, f"device {i + 1} and the next"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_fills_and_states_are_told_apart_in_red_green_blindness_too(path: Path) -> None:
+    own = theme(path)["hettui"]
+    for one, other in combinations(FILLS, 2):
+        assert difference(rgb(own[one]), rgb(own[other])) >= APART, (one, other)
+    for one, other in combinations(("ok", "warn", "crit"), 2):
+        assert difference(rgb(own[one]), rgb(own[other])) >= STATES_APART, (one, other)
 
 
 @pytest.mark.parametrize(
@@ -98,25 +114,3 @@ def test_unreadable_files_cost_only_themselves(tmp_path: Path) -> None:
     assert [Path(p).name for p in themes] == ["good.toml"]
     assert len(problems) == 3
     assert all("\n" not in p for p in problems)
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-async def test_every_character_on_the_screen_can_be_read(path: Path) -> None:
-    backend = StageBackend(session())
-    app = build(backend, theme(path)["name"])
-    async with app.run_test(size=(120, 40)) as pilot:
-        await app.workers.wait_for_complete()
-        await pilot.press("down", "down", "L", "L")
-        devices = session().devices
-        backend.engine.emit(ClusterChanged(running(Plan(devices, Split((18, 12, 1), 31)))))
-        backend.engine.emit(readings(devices))
-        await pilot.pause()
-        for key in ("c", "escape", "v", "g"):
-            await pilot.press(key)
-            for strip in app.screen._compositor.render_strips():
-                for text, style, _ in strip:
-                    if not any(map(str.isalnum, text)) or style is None or style.color is None or style.bgcolor is None:
-                        continue
-                    ink_, ground = style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex
-                    # A key that does nothing now is greyed on purpose.
-                    assert contrast(ink_, ground) >= 2.0, f"{text!r}: {ink_} on {ground}"

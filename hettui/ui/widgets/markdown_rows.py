@@ -94,7 +94,7 @@ class Renderer:
             "markdown.table.header": "bold",
         }
         self.width = max(1, width)
-        self._code_theme = "monokai" if dark else "friendly"
+        self._code_theme = "monokai" if dark else "xcode"
         self._console = Console(
             width=self.width,
             file=io.StringIO(),
