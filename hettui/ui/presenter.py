@@ -36,7 +36,7 @@ def header(facts: Facts) -> HeaderView:
     mark = " ".join(m for m in ("DEMO" if facts.session.demo else "", facts.mark, "EXPOSED" if exposed else "") if m)
     ready = facts.cluster.state is ClusterState.READY
     rate = format_rate(facts.rate) if ready and facts.rate is not None else ""
-    return HeaderView(model, facts.cluster.state, facts.cluster.api or "", rate, mark)
+    return HeaderView(model, facts.cluster.state, facts.cluster.api or "", rate, mark, facts.differs)
 
 
 def layer_bar(facts: Facts) -> LayerBarView:
