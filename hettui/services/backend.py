@@ -10,6 +10,7 @@ from hettui.domain.bench import BenchOutcome, BenchPlan, BenchRun
 from hettui.domain.chat import ChatTurn
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.device import Device
+from hettui.domain.panes import PanesState
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.services.chat_keeper import ChatKeeper
@@ -87,3 +88,10 @@ class Backend(Protocol):
 
     def save(self, session: Session, plan: Plan) -> str | None:
         """Blocks. Keeps the plan in the configuration; the file's name, or None when there is none to keep it in."""
+
+    @property
+    def panes(self) -> PanesState:
+        """How the screen was left; as usual before `open`."""
+
+    def keep_panes(self, state: PanesState) -> None:
+        """Blocks. Does nothing where nothing may be written."""

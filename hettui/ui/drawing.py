@@ -160,6 +160,24 @@ def history(width: int, values: Sequence[float | None], gauge: Gauge) -> Runs:
     return merged(cells)
 
 
+def graph(width: int, rows: int, values: Sequence[float | None], gauge: Gauge) -> list[Runs]:
+    """A history over several rows, the top one first: the same columns as `history`, `rows` times as fine."""
+    columns = [(" ", "track")] * (width * rows)
+    shown = list(values)[-width:] if width > 0 else []
+    steps = len(_LEVELS) - 1
+    for x, value in enumerate(shown, width - len(shown)):
+        if value is None:
+            continue
+        part = (value - gauge.floor) / (gauge.top - gauge.floor)
+        level = max(1, round(min(max(part, 0), 1) * rows * steps))
+        role = "temp-crit" if value >= gauge.crit else "temp-warn" if value >= gauge.warn else "temp-ok"
+        for row in range(rows):
+            here = min(max(level - row * steps, 0), steps)
+            if here:
+                columns[(rows - 1 - row) * width + x] = (_LEVELS[here], role)
+    return [merged(columns[row * width : (row + 1) * width]) for row in range(rows)]
+
+
 def changed_cells(before: Runs, after: Runs) -> tuple[int, int] | None:
     """The first cell and the number of cells in which two equally wide rows differ; None when they do not."""
     start = 0

@@ -19,7 +19,7 @@ from textual.binding import Binding
 DIGITS = "0123456789"
 
 
-MOVES_FOCUS = ("pane", "back", "model")
+MOVES_FOCUS = ("pane", "back", "model", "jump")
 """Actions after which the next key belongs to another widget."""
 
 OF_A_CARD = ("layers", "layers_set", "lock", "order")
@@ -61,8 +61,11 @@ BINDINGS: list[Binding] = [
     _key("w", "post_mortem", "What happened", "cluster.post_mortem", "what ended, why, and what can be run now"),
     _key("y", "copy", "Copy", "commands.copy", "copy the command lines (OSC 52)"),
     _key("m", "model", "Model", "model.choose", "choose a model file", show=True),
+    _key("o", "jump", "Jump", "jump", "a letter on every pane and device: it jumps there"),
+    _key("ctrl+f", "jump(True)", "Jump", "jump.anywhere", "the same, also from the prompt"),
+    _key("z,f6", "zoom", "Zoom", "pane.zoom", "the pane with the keyboard takes the whole screen, or gives it back"),
     _key("escape", "back", "Devices", "back", "back to the devices; stops an answer, drops a typed number"),
-    _key("question_mark", "help", "Help", "help", "this page", show=True),
+    _key("question_mark,f1", "help", "Help", "help", "this page", show=True),
     _key("q", "quit", "Quit", "quit", "leave hettui", show=True),
 ]
 

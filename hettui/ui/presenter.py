@@ -2,280 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState
-from hettui.domain.device import LOCAL, Device
+from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.errors import HettuiError
 from hettui.domain.explain import WhatIf, explain, what_if
-from hettui.domain.launch import exposures, plan_launch, shell_line, worker_name
-from hettui.domain.llama_log import HOST_KEY
-from hettui.domain.memory import Forecast, compute_error_bytes, forecast, known, shortage
-from hettui.domain.moves import Running
-from hettui.domain.objectives import Best, wanted
-from hettui.domain.params import Objective
-from hettui.domain.plan import Plan
+from hettui.domain.launch import plan_launch, shell_line
+from hettui.domain.memory import forecast, shortage
 from hettui.domain.plan_report import PlanReport
 from hettui.domain.reconcile import differences
-from hettui.domain.session import Session
-from hettui.domain.split import HOST
-from hettui.domain.steady import Steady
-from hettui.domain.telemetry import DeviceSample, Series, TelemetrySnapshot
 from hettui.domain.text import clean_line
-from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, mib
-from hettui.domain.why import HOLD_INTERVALS, HOLD_S, Finding, Scene, findings, worst
-from hettui.ui.views import CardView
+from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds
+from hettui.ui.card_presenter import cards
+from hettui.ui.facts import USUAL_HISTORY_CELLS, Facts, History, why
 from hettui.ui.widgets.layer_bar import LayerBarView
 from hettui.ui.widgets.plan_line import PlanLineView
 from hettui.ui.widgets.status_header import HeaderView
 
-HISTORY_S = 120.0
-USUAL_HISTORY_CELLS = 30
-STALE_AFTER_INTERVALS = 3
+__all__ = [
+    "USUAL_HISTORY_CELLS", "Facts", "History", "cards", "commands", "explanation", "header", "layer_bar", "plan_line",
+    "why", "why_no_chat",
+]  # fmt: skip
 
-_WORTH_A_WORD_BYTES = 8 * MIB
 _WORTH_A_WORD_PART = 0.02
 _MORE_ROOM_BYTES = 100 * MIB
-_OFF_PLAN_BYTES = 64 * MIB
 _FEW_DEVICES = 4
-
-
-@dataclass
-class History:
-    """Readings of one device over time."""
-
-    loads: Series = field(default_factory=lambda: Series(HISTORY_S))
-    temperatures: Series = field(default_factory=lambda: Series(HISTORY_S))
-    sample: DeviceSample | None = None
-    """The last one: a missed round does not blank a card."""
-    last_seen_s: float | None = None
-
-    def push(self, now_s: float, sample: DeviceSample) -> None:
-        self.loads.push(now_s, sample.utilisation_percent)
-        self.temperatures.push(now_s, sample.temperature_c)
-        self.sample, self.last_seen_s = sample, now_s
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Everything that the screen knows at one moment."""
-
-    session: Session
-    plan: Plan
-    cluster: ClusterSnapshot
-    telemetry: TelemetrySnapshot | None = None
-    histories: Mapping[str, History] = field(default_factory=dict)
-    rate: float | None = None
-    """Tokens a second of the running answer, else of the last one."""
-    typed: str = ""
-    """A layer count that is being typed."""
-    selected: int = 0
-    objective: Objective = "balanced"
-    """What the planner was last asked for."""
-    history_cells: int = USUAL_HISTORY_CELLS
-    """How wide the cards' graphs are."""
-    generating: bool = False
-    """Tokens of an answer are arriving."""
-    why: Steady[Finding] = field(default_factory=Steady)
-    """What was found at the readings so far."""
-    mark: str = ""
-    """What must not be overlooked beside DEMO: REC, REPLAY."""
-
-    @property
-    def outlook(self) -> Forecast | None:
-        return self.session.forecast(self.plan)
-
-    @property
-    def differs(self) -> bool:
-        """The plan is not what runs."""
-        applied = self.cluster.applied
-        if applied is None:
-            return False
-        other_context = applied.ctx_size not in (None, self.session.params(self.plan).ctx_size)
-        return other_context or self.plan.differs_from(applied.devices, applied.split)
-
-    @property
-    def wanted(self) -> Best | None:
-        """The planner's own plan for the same devices and locks; None without a model."""
-        session = self.session
-        if session.shape is None or not self.plan.devices:
-            return None
-        plan = session.measured(self.plan)
-        return wanted(session.shape, session.config.params, plan, self.objective, build=session.build)
-
-
-def why(facts: Facts) -> Steady[Finding]:
-    """What the last reading adds to what is found to be slow; once for every reading."""
-    session, cluster, telemetry = facts.session, facts.cluster, facts.telemetry
-    if telemetry is None:
-        return facts.why
-    running, applied = None, cluster.applied
-    if cluster.state is ClusterState.READY and applied is not None and session.shape is not None:
-        params = session.config.params
-        params = params if applied.ctx_size is None else replace(params, ctx_size=applied.ctx_size)
-        devices = session.learned.with_measured(applied.devices)
-        running = Running(session.shape, params, devices, applied.split, session.build)
-    own = frozenset(p.pid for p in cluster.processes if p.pid is not None)
-    scene = Scene(facts.plan.devices, telemetry.samples, running, own, facts.generating, facts.differs)
-    hold_s = max(HOLD_S, HOLD_INTERVALS * telemetry.interval_s)
-    return facts.why.update(findings(scene), telemetry.monotonic_s, hold_s)
-
-
-def cards(facts: Facts) -> list[CardView]:
-    """One view per device in device order, the host's last: it holds what nobody else took."""
-    outlook, best = facts.outlook, facts.wanted
-    ghosts: dict[str, int] = {}
-    if best is not None:
-        names = [d.name for d in best.plan.devices]
-        ghosts = dict(zip(names, best.plan.split.layers, strict=True))
-    views = [
-        replace(_card(facts, outlook, i), ghost=ghosts.get(device.name)) for i, device in enumerate(facts.plan.devices)
-    ]
-    return [*views, _host_card(facts, outlook)]
-
-
-def _running(applied: Applied | None, name: str) -> int | None:
-    if applied is None:
-        return None
-    layers = (n for d, n in zip(applied.devices, applied.split.layers, strict=True) if d.name == name)
-    return next(layers, 0)
-
-
-def _role(device: Device) -> str:
-    if device.via == "master":
-        return "attached"
-    return "worker" if device.host == LOCAL else f"worker on {clean_line(device.host, 20)}"
-
-
-def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
-    device, split = facts.plan.devices[index], facts.plan.split
-    owner = worker_name(device) if device.via == "worker" else "master"
-    process = next((p for p in facts.cluster.processes if p.name == owner), None)
-    view = CardView(
-        index=index,
-        name=clean_line(device.name, 200),
-        role=_role(device),
-        layers=split.layers[index],
-        maximum=split.total_layers,
-        running=_running(facts.cluster.applied, device.name),
-        locked=device.locked,
-        output=split.output_device == index,
-        budget_bytes=device.budget_bytes,
-        is_cpu=device.backend == "cpu",
-        process=process.state.value if process else "",
-        entry=facts.typed if facts.typed and facts.selected == index else None,
-    )
-    if outlook is not None:
-        view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
-    view = _with_readings(facts, view, device.name)
-    problem = device.missing or (process.detail if process else "") or " ".join(exposures([device]))
-    note, role = (clean_line(problem), "crit") if problem else _note(facts, view, device, outlook)
-    return replace(view, note=note, note_role=role)
-
-
-_ROLES = {"error": "crit", "warning": "warn", "information": "dim"}
-
-
-def _note(facts: Facts, view: CardView, device: Device, outlook: Forecast | None) -> tuple[str, str]:
-    """The one line that is worth most now, with its role: why it is slow, what is off, else what is as it should be."""
-    found = worst(facts.why, device.name)
-    if found:
-        return found.text, _ROLES[found.severity]
-    launched = _after_launch(facts, view, device.name)
-    if launched and launched[1] == "warn":
-        return launched
-    doubt = _doubt(facts, outlook, view.index) if outlook is not None else ""
-    if doubt:
-        return doubt, "dim"
-    return launched or _holders(facts, view) or ("", "dim")
-
-
-def _doubt(facts: Facts, outlook: Forecast, index: int) -> str:
-    """How far the compute buffer may be off, where that is worth a word."""
-    shape = facts.session.shape
-    if shape is None or index in outlook.measured:
-        return ""
-    error_bytes = compute_error_bytes(shape, outlook.devices[index].compute_bytes)
-    if not known(shape):
-        return f"compute ±{mib(error_bytes)} MiB: hettui does not know this architecture"
-    return f"compute ±{mib(error_bytes)} MiB" if error_bytes >= _WORTH_A_WORD_BYTES else ""
-
-
-def _after_launch(facts: Facts, view: CardView, name: str) -> tuple[str, str] | None:
-    """What runs against what was planned: llama.cpp's own buffers, and what the driver says that we hold."""
-    applied = facts.cluster.applied
-    reported = applied.measured.get(name) if applied else None
-    if reported is None or view.running != view.layers or facts.differs or not view.layers:
-        return None
-    buffers = reported.total_bytes - view.memory.total_bytes + view.memory.overhead_bytes
-    text, off = f"llama.cpp {mib(reported.total_bytes)} MiB ({_signed(buffers)})", abs(buffers)
-    if not view.is_cpu and view.own_bytes is not None:
-        driver = view.own_bytes - view.memory.total_bytes
-        text, off = f"{text}, card {mib(view.own_bytes)} ({_signed(driver)})", max(off, abs(driver))
-    return (f"not as planned: {text}", "warn") if off > _OFF_PLAN_BYTES else (f"as planned: {text}", "dim")
-
-
-def _signed(difference_bytes: int) -> str:
-    """`+0`, `+12`, `−3`, in MiB."""
-    whole = round(difference_bytes / MIB)
-    return f"−{-whole}" if whole < 0 else f"+{whole}"
-
-
-def _holders(facts: Facts, view: CardView) -> tuple[str, str] | None:
-    """Who else holds memory of the card."""
-    ours = {p.pid for p in facts.cluster.processes}
-    others = [h for h in (view.sample.holders if view.sample else None) or () if h.pid not in ours]
-    if not others or view.is_cpu:
-        return None
-    names = ", ".join(f"{h.name or 'a process'} ({h.pid}) {format_bytes(h.used_bytes)}" for h in others[:3])
-    return f"also on it: {names}", "dim"
-
-
-def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
-    split, applied = facts.plan.split, facts.cluster.applied
-    view = CardView(
-        index=HOST,
-        name="CPU of this machine",
-        role="what no device takes",
-        layers=split.host_layers,
-        maximum=split.total_layers,
-        running=applied.split.host_layers if applied else None,
-        output=split.output_device == HOST and split.total_layers > 0,
-        entry=facts.typed if facts.typed and facts.selected == HOST else None,
-    )
-    if outlook is not None:
-        view = replace(view, memory=outlook.host)
-    return _with_readings(facts, view, HOST_KEY)
-
-
-def _with_readings(facts: Facts, view: CardView, key: str) -> CardView:
-    history, telemetry = facts.histories.get(key), facts.telemetry
-    if history is None or telemetry is None or history.last_seen_s is None or history.sample is None:
-        return view
-    age_s, sample = telemetry.monotonic_s - history.last_seen_s, history.sample
-    own_bytes, foreign_bytes = _held(view, sample)
-    readings = history.loads if view.is_cpu else history.temperatures
-    return replace(
-        view,
-        sample=sample,
-        stale_s=age_s if age_s > STALE_AFTER_INTERVALS * telemetry.interval_s else None,
-        card_bytes=None if view.is_cpu else sample.total_bytes,
-        own_bytes=own_bytes,
-        foreign_bytes=foreign_bytes,
-        history=readings.bins(telemetry.monotonic_s, facts.history_cells, STALE_AFTER_INTERVALS * telemetry.interval_s),
-    )
-
-
-def _held(view: CardView, sample: DeviceSample) -> tuple[int | None, int | None]:
-    """What our processes hold of a device and what others do; None is not known."""
-    used, own = sample.used_bytes, sample.own_bytes
-    if used is None or view.is_cpu:
-        return used, None
-    if own is not None:
-        return own, max(0, used - own)
-    # Without layers of ours everything is others'; with some, when the driver hides the shares, nobody can tell.
-    return (used, None) if view.running else (None, used)
 
 
 def header(facts: Facts) -> HeaderView:
@@ -285,7 +36,7 @@ def header(facts: Facts) -> HeaderView:
     mark = " ".join(m for m in ("DEMO" if facts.session.demo else "", facts.mark, "EXPOSED" if exposed else "") if m)
     ready = facts.cluster.state is ClusterState.READY
     rate = format_rate(facts.rate) if ready and facts.rate is not None else ""
-    return HeaderView(model, facts.cluster.state, facts.cluster.api or "", rate, mark)
+    return HeaderView(model, facts.cluster.state, facts.cluster.api or "", rate, mark, facts.differs)
 
 
 def layer_bar(facts: Facts) -> LayerBarView:

@@ -40,6 +40,8 @@ class CardView:
     """Age of the reading when it is too old; None when it is fresh."""
     history: tuple[float | None, ...] = ()
     """Of two minutes: a card's temperature, a CPU's load."""
+    loads: tuple[float | None, ...] = ()
+    """Of two minutes: a card's load, where there is room to draw it."""
     is_cpu: bool = True
     process: str = ""
     """State of its process; empty when it has none now."""

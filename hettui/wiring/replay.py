@@ -11,6 +11,7 @@ from hettui.adapters.recording_file import RecordingFile, recorded_lines
 from hettui.domain.bench import BenchOutcome, BenchRun
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.errors import HettuiError
+from hettui.domain.panes import PanesState
 from hettui.domain.plan import Plan
 from hettui.domain.recording import Recording
 from hettui.domain.session import Session
@@ -85,6 +86,13 @@ class RecordedBackend:
     def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
         return self._backend.keep_bench(session, measured, outcome)
 
+    @property
+    def panes(self) -> PanesState:
+        return self._backend.panes
+
+    def keep_panes(self, state: PanesState) -> None:
+        self._backend.keep_panes(state)
+
 
 class ReplayBackend:
     """Implements Backend on a recording."""
@@ -95,6 +103,7 @@ class ReplayBackend:
     def __init__(self, engine: ReplayEngine) -> None:
         self.engine = engine
         self.chats = ChatKeeper(Unkept())
+        self.panes = PanesState()
 
     def begin(self) -> None:
         """There is nothing to take over."""
@@ -113,6 +122,9 @@ class ReplayBackend:
 
     def save(self, session: Session, plan: Plan) -> str | None:
         return None
+
+    def keep_panes(self, state: PanesState) -> None:
+        """The next recording begins as usual."""
 
     def bench_runs(self, session: Session) -> list[BenchRun]:
         return []

@@ -11,6 +11,7 @@ from hettui import __version__
 from hettui.adapters.chat_store import ChatFolder
 from hettui.adapters.config_toml import load, save_plan
 from hettui.adapters.learned_file import save_learned
+from hettui.adapters.panes_file import load_panes, save_panes
 from hettui.adapters.paths import config_file, last_config, log_dir, memory_dir, remember_config, user_themes
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.run_folder import RunFolder
@@ -19,6 +20,7 @@ from hettui.domain.bench import BenchOutcome, BenchRun
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.config import Config
 from hettui.domain.errors import HettuiError, UsageError
+from hettui.domain.panes import PanesState
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.services.backend import Backend
@@ -49,6 +51,7 @@ class ScreenBackend:
         self.read_only = read_only
         self.leaves = False
         """The user chose to leave the cluster running."""
+        self.panes = PanesState()
         self._config = Config()
         self._opener = opener
         self._learner = learner
@@ -57,6 +60,7 @@ class ScreenBackend:
     def open(self) -> Session:
         session = self._opener()
         self._config = session.config
+        self.panes = load_panes(memory_dir())
         return session
 
     def begin(self) -> None:
@@ -95,6 +99,10 @@ class ScreenBackend:
         facts, limits_w = outcome.facts, outcome.limits_w
         setting = setting_of(session, measured, facts, machine_facts(), __version__, limits_w)
         return keep(finished_run(outcome.plan, outcome, setting, lambda done, total: None))
+
+    def keep_panes(self, state: PanesState) -> None:
+        if self.read_only is None:
+            save_panes(memory_dir(), state)
 
     def save(self, session: Session, plan: Plan) -> str | None:
         if session.config.path is None:

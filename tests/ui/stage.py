@@ -21,6 +21,7 @@ from hettui.domain.device import Device
 from hettui.domain.errors import HettuiError, ModelFileError
 from hettui.domain.launch import worker_name
 from hettui.domain.model import ModelShape
+from hettui.domain.panes import PanesState
 from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.process import ProcessState
@@ -157,6 +158,10 @@ class StageBackend:
 
     read_only: str | None = None
     leaves: bool = False
+    panes: PanesState = field(default_factory=PanesState)
+
+    def keep_panes(self, state: PanesState) -> None:
+        self.panes = state
 
     def begin(self) -> None:
         self.engine.calls.append("begin")
@@ -322,6 +327,54 @@ def card_session() -> Session:
         for i, (name, budget, speed) in enumerate(rows)
     )
     return replace(session(devices, shape_of("qwen3moe", 48)), demo=False)
+
+
+def farm_session(count: int, model: ModelShape | None = None) -> Session:
+    """So many cards of a few kinds, some of them in other machines, with a model that needs them all."""
+    kinds = (
+        ("RTX 5080", 15155, 960e9),
+        ("RTX 3060", 11469, 360e9),
+        ("GTX 1660 SUPER", 5427, 336e9),
+        ("P40", 23500, 346e9),
+    )
+    devices = []
+    for i in range(count):
+        name, budget, speed = kinds[i % len(kinds)]
+        host, via = ("local", "master") if i < 4 else (f"attic-{i // 4}", "worker")
+        devices.append(
+            Device(
+                f"NVIDIA GeForce {name} {i + 1}",
+                f"pci:0000:{i + 1:02x}:00.0",
+                host=host,
+                backend="cuda",
+                via=via,  # type: ignore[arg-type]
+                engine_name=f"CUDA{i}",
+                budget_bytes=budget * MIB,
+                bandwidth_bytes_per_s=speed,
+            )
+        )
+    return replace(session(tuple(devices), model or shape_of("qwen3moe", 94)), demo=False)
+
+
+def farm_readings(devices: Sequence[Device], second: int = 1) -> TelemetryUpdated:
+    """Of any number of cards: warm and at work, each a little differently."""
+    samples = {
+        d.name: DeviceSample(
+            used_bytes=(d.budget_bytes or 0) * (60 + i) // 100,
+            total_bytes=(d.budget_bytes or 0) + 900 * MIB,
+            utilisation_percent=float((37 * i + 5 * second) % 101),
+            temperature_c=float(40 + (7 * i + second // 3) % 48),
+            slowdown_c=90,
+            power_w=float(60 + (31 * i + second) % 220),
+            power_limit_w=300,
+            clock_mhz=2400,
+            clock_max_mhz=2850,
+            link_now=Link(4, 8),
+            link_max=Link(4, 16),
+        )
+        for i, d in enumerate(devices)
+    }
+    return TelemetryUpdated(TelemetrySnapshot(float(second), 1.0, samples))
 
 
 def card_readings(second: int = 1, **changes: object) -> TelemetryUpdated:

@@ -123,8 +123,7 @@ async def test_the_host_has_a_slider_of_its_own() -> None:
 async def test_the_mouse_moves_a_slider_and_a_boundary() -> None:
     async with stage() as s:
         cards = list(s.screen.query(DeviceCard))
-        row = 1
-        start, track = cards[0]._track(cards[0].content_size.width)
+        row, start, track = cards[0].frame.slider
         left = cards[0].content_region.x - cards[0].region.x + start
         await s.pilot.mouse_down(cards[0], offset=(left, row))
         await s.pilot.hover(cards[0], offset=(left + track - 1, row))

@@ -23,7 +23,7 @@ async def warm(s: Stage) -> FrugalCompositor:
 
 
 async def test_one_number_is_written_as_one_number() -> None:
-    async with stage(card_session()) as s:
+    async with stage(card_session(), size=(120, 34)) as s:
         compositor = await warm(s)
         card = s.screen.query(DeviceCard)[0]
         compositor._dirty_regions.add(Region(card.content_region.x + 25, card.content_region.y + 3, 5, 1))
@@ -38,7 +38,7 @@ async def test_one_number_is_written_as_one_number() -> None:
 
 
 async def test_a_reading_repaints_only_what_changed() -> None:
-    async with stage(card_session()) as s:
+    async with stage(card_session(), size=(120, 34)) as s:
         await warm(s)
         card = next(c for c in s.screen.query(DeviceCard) if c.view.name.endswith("5080"))
         asked: list[tuple[Region, ...]] = []
@@ -53,10 +53,10 @@ async def test_a_reading_repaints_only_what_changed() -> None:
 
 
 async def test_a_partial_update_paints_what_a_full_one_would() -> None:
-    async with stage(card_session()) as s:
+    async with stage(card_session(), size=(120, 34)) as s:
         compositor = await warm(s)
         rows = s.text().splitlines()
-        compositor._dirty_regions.update({Region(0, y, 120, 1) for y in range(0, 40, 3)})
+        compositor._dirty_regions.update({Region(0, y, 120, 1) for y in range(0, 34, 3)})
         update = compositor.render_partial_update()
         assert update is not None
         for y, _, _ in update.spans:

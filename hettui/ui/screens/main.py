@@ -1,16 +1,11 @@
-"""The main screen: header, layer bar, device cards, and the panes beside them.
-
-It owns the plan and its history; everything else on it is a view of the last facts that came in.
-"""
+"""The main screen: everything on it is a view of the last facts that came in, and of the plan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from textual import on, work
-from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import ContentSwitcher, Footer
+from textual.timer import Timer
 
 from hettui.domain.cluster import ClusterState
 from hettui.domain.errors import HettuiError
@@ -19,7 +14,6 @@ from hettui.domain.params import Objective
 from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
-from hettui.domain.split import HOST
 from hettui.domain.steady import Steady
 from hettui.domain.telemetry import TelemetrySnapshot
 from hettui.domain.why import Finding
@@ -35,54 +29,30 @@ from hettui.ui.panes.logs import LogsPane
 from hettui.ui.presenter import Facts, History
 from hettui.ui.screens.ask import PathScreen
 from hettui.ui.screens.help import HelpScreen
-from hettui.ui.screens.operating import OperatingScreen
+from hettui.ui.screens.panes import DEVICES, PanedScreen
 from hettui.ui.screens.post_mortem import PostMortemScreen
 from hettui.ui.slow_line import FrugalCompositor
 from hettui.ui.widgets.device_card import DeviceCard
+from hettui.ui.widgets.device_list import DeviceList
 from hettui.ui.widgets.layer_bar import LayerBar
-from hettui.ui.widgets.pane_tabs import Pane, PaneTabs
 from hettui.ui.widgets.plan_line import PlanLine
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.status_header import StatusHeader
-
-DEVICES = Pane("devices", "Devices", "esc")
-PANES = (
-    Pane("chat", "Chat", "c"),
-    Pane("logs", "Logs", "g"),
-    Pane("bench", "Bench", "b"),
-    Pane("commands", "Commands", "v"),
-    Pane("explain", "Explain", "e"),
-)
-
 
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Between two rounds of readings."""
 RESTING_INTERVAL_S = 5.0
 """While no card is to be seen: alerts still want to know."""
+_EXPLAIN_AFTER_S = 0.2
+"""Of quiet: not for every cell of a dragged slider."""
 
 
-class MainScreen(OperatingScreen):
+class MainScreen(PanedScreen):
     """Keys change the plan; `s`, `a` and `x` send it to the engine; events come back as messages."""
 
     KEYS = keys.BINDINGS
     """For help and palette."""
     BINDINGS = [*KEYS]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-ultra")]
-    DEFAULT_CSS = """
-    MainScreen { layers: base; }
-    MainScreen #body { width: 100%; height: 1fr; }
-    MainScreen #devices { height: 1fr; }
-    MainScreen #side { width: 1fr; height: 1fr; }
-    MainScreen ContentSwitcher { height: 1fr; }
-    MainScreen.-wide #devices { width: 62; padding: 1 0 0 0; }
-    MainScreen.-ultra #devices { width: 84; padding: 1 0 0 0; }
-    MainScreen.-wide #side, MainScreen.-ultra #side { border-left: vkey $panel; }
-    MainScreen.-wide DeviceCard, MainScreen.-ultra DeviceCard { margin-bottom: 1; }
-    MainScreen.-wide DeviceCard.-gpu, MainScreen.-ultra DeviceCard.-gpu { height: 6; }
-    MainScreen.-narrow #body { layout: vertical; }
-    MainScreen.-narrow #devices { width: 1fr; }
-    MainScreen.-narrow.-on-devices #side { height: 1; }
-    """
 
     def __init__(self, backend: Backend, session: Session, mark: Callable[[], str] = lambda: "") -> None:
         """`mark` is what the header says beside DEMO; asked at every drawing."""
@@ -90,54 +60,23 @@ class MainScreen(OperatingScreen):
         self._compositor = FrugalCompositor()
         self._mark = mark
         self._explained: tuple[Plan, Objective] | None = None
-        self._all_cards: list[DeviceCard] = []
+        self._explain_timer: Timer | None = None
         self._telemetry: TelemetrySnapshot | None = None
         self._histories: dict[str, History] = {}
         self._rate: float | None = None
         self._interval_s, self._asked_interval_s = 1.0, 1.0
         self._generating = False
         self._why: Steady[Finding] = Steady()
-        self._pane = DEVICES.id
-
-    # -- composition ---------------------------------------------------------------------------------------
-
-    def compose(self) -> ComposeResult:
-        yield StatusHeader()
-        yield LayerBar()
-        yield PlanLine()
-        with Horizontal(id="body"):
-            with VerticalScroll(id="devices", can_focus=False):
-                for _ in range(len(self._plan.devices) + 1):
-                    yield DeviceCard()
-            with Vertical(id="side"):
-                yield PaneTabs()
-                with ContentSwitcher(initial="chat"):
-                    yield ChatPane(self._backend, id="chat")
-                    yield LogsPane(id="logs")
-                    yield BenchPane(self._backend, id="bench")
-                    yield CommandsPane(id="commands")
-                    yield ExplainPane(id="explain")
-        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         self._engine.watch(self._plan.devices)
         self.query_one(ChatPane).use_model(self._session.title)
         self.query_one(BenchPane).use_session(self._session)
-        self._arrange()
         self._draw()
-        self._focus_selected()
+        self.show_pane(self._pane if DEVICES.id not in self.shown else DEVICES.id)
         self._backend.begin()
         for exposure in exposures(self._plan.devices):
             self.say(exposure, "warning")
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._arrange)
-
-    def _cards(self) -> list[DeviceCard]:
-        """In device order, the host's last."""
-        if not self._all_cards:
-            self._all_cards = list(self.query(DeviceCard))
-        return self._all_cards
 
     @property
     def facts(self) -> Facts:
@@ -152,10 +91,11 @@ class MainScreen(OperatingScreen):
             self._typed,
             self._selected,
             self._objective,
-            self._cards()[0].history_cells or presenter.USUAL_HISTORY_CELLS,
-            self._generating,
-            self._why,
-            "READ-ONLY" if self._backend.read_only else self._mark(),
+            history_cells=self.device_list.history_cells or presenter.USUAL_HISTORY_CELLS,
+            load_graphs=self.device_list.load_graphs,
+            generating=self._generating,
+            why=self._why,
+            mark="READ-ONLY" if self._backend.read_only else self._mark(),
         )
 
     # -- drawing -------------------------------------------------------------------------------------------
@@ -167,51 +107,47 @@ class MainScreen(OperatingScreen):
         self.query_one(StatusHeader).view = presenter.header(facts)
         self.query_one(LayerBar).view = presenter.layer_bar(facts)
         self.query_one(PlanLine).view = presenter.plan_line(facts)
-        if self._pane == "commands":
-            self.query_one(CommandsPane).show(*presenter.commands(facts))
-        if self._pane == "explain" and self._explained != (self._plan, self._objective):
-            self._explained = self._plan, self._objective
-            self._explain(facts)
-        self._draw_tabs()
+        self._draw_panes()
 
     def _draw_cards(self, facts: Facts) -> None:
-        for card, view in zip(self._cards(), presenter.cards(facts), strict=True):
-            card.view = view
+        self.device_list.show(presenter.cards(facts), self._place)
 
-    def _draw_tabs(self) -> None:
-        tabs = self.query_one(PaneTabs)
-        narrow = self.has_class("-narrow")
-        tabs.panes = (DEVICES, *PANES) if narrow else PANES
-        switcher = self.query_one(ContentSwitcher)
-        tabs.active = self._pane if narrow or self._pane != DEVICES.id else switcher.current or ""
+    def _draw_panes(self) -> None:
+        """Those that are made of the plan, where they are to be seen."""
+        shown = self.shown
+        if "commands" in shown:
+            self.query_one(CommandsPane).show(*presenter.commands(self.facts))
+        explains = "explain" in shown or (DEVICES.id in shown and self.device_list.explains)
+        wanted = self._plan, self._objective
+        if explains and self._explained != wanted:
+            self._explain_soon(0.0 if self._explained is None else _EXPLAIN_AFTER_S)
+            self._explained = wanted
 
-    def _arrange(self) -> None:
-        """Narrow: one pane at a time. Set directly and not by style classes, which apply a moment later: the very
-        next key must already find its pane shown and focused.
-        """
-        narrow, on_devices = self.has_class("-narrow"), self._pane == DEVICES.id
-        self.set_class(on_devices, "-on-devices")
-        self.query_one("#devices").display = on_devices or not narrow
-        self.query_one(ContentSwitcher).display = not (on_devices and narrow)
+    def _panes_changed(self) -> None:
+        self._draw_panes()
         self._pace_sensors()
-        self._draw_tabs()
+
+    @on(DeviceList.Rearranged)
+    def _rearranged(self) -> None:
+        self._draw()
 
     def show_pane(self, pane: str) -> None:
-        """Brings a pane to the front and the keyboard to it."""
-        self._pane = pane
-        if pane != DEVICES.id:
-            self.query_one(ContentSwitcher).current = pane
-        if pane == "commands":
-            self.query_one(CommandsPane).show(*presenter.commands(self.facts))
         if pane == "explain":
-            self._explained = self._plan, self._objective
-            self._explain(self.facts)
-        self._arrange()
-        if pane == DEVICES.id:
-            self._focus_selected()
+            # What was learned since then may change it.
+            self._explained = None
+        super().show_pane(pane)
+
+    def _explain_soon(self, after_s: float) -> None:
+        if self._explain_timer is not None:
+            self._explain_timer.stop()
+            self._explain_timer = None
+        if after_s:
+            self._explain_timer = self.set_timer(after_s, self._explain_now)
         else:
-            self.set_focus(self.query_one(Prompt) if pane == "chat" else self.query_one(f"#{pane}"))
-        self.refresh_bindings()
+            self._explain_now()
+
+    def _explain_now(self) -> None:
+        self._explain(self.facts)
 
     @work(thread=True, group="explain", exclusive=True, exit_on_error=False)
     def _explain(self, facts: Facts) -> None:
@@ -221,27 +157,14 @@ class MainScreen(OperatingScreen):
 
     def _show_explanation(self, facts: Facts, parts: Parts) -> None:
         if facts.plan == self._plan and facts.objective == self._objective:
-            self.query_one(ExplainPane).show(parts)
-
-    def _focus_selected(self) -> None:
-        # Not Widget.focus(), which waits its turn behind keys that were typed meanwhile.
-        index = len(self._plan.devices) if self._selected == HOST else self._selected
-        self.set_focus(self._cards()[index])
-
-    def _devices_are_in_front(self) -> None:
-        if self._pane != DEVICES.id:
-            self._pane = DEVICES.id
-            self._arrange()
-
-    def _pane_number(self, number: int) -> None:
-        panes = (DEVICES, *PANES)
-        if 1 <= number <= len(panes):
-            self.show_pane(panes[number - 1].id)
+            for pane in self.query(ExplainPane):
+                pane.show(parts)
 
     # -- the cluster ---------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("pane", "model") and isinstance(self.focused, Prompt):
+        typed = action in ("pane", "model") or (action == "jump" and not parameters)
+        if typed and isinstance(self.focused, Prompt):
             return False
         if action in keys.OF_A_CARD and not isinstance(self.focused, DeviceCard):
             # In the logs, End is the end of the logs: no key there may change a plan that nobody looks at.
@@ -336,17 +259,10 @@ class MainScreen(OperatingScreen):
 
     # -- everything else -----------------------------------------------------------------------------------
 
-    @on(PaneTabs.Chosen)
-    def _pane_chosen(self, message: PaneTabs.Chosen) -> None:
-        self.show_pane(message.pane_id)
-
     async def run_in_chat(self, action: str) -> None:
         """An action of the chat pane from elsewhere: the pane comes to the front with it."""
         self.show_pane("chat")
         await self.query_one(ChatPane).run_action(action)
-
-    def action_pane(self, pane: str) -> None:
-        self.show_pane(pane)
 
     def action_back(self) -> None:
         if self._typed:
@@ -373,7 +289,7 @@ class MainScreen(OperatingScreen):
         self.say(f"the sensors are asked every {self._interval_s:g} s")
 
     def _pace_sensors(self) -> None:
-        hidden = not self.query_one("#devices").display
+        hidden = DEVICES.id not in self.shown
         wanted_s = max(self._interval_s, RESTING_INTERVAL_S) if hidden else self._interval_s
         if wanted_s != self._asked_interval_s:
             self._asked_interval_s = wanted_s

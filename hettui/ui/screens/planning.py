@@ -156,8 +156,10 @@ class PlanningScreen(Screen[None]):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         # The message comes late: by now the next key may have moved the focus on.
         if isinstance(event.widget, DeviceCard) and event.widget is self.focused:
-            self._selected = event.widget.view.index
+            before, self._selected = self._selected, event.widget.view.index
             self._devices_are_in_front()
+            if self._selected != before:
+                self._draw()
 
     def on_key(self, event: events.Key) -> None:
         """Digits: a layer count for the selected device, a pane's number elsewhere."""

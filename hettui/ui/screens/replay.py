@@ -31,7 +31,8 @@ from hettui.ui.messages import (
 )
 from hettui.ui.panes.chat import ChatPane
 from hettui.ui.panes.logs import LogsPane
-from hettui.ui.screens.main import DEVICES, MainScreen
+from hettui.ui.screens.main import MainScreen
+from hettui.ui.screens.panes import DEVICES
 from hettui.ui.widgets.status_header import StatusHeader
 
 NOT_RECORDED = "(what was asked and answered is not recorded)"

@@ -29,6 +29,10 @@ class PaneTabs(Widget):
     """
 
     active: reactive[str] = reactive("")
+    lit: reactive[bool] = reactive(True)
+    """The keyboard is in the active pane."""
+    note: reactive[str] = reactive("")
+    """At the right, where there is room."""
     panes: reactive[tuple[Pane, ...]] = reactive(())
 
     class Chosen(Message):
@@ -38,25 +42,36 @@ class PaneTabs(Widget):
             super().__init__()
             self.pane_id = pane_id
 
-    @staticmethod
-    def _label(pane: Pane) -> tuple[str, str]:
-        """Title and key, both of which are shown and clicked."""
-        return f" {pane.title} ", f"{pane.key} "
+    def _labels(self) -> list[tuple[Pane, str, str]]:
+        """Title and key of each, both of which are shown and clicked; where it is narrow, titles go before keys."""
+        width = self.content_size.width
+        for titles, keys in ((True, True), (True, False), (False, True)):
+            labels = []
+            for pane in self.panes:
+                title = f" {pane.title} " if titles or pane.id == self.active else " "
+                labels.append((pane, title, f"{pane.key} " if keys else ""))
+            if sum(len(title) + len(key) + 1 for _, title, key in labels) <= width:
+                break
+        return labels
 
     def render(self) -> Content:
         parts: list[Content | str | tuple[str, str]] = []
-        for pane in self.panes:
-            title, key = self._label(pane)
-            chosen = pane.id == self.active
-            parts.append((title, "bold reverse" if chosen else ""))
-            parts.append((key, "reverse" if chosen else "$hettui-muted"))
+        used = 0
+        for pane, title, key in self._labels():
+            style = ("reverse" if self.lit else "underline") if pane.id == self.active else ""
+            parts.append((title, f"bold {style}" if style else ""))
+            parts.append((key, style or "$hettui-muted"))
             parts.append(" ")
+            used += len(title) + len(key) + 1
+        room = self.content_size.width - used - len(self.note)
+        if self.note and room >= 0:
+            parts += [" " * room, (self.note, "$hettui-warn")]
         return Content.assemble(*parts)
 
     def on_click(self, event: events.Click) -> None:
         x = event.x - 1
-        for pane in self.panes:
-            width = sum(map(len, self._label(pane))) + 1
+        for pane, title, key in self._labels():
+            width = len(title) + len(key) + 1
             if 0 <= x < width:
                 self.post_message(self.Chosen(pane.id))
                 return

@@ -33,6 +33,8 @@ class HeaderView:
     rate: str = ""
     mark: str = ""
     """`DEMO`, `REC`, `REPLAY 01:23 / 05:00 ▶ 1×`: what must not be overlooked."""
+    differs: bool = False
+    """The plan is not what runs."""
 
 
 class StatusHeader(Widget):
@@ -45,28 +47,69 @@ class StatusHeader(Widget):
     view: reactive[HeaderView] = reactive(HeaderView("hettui"))
 
     def render(self) -> Content:
-        view = self.view
+        view, width = self.view, self.content_size.width
         sign, colour = _SIGNS[view.state]
         state = f"{sign} {view.state.value}"
-        right = [part for part in (view.rate, view.address) if part]
-        room = self.content_size.width - cell_len(state) - 3 - len(view.mark) - 10
-        while right and sum(cell_len(p) + 3 for p in right) > room - 20:
-            right.pop()
-        tail = " · ".join(right)
-        model = shorten_middle(view.model, max(8, room - cell_len(tail)))
-        left = Content.assemble(
-            ("hettui", "bold"),
-            *_mark(view.mark),
-            "  ",
-            model,
-        )
-        gap = self.content_size.width - left.cell_length - cell_len(state) - cell_len(tail) - (3 if tail else 0)
+        line = fitted(view, width, cell_len(state))
+        gap = max(1, width - line.cells - cell_len(state))
+        tail: list[str | tuple[str, str]] = []
+        for text, style in ((line.rate, ""), (line.address, "$hettui-muted"), (line.differs, "bold $hettui-warn")):
+            tail += [(text, style), (" · ", "$hettui-muted")] if text else []
         return Content.assemble(
-            left, " " * max(1, gap), (tail + " · " if tail else "", "$hettui-muted"), (state, f"bold {colour}")
-        )
+            (line.name, "bold"), *_mark(view.mark), "  " if line.name or view.mark else "", line.model,
+            " " * gap, *tail, (state, f"bold {colour}"),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What there is room for, each part as it is shown."""
+
+    name: str
+    model: str
+    rate: str
+    address: str
+    differs: str
+    mark_cells: int
+
+    @property
+    def cells(self) -> int:
+        """Of everything but the state and the gap."""
+        tail = sum(cell_len(part) + 3 for part in (self.rate, self.address, self.differs) if part)
+        head = cell_len(self.name) + self.mark_cells
+        return head + (2 if head else 0) + cell_len(self.model) + tail
+
+
+_LEAST_MODEL_CELLS = 14
+
+
+def fitted(view: HeaderView, width: int, state_cells: int) -> Line:
+    """The whole line, else with less and less of it: first go words that say nothing new, the model's name is cut in
+    the middle, and the state and that the plan differs stay to the last."""
+    mark = sum(cell_len(part if isinstance(part, str) else part[0]) for part in _mark(view.mark))
+    short, port = view.address.partition("://")[2] or view.address, view.address.rpartition(":")[2]
+    port = f":{port}" if port.isdigit() else ""
+    differs = "plan differs" if view.differs else ""
+    sign = "≠ plan" if view.differs else ""
+    forms = (
+        ("hettui", view.address, view.rate, differs),
+        ("hettui", short, view.rate, differs),
+        ("", short, view.rate, differs),
+        ("", short, view.rate, sign),
+        ("", port, view.rate, sign),
+        ("", "", view.rate, sign),
+        ("", "", "", sign),
+    )
+    for name, address, rate, difference in forms:
+        bare = Line(name, "", rate, address, difference, mark)
+        room = width - bare.cells - state_cells - 1
+        if room >= min(_LEAST_MODEL_CELLS, cell_len(view.model)):
+            break
+    return Line(name, shorten_middle(view.model, max(0, room)) if room > 3 else "", rate, address, difference, mark)
 
 
 def _mark(mark: str) -> list[str | tuple[str, str]]:
+    """With the space before it."""
     if mark.startswith("REPLAY"):
         # Nobody may take it for a machine that runs now.
         return [" ", (f" {mark} ", "bold reverse $hettui-warn")]

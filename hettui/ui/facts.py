@@ -1,0 +1,103 @@
+"""Everything that the screen knows at one moment, and what the readings so far tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.memory import Forecast
+from hettui.domain.moves import Running
+from hettui.domain.objectives import Best, wanted
+from hettui.domain.params import Objective
+from hettui.domain.plan import Plan
+from hettui.domain.session import Session
+from hettui.domain.steady import Steady
+from hettui.domain.telemetry import DeviceSample, Series, TelemetrySnapshot
+from hettui.domain.why import HOLD_INTERVALS, HOLD_S, Finding, Scene, findings
+
+HISTORY_S = 120.0
+USUAL_HISTORY_CELLS = 30
+
+
+@dataclass
+class History:
+    """Readings of one device over time."""
+
+    loads: Series = field(default_factory=lambda: Series(HISTORY_S))
+    temperatures: Series = field(default_factory=lambda: Series(HISTORY_S))
+    sample: DeviceSample | None = None
+    """The last one: a missed round does not blank a card."""
+    last_seen_s: float | None = None
+
+    def push(self, now_s: float, sample: DeviceSample) -> None:
+        self.loads.push(now_s, sample.utilisation_percent)
+        self.temperatures.push(now_s, sample.temperature_c)
+        self.sample, self.last_seen_s = sample, now_s
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that the screen knows at one moment."""
+
+    session: Session
+    plan: Plan
+    cluster: ClusterSnapshot
+    telemetry: TelemetrySnapshot | None = None
+    histories: Mapping[str, History] = field(default_factory=dict)
+    rate: float | None = None
+    """Tokens a second of the running answer, else of the last one."""
+    typed: str = ""
+    """A layer count that is being typed."""
+    selected: int = 0
+    objective: Objective = "balanced"
+    """What the planner was last asked for."""
+    history_cells: int = USUAL_HISTORY_CELLS
+    """How wide the cards' graphs are."""
+    load_graphs: bool = False
+    """The cards show the load over time as well."""
+    generating: bool = False
+    """Tokens of an answer are arriving."""
+    why: Steady[Finding] = field(default_factory=Steady)
+    """What was found at the readings so far."""
+    mark: str = ""
+    """What must not be overlooked beside DEMO: REC, REPLAY."""
+
+    @property
+    def outlook(self) -> Forecast | None:
+        return self.session.forecast(self.plan)
+
+    @property
+    def differs(self) -> bool:
+        """The plan is not what runs."""
+        applied = self.cluster.applied
+        if applied is None:
+            return False
+        other_context = applied.ctx_size not in (None, self.session.params(self.plan).ctx_size)
+        return other_context or self.plan.differs_from(applied.devices, applied.split)
+
+    @property
+    def wanted(self) -> Best | None:
+        """The planner's own plan for the same devices and locks; None without a model."""
+        session = self.session
+        if session.shape is None or not self.plan.devices:
+            return None
+        plan = session.measured(self.plan)
+        return wanted(session.shape, session.config.params, plan, self.objective, build=session.build)
+
+
+def why(facts: Facts) -> Steady[Finding]:
+    """What the last reading adds to what is found to be slow; once for every reading."""
+    session, cluster, telemetry = facts.session, facts.cluster, facts.telemetry
+    if telemetry is None:
+        return facts.why
+    running, applied = None, cluster.applied
+    if cluster.state is ClusterState.READY and applied is not None and session.shape is not None:
+        params = session.config.params
+        params = params if applied.ctx_size is None else replace(params, ctx_size=applied.ctx_size)
+        devices = session.learned.with_measured(applied.devices)
+        running = Running(session.shape, params, devices, applied.split, session.build)
+    own = frozenset(p.pid for p in cluster.processes if p.pid is not None)
+    scene = Scene(facts.plan.devices, telemetry.samples, running, own, facts.generating, facts.differs)
+    hold_s = max(HOLD_S, HOLD_INTERVALS * telemetry.interval_s)
+    return facts.why.update(findings(scene), telemetry.monotonic_s, hold_s)

@@ -1,0 +1,63 @@
+"""Widgets that draw their rows themselves and repaint only the cells that change: cheap over a slow line, and sixteen
+of them within a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from hettui.ui import drawing
+from hettui.ui.drawing import Runs
+
+
+class Painted(Widget):
+    """Heirs say what stands in each row, as pieces with roles; a role is the component class `ROLE_PREFIX--ROLE`."""
+
+    ROLE_PREFIX = "painted"
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._drawn: list[Runs] = []
+        """What stands on the screen."""
+
+    def drawn_rows(self) -> Sequence[Runs]:
+        """At most as many as there is room for; each at most as wide as the content."""
+        raise NotImplementedError
+
+    def repaint(self) -> None:
+        """After any change of what the rows are made of."""
+        before, self._drawn = self._drawn, self._filled()
+        if len(before) != len(self._drawn):
+            self.refresh()
+            return
+        changes = (drawing.changed_cells(old, new) for old, new in zip(before, self._drawn, strict=True))
+        regions = [Region(cells[0], y, cells[1], 1) for y, cells in enumerate(changes) if cells]
+        if regions:
+            self.refresh(*regions)
+
+    def _filled(self) -> list[Runs]:
+        width = self.content_size.width
+        rows = self.drawn_rows()[: self.content_size.height]
+        return [[*runs, (" " * max(0, width - sum(cell_len(text) for text, _ in runs)), "")] for runs in rows]
+
+    def render_line(self, y: int) -> Strip:
+        width = self.content_size.width
+        if y == 0 or y >= len(self._drawn):
+            self._drawn = self._filled()
+        base = self.rich_style
+        runs = self._drawn[y] if y < len(self._drawn) else [(" " * width, "")]
+        segments = [Segment(text, self._style(base, role)) for text, role in runs]
+        # Neighbours of one style are written as one: each of its own would cost its colours once more.
+        return Strip(segments).simplify().crop(0, width)
+
+    def _style(self, base: Style, role: str) -> Style:
+        """A role may name several, the later ones over the earlier: `device-3 selected`."""
+        for name in role.split():
+            base += self.get_component_rich_style(f"{self.ROLE_PREFIX}--{name}", partial=True)
+        return base
