@@ -33,7 +33,7 @@ from hettui.services.events import Event, TelemetryUpdated
 from hettui.services.poller import Poller
 from hettui.services.targets import targets
 from hettui.wiring.engine import SystemClock, build_engine, telemetry_sources
-from hettui.wiring.ownership import own_run
+from hettui.wiring.ownership import living_record, open_runs, own_run, recorded_session
 from hettui.wiring.sessions import (
     api_key,
     engine_or_problem,
@@ -64,22 +64,32 @@ class Target:
 @contextmanager
 def target(url: str | None, config_path: str | None, session: Session | None) -> Iterator[Target]:
     """The server at `url`; else the configured one when it answers; else one that is started, and stopped at the end.
+    Where nobody says which, it is the cluster that hettui runs on this machine.
 
     Raises UsageError when nothing says which.
     """
     if url is not None:
         yield _running(url, os.environ.get("LLAMA_API_KEY"))
         return
+    if session is None and config_path is None and (record := living_record(open_runs())) is not None:
+        master = next((p.spec for p in record.processes if p.spec.role == "master"), None)
+        if master is not None:
+            yield _running(_address(*master.address), api_key(recorded_session(record).config))
+            return
     if session is None:
         config = _config(config_path)
         serving = config.serving
-        address = f"http://{serving.host if serving.host != '0.0.0.0' else '127.0.0.1'}:{serving.port}"  # noqa: S104
+        address = _address(serving.host, serving.port)
         if serving.port and asyncio.run(_answers(address)):
             yield _running(address, api_key(config))
             return
         session = open_session(config)
     with _started(session) as started:
         yield started
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
 
 
 def _config(config_path: str | None) -> Config:

@@ -234,6 +234,10 @@ def test_an_open_master_without_a_key_is_refused_unless_forced(
     key.chmod(0o600)
     up = hettui(home, "up", str(path))
     assert up.returncode == 0, up.stderr
+    # Without being told which: the one that runs, with its key.
+    answer = hettui(home, "chat", "Name three colours.", "--max-tokens", "8", "--json")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["answer"]
     assert hettui(home, "down").returncode == 0
 
 

@@ -19,7 +19,9 @@ from hettui.ui.themes import TEXT_CONTRAST
 from tests.ui.stage import StageBackend, build, card_readings, card_session, running
 from tests.ui.test_themes import FILES, GRAPHIC_CONTRAST
 
-_ANSWER = "# Title\n\nSome `code`, a [link](http://x) and\n\n```python\ndef f(n): return 'x' + 1  # why\n```\n\n> quoted\n"
+_ANSWER = (
+    "# Title\n\nSome `code`, a [link](http://x) and\n\n```python\ndef f(n): return 'x' + 1  # why\n```\n\n> quoted\n"
+)
 _LINES = "▏▌"
 """Between two panes, and where the selected card has its mark: they say nothing when they are faint."""
 _UNSEEN = 1.3
