@@ -17,6 +17,7 @@ LABEL_CELLS = 7
 LAYERS_CELLS = 12
 NUMBERS_CELLS = 34
 """`  13.2 GiB / 15.5 GiB  now 13.0 GiB`: always as wide, so that bars and numbers line up over all cards."""
+_NOW_CELLS = 14
 FOCUSED, CHOSEN = "▶", "▷"
 """The selected device, with and without the keyboard."""
 
@@ -189,8 +190,8 @@ def _row(view: CardView, frame: Frame) -> Runs:
     budget_bytes = view.budget_bytes
     share = view.memory.total_bytes / budget_bytes * 100 if budget_bytes else None
     if columns.share:
-        said = f"{readings.number(share, 4)}%" if share is not None else f"{UNKNOWN:>5}"
-        runs.append((said, "crit" if over else "dim"))
+        said = UNKNOWN if share is None else f"{share:.0f}%" if share < 999.5 else ">999%"
+        runs.append((f"{said:>{columns.share}}", "crit" if over else "dim"))
     sample = view.sample if view.sample is not None and view.stale_s is None else NO_READINGS
     if view.is_host and view.sample is None:
         # Nothing measures it: not even a dash for what nobody asks.
@@ -283,26 +284,47 @@ def _memory_numbers(view: CardView) -> Runs:
     of = f" / {format_bytes(budget):>8}" if budget is not None else " " * 11
     used = None if view.sample is None else view.sample.used_bytes
     if view.short_bytes:
-        now = (f" !{missing_mib(view.short_bytes)} over", "crit")
+        missing = f" !{missing_mib(view.short_bytes)}"
+        now = (missing + (" over" if len(missing) <= _NOW_CELLS - 5 else ""), "crit")
     else:
         now = (f"  now {format_bytes(used):>8}", "dim")
     return [(f" {format_bytes(need):>8}{of}", "title"), now]
 
 
 def _memory(view: CardView, frame: Frame) -> Runs:
-    shown = drawing.memory_bar(frame.gauge_cells, view.memory, _scale(view))
+    if view.budget_bytes is None and view.card_bytes is None and view.own_bytes is None:
+        shown = _told_parts(view, frame.gauge_cells)
+    else:
+        shown = drawing.memory_bar(frame.gauge_cells, view.memory, _scale(view))
     return [("memory".ljust(LABEL_CELLS), "label"), *shown, *_memory_numbers(view)]
 
 
-def _parts(view: CardView, frame: Frame) -> Runs:
-    """What the planned memory is made of; also the key to the bar above."""
+def _memory_parts(view: CardView) -> list[tuple[str, str, str, int]]:
+    """Glyph, role, word and bytes."""
     memory = view.memory
-    parts = [
+    return [
         (drawing.WEIGHTS, "weights", "weights", memory.weights_bytes),
         (drawing.CONTEXT, "kv", "KV cache", memory.context_bytes),
         (drawing.COMPUTE, "compute", "compute", memory.compute_bytes),
         (drawing.OVERHEAD, "overhead", "overhead", memory.overhead_bytes),
     ]
+
+
+def _told_parts(view: CardView, width: int) -> Runs:
+    """In place of a bar that would have nothing to be compared with: as many of the parts as there is room for."""
+    runs: Runs = []
+    left = width
+    for glyph, role, _, size in _memory_parts(view):
+        text = f" {format_bytes(size)}  "
+        if size and 1 + len(text) <= left:
+            runs += [(glyph, role), (text, "dim")]
+            left -= 1 + len(text)
+    return [*runs, (" " * left, "")]
+
+
+def _parts(view: CardView, frame: Frame) -> Runs:
+    """What the planned memory is made of; also the key to the bar above."""
+    parts = _memory_parts(view)
     worded = frame.width >= LABEL_CELLS + sum(len(word) + 13 for _, _, word, _ in parts)
     runs: Runs = [(" " * LABEL_CELLS, "label")]
     for glyph, role, word, size in parts:
