@@ -189,10 +189,11 @@ class PanedScreen(OperatingScreen):
 
     def _focus_selected(self) -> None:
         # Not Widget.focus(), which waits its turn behind keys that were typed meanwhile.
-        self.set_focus(self._cards()[self._place])
-        self.call_after_refresh(self._follow)
+        # Scrolled without an animation: each of its steps would be a whole picture over a slow line.
+        self.set_focus(self._cards()[self._place], scroll_visible=False)
+        self.call_after_refresh(self._scroll_to_selected)
 
-    def _follow(self) -> None:
+    def _scroll_to_selected(self) -> None:
         """The selected device comes into view, where the list was not laid out when it was chosen."""
         if DEVICES.id in self.shown:
             self._cards()[self._place].scroll_visible(animate=False)
