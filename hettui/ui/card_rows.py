@@ -17,6 +17,7 @@ LABEL_CELLS = 7
 LAYERS_CELLS = 12
 NUMBERS_CELLS = 34
 """`  13.2 GiB / 15.5 GiB  now 13.0 GiB`: always as wide, so that bars and numbers line up over all cards."""
+_NOW_CELLS = 14
 FOCUSED, CHOSEN = "▶", "▷"
 """The selected device, with and without the keyboard."""
 
@@ -107,48 +108,55 @@ class RowColumns:
     """Cells of each column of a one-line row; 0: it is not there. The same for all rows of one width."""
 
     name: int
+    change: int
     slider: int
     bar: int
+    share: int
     temperature: int
     load: int
     power: int
     numbers: int
+    state: int
 
     @property
     def slider_start(self) -> int:
         return _MARK_CELLS + self.name + 2
 
 
-_MARK_CELLS = 4
-_COUNT_CELLS = 9
-"""Layers and the change against what runs, or a number that is being typed."""
-_SHARE_CELLS, _READING_CELLS, _STATE_CELLS = 5, 5, 2
+_MARK_CELLS, _COUNT_CELLS = 4, 4
+_CHANGE_CELLS, _SHARE_CELLS, _READING_CELLS, _STATE_CELLS = 5, 5, 5, 2
 _BYTES_CELLS = 20
 _LONGEST_NAME = 28
+_LEAST_NAME = 6
 
 
 def row_columns(width: int) -> RowColumns:
-    """The least important columns go first where it is narrow."""
-    rest = width - _MARK_CELLS - 2 - _COUNT_CELLS - _SHARE_CELLS - _STATE_CELLS
+    """The least important columns go first where it is narrow; number, name and layers are always there."""
+    change = _CHANGE_CELLS if width >= 24 else 0
+    state = _STATE_CELLS if width >= 20 else 0
+    share = _SHARE_CELLS if width >= 34 else 0
     temperature = _READING_CELLS if width >= 42 else 0
     load = _READING_CELLS if width >= 50 else 0
     power = _READING_CELLS if width >= 88 else 0
     numbers = _BYTES_CELLS if width >= 104 else 0
-    rest -= temperature + load + power + numbers
-    name = min(max(rest * 3 // 10, min(8, rest - 3)), _LONGEST_NAME)
+    rest = width - _MARK_CELLS - 2 - _COUNT_CELLS
+    rest -= change + state + share + temperature + load + power + numbers
+    if rest < _LEAST_NAME + 4:
+        return RowColumns(max(rest, 1), change, 0, 0, share, temperature, load, power, numbers, state)
+    name = min(max(rest * 3 // 10, min(8, rest - 4)), _LONGEST_NAME)
     bar = (rest - name) * 9 // 20 - 1 if rest - name >= 16 else 0
     slider = rest - name - (bar + 1 if bar else 0)
-    return RowColumns(max(name, 1), max(slider, 3), bar, temperature, load, power, numbers)
+    return RowColumns(name, change, slider, bar, share, temperature, load, power, numbers, state)
 
 
 def row_titles(width: int) -> Runs:
     """What stands in the columns of the rows below."""
     columns = row_columns(width)
     text = " " * _MARK_CELLS + drawing.fit("device", columns.name + 2) + drawing.fit("layers", columns.slider)
-    text += " " * _COUNT_CELLS
+    text += " " * (_COUNT_CELLS + columns.change)
     if columns.bar:
         text += " " + drawing.fit("memory", columns.bar)
-    text += " " * (_BYTES_CELLS if columns.numbers else 0) + f"{'mem' if not columns.bar else '':>{_SHARE_CELLS}}"
+    text += " " * columns.numbers + f"{'mem' if not columns.bar else '':>{columns.share}}"
     text += f"{'°C':>5}" if columns.temperature else ""
     text += f"{'load':>5}" if columns.load else ""
     text += f"{'W':>5}" if columns.power else ""
@@ -161,7 +169,7 @@ def _row(view: CardView, frame: Frame) -> Runs:
     over = view.short_bytes > 0
     runs: Runs = [
         (f"{frame.marker}{number} ", "title"),
-        (drawing.fit(view.name, columns.name), "title"),
+        (drawing.fit_name(view.name, columns.name), "title"),
         (f"{drawing.OUTPUT if view.output else ' '} ", "dim"),
         *drawing.slider(
             columns.slider,
@@ -172,17 +180,23 @@ def _row(view: CardView, frame: Frame) -> Runs:
             locked=view.locked,
             over=over,
         ),
-        *_count(view),
+        *_count(view, columns),
     ]
     if columns.bar:
-        runs += [(" ", ""), *drawing.memory_bar(columns.bar, view.memory, _scale(view))]
+        runs += [(" ", ""), *_row_memory(view, columns.bar)]
     if columns.numbers:
         budget = "" if view.budget_bytes is None else f" / {format_bytes(view.budget_bytes)}"
         runs.append((f"{format_bytes(view.memory.total_bytes):>9}{budget:<11}", "dim"))
     budget_bytes = view.budget_bytes
     share = view.memory.total_bytes / budget_bytes * 100 if budget_bytes else None
-    runs.append((f"{readings.number(share, 4)}%" if share is not None else f"{UNKNOWN:>5}", "crit" if over else "dim"))
+    if columns.share:
+        said = UNKNOWN if share is None else f"{share:.0f}%" if share < 999.5 else ">999%"
+        runs.append((f"{said:>{columns.share}}", "crit" if over else "dim"))
     sample = view.sample if view.sample is not None and view.stale_s is None else NO_READINGS
+    if view.is_host and view.sample is None:
+        # Nothing measures it: not even a dash for what nobody asks.
+        runs.append((" " * (columns.temperature + columns.load + columns.power), ""))
+        return [*runs, _sign(view)] if columns.state else runs
     if columns.temperature:
         hot = sample.temperature_c is not None and sample.temperature_c >= _limit_c(view) - 10
         role = "warn" if hot else "dim"
@@ -191,14 +205,21 @@ def _row(view: CardView, frame: Frame) -> Runs:
         runs.append((f"{readings.number(sample.utilisation_percent, 4)}%", "dim"))
     if columns.power:
         runs.append((f"{readings.number(sample.power_w, 4)}W", "dim"))
-    return [*runs, _sign(view)]
+    return [*runs, _sign(view)] if columns.state else runs
 
 
-def _count(view: CardView) -> Runs:
+def _row_memory(view: CardView, width: int) -> Runs:
+    """A bar against the budget; without one there is nothing to compare with, and a number says more."""
+    if view.budget_bytes is None and view.card_bytes is None:
+        return [(drawing.fit(format_bytes(view.memory.total_bytes), width), "dim")]
+    return drawing.memory_bar(width, view.memory, _scale(view))
+
+
+def _count(view: CardView, columns: RowColumns) -> Runs:
     if view.entry is not None:
-        return [(f" {view.entry:>3}▏ ⏎ ", "entry")]
+        return [(f"{view.entry:>3}▏" + (" ⏎   " if columns.change else ""), "entry")]
     change = "" if view.running in (None, view.layers) else f"{view.layers - view.running:+d}"
-    return [(f"{view.layers:>4}", "title"), (f" {change:<4}", "warn")]
+    return [(f"{view.layers:>4}", "title"), (f" {change:<4}" if columns.change else "", "warn")]
 
 
 def _sign(view: CardView) -> tuple[str, str]:
@@ -223,7 +244,7 @@ def _limit_c(view: CardView) -> float:
 
 
 def _title(view: CardView, frame: Frame, *, facts: bool = False) -> Runs:
-    number = "  " if view.is_host else f"{view.index + 1:<2}"
+    number = "  " if view.is_host else f"{view.index + 1} "
     signs = (" locked" if view.locked else "") + (f" {drawing.OUTPUT} output" if view.output else "")
     sign, word, role = STATES.get(view.process, ("", "", "dim"))
     state = f"{sign} {word}" if sign else ""
@@ -231,8 +252,8 @@ def _title(view: CardView, frame: Frame, *, facts: bool = False) -> Runs:
     if facts and view.sample is not None and view.stale_s is None and not view.is_host:
         said = f"{readings.celsius(view.sample)}{readings.percent(view.sample.utilisation_percent)}"
     right = f"{said}{'  ' if state else ''}"
-    taken = 3 + cell_len(signs) + cell_len(right) + cell_len(state)
-    name = drawing.fit(view.name, min(cell_len(view.name), max(4, frame.width - taken - 1)))
+    taken = 1 + len(number) + cell_len(signs) + cell_len(right) + cell_len(state)
+    name = drawing.fit_name(view.name, min(cell_len(view.name), max(4, frame.width - taken - 1)))
     gap = max(1, frame.width - taken - cell_len(name))
     return [
         (f"{frame.marker}{number}", "title"),
@@ -263,26 +284,47 @@ def _memory_numbers(view: CardView) -> Runs:
     of = f" / {format_bytes(budget):>8}" if budget is not None else " " * 11
     used = None if view.sample is None else view.sample.used_bytes
     if view.short_bytes:
-        now = (f" !{missing_mib(view.short_bytes)} over", "crit")
+        missing = f" !{missing_mib(view.short_bytes)}"
+        now = (missing + (" over" if len(missing) <= _NOW_CELLS - 5 else ""), "crit")
     else:
         now = (f"  now {format_bytes(used):>8}", "dim")
     return [(f" {format_bytes(need):>8}{of}", "title"), now]
 
 
 def _memory(view: CardView, frame: Frame) -> Runs:
-    shown = drawing.memory_bar(frame.gauge_cells, view.memory, _scale(view))
+    if view.budget_bytes is None and view.card_bytes is None and view.own_bytes is None:
+        shown = _told_parts(view, frame.gauge_cells)
+    else:
+        shown = drawing.memory_bar(frame.gauge_cells, view.memory, _scale(view))
     return [("memory".ljust(LABEL_CELLS), "label"), *shown, *_memory_numbers(view)]
 
 
-def _parts(view: CardView, frame: Frame) -> Runs:
-    """What the planned memory is made of; also the key to the bar above."""
+def _memory_parts(view: CardView) -> list[tuple[str, str, str, int]]:
+    """Glyph, role, word and bytes."""
     memory = view.memory
-    parts = [
+    return [
         (drawing.WEIGHTS, "weights", "weights", memory.weights_bytes),
         (drawing.CONTEXT, "kv", "KV cache", memory.context_bytes),
         (drawing.COMPUTE, "compute", "compute", memory.compute_bytes),
         (drawing.OVERHEAD, "overhead", "overhead", memory.overhead_bytes),
     ]
+
+
+def _told_parts(view: CardView, width: int) -> Runs:
+    """In place of a bar that would have nothing to be compared with: as many of the parts as there is room for."""
+    runs: Runs = []
+    left = width
+    for glyph, role, _, size in _memory_parts(view):
+        text = f" {format_bytes(size)}  "
+        if size and 1 + len(text) <= left:
+            runs += [(glyph, role), (text, "dim")]
+            left -= 1 + len(text)
+    return [*runs, (" " * left, "")]
+
+
+def _parts(view: CardView, frame: Frame) -> Runs:
+    """What the planned memory is made of; also the key to the bar above."""
+    parts = _memory_parts(view)
     worded = frame.width >= LABEL_CELLS + sum(len(word) + 13 for _, _, word, _ in parts)
     runs: Runs = [(" " * LABEL_CELLS, "label")]
     for glyph, role, word, size in parts:

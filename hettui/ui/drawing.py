@@ -25,6 +25,8 @@ MARGIN = " "
 OUTPUT = "◆"
 GHOST = "◇"
 _LEVELS = " ▁▂▃▄▅▆▇█"
+SHADE = "░"
+"""Below the line of a tall graph."""
 
 
 def fit(text: str, width: int) -> str:
@@ -161,7 +163,8 @@ def history(width: int, values: Sequence[float | None], gauge: Gauge) -> Runs:
 
 
 def graph(width: int, rows: int, values: Sequence[float | None], gauge: Gauge) -> list[Runs]:
-    """A history over several rows, the top one first: the same columns as `history`, `rows` times as fine."""
+    """A history over several rows, the top one first: the same columns as `history`, `rows` times as fine. Below its
+    line it is shaded only, so that it does not outshine everything else."""
     columns = [(" ", "track")] * (width * rows)
     shown = list(values)[-width:] if width > 0 else []
     steps = len(_LEVELS) - 1
@@ -174,7 +177,8 @@ def graph(width: int, rows: int, values: Sequence[float | None], gauge: Gauge) -
         for row in range(rows):
             here = min(max(level - row * steps, 0), steps)
             if here:
-                columns[(rows - 1 - row) * width + x] = (_LEVELS[here], role)
+                below = row < (level - 1) // steps
+                columns[(rows - 1 - row) * width + x] = (SHADE if below else _LEVELS[here], role)
     return [merged(columns[row * width : (row + 1) * width]) for row in range(rows)]
 
 
@@ -215,20 +219,78 @@ def bar_widths(width: int, layers: Sequence[int]) -> list[int]:
     return widths
 
 
-def layer_bar(width: int, parts: Sequence[tuple[str, int, str]]) -> Runs:
-    """The whole model in device order. `parts` are name, layers and role; the last one that holds any ends in ◆."""
-    widths = bar_widths(width, [layers for _, layers, _ in parts])
-    runs: Runs = []
-    holders = [i for i, (_, layers, _) in enumerate(parts) if layers]
+_MAKERS = ("NVIDIA", "GeForce", "AMD", "Radeon", "Intel(R)", "Intel", "Graphics")
+
+
+def fit_name(name: str, width: int) -> str:
+    """A device's name in exactly `width` cells. Where it is too long, its maker goes first: the model tells cards of
+    one box apart, and only then is it cut in the middle."""
+    words = name.split(" ")
+    while cell_len(name) > width and len(words) > 1 and words[0] in _MAKERS:
+        words.pop(0)
+    return fit(" ".join(words), width)
+
+
+@dataclass(frozen=True, slots=True)
+class BarPart:
+    """One device's part of the layer bar."""
+
+    number: str
+    name: str
+    layers: int
+    role: str
+    selected: bool = False
+
+
+HELD = "┃"
+"""The boundary under the mouse, or in its hand."""
+BOUNDARY = "│"
+CHOSEN = "▶"
+_LEAST_BAR_NAME = 6
+"""Of a name in the layer bar: with less than that there is only its number."""
+
+
+def layer_bar(width: int, parts: Sequence[BarPart], rows: int = 1, held: int | None = None) -> list[Runs]:
+    """The whole model in device order: in one row names and layers, in two the names above the layers.
+
+    The first cell of a part is its boundary; it also marks the selected one, so that a colour is not needed. The last
+    part that holds any ends in ◆. `held` is the place in `parts` whose boundary at the left the mouse is on.
+    """
+    widths = bar_widths(width, [part.layers for part in parts])
+    holders = [i for i, part in enumerate(parts) if part.layers and widths[i]]
+    drawn: list[Runs] = [[] for _ in range(rows)]
     for i in holders:
-        name, layers, role = parts[i]
-        room = widths[i]
-        edge = "│" if runs and room > 1 else ""
+        part, room = parts[i], widths[i]
+        edge = HELD if held == i else CHOSEN if part.selected else BOUNDARY if drawn[0] else " "
         mark = OUTPUT if i == holders[-1] and room > 2 else ""
-        inside = room - len(edge) - len(mark)
-        label = f"{name} {layers}"
-        if cell_len(label) > inside:
-            label = str(layers) if len(str(layers)) <= inside else ""
-        pad = max(0, inside - cell_len(label))
-        runs.append((edge + " " * (pad // 2) + label + " " * (pad - pad // 2) + mark, role))
-    return runs
+        inside = room - len(edge)
+        role = f"{part.role} selected" if part.selected else part.role
+        for y, text in enumerate(_bar_labels(part, inside - len(mark), rows)):
+            last = mark if y == rows - 1 else " " * len(mark)
+            below = " " if y and edge == CHOSEN else edge
+            drawn[y].append((below + text + last, role))
+    return drawn
+
+
+def _bar_labels(part: BarPart, room: int, rows: int) -> list[str]:
+    """For each row a text of exactly that many cells, in the middle; names go before numbers."""
+    count = str(part.layers)
+    least = len(part.number) + 1 + _LEAST_BAR_NAME
+    if rows == 1:
+        named = room - len(count) - 1
+        return [_centred(f"{fit_name_part(part, named)} {count}" if named >= least else count, room)]
+    upper = fit_name_part(part, room - 1) if room > least else part.number
+    return [_centred(upper, room), _centred(count, room), *[""] * (rows - 2)]
+
+
+def fit_name_part(part: BarPart, room: int) -> str:
+    """`2 RTX 3060`, without padding."""
+    number = f"{part.number} " if part.number else ""
+    return (number + fit_name(part.name, min(cell_len(part.name), max(1, room - len(number))))).rstrip()
+
+
+def _centred(text: str, width: int) -> str:
+    if cell_len(text) > width:
+        return " " * width
+    pad = width - cell_len(text)
+    return " " * (pad // 2) + text + " " * (pad - pad // 2)

@@ -63,7 +63,7 @@ BINDINGS: list[Binding] = [
     _key("m", "model", "Model", "model.choose", "choose a model file", show=True),
     _key("o", "jump", "Jump", "jump", "a letter on every pane and device: it jumps there"),
     _key("ctrl+f", "jump(True)", "Jump", "jump.anywhere", "the same, also from the prompt"),
-    _key("z,f6", "zoom", "Zoom", "pane.zoom", "the pane with the keyboard takes the whole screen, or gives it back"),
+    _key("z,f9", "zoom", "Zoom", "pane.zoom", "the pane with the keyboard takes the whole screen, or gives it back"),
     _key("escape", "back", "Devices", "back", "back to the devices; stops an answer, drops a typed number"),
     _key("question_mark,f1", "help", "Help", "help", "this page", show=True),
     _key("q", "quit", "Quit", "quit", "leave hettui", show=True),

@@ -23,7 +23,7 @@ class Form(Enum):
 ROW_ROWS, COMPACT_ROWS, CARD_ROWS, ROOMY_ROWS = 1, 3, 5, 6
 HOST_CARD_ROWS = 3
 HOST_COMPACT_ROWS = 2
-LEAST_GRAPH_ROWS, MOST_GRAPH_ROWS = 2, 6
+LEAST_GRAPH_ROWS, MOST_GRAPH_ROWS = 3, 8
 """Of one graph in a tall card; heat and load have one each."""
 TALL_FIXED_ROWS = 5
 """Of a tall card beside its graphs: title, slider, memory, its parts, note."""

@@ -41,7 +41,7 @@ def header(facts: Facts) -> HeaderView:
 
 def layer_bar(facts: Facts) -> LayerBarView:
     names = tuple(clean_line(d.name, 40) for d in facts.plan.devices)
-    return LayerBarView(names, facts.plan.split.layers, facts.plan.split.host_layers)
+    return LayerBarView(names, facts.plan.split.layers, facts.plan.split.host_layers, facts.selected)
 
 
 def plan_line(facts: Facts) -> PlanLineView:
@@ -78,7 +78,7 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         costs = _costs(facts)
         # With the number it must still fit 80 columns.
         why = "only the master restarts" if not costs[0] else "restarts the master"
-        return PlanLineView(f"the plan differs from what runs: a applies it, {why}{costs[0]}", "warn", extra=costs[1])
+        return PlanLineView(f"plan differs from what runs: a applies it, {why}{costs[0]}", "warn", extra=costs[1])
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
         # What this very launch taught is in `outlook` already: the difference is against what was forecast without.

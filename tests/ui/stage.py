@@ -298,9 +298,15 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    opened: Session | HettuiError | None = None, size: tuple[int, int] = (120, 40), store: MemoryStore | None = None
+    opened: Session | HettuiError | None = None,
+    size: tuple[int, int] = (120, 40),
+    store: MemoryStore | None = None,
+    panes: PanesState | None = None,
+    read_only: str | None = None,
 ) -> AsyncIterator[Stage]:
-    backend = StageBackend(opened or session(), store=store or MemoryStore())
+    backend = StageBackend(
+        opened or session(), store=store or MemoryStore(), panes=panes or PanesState(), read_only=read_only
+    )
     app = build(backend)
     async with app.run_test(size=size) as pilot:
         # The session is opened on a thread; where it cannot be, the screen ends and may be faster than the thread.

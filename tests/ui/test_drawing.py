@@ -125,12 +125,56 @@ def test_bar_widths_sum_up_and_nobody_disappears(width: int, layers: list[int]) 
     assert all(w == 0 for w, n in zip(found, layers, strict=True) if not n)
 
 
+PARTS = [
+    drawing.BarPart("", "CPU", 3, "host"),
+    drawing.BarPart("1", "big", 20, "a", selected=True),
+    drawing.BarPart("2", "none", 0, "b"),
+    drawing.BarPart("3", "漢字", 8, "c"),
+]
+
+
+@pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("width", [1, 5, 20, 78, 118])
-def test_the_layer_bar_ends_in_the_output_layer(width: int) -> None:
-    runs = drawing.layer_bar(width, [("CPU", 3, "host"), ("1 big", 20, "a"), ("2 none", 0, "b"), ("3 漢字", 8, "c")])
-    drawn = text(runs)
-    assert cell_len(drawn) == width
-    assert "2 none" not in drawn
+def test_the_layer_bar_ends_in_the_output_layer(width: int, rows: int) -> None:
+    drawn = [text(row) for row in drawing.layer_bar(width, PARTS, rows)]
+    assert [cell_len(row) for row in drawn] == [width] * rows
+    assert "none" not in "".join(drawn)
     if width > 20:
-        assert drawn.endswith(drawing.OUTPUT)
-        assert "1 big 20" in drawn
+        assert drawn[-1].endswith(drawing.OUTPUT)
+        assert "1 big" in drawn[0]
+        assert drawn[0].count(drawing.CHOSEN) == 1
+        assert "20" in drawn[-1]
+
+
+@given(st.integers(1, 200), st.lists(st.integers(0, 20), min_size=1, max_size=16), st.sampled_from([1, 2]))
+def test_every_part_of_the_layer_bar_tells_its_layers_where_they_fit(width: int, layers: list[int], rows: int) -> None:
+    parts = [drawing.BarPart(str(i + 1), "NVIDIA GeForce RTX 5080", n, str(i)) for i, n in enumerate(layers)]
+    drawn = drawing.layer_bar(width, parts, rows)
+    widths = drawing.bar_widths(width, layers)
+    assert all(cell_len(text(row)) == (width if sum(layers) else 0) for row in drawn)
+    for piece, role in drawn[-1]:
+        count = layers[int(role)]
+        assert cell_len(piece) == widths[int(role)]
+        if cell_len(piece) >= len(str(count)) + 2:
+            assert str(count) in piece
+
+
+@given(st.text(max_size=40), widths)
+def test_a_fitted_name_has_exactly_that_many_cells(name: str, width: int) -> None:
+    assert cell_len(drawing.fit_name(name, width)) == width
+
+
+def test_the_maker_goes_before_the_model_is_cut() -> None:
+    assert drawing.fit_name("NVIDIA GeForce RTX 5080", 20) == "RTX 5080" + " " * 12
+    assert drawing.fit_name("NVIDIA GeForce RTX 5080", 23) == "NVIDIA GeForce RTX 5080"
+    assert drawing.fit_name("NVIDIA", 4) == "NV…A"
+
+
+@given(st.integers(0, 60), st.integers(1, 6), st.lists(st.none() | st.floats(0, 200), max_size=80))
+def test_a_graph_has_its_size_and_its_gaps(width: int, rows: int, values: list[float | None]) -> None:
+    drawn = [text(row) for row in drawing.graph(width, rows, values, GAUGE)]
+    assert [len(row) for row in drawn] == [width] * rows
+    shown = values[-width:] if width else []
+    assert [c == " " for c in drawn[-1][width - len(shown) :]] == [v is None for v in shown]
+    if rows == 1:
+        assert drawn == [text(drawing.history(width, values, GAUGE))]

@@ -93,7 +93,7 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
     await s.emit(ChatEnded(None, problem=clean_line(text)))
     await eyes.look()
     await s.press("escape")
-    for key in ("question_mark", "q"):
+    for key in ("question_mark", "q", "o"):
         await s.press(key)
         await eyes.look()
         await s.press("escape")

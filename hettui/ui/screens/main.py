@@ -130,6 +130,7 @@ class MainScreen(PanedScreen):
     @on(DeviceList.Rearranged)
     def _rearranged(self) -> None:
         self._draw()
+        self.call_after_refresh(self._scroll_to_selected)
 
     def show_pane(self, pane: str) -> None:
         if pane == "explain":

@@ -44,14 +44,15 @@ PANES = (
     Pane("explain", "Explain", "e"),
 )
 _KEEP_AFTER_S = 0.5
-ZOOMED = "zoomed: z back"
+ZOOMED = "zoomed: z"
+WIDE_CELLS, ULTRA_CELLS, HIGH_ROWS, SHORT_ROWS = 110, 200, 28, 10
 
 
 class PanedScreen(OperatingScreen):
     """Knows places; what is drawn in them, its heir knows."""
 
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (200, "-ultra")]
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (10, "-short"), (28, "-high")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE_CELLS, "-wide"), (ULTRA_CELLS, "-ultra")]
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (SHORT_ROWS, "-short"), (HIGH_ROWS, "-high")]
     DEFAULT_CSS = """
     PanedScreen { layers: base; }
     PanedScreen #body { width: 100%; height: 1fr; }
@@ -67,6 +68,7 @@ class PanedScreen(OperatingScreen):
     PanedScreen.-ultra #second { border-left: vkey $panel; }
     PanedScreen.-tiny LayerBar, PanedScreen.-tiny #tabs-top { display: none; }
     PanedScreen DeviceList.-alone { width: 1fr; }
+    PanedScreen #side.-alone, PanedScreen #side.-alone > Vertical { border-left: none; }
     """
 
     def __init__(self, backend: Backend, session: Session) -> None:
@@ -99,7 +101,7 @@ class PanedScreen(OperatingScreen):
         yield KeyFooter()
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._arrange)
+        self._arrange()
 
     def _cards(self) -> list[DeviceCard]:
         """In device order, the host's last."""
@@ -113,30 +115,41 @@ class PanedScreen(OperatingScreen):
     # -- what is shown -------------------------------------------------------------------------------------
 
     @property
+    def _narrow(self) -> bool:
+        # Not by the style class of the breakpoint, which a screen that was just opened has not got yet.
+        return self.app.size.width < WIDE_CELLS
+
+    @property
+    def _tiny(self) -> bool:
+        return self.app.size.height < SHORT_ROWS
+
+    @property
     def _both(self) -> bool:
         """The chat and a second pane are side by side."""
-        return self.has_class("-ultra") and not self._zoomed
+        return self.app.size.width >= ULTRA_CELLS and not self._zoomed
 
     @property
     def shown(self) -> frozenset[str]:
         """The ids of the panes that are to be seen."""
-        on_devices, alone = self._pane == DEVICES.id, self.has_class("-narrow") or self._zoomed
+        on_devices, alone = self._pane == DEVICES.id, self._narrow or self._zoomed
         side = {"chat", self._second} if self._both else {self._side}
         if alone:
             return frozenset({DEVICES.id} if on_devices else side)
         return frozenset({DEVICES.id, *side})
 
     def _arrange(self) -> None:
-        shown, narrow = self.shown, self.has_class("-narrow")
+        shown, narrow = self.shown, self._narrow
         full = self._zoomed and self._pane != DEVICES.id
-        self.query_one(LayerBar).display = not full and not self.has_class("-tiny")
+        self.query_one(LayerBar).display = not full and not self._tiny
         self.query_one(PlanLine).display = not full
         self.device_list.display = DEVICES.id in shown
         self.device_list.set_class(not shown - {DEVICES.id}, "-alone")
-        self.query_one("#side").display = bool(shown - {DEVICES.id})
+        side = self.query_one("#side")
+        side.display = bool(shown - {DEVICES.id})
+        side.set_class(DEVICES.id not in shown, "-alone")
         self.query_one("#first").display = "chat" in shown
         self.query_one("#second").display = self._second in shown
-        self.query_one("#tabs-top").display = narrow and not self.has_class("-tiny")
+        self.query_one("#tabs-top").display = narrow and not self._tiny
         for name in ("#tabs-first", "#tabs-second"):
             self.query_one(name).display = not narrow
         self._draw_tabs()
@@ -176,7 +189,14 @@ class PanedScreen(OperatingScreen):
 
     def _focus_selected(self) -> None:
         # Not Widget.focus(), which waits its turn behind keys that were typed meanwhile.
-        self.set_focus(self._cards()[self._place])
+        # Scrolled without an animation: each of its steps would be a whole picture over a slow line.
+        self.set_focus(self._cards()[self._place], scroll_visible=False)
+        self.call_after_refresh(self._scroll_to_selected)
+
+    def _scroll_to_selected(self) -> None:
+        """The selected device comes into view, where the list was not laid out when it was chosen."""
+        if DEVICES.id in self.shown:
+            self._cards()[self._place].scroll_visible(animate=False)
 
     def _devices_are_in_front(self) -> None:
         if self._pane != DEVICES.id:

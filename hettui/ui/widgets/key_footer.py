@@ -52,8 +52,11 @@ class KeyFooter(Painted):
             if self._is_typed(active):
                 continue
             key = self.app.get_key_display(binding)
-            found = shown if binding.show else others
-            found.setdefault(binding.action, KeyEntry(key, binding.description, binding.key, active.enabled))
+            entry = KeyEntry(key, binding.description, binding.key, active.enabled)
+            if binding.show:
+                shown.setdefault(binding.action, entry)
+            else:
+                others[binding.action] = entry
         pinned = []
         for action in _PINNED:
             stand_in = shown.pop(action, None) or others.get(action) or others.get(_ALWAYS.get(action, ""))

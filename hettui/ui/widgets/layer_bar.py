@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rich.cells import cell_len
-from rich.segment import Segment
 from textual import events
 from textual.message import Message
 from textual.reactive import reactive
-from textual.strip import Strip
 
 from hettui.domain.split import HOST
 from hettui.ui import drawing
+from hettui.ui.drawing import BarPart, Runs
 from hettui.ui.widgets.drag import Draggable
+from hettui.ui.widgets.painted import Painted
 
 DEVICE_COLOURS = 16
 
@@ -26,17 +26,24 @@ class LayerBarView:
     names: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
     host_layers: int = 0
+    selected: int | None = None
+    """A place in `names`, or HOST."""
 
 
-class LayerBar(Draggable):
-    """One row. Dragging a boundary moves layers between the two devices beside it."""
+class LayerBar(Painted, Draggable):
+    """One row, or two where there is height. Dragging a boundary moves layers between the two devices beside it."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES = {f"layer-bar--device-{n}" for n in range(1, DEVICE_COLOURS + 1)} | {"layer-bar--host"}
+    ROLE_PREFIX = "layer-bar"
+    COMPONENT_CLASSES = {f"layer-bar--device-{n}" for n in range(1, DEVICE_COLOURS + 1)} | {
+        "layer-bar--host",
+        "layer-bar--selected",
+    }
     DEFAULT_CSS = "\n".join(
         [
             "LayerBar { height: 1; margin: 0 1; }",
-            ".layer-bar--host { background: $panel; color: $hettui-muted; }",
+            ".layer-bar--host { background: $panel; color: $foreground; }",
+            ".layer-bar--selected { text-style: bold; }",
             *(
                 f".layer-bar--device-{n} {{ background: $hettui-device-{n}; color: $hettui-device-{n}-text; }}"
                 for n in range(1, DEVICE_COLOURS + 1)
@@ -44,7 +51,7 @@ class LayerBar(Draggable):
         ]
     )
 
-    view: reactive[LayerBarView] = reactive(LayerBarView())
+    view: reactive[LayerBarView] = reactive(LayerBarView(), repaint=False)
 
     class BoundaryMoved(Message):
         """The boundary between two neighbours was dragged: `left` shall hold `layers`."""
@@ -63,48 +70,57 @@ class LayerBar(Draggable):
         super().__init__()
         self._dragged: tuple[int, int] | None = None
         """The devices left and right of the boundary that the mouse holds."""
+        self._near: tuple[int, int] | None = None
+        """Those of the boundary that it is on."""
 
-    def _parts(self) -> list[tuple[str, int, str]]:
+    def watch_view(self) -> None:
+        self.repaint()
+
+    def _parts(self) -> list[BarPart]:
         view = self.view
-        parts = [("CPU", view.host_layers, "host")]
+        parts = [BarPart("", "CPU", view.host_layers, "host", view.selected == HOST)]
         for i, (name, layers) in enumerate(zip(view.names, view.layers, strict=True)):
-            parts.append((f"{i + 1} {name}", layers, f"device-{i % DEVICE_COLOURS + 1}"))
+            role = f"device-{i % DEVICE_COLOURS + 1}"
+            parts.append(BarPart(str(i + 1), name, layers, role, view.selected == i))
         return parts
 
-    def render_line(self, y: int) -> Strip:
-        width = self.size.width
-        base = self.rich_style
-        runs = drawing.layer_bar(width, self._parts()) if y == 0 else []
-        segments = [
-            Segment(text, base + self.get_component_rich_style(f"layer-bar--{role}", partial=True))
-            for text, role in runs
-        ]
-        used = sum(cell_len(text) for text, _ in runs)
-        return Strip([*segments, Segment(" " * max(0, width - used), base)]).crop(0, width)
+    def drawn_rows(self) -> Sequence[Runs]:
+        boundary = self._dragged or self._near
+        held = None if boundary is None else boundary[1] + 1
+        return drawing.layer_bar(self.content_size.width, self._parts(), max(1, self.content_size.height), held)
 
     def _holders(self) -> list[tuple[int, int, int]]:
         """Device, first cell and end cell of everything that holds layers."""
         parts = self._parts()
-        widths = drawing.bar_widths(self.size.width, [layers for _, layers, _ in parts])
+        widths = drawing.bar_widths(self.size.width, [part.layers for part in parts])
         found, x = [], 0
         for position, cells in enumerate(widths):
-            if parts[position][1]:
+            if parts[position].layers:
                 found.append((position - 1 if position else HOST, x, x + cells))
             x += cells
         return found
 
-    def on_mouse_down(self, event: events.MouseDown) -> None:
+    def _boundary(self, x: int) -> tuple[int, int] | None:
+        """The devices on both sides of the boundary at this cell, or beside it."""
         holders = self._holders()
-        near = [
-            (abs(event.x - right_start), left, right) for (left, _, _), (right, right_start, _) in pairwise(holders)
-        ]
-        if near and (nearest := min(near))[0] <= 1:
-            self._dragged = nearest[1:]
+        near = [(abs(x - right_start), left, right) for (left, _, _), (right, right_start, _) in pairwise(holders)]
+        return nearest[1:] if near and (nearest := min(near))[0] <= 1 else None
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        self._dragged = self._boundary(event.x)
+        if self._dragged is not None:
             self.capture_mouse()
             event.stop()
+            self.repaint()
+
+    def on_leave(self) -> None:
+        self._near = None
+        self.repaint()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         if self._dragged is None or not self.dragging:
+            self._near = self._boundary(event.x)
+            self.repaint()
             return
         event.stop()
         left, right = self._dragged
@@ -122,5 +138,6 @@ class LayerBar(Draggable):
         return self.view.host_layers if device == HOST else self.view.layers[device]
 
     def let_go(self) -> None:
-        self._dragged = None
+        self._dragged = self._near = None
         super().let_go()
+        self.repaint()

@@ -54,5 +54,8 @@ class PlanLine(Widget):
         if cell_len(text + self.view.extra) <= room:
             text += self.view.extra
         if cell_len(text) > room:
-            text = set_cell_size(text, room - 1) + "…"
+            cut = set_cell_size(text, room - 1)
+            whole, _, _ = cut.rpartition(" ")
+            # At a word's end, unless that is far back.
+            text = (whole if 2 * cell_len(whole) > room else cut) + "…"
         return Content.assemble((bar, "$primary"), (text, _STYLES[self.view.tone]))

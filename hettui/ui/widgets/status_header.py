@@ -105,7 +105,8 @@ def fitted(view: HeaderView, width: int, state_cells: int) -> Line:
         room = width - bare.cells - state_cells - 1
         if room >= min(_LEAST_MODEL_CELLS, cell_len(view.model)):
             break
-    return Line(name, shorten_middle(view.model, max(0, room)) if room > 3 else "", rate, address, difference, mark)
+    fits = room > 3 or room >= cell_len(view.model)
+    return Line(name, shorten_middle(view.model, max(0, room)) if fits else "", rate, address, difference, mark)
 
 
 def _mark(mark: str) -> list[str | tuple[str, str]]:
