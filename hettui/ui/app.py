@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual import work
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.screen import Screen
@@ -43,13 +43,14 @@ from hettui.ui.messages import (
     TelemetryArrived,
 )
 from hettui.ui.screens.main import MainScreen
+from hettui.ui.slow_line import SlowLineApp
 from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme
 
 if TYPE_CHECKING:
     from hettui.services.replay import Player
 
 
-class HettuiApp(App[HettuiError | None]):
+class HettuiApp(SlowLineApp[HettuiError | None]):
     """Returns the error for which nothing could be opened, or None."""
 
     TITLE = "hettui"
