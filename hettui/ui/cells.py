@@ -152,30 +152,54 @@ class Picture:
         """Something may have to be written."""
         return bool(self._changed)
 
-    def difference(self) -> str:
-        """What makes the terminal show what is wanted, ending in its own colours; "" when it does already."""
+    def difference(self, most: int | None = None) -> str:
+        """What makes the terminal show what is wanted, ending in its own colours; "" when it does already.
+
+        With `most` only so many characters of it, those rows first of which least has changed: a letter that was typed,
+        a number, and then what scrolls. The rest stays pending; one row at least is always written.
+        """
+        if most is None:
+            text = self._write(sorted(self._changed))
+            self._changed.clear()
+            return text
+        rows = {y: text for y in self._changed if (text := self._row(y)[0])}
+        written: list[int] = []
+        size = 0
+        for y in sorted(rows, key=lambda y: (len(rows[y]), y)):
+            if written and size + len(rows[y]) > most:
+                break
+            written.append(y)
+            size += len(rows[y])
+        text = self._write(sorted(written))
+        self._changed = rows.keys() - set(written)
+        return text
+
+    def _write(self, rows: Iterable[int]) -> str:
+        """Rows one after the other, which then count as shown."""
         written: list[str] = []
         look = PLAIN
-        for y in sorted(self._changed):
-            texts, looks = self._wanted[y]
-            shown_texts, shown_looks = self._shown[y]
-            first = True
-            for start, end in _runs(texts, looks, shown_texts, shown_looks):
-                # An absolute place, so that a terminal that takes a character for wider does not shift the rest.
-                written.append(f"\x1b[{y + 1};{start + 1}H" if first else f"\x1b[{start + 1}G")
-                first = False
-                for x in range(start, end):
-                    wanted = looks[x]
-                    if wanted is not look and not (texts[x] == " " and _blank_looks_alike(look, wanted)):
-                        written.append(change_of_look(look, wanted))
-                        look = wanted
-                    written.append(texts[x])
-            shown_texts[:] = texts
-            shown_looks[:] = looks
-        self._changed.clear()
+        for y in rows:
+            text, look = self._row(y, look)
+            written.append(text)
+            self._shown[y] = list(self._wanted[y][0]), list(self._wanted[y][1])
         if look != PLAIN:
             written.append("\x1b[m")
         return "".join(written)
+
+    def _row(self, y: int, look: Look = PLAIN) -> tuple[str, Look]:
+        """How a row differs, and the look after it."""
+        texts, looks = self._wanted[y]
+        written: list[str] = []
+        for start, end in _runs(texts, looks, *self._shown[y]):
+            # An absolute place, so that a terminal that takes a character for wider does not shift the rest.
+            written.append(f"\x1b[{start + 1}G" if written else f"\x1b[{y + 1};{start + 1}H")
+            for x in range(start, end):
+                wanted = looks[x]
+                if wanted is not look and not (texts[x] == " " and _blank_looks_alike(look, wanted)):
+                    written.append(change_of_look(look, wanted))
+                    look = wanted
+                written.append(texts[x])
+        return "".join(written), look
 
 
 def _runs(

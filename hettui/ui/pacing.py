@@ -18,6 +18,10 @@ QUEUE_S = 0.08
 """So long what was written may wait on its way: a key's answer waits no longer."""
 _MOST_BYTES = 16384
 """Under way at once, however fast the line seems to be."""
+_PIECE_S = 0.2
+"""So long a piece may take on a slow line, that the small that comes then need not wait for the large."""
+_QUICK_BYTES_PER_S = 30_000.0
+"""A line that takes a whole screen within a moment: no pieces."""
 _ASK_AFTER_BYTES = 256
 _FIRST_ANSWER_S = 2.0
 """A terminal that has not answered by then does not answer."""
@@ -39,6 +43,13 @@ class _Question:
     """In all, when it was asked."""
     ahead_bytes: int
     """On the way then, with what was written just before it."""
+    alone: bool
+    """Nothing else was."""
+    held: bool
+    """There would have been more to write before it: the line is what limits."""
+    arrived_bytes: int
+    arrived_s: float
+    """What had arrived by then, and since when that was known."""
 
 
 class Pacer:
@@ -51,6 +62,8 @@ class Pacer:
         self._asked_bytes = 0
         self._rates: deque[float] = deque(maxlen=8)
         self._times_s: deque[float] = deque(maxlen=64)
+        self._held = False
+        self._arrived_s = 0.0
         self._last_s = 0.0
         """When there last was a sign of life, or none was missing."""
         self._silences = 0
@@ -71,6 +84,11 @@ class Pacer:
 
     def may_write(self, now_s: float) -> bool:
         """Whether the line has room."""
+        free = self._has_room(now_s)
+        self._held = self._held or not free
+        return free
+
+    def _has_room(self, now_s: float) -> bool:
         if self.mute or not self._questions:
             return True
         if self.wait_s(now_s) <= 0:
@@ -79,7 +97,15 @@ class Pacer:
         if not self.answers:
             return self.under_way_bytes <= _UNTOLD_BYTES
         rate = self.bytes_per_s
-        return rate is not None and self.under_way_bytes <= min(rate * QUEUE_S, _MOST_BYTES)
+        if rate is None:
+            return False
+        # What the way itself holds does not wait: only what is more than that.
+        return self.under_way_bytes <= min(rate * (min(self._times_s) + QUEUE_S), _MOST_BYTES)
+
+    def piece_bytes(self) -> int | None:
+        """How much to write at once; None: all there is."""
+        rate = self.bytes_per_s
+        return None if self.mute or rate is None or rate > _QUICK_BYTES_PER_S else max(100, int(rate * _PIECE_S))
 
     def wait_s(self, now_s: float) -> float:
         """How long the next answer is waited for; then `may_write` says yes whatever happens."""
@@ -93,6 +119,7 @@ class Pacer:
 
     def write(self, now_s: float, size_bytes: int) -> bool:
         """So much is written now; whether `QUERY` shall stand behind it."""
+        alone = not self.under_way_bytes
         self._written_bytes += size_bytes
         if self.mute or (self._questions and self._written_bytes - self._asked_bytes < _ASK_AFTER_BYTES):
             return False
@@ -100,7 +127,11 @@ class Pacer:
         self._asked_bytes = self._written_bytes
         if not self._questions:
             self._last_s = now_s
-        self._questions.append(_Question(now_s, self._written_bytes, self.under_way_bytes))
+        if alone:
+            self._arrived_s = now_s
+        known = self._arrived_bytes, self._arrived_s
+        self._questions.append(_Question(now_s, self._written_bytes, self.under_way_bytes, alone, self._held, *known))
+        self._held = False
         return True
 
     def answered(self, now_s: float) -> None:
@@ -111,13 +142,24 @@ class Pacer:
             return
         question = self._questions.popleft()
         self._arrived_bytes = max(self._arrived_bytes, question.written_bytes)
+        self._arrived_s = now_s
+        self._learn(question, now_s)
+
+    def _learn(self, question: _Question, now_s: float) -> None:
         took_s = now_s - question.asked_s
-        # What the way itself takes is what the quickest took, less its own bytes' part.
-        rate = self.bytes_per_s
-        self._times_s.append(max(0.0, took_s - question.ahead_bytes / rate) if rate else took_s)
-        carried_s = max(_QUICK_S, took_s - min(self._times_s))
-        if carried_s > _QUICK_S or question.ahead_bytes >= _ASK_AFTER_BYTES:
-            self._rates.append(question.ahead_bytes / carried_s)
+        best = self.bytes_per_s
+        if question.alone:
+            # What the way itself takes is what the quickest took, less its own bytes' part.
+            self._times_s.append(max(0.0, took_s - question.ahead_bytes / best) if best else took_s)
+            rate = question.ahead_bytes / max(_QUICK_S, took_s - min(self._times_s))
+            counts = question.held or question.ahead_bytes >= _ASK_AFTER_BYTES
+        else:
+            arrived_bytes = self._arrived_bytes - question.arrived_bytes
+            rate = arrived_bytes / max(_QUICK_S, now_s - question.arrived_s)
+            counts = question.held
+        # Where there was not more to write, the line may carry more than was seen.
+        if counts or (best is not None and rate > best):
+            self._rates.append(rate)
 
     def _give_up(self) -> None:
         self._silences += 1

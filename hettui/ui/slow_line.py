@@ -123,7 +123,7 @@ class SlowLineApp(App[_ReturnType]):
         elif not self._pacer.may_write(now_s) or self._queued_writes > _QUEUED_WRITES:
             self._look_again(self._pacer.wait_s(now_s))
             return
-        text = self._picture.difference()
+        text = self._picture.difference(self._pacer.piece_bytes())
         if not text:
             return
         place = self.screen.outer_size.clamp_offset(self.cursor_position)
@@ -137,6 +137,8 @@ class SlowLineApp(App[_ReturnType]):
         else:
             self._driver.write(text)
         self._driver.flush()
+        if self._picture.pending:
+            self._look_again(self._pacer.wait_s(now_s))
 
     @property
     def _queued_writes(self) -> int:

@@ -35,9 +35,9 @@ def look_of_blank(cell: tuple[str, frozenset[str], str, str]) -> object:
     return (text, seen, front if seen else "", back) if text == " " else cell
 
 
-@given(st.lists(st.lists(pieces, max_size=6), min_size=1, max_size=6))
+@given(st.lists(st.lists(pieces, max_size=6), min_size=1, max_size=6), st.sampled_from([None, 5, 40]))
 def test_the_terminal_shows_what_is_wanted_after_every_difference(
-    frames: list[list[tuple[int, int, str, Style]]],
+    frames: list[list[tuple[int, int, str, Style]]], most: int | None
 ) -> None:
     picture, terminal, whole = Picture(), MiniTerminal(COLUMNS, LINES), MiniTerminal(COLUMNS, LINES)
     picture.resize(COLUMNS, LINES)
@@ -51,7 +51,9 @@ def test_the_terminal_shows_what_is_wanted_after_every_difference(
             if (x < COLUMNS and not row[x]) or (x + len(cells[0]) < COLUMNS and not row[x + len(cells[0])]):
                 continue
             picture.put(x, y, cells)
-        terminal.feed(picture.difference())
+        terminal.feed(picture.difference(most))
+        while picture.pending:
+            terminal.feed(picture.difference(most))
         whole.feed(_all_of(picture))
         shown = [[look_of_blank(cell) for cell in row] for row in terminal.rows]
         assert shown == [[look_of_blank(cell) for cell in row] for row in whole.rows]
@@ -108,6 +110,21 @@ def test_after_forgetting_all_is_written_again() -> None:
     terminal.feed(picture.difference())
     assert terminal.cells_written == COLUMNS * LINES
     assert terminal.text.splitlines()[1] == "one"
+
+
+def test_in_pieces_what_has_changed_least_comes_first_and_all_comes() -> None:
+    picture = painted("")
+    picture.put(0, 0, cells_of([Segment("a" * COLUMNS)], TRUE))
+    picture.put(5, 3, cells_of([Segment("b", Style.parse("red"))], TRUE))
+    terminal = MiniTerminal(COLUMNS, LINES)
+    terminal.feed(picture.difference(10))
+    assert terminal.cells_written == 1
+    assert picture.pending
+    # However small the piece, a row is written.
+    terminal.feed(picture.difference(10))
+    assert not picture.pending
+    assert terminal.text.splitlines()[0] == "a" * COLUMNS
+    assert terminal.text.splitlines()[3] == "     b"
 
 
 def test_half_of_a_wide_character_is_never_left() -> None:
