@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from rich.color import ColorSystem
 from rich.console import Console, RenderableType
@@ -22,13 +22,11 @@ from textual import events
 from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 from textual.app import App
 from textual.geometry import Region
+from textual.screen import Screen
 from textual.strip import Strip
 
 from hettui.ui.cells import Picture, cells_of
 from hettui.ui.pacing import QUERY, Pacer
-
-if TYPE_CHECKING:
-    from textual.screen import Screen
 
 _ReturnType = TypeVar("_ReturnType")
 _QUEUED_WRITES = 2
@@ -72,6 +70,22 @@ class FrugalUpdate(ChopsUpdate):
                 part = strip.crop(first - x, min(end, x2) - x).simplify()
                 written += [Control.move_to(first, y).segment.text, part.render(console)]
         return "".join(written)
+
+
+class CalmScreen(Screen[_ReturnType]):
+    """A screen whose footer is made anew only when it would be another one.
+
+    Textual's makes a widget for each of its keys and lays everything out again, twice the work of a slider's key.
+    """
+
+    _told_bindings: object = None
+
+    def refresh_bindings(self) -> None:
+        shown = tuple((key, b.binding, b.enabled, b.tooltip) for key, b in self.active_bindings.items())
+        state = shown, self.app.app_focus, len(self.bindings_updated_signal._subscriptions)
+        if state != self._told_bindings:
+            self._told_bindings = state
+            super().refresh_bindings()
 
 
 class SlowLineApp(App[_ReturnType]):

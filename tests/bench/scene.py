@@ -11,14 +11,18 @@ Nothing but the engine is scripted. The answer comes over HTTP from a process of
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import random
 import threading
 import time
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from textual.app import App
+from textual.events import Key
+from textual.message import Message
 
 from hettui.domain.device import Device
 from hettui.domain.session import Session
@@ -102,6 +106,19 @@ class SceneApp(HettuiApp):
     """Says when it is there."""
 
     backend: StageBackend
+    key_s: float | None = None
+    times: list[float]
+    """From a key to its answer."""
+
+    def post_message(self, message: Message) -> bool:
+        if isinstance(message, Key):
+            self.key_s = time.perf_counter()
+        return super().post_message(message)
+
+    def post_display_hook(self) -> None:
+        if self.key_s is not None:
+            self.times.append(time.perf_counter() - self.key_s)
+            self.key_s = None
 
     def on_ready(self) -> None:
         threading.Thread(target=self._begin, daemon=True).start()
@@ -121,6 +138,7 @@ def main() -> None:
     parser.add_argument("--readings", action="store_true")
     parser.add_argument("--stream", type=float, default=0.0, help="tokens a second")
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--times", help="a file for the seconds from each key to its answer")
     options = parser.parse_args()
     if options.plain:
         write_plainly()
@@ -144,8 +162,11 @@ def main() -> None:
         if options.readings:
             devices = backend.open().devices
             threading.Thread(target=tell_readings, args=(engine, devices, over), daemon=True).start()
+        app.times = []
         app.run()
         over.set()
+        if options.times:
+            Path(options.times).write_text(json.dumps(app.times))
         if pipe is not None and server is not None:
             pipe.send("end")
             server.join(5)

@@ -44,7 +44,7 @@ def measured(terminal: Terminal, seconds: float, settle_s: float = SETTLE_S) -> 
 def answer(size: tuple[int, int], seconds: float, *, plain: bool) -> Cost:
     words = ["--cards", "3", "--stream", "100", *(["--plain"] if plain else [])]
     terminal = Terminal([sys.executable, "-m", "tests.bench.scene", *words], size)
-    with closing(terminal, b"\x1b\x1b\x11"):
+    with closing(terminal, b"l"):
         terminal.wait_for(b"chats")
         terminal.send(b"c")
         terminal.spend(1)
@@ -52,7 +52,10 @@ def answer(size: tuple[int, int], seconds: float, *, plain: bool) -> Cost:
         terminal.wait_for(b"river")
         # Until the pane is full and scrolls.
         terminal.spend(SETTLE_S)
-        return terminal.measure(seconds)
+        cost = terminal.measure(seconds)
+        terminal.send(b"\x11")
+        terminal.spend(1)
+        return cost
 
 
 def nvitop(folder: Path, place: Path, size: tuple[int, int], *, still: bool) -> Terminal:

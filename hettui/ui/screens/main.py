@@ -12,7 +12,6 @@ from dataclasses import replace
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer
 
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
@@ -42,7 +41,7 @@ from hettui.ui.presenter import Facts, History
 from hettui.ui.screens.ask import ChoiceScreen, PathScreen
 from hettui.ui.screens.help import HelpScreen
 from hettui.ui.screens.post_mortem import Choice, PostMortemScreen
-from hettui.ui.slow_line import FrugalCompositor
+from hettui.ui.slow_line import CalmScreen, FrugalCompositor
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.pane_tabs import Pane, PaneTabs
@@ -74,7 +73,7 @@ RESTING_INTERVAL_S = 5.0
 """While no card is to be seen: alerts still want to know."""
 
 
-class MainScreen(Screen[None]):
+class MainScreen(CalmScreen[None]):
     """Keys change the plan; `s`, `a` and `x` send it to the engine; events come back as messages."""
 
     KEYS = keys.BINDINGS
