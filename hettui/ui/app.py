@@ -43,13 +43,14 @@ from hettui.ui.messages import (
     TelemetryArrived,
 )
 from hettui.ui.screens.main import MainScreen
+from hettui.ui.slow_line import SlowLineApp
 from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme, terminal_theme
 
 if TYPE_CHECKING:
     from hettui.services.replay import Player
 
 
-class HettuiApp(App[HettuiError | None]):
+class HettuiApp(SlowLineApp[HettuiError | None]):
     """Returns the error for which nothing could be opened, or None."""
 
     TITLE = "hettui"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.memory import Forecast
@@ -63,7 +64,7 @@ class Facts:
     mark: str = ""
     """What must not be overlooked beside DEMO: REC, REPLAY."""
 
-    @property
+    @cached_property
     def outlook(self) -> Forecast | None:
         return self.session.forecast(self.plan)
 
@@ -76,7 +77,7 @@ class Facts:
         other_context = applied.ctx_size not in (None, self.session.params(self.plan).ctx_size)
         return other_context or self.plan.differs_from(applied.devices, applied.split)
 
-    @property
+    @cached_property
     def wanted(self) -> Best | None:
         """The planner's own plan for the same devices and locks; None without a model."""
         session = self.session

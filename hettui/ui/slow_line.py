@@ -1,5 +1,9 @@
 """Less to write and less to draw when little changes, as with every reading: for slow lines and small machines.
 
+What is drawn goes into a picture of the terminal; what is written is how that differs from what was written before
+(`hettui.ui.cells`), when the line has room for it (`hettui.ui.pacing`). On a slow line frames so merge, and nothing
+piles up before the answer to a key.
+
 What Textual 8.2.8 does for one number that changes in a card: it writes the row from the widget's left edge on, with
 a line feed behind it (`ChopsUpdate.render_segments` crops on the right only), some 250 bytes instead of 60; and it
 renders every widget of the screen (`Compositor._get_renders` looks at clips, which are the containers').
@@ -7,13 +11,30 @@ renders every widget of the screen (`Compositor._get_renders` looks at clips, wh
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.color import ColorSystem
+from rich.console import Console, RenderableType
 from rich.control import Control
-from textual._compositor import ChopsUpdate, Compositor
+from textual import events
+from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
+from textual.app import App
 from textual.geometry import Region
+from textual.screen import Screen
 from textual.strip import Strip
+
+from hettui.ui.cells import Picture, cells_of
+from hettui.ui.pacing import QUERY, Pacer
+
+_ReturnType = TypeVar("_ReturnType")
+_QUEUED_WRITES = 2
+"""So many wait for Textual's writing thread before no more are added: with thirty the loop itself would wait."""
+_HOME = "\x1b[H"
+_LOOK_AGAIN_S = 0.05
+_SYNC_FROM_BYTES = 400
+"""A smaller frame is on the terminal at once anyway."""
 
 
 class FrugalCompositor(Compositor):
@@ -49,3 +70,113 @@ class FrugalUpdate(ChopsUpdate):
                 part = strip.crop(first - x, min(end, x2) - x).simplify()
                 written += [Control.move_to(first, y).segment.text, part.render(console)]
         return "".join(written)
+
+
+class CalmScreen(Screen[_ReturnType]):
+    """A screen whose footer is made anew only when it would be another one.
+
+    Textual's makes a widget for each of its keys and lays everything out again, twice the work of a slider's key.
+    """
+
+    _told_bindings: object = None
+
+    def refresh_bindings(self) -> None:
+        shown = tuple((key, b.binding, b.enabled, b.tooltip) for key, b in self.active_bindings.items())
+        state = shown, self.app.app_focus, len(self.bindings_updated_signal._subscriptions)
+        if state != self._told_bindings:
+            self._told_bindings = state
+            super().refresh_bindings()
+
+
+class SlowLineApp(App[_ReturnType]):
+    """An app that writes to its terminal only what differs, and only as fast as the line takes it."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._picture = Picture()
+        self._pacer = Pacer()
+        self._waiting = False
+        """A timer looks whether the line has room."""
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        known = isinstance(renderable, LayoutUpdate | ChopsUpdate)
+        if not known or self._batch_count or self.is_headless or self.is_inline or self._driver is None:
+            super()._display(screen, renderable)
+            return
+        try:
+            if self._running and not self._closed:
+                assert isinstance(renderable, LayoutUpdate | ChopsUpdate)  # noqa: S101 - for the type checker
+                self._draw_into_picture(renderable)
+                self._write_what_differs()
+        finally:
+            self.post_display_hook()
+
+    def _draw_into_picture(self, update: LayoutUpdate | ChopsUpdate) -> None:
+        self._picture.resize(*self.size)
+        system = self.console._color_system or ColorSystem.TRUECOLOR
+        if isinstance(update, LayoutUpdate):
+            for y, line in enumerate(update.strips, update.region.y):
+                segments = [segment for strip in line for segment in strip]
+                self._picture.put(update.region.x, y, cells_of(segments, system))
+            return
+        for y, x1, x2 in update.spans:
+            for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+                if strip is not None and x < x2 and end > x1:
+                    first = max(x, x1)
+                    part = strip.crop(first - x, min(end, x2) - x)
+                    self._picture.put(first, y, cells_of(part, system))
+
+    def _write_what_differs(self) -> None:
+        if not self._picture.pending or self._driver is None:
+            return
+        now_s = time.monotonic()
+        if not self._pacer.answers and not self._pacer.mute and not self._pacer.under_way_bytes:
+            # Alone and first: how long the way is, and whether the terminal answers at all.
+            self._pacer.write(now_s, 0)
+            self._driver.write(QUERY)
+        elif not self._pacer.may_write(now_s) or self._queued_writes > _QUEUED_WRITES:
+            self._look_again(self._pacer.wait_s(now_s))
+            return
+        text = self._picture.difference(self._pacer.piece_bytes())
+        if not text:
+            return
+        place = self.screen.outer_size.clamp_offset(self.cursor_position)
+        text += Control.move_to(*place).segment.text if place else _HOME
+        if self._pacer.write(now_s, len(text.encode("utf-8", "replace"))):
+            text += QUERY
+        if len(text) >= _SYNC_FROM_BYTES:
+            self._begin_update()
+            self._driver.write(text)
+            self._end_update()
+        else:
+            self._driver.write(text)
+        self._driver.flush()
+        if self._picture.pending:
+            self._look_again(self._pacer.wait_s(now_s))
+
+    @property
+    def _queued_writes(self) -> int:
+        writer = getattr(self._driver, "_writer_thread", None)
+        return 0 if writer is None else int(writer._queue.qsize())
+
+    def _look_again(self, wait_s: float) -> None:
+        if self._waiting:
+            return
+        self._waiting = True
+        full = self._queued_writes > _QUEUED_WRITES
+        self.set_timer(_LOOK_AGAIN_S if full else max(_LOOK_AGAIN_S, wait_s), self._looked_again)
+
+    def _looked_again(self) -> None:
+        self._waiting = False
+        self._write_what_differs()
+
+    def on_cursor_position(self, event: events.CursorPosition) -> None:
+        """The terminal's answer: all that was written before the question has arrived."""
+        event.stop()
+        self._pacer.answered(time.monotonic())
+        self._write_what_differs()
+
+    def on_resize(self) -> None:
+        """Also after a stop with SIGTSTP: the terminal shows what others wrote meanwhile."""
+        self._picture.forget()
+        self.call_after_refresh(self._write_what_differs)

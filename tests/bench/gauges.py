@@ -33,22 +33,24 @@ SIZE = (120, 40)
 GIB = 1 << 30
 
 
-def scripted(count: int) -> FakeNvml:
-    """Cards under load: every reading wanders, as on a real card."""
+def scripted(count: int, *, still: bool = False) -> FakeNvml:
+    """Cards under load: every reading wanders, as on a real card; with `still` none does, as on one that idles."""
     dice = random.Random(1)
 
     def wander(low: int, high: int) -> Any:
-        return lambda *_: dice.randint(low, high)
+        return lambda *_: low if still else dice.randint(low, high)
 
     def card(index: int) -> Card:
-        used = wander(9 * 1024, 9 * 1024 + 3)
+        used, busy = wander(9 * 1024, 9 * 1024 + 3), wander(40, 60)
         says: dict[str, Any] = {
-            "MemoryInfo": lambda _: SimpleNamespace(total=16 * GIB, used=used() << 20, free=6 * GIB),
-            "UtilizationRates": lambda: SimpleNamespace(gpu=dice.randint(40, 60)),
+            "MemoryInfo": lambda *_: SimpleNamespace(total=16 * GIB, used=used() << 20, free=6 * GIB),
+            "UtilizationRates": lambda: SimpleNamespace(gpu=busy(), memory=busy()),
             "Temperature": wander(60, 64),
+            "TemperatureV": wander(60, 64),  # for nvitop
             "TemperatureThreshold": lambda kind: {0: 95, 1: 90}[kind],
             "PowerUsage": wander(180_000, 220_000),
             "EnforcedPowerLimit": 360_000,
+            "PowerManagementLimit": 360_000,  # for nvitop
             "CurrPcieLinkGeneration": 4,
             "CurrPcieLinkWidth": 16,
             "MaxPcieLinkGeneration": 4,
@@ -66,8 +68,8 @@ def scripted(count: int) -> FakeNvml:
     return FakeNvml([card(index) for index in range(count)])
 
 
-def child(cards: int, hang_after_s: float | None) -> None:
-    """The program under test: hettui's screen on scripted cards."""
+def child(cards: int, hang_after_s: float | None, still: bool = False, plain: bool = False) -> None:
+    """The program under test: hettui's screen on scripted cards; `plain`: written as Textual writes."""
     from hettui.adapters.run_folder import RunFolder
     from hettui.domain.config import Config
     from hettui.domain.device import Device
@@ -75,10 +77,13 @@ def child(cards: int, hang_after_s: float | None) -> None:
     from hettui.services.learner import Learner
     from hettui.wiring.engine import build_engine
     from hettui.wiring.screen import ScreenBackend
+    from tests.bench.scene import write_plainly
     from tests.truth.compare import shape_of
     from tests.ui.stage import build, session
 
-    nvml = scripted(cards)
+    if plain:
+        write_plainly()
+    nvml = scripted(cards, still=still)
     devices = tuple(
         Device(f"{c.name}", f"pci:{c.bus_id[4:]}", backend="cuda", uuid=c.uuid, budget_bytes=9 * GIB,
                bandwidth_bytes_per_s=4e11, engine_name=f"CUDA{i}")
@@ -105,9 +110,16 @@ def _hang(nvml: FakeNvml) -> None:
         card.hung = threading.Event()
 
 
-def run_child(cards: int, hang_after_s: float | None = None) -> Terminal:
-    code = f"from tests.bench.gauges import child; child({cards}, {hang_after_s})"
-    terminal = Terminal([sys.executable, "-c", code], SIZE)
+def run_child(
+    cards: int,
+    hang_after_s: float | None = None,
+    *,
+    still: bool = False,
+    plain: bool = False,
+    size: tuple[int, int] = SIZE,
+) -> Terminal:
+    code = f"from tests.bench.gauges import child; child({cards}, {hang_after_s}, {still}, {plain})"
+    terminal = Terminal([sys.executable, "-c", code], size)
     terminal.wait_for(b"Scripted RTX 0")
     return terminal
 

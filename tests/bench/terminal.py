@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_WHERE = b"\x1b[6n"
+"""The question for the cursor's place, which every terminal answers."""
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -38,7 +40,7 @@ class Cost:
 
 
 class Terminal:
-    """Starts `argv` on a pseudo-terminal and reads all that it writes, as a terminal would."""
+    """Runs `argv` on a pseudo-terminal: reads what it writes and says where the cursor is, as a terminal would."""
 
     def __init__(self, argv: Sequence[str], size: tuple[int, int], env: Mapping[str, str] | None = None) -> None:
         columns, lines = size
@@ -66,6 +68,8 @@ class Terminal:
         except OSError:  # the program has ended
             return 0
         self.written_bytes += len(chunk)
+        for _ in range(chunk.count(_WHERE)):
+            os.write(self._fd, b"\x1b[1;1R")
         self.tail = (self.tail + chunk)[-(1 << 16) :]
         return len(chunk)
 

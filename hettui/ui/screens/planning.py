@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from textual import events, on
-from textual.screen import Screen
 
 from hettui.domain.params import OBJECTIVES, Objective
 from hettui.domain.plan import History as PlanHistory
@@ -16,6 +15,7 @@ from hettui.domain.split import HOST, Split
 from hettui.domain.text import clean
 from hettui.ui import keys
 from hettui.ui.presenter import Facts
+from hettui.ui.slow_line import CalmScreen
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar
 
@@ -27,7 +27,7 @@ _WORDS_FOR_OBJECTIVES: dict[Objective, str] = {
 }
 
 
-class PlanningScreen(Screen[None]):
+class PlanningScreen(CalmScreen[None]):
     """Owns the plan and its history. What is drawn, and which pane is in front, its heirs know."""
 
     def __init__(self, session: Session) -> None:
