@@ -87,3 +87,9 @@ class Backend(Protocol):
 
     def save(self, session: Session, plan: Plan) -> str | None:
         """Blocks. Keeps the plan in the configuration; the file's name, or None when there is none to keep it in."""
+
+    def keep_theme(self, session: Session, name: str) -> str | None:
+        """Blocks. Writes the theme into the configuration; the file's name, or None when there is none to keep it in.
+
+        Raises ConfigError when it cannot be written.
+        """

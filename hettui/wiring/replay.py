@@ -79,6 +79,9 @@ class RecordedBackend:
     def save(self, session: Session, plan: Plan) -> str | None:
         return self._backend.save(session, plan)
 
+    def keep_theme(self, session: Session, name: str) -> str | None:
+        return self._backend.keep_theme(session, name)
+
     def bench_runs(self, session: Session) -> list[BenchRun]:
         return self._backend.bench_runs(session)
 
@@ -112,6 +115,9 @@ class ReplayBackend:
         raise HettuiError(self.engine.refusal)
 
     def save(self, session: Session, plan: Plan) -> str | None:
+        return None
+
+    def keep_theme(self, session: Session, name: str) -> str | None:
         return None
 
     def bench_runs(self, session: Session) -> list[BenchRun]:
