@@ -73,8 +73,9 @@ class HettuiApp(App[HettuiError | None]):
         scrollbar-background-active: $background; scrollbar-corner-color: $background;
     }
     VerticalScroll { scrollbar-size-vertical: 1; }
+    Input > .input--selection { background: $primary; color: $hettui-primary-text; }
     SearchIcon { display: none; }
-    CommandPalette > .command-palette--help-text { color: $hettui-muted; }
+    CommandPalette > .command-palette--help-text { color: $hettui-muted; text-style: not bold; }
     CommandPalette CommandList > .option-list--option-highlighted { background: $panel; color: $foreground; }
     Input > .input--placeholder, Input > .input--suggestion { color: $hettui-muted; }
     """

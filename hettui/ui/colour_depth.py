@@ -22,10 +22,11 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
+from textual.theme import Theme
 
 from hettui.domain.terminal import ColourDepth
 from hettui.ui.colour_math import RGB, contrast, oklab
-from hettui.ui.themes import TEXT_CONTRAST
+from hettui.ui.themes import TEXT_CONTRAST, terminal_theme
 
 _CUBE = (0, 95, 135, 175, 215, 255)
 _FIXED: dict[int, RGB] = {
@@ -51,24 +52,26 @@ _WHITE_ON = (RED, BLUE, MAGENTA)
 _READABLE_ON_WHITE = (RED, BLUE, MAGENTA)
 
 
-def colour_filter(depth: ColourDepth, ground: RGB, *, dark: bool) -> LineFilter | None:
-    """What makes a theme on `ground` readable at that depth; None where nothing has to be done."""
+def colour_filter(depth: ColourDepth, theme: Theme) -> LineFilter | None:
+    """What makes a theme readable at that depth; None where nothing has to be done."""
+    ground = Color.parse(theme.background or "#000000").rgb
     if depth == "truecolor":
         return None
     if depth == "256":
-        return DepthFilter(_in_256)
+        return DepthFilter(_in_256, theme)
     if depth == "16":
-        return DepthFilter(lambda ink, behind: _in_16(ink, behind, ground, dark))
-    return DepthFilter(lambda ink, behind: _in_none(ink, behind, ground))
+        return DepthFilter(lambda ink, behind, dim: _in_16(ink, behind, ground, dim=dim, dark=theme.dark), theme)
+    return DepthFilter(lambda ink, behind, dim: _in_none(ink, behind, ground), theme)
 
 
 class DepthFilter(LineFilter):
     """Every style by another that stands for it; what was never to be seen becomes blank."""
 
-    def __init__(self, mapping: Callable[[RGB, RGB], Style]) -> None:
-        """`mapping` turns the colours of a text and its ground into what is written instead."""
+    def __init__(self, mapping: Callable[[RGB, RGB, bool], Style], theme: Theme) -> None:
+        """`mapping` turns the colours of a text and its ground, and whether it is dim, into what is written instead."""
         super().__init__()
         self._mapping = mapping
+        self._named = terminal_theme(theme)
         self._known: dict[Style, tuple[Style, bool]] = {}
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
@@ -82,21 +85,20 @@ class DepthFilter(LineFilter):
         return written
 
     def _translate(self, style: Style, background: Color) -> tuple[Style, bool]:
-        ink, ground = _rgb(style.color, background), _rgb(style.bgcolor, background)
+        ink, ground = self._rgb(style.color, background), self._rgb(style.bgcolor, background)
         if style.reverse:
             ink, ground = ground, ink
         plain = style.without_color + Style(reverse=False)
-        found = plain + self._mapping(ink, ground), contrast(ink, ground) < _HIDDEN
+        found = plain + self._mapping(ink, ground, bool(style.dim)), contrast(ink, ground) < _HIDDEN
         # Not for ever: the colours of a syntax highlighter in a long chat are many, those of the screen are few.
         if len(self._known) > 4096:
             self._known.clear()
         self._known[style] = found
         return found
 
-
-def _rgb(color: RichColor | None, otherwise: Color) -> RGB:
-    triplet = None if color is None or color.is_default else color.get_truecolor()
-    return otherwise.rgb if triplet is None else (triplet.red, triplet.green, triplet.blue)
+    def _rgb(self, color: RichColor | None, otherwise: Color) -> RGB:
+        triplet = None if color is None or color.is_default else color.get_truecolor(self._named)
+        return otherwise.rgb if triplet is None else (triplet.red, triplet.green, triplet.blue)
 
 
 # -- 256 ---------------------------------------------------------------------------------------------------------
@@ -109,7 +111,7 @@ def nearest_fixed(color: RGB) -> int:
     return min(_FIXED, key=lambda number: math.dist(_FIXED_OKLAB[number], wanted))
 
 
-def _in_256(ink: RGB, ground: RGB) -> Style:
+def _in_256(ink: RGB, ground: RGB, dim: bool) -> Style:
     behind = nearest_fixed(ground)
     front = nearest_fixed(ink)
     needed = min(contrast(ink, ground), TEXT_CONTRAST)
@@ -117,7 +119,7 @@ def _in_256(ink: RGB, ground: RGB) -> Style:
         wanted = oklab(ink)
         enough = [n for n, color in _FIXED.items() if contrast(color, _FIXED[behind]) >= needed]
         front = min(enough, key=lambda number: math.dist(_FIXED_OKLAB[number], wanted), default=front)
-    return Style(color=_numbered(front), bgcolor=_numbered(behind))
+    return Style(color=_numbered(front), bgcolor=_numbered(behind), dim=False)
 
 
 def _numbered(number: int) -> RichColor:
@@ -136,7 +138,7 @@ def _hue(color: RGB) -> int | None:
     return next(name for end, name in _HUES if angle < end)
 
 
-def _in_16(ink: RGB, ground: RGB, theme_ground: RGB, dark: bool) -> Style:
+def _in_16(ink: RGB, ground: RGB, theme_ground: RGB, *, dim: bool, dark: bool) -> Style:
     paper, pen = (BLACK, WHITE) if dark else (WHITE, BLACK)
     if contrast(ground, theme_ground) >= _FILL:
         fill = _hue(ground)
@@ -146,7 +148,7 @@ def _in_16(ink: RGB, ground: RGB, theme_ground: RGB, dark: bool) -> Style:
             return Style(color=_numbered(WHITE), bgcolor=_numbered(fill), bold=True)
         return Style(color=_numbered(BLACK), bgcolor=_numbered(fill))
     strength, hue = contrast(ink, ground), _hue(ink)
-    if strength < _FAINT:
+    if dim or strength < _FAINT:
         front = BLACK + BRIGHT
     elif hue is None:
         front = WHITE + BRIGHT if dark and strength >= _STRONG else pen
@@ -154,7 +156,7 @@ def _in_16(ink: RGB, ground: RGB, theme_ground: RGB, dark: bool) -> Style:
         front = hue + BRIGHT
     else:
         front = hue if hue in _READABLE_ON_WHITE else pen
-    return Style(color=_numbered(front), bgcolor=_numbered(paper))
+    return Style(color=_numbered(front), bgcolor=_numbered(paper), dim=False)
 
 
 # -- none --------------------------------------------------------------------------------------------------------

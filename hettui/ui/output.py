@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual.color import Color
-from textual.filter import LineFilter, Monochrome, NoColor
+from textual.filter import ANSIToTruecolor, LineFilter, Monochrome, NoColor
 from textual.theme import Theme
 
 from hettui.domain.terminal import Glyphs, Terminal, colour_depth, glyphs
@@ -26,8 +25,7 @@ class Output:
 
     def use_theme(self, theme: Theme) -> None:
         """Which grounds only set apart depends on the theme's own."""
-        ground = Color.parse(theme.background or "#000000").rgb
-        self._colour_filter = colour_filter(self._depth, ground, dark=theme.dark)
+        self._colour_filter = colour_filter(self._depth, theme)
         self._combine()
 
     def use_ascii(self, wanted: bool | None) -> None:
@@ -40,7 +38,12 @@ class Output:
         self._own = [*([self._colour_filter] if self._colour_filter else []), *drawn]
 
     def filters(self, before: Sequence[LineFilter]) -> Sequence[LineFilter]:
-        """All of them. Textual's own way with NO_COLOR, which writes greys, is left out."""
+        """All of them.
+
+        Textual's own way with NO_COLOR, which writes greys, is left out; and where no colour stands for "dim" that it
+        turns what is dim into colours.
+        """
         if not self._own:
             return before
-        return [*(f for f in before if not isinstance(f, Monochrome | NoColor)), *self._own]
+        without = (Monochrome, NoColor, ANSIToTruecolor) if self._depth in ("16", "none") else (Monochrome, NoColor)
+        return [*(f for f in before if not isinstance(f, without)), *self._own]

@@ -27,7 +27,7 @@ class ThemeScreen(ModalScreen[str | None]):
     DEFAULT_CSS = """
     ThemeScreen { align: right middle; background: transparent; }
     ThemeScreen > Vertical {
-        width: 30; height: auto; max-height: 90%; margin: 0 2; padding: 1 2 0 2;
+        width: 30; height: auto; max-height: 90%; margin: 0 2; padding: 1 2;
         background: $surface; border: round $primary; border-title-color: $foreground;
     }
     ThemeScreen OptionList { height: auto; max-height: 20; border: none; background: $surface; padding: 0; }
@@ -35,7 +35,7 @@ class ThemeScreen(ModalScreen[str | None]):
     ThemeScreen OptionList:focus > .option-list--option-highlighted {
         background: $primary; color: $hettui-primary-text; text-style: bold;
     }
-    ThemeScreen Static { height: auto; margin: 1 0; color: $hettui-muted; }
+    ThemeScreen Static { height: auto; margin: 1 0 0 0; color: $hettui-muted; }
     """
 
     def __init__(self, themes: Sequence[Theme], current: str, show: Callable[[str], None]) -> None:
