@@ -139,13 +139,13 @@ def _hue(color: RGB) -> int | None:
 
 
 def _in_16(ink: RGB, ground: RGB, theme_ground: RGB, *, dim: bool, dark: bool) -> Style:
-    paper, pen = (BLACK, WHITE) if dark else (WHITE, BLACK)
+    paper, pen = (BLACK, WHITE) if dark else (WHITE + BRIGHT, BLACK)
     if contrast(ground, theme_ground) >= _FILL:
         fill = _hue(ground)
         if fill is None:
             return Style(color=_numbered(paper), bgcolor=_numbered(pen))
         if fill in _WHITE_ON:
-            return Style(color=_numbered(WHITE), bgcolor=_numbered(fill), bold=True)
+            return Style(color=_numbered(WHITE + BRIGHT), bgcolor=_numbered(fill))
         return Style(color=_numbered(BLACK), bgcolor=_numbered(fill))
     strength, hue = contrast(ink, ground), _hue(ink)
     if dim or strength < _FAINT:

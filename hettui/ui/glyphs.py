@@ -86,7 +86,7 @@ def _line_glyph(name: str) -> str:
     """Of a piece of a box."""
     words = set(name.replace("-", " ").split())
     if "DIAGONAL" in words:
-        return "X" if "CROSS" in words else "/"
+        return "X" if "CROSS" in words else "\\" if "UPPER LEFT TO" in name else "/"
     across = bool(words & {"HORIZONTAL", "LEFT", "RIGHT"})
     upright = bool(words & {"VERTICAL", "UP", "DOWN"})
     if across and upright:
