@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from hettui.domain.chat import ChatDelta, ChatTurn, ServerFacts, Slot
 from hettui.domain.conversation import Conversation
@@ -241,3 +241,24 @@ class LineSink(Protocol):
 
     def close(self) -> None:
         """Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThemeFiles:
+    """Theme files by path, the shipped ones first: what parses, and a sentence for each that does not."""
+
+    parsed: Mapping[str, Mapping[str, Any]]
+    unreadable: Mapping[str, str]
+
+
+class ThemeShelf(Protocol):
+    """Where themes come from."""
+
+    def read(self) -> ThemeFiles:
+        """Blocks."""
+
+    def watch(self, tell: Callable[[ThemeFiles], None]) -> Callable[[], None]:
+        """Calls `tell`, on a thread, soon after one of the user's files changed, came or went since the last `read`.
+
+        Returns what ends that.
+        """

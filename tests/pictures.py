@@ -14,8 +14,6 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from hettui.adapters.resources import resource_folder
-from hettui.adapters.theme_files import read_themes
 from hettui.domain.bench import (
     BenchOutcome,
     BenchPlan,
@@ -32,7 +30,7 @@ from hettui.services.replay import ReplayEngine
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.replay import ReplayScreen
 from hettui.wiring.replay import ReplayBackend, open_recording
-from tests.ui.stage import Stage, card_readings, card_session, stage
+from tests.ui.stage import Stage, card_readings, card_session, shipped_themes, stage
 
 HERE = Path(__file__).parent
 H100 = HERE / "fixtures" / "h100.jsonl"
@@ -71,9 +69,8 @@ async def replayed(
     recording: Path, moment_s: float, size: tuple[int, int] = SIZE
 ) -> AsyncIterator[tuple[HettuiApp, Pilot[HettuiError | None]]]:
     """The screen on a recording at a moment."""
-    themes, _ = read_themes([resource_folder("themes")])
     with ReplayEngine(open_recording(str(recording)), StoppedClock()) as engine:
-        app = HettuiApp(ReplayBackend(engine), themes, player=engine)
+        app = HettuiApp(ReplayBackend(engine), shipped_themes(), player=engine)
         async with app.run_test(size=size) as pilot:
             await app.workers.wait_for_complete()
             await pilot.pause()

@@ -43,6 +43,8 @@ class Config:
     hosts: tuple[Host, ...] = ()
     devices: tuple[DeviceConfig, ...] = ()
     theme: str = "ember"
+    ascii: bool | None = None
+    """Only ASCII characters on the screen; None: as the terminal says."""
     bell: bool = False
     """An alert also rings the terminal's bell."""
     on_exit: OnExit = "ask"

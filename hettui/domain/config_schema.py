@@ -193,6 +193,7 @@ SECTIONS: tuple[Section, ...] = (
         "The screen, and what its end means for a running cluster.",
         (
             Key("theme", "text", "a theme's name", "ember"),
+            Key("ascii", "boolean", "only ASCII characters; left out: as HETTUI_ASCII, the locale and TERM say"),
             Key("on-exit", "text", "what quitting does with a running cluster", "ask", choices=ON_EXIT),
             Key("on-hangup", "text", "what a lost terminal does with it", "leave", choices=ON_HANGUP),
             Key("bell", "boolean", "an alert (heat, memory, a vanished card, ECC) also rings the bell", False),
@@ -408,7 +409,9 @@ def _key_lines(section: Section, given: Mapping[str, Any], *, plain: bool = Fals
     return lines
 
 
-_EXAMPLES = {"id": "cpu", "layers": 12, "budget": "10GiB", "bandwidth": "360GB", "threads": 4, "port": 50052}
+_EXAMPLES = {
+    "id": "cpu", "layers": 12, "budget": "10GiB", "bandwidth": "360GB", "threads": 4, "port": 50052, "ascii": True,
+}  # fmt: skip
 """For keys whose default is no value."""
 
 

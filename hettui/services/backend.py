@@ -95,3 +95,9 @@ class Backend(Protocol):
 
     def keep_panes(self, state: PanesState) -> None:
         """Blocks. Does nothing where nothing may be written."""
+
+    def keep_theme(self, session: Session, name: str) -> str | None:
+        """Blocks. Writes the theme into the configuration; the file's name, or None when there is none to keep it in.
+
+        Raises ConfigError when it cannot be written.
+        """

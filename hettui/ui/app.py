@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
+from rich.color import ColorSystem
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding
+from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
+from textual.theme import Theme
 from textual.widgets import Static
 
-from hettui.domain.errors import ConfigError, HettuiError
+from hettui.domain.errors import HettuiError
 from hettui.domain.session import Session
+from hettui.domain.terminal import Terminal
+from hettui.ports import ThemeFiles, ThemeShelf
 from hettui.services.backend import Backend
 from hettui.services.events import (
     Alert,
@@ -42,9 +48,12 @@ from hettui.ui.messages import (
     RewoundArrived,
     TelemetryArrived,
 )
+from hettui.ui.output import Output
 from hettui.ui.screens.main import MainScreen
+from hettui.ui.screens.themes import ThemeScreen
 from hettui.ui.slow_line import SlowLineApp
-from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme, terminal_theme
+from hettui.ui.theme_set import ThemeSet
+from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, terminal_theme
 
 if TYPE_CHECKING:
     from hettui.services.replay import Player
@@ -67,6 +76,11 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
         scrollbar-background-active: $background; scrollbar-corner-color: $background;
     }
     VerticalScroll { scrollbar-size-vertical: 1; }
+    Input > .input--selection { background: $primary; color: $hettui-primary-text; }
+    SearchIcon { display: none; }
+    CommandPalette > .command-palette--help-text { color: $hettui-muted; text-style: not bold; }
+    CommandPalette CommandList > .option-list--option-highlighted { background: $panel; color: $foreground; }
+    Input > .input--placeholder, Input > .input--suggestion { color: $hettui-muted; }
     """
     DEFAULT_CSS = """
     #opening { width: 1fr; height: 1fr; content-align: center middle; color: $hettui-muted; }
@@ -75,59 +89,129 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
     def __init__(
         self,
         backend: Backend,
-        themes: Mapping[str, Mapping[str, Any]],
+        themes: ThemeFiles,
         theme: str | None = None,
         problems: Sequence[str] = (),
         mark: Callable[[], str] = lambda: "",
         player: Player | None = None,
         when_shown: Callable[[], None] | None = None,
+        shelf: ThemeShelf | None = None,
+        terminal: Terminal | None = None,
     ) -> None:
-        """`themes` are parsed theme files by their source; `problems` are sentences to show once it is open.
+        """`problems` are sentences to show once it is open. Of a `shelf` the themes are followed while it is open.
 
+        Without a `terminal` everything can be shown.
         `mark` is what the header says beside DEMO. With a `player` the engine is a recording. `when_shown` is called
         once, after the main screen's first frame.
         """
+        self._output = Output(terminal)
         super().__init__()
+        # Which colours there are is `Output`'s matter: Rich knows less, and takes a dumb terminal for a colourful one.
+        self.console._color_system = ColorSystem.TRUECOLOR
         self._backend = backend
-        self._theme_data = themes
+        self._themes = ThemeSet()
         self._wanted_theme = theme
-        self._theme_problems = list(problems)
+        self._problems = [*problems, *self._themes.update(themes)]
+        self._shelf = shelf
+        self._stop_watching: Callable[[], None] = lambda: None
         self._mark = mark
         self._player = player
         self._when_shown = when_shown
         self._main: MainScreen | None = None
+        self._session: Session | None = None
         self.crash: Exception | None = None
         """What went wrong in the screen itself. Whoever runs it reports that, once the terminal is back."""
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return THEME_VARIABLE_DEFAULTS
 
-    def _watch_theme(self, theme_name: str) -> None:
-        own = terminal_theme(self.available_themes[theme_name])
-        self.set_reactive(App.ansi_theme_dark, own)
-        self.set_reactive(App.ansi_theme_light, own)
-        super()._watch_theme(theme_name)
-
     def compose(self) -> ComposeResult:
-        yield Static("looking at this machine …", id="opening", markup=False)
+        yield Static("looking at this machine", id="opening", markup=False)
 
     def on_mount(self) -> None:
-        for source, data in self._theme_data.items():
-            try:
-                self.register_theme(build_theme(source, data))
-            except ConfigError as error:
-                self._theme_problems.append(str(error))
+        for theme in self._themes.themes.values():
+            self.register_theme(theme)
         self._choose_theme(self._wanted_theme or DEFAULT_THEME)
         self._backend.engine.subscribe(self._event)
+        if self._shelf is not None:
+            self._stop_watching = self._shelf.watch(self._files_changed)
         self._open()
 
+    # -- themes --------------------------------------------------------------------------------------------
+
+    def _files_changed(self, files: ThemeFiles) -> None:
+        """Called on the shelf's thread."""
+        self.call_later(self._use_files, files)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return self._output.filters(super().get_line_filters())
+
+    def _watch_theme(self, theme_name: str) -> None:
+        theme = self.available_themes[theme_name]
+        own = terminal_theme(theme)
+        self.set_reactive(App.ansi_theme_dark, own)
+        self.set_reactive(App.ansi_theme_light, own)
+        self._output.use_theme(theme)
+        super()._watch_theme(theme_name)
+
     def _choose_theme(self, name: str) -> None:
-        if name in self.available_themes:
+        if name in self._themes.themes:
             self.theme = name
         else:
-            self._theme_problems.append(f"there is no theme {name}: {', '.join(sorted(self.available_themes))}")
+            self._problems.append(f"there is no theme {name}: {', '.join(sorted(self._themes.themes))}")
+
+    def _use_files(self, files: ThemeFiles) -> None:
+        """The user's theme files have changed: what they say now is on the screen at once."""
+        before = self._themes.themes
+        problems = list(self._themes.update(files))
+        after = self._themes.themes
+        for name in before.keys() - after.keys():
+            self.unregister_theme(name)
+        for theme in after.values():
+            self.register_theme(theme)
+        if self.theme not in after:
+            problems.append(f"the theme {self.theme} is gone: {DEFAULT_THEME} is shown")
+            self.theme = DEFAULT_THEME
+        elif after[self.theme] != before.get(self.theme):
+            # The name is the same: no watcher would hear of it.
+            self._watch_theme(self.theme)
+        if isinstance(self.screen, ThemeScreen):
+            self.screen.use(self.sorted_themes, self.theme)
+        self._tell(problems)
+
+    def _tell(self, problems: Sequence[str]) -> None:
+        if self._main is None:
+            self._problems += problems
+            return
+        for problem in problems:
+            self._main.post_message(NoticeArrived(problem, "warning"))
+
+    @property
+    def sorted_themes(self) -> list[Theme]:
+        """The dark ones first."""
+        return sorted(self._themes.themes.values(), key=lambda theme: (not theme.dark, theme.name))
+
+    def action_themes(self) -> None:
+        if not isinstance(self.screen, ThemeScreen):
+            chooser = ThemeScreen(self.sorted_themes, self.theme, partial(setattr, self, "theme"))
+            self.push_screen(chooser, self._chosen)
+
+    def _chosen(self, name: str | None) -> None:
+        if name is not None and self._session is not None:
+            self._keep_theme(self._session, name)
+
+    @work(thread=True, group="theme", exclusive=True, exit_on_error=False)
+    def _keep_theme(self, session: Session, name: str) -> None:
+        try:
+            kept = self._backend.keep_theme(session, name)
+        except HettuiError as error:
+            self.call_later(self._tell, [f"the theme is not kept: {error}"])
+        else:
+            if kept is not None and self._main is not None:
+                self._main.post_message(NoticeArrived(f"theme {name}, kept in {kept}"))
 
     def on_unmount(self) -> None:
+        self._stop_watching()
         self._backend.engine.unsubscribe(self._event)
 
     @work(thread=True, group="open", exit_on_error=False)
@@ -141,6 +225,8 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
             self.call_later(self._show, session)
 
     def _show(self, session: Session) -> None:
+        self._session = session
+        self._output.use_ascii(session.config.ascii)
         if self._wanted_theme is None:
             self._choose_theme(session.config.theme)
         try:
@@ -156,8 +242,7 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
         self.push_screen(self._main)
         if self._when_shown is not None:
             self._main.call_after_refresh(self._when_shown)
-        for problem in self._theme_problems:
-            self._main.post_message(NoticeArrived(problem, "warning"))
+        self._tell(self._problems)
 
     # -- events: called on the engine's thread -------------------------------------------------------------
 

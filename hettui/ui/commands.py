@@ -1,4 +1,4 @@
-"""The palette: every action of the main screen, the themes, and what is too rare or too sharp for a key."""
+"""The palette: every action of the main screen, and what is too rare or too sharp for a key."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ class ActionCommands(Provider):
                 yield f"Chat: {binding.description}", binding.tooltip, run
             yield "Force start", "start although the plan does not fit", partial(screen.action_start, force=True)
             yield "Force apply", "apply although the plan does not fit", partial(screen.action_apply, force=True)
-        for name in sorted(self.app.available_themes):
-            yield f"Theme {name}", "use this theme", partial(setattr, self.app, "theme", name)
 
     async def discover(self) -> Hits:
         for name, explanation, run in self._entries():

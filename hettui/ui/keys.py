@@ -60,6 +60,7 @@ BINDINGS: list[Binding] = [
     _key("minus", "rate(-1)", "Slower", "sensors.slower", "ask the sensors less often"),
     _key("w", "post_mortem", "What happened", "cluster.post_mortem", "what ended, why, and what can be run now"),
     _key("y", "copy", "Copy", "commands.copy", "copy the command lines (OSC 52)"),
+    _key("T", "app.themes", "Theme …", "app.themes", "another theme, shown at once while you choose"),
     _key("m", "model", "Model", "model.choose", "choose a model file", show=True),
     _key("o", "jump", "Jump", "jump", "a letter on every pane and device: it jumps there"),
     _key("ctrl+f", "jump(True)", "Jump", "jump.anywhere", "the same, also from the prompt"),

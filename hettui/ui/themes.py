@@ -27,11 +27,13 @@ DEVICES = 16
 DEFAULT_THEME = "ember"
 TEXT_CONTRAST = 4.5
 """WCAG AA for text."""
+_FOCUS_TINT = 0.06
+"""Of the foreground, in the ground of a pane that has the keyboard."""
 _EVEN_LUMINANCE = 0.1791
 """Where black and white have the same contrast: (L + 0.05)² = 1.05 × 0.05."""
 
 # Needed before any theme is set, and by Textual's own themes, which do not know these names.
-THEME_VARIABLE_DEFAULTS: dict[str, str] = {f"hettui-{name}": "#808080" for name in SEMANTIC} | {
+THEME_VARIABLE_DEFAULTS: dict[str, str] = {f"hettui-{name}": "#808080" for name in (*SEMANTIC, "primary-text")} | {
     f"hettui-device-{n}{suffix}": colour
     for n in range(1, DEVICES + 1)
     for suffix, colour in (("", "#808080"), ("-text", "#000000"))
@@ -49,6 +51,7 @@ def build_theme(source: str, data: Mapping[str, Any]) -> Theme:
     for n, value in enumerate(_device_colours(source, data.get("devices")), 1):
         variables[f"hettui-device-{n}"] = value
         variables[f"hettui-device-{n}-text"] = ink(value)
+    variables["hettui-primary-text"] = ink(colors["primary"])
     return Theme(name=name, dark=bool(data.get("dark", True)), variables=variables, **colors)  # type: ignore[arg-type]
 
 
@@ -61,8 +64,9 @@ def terminal_theme(theme: Theme) -> TerminalTheme:
     """What `red` or `cyan` are, where a widget names such a colour: this theme's own, and readable on its ground."""
     variables = theme.variables
     foreground, ground = Color.parse(theme.foreground or "#FFFFFF"), Color.parse(theme.background or "#000000")
+    lit = ground.blend(foreground, _FOCUS_TINT)
     named = [theme.error, theme.success, theme.warning, theme.primary, variables.get("hettui-compute"), theme.accent]
-    inks = [readable(Color.parse(name or theme.primary), ground, foreground).rgb for name in named]
+    inks = [readable(Color.parse(name or theme.primary), lit, foreground).rgb for name in named]
     muted = Color.parse(variables.get("hettui-muted", theme.primary)).rgb
     row = [ground.rgb, *inks, foreground.rgb]
     return TerminalTheme(ground.rgb, foreground.rgb, row, [muted, *row[1:]])

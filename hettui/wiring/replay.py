@@ -80,6 +80,9 @@ class RecordedBackend:
     def save(self, session: Session, plan: Plan) -> str | None:
         return self._backend.save(session, plan)
 
+    def keep_theme(self, session: Session, name: str) -> str | None:
+        return self._backend.keep_theme(session, name)
+
     def bench_runs(self, session: Session) -> list[BenchRun]:
         return self._backend.bench_runs(session)
 
@@ -125,6 +128,9 @@ class ReplayBackend:
 
     def keep_panes(self, state: PanesState) -> None:
         """The next recording begins as usual."""
+
+    def keep_theme(self, session: Session, name: str) -> str | None:
+        return None
 
     def bench_runs(self, session: Session) -> list[BenchRun]:
         return []

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from hettui import __version__
 from hettui.adapters.chat_store import ChatFolder
-from hettui.adapters.config_toml import load, save_plan
+from hettui.adapters.config_toml import load, save_plan, save_values
 from hettui.adapters.learned_file import save_learned
 from hettui.adapters.panes_file import load_panes, save_panes
 from hettui.adapters.paths import config_file, last_config, log_dir, memory_dir, remember_config, user_themes
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.run_folder import RunFolder
-from hettui.adapters.theme_files import read_themes
+from hettui.adapters.terminal_env import this_terminal
+from hettui.adapters.theme_files import ThemeFolders
 from hettui.domain.bench import BenchOutcome, BenchRun
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.config import Config
@@ -110,6 +111,12 @@ class ScreenBackend:
         save_plan(session.config.path, plan)
         return session.config.path
 
+    def keep_theme(self, session: Session, name: str) -> str | None:
+        if session.config.path is None:
+            return None
+        save_values(session.config.path, {("ui", "theme"): name})
+        return session.config.path
+
 
 def run_screen(config_path: str | None, theme: str | None, record: str | None = None) -> int:
     """`hettui [CONFIG]`: what runs; else the named configuration, the one used last, the usual one, what is found."""
@@ -135,10 +142,17 @@ def run_replay(path: str, theme: str | None) -> int:
     from hettui.ui.app import HettuiApp
     from hettui.ui.collector import calm_collector
 
-    themes, problems = read_themes([resource_folder("themes"), user_themes()])
+    shelf = ThemeFolders(resource_folder("themes"), user_themes())
     with ReplayEngine(recording, SystemClock()) as engine:
-        backend = ReplayBackend(engine)
-        app = HettuiApp(backend, themes, theme, problems, player=engine, when_shown=calm_collector)
+        app = HettuiApp(
+            ReplayBackend(engine),
+            shelf.read(),
+            theme,
+            player=engine,
+            when_shown=calm_collector,
+            shelf=shelf,
+            terminal=this_terminal(),
+        )
         with watching(Ending(engine, app.exit_from_thread, lambda _: False)):
             error = app.run()
     if isinstance(error, HettuiError):
@@ -188,8 +202,7 @@ def _show(
     from hettui.ui.app import HettuiApp
     from hettui.ui.collector import calm_collector
 
-    themes, problems = read_themes([resource_folder("themes"), user_themes()])
-    problems = [*([read_only] if read_only else []), *problems]
+    shelf = ThemeFolders(resource_folder("themes"), user_themes())
     learner = Learner(lambda learned: save_learned(memory_dir(), learned))
     chats = ChatKeeper(ChatFolder(memory_dir() / "chats", Path.cwd()))
     with (
@@ -200,7 +213,16 @@ def _show(
     ):
         own = ScreenBackend(engine, session.result, learner, chats, read_only)
         backend, mark = _recorded(own, record, stack)
-        app = HettuiApp(backend, themes, theme, problems, mark, when_shown=calm_collector)
+        app = HettuiApp(
+            backend,
+            shelf.read(),
+            theme,
+            [read_only] if read_only else [],
+            mark,
+            when_shown=calm_collector,
+            shelf=shelf,
+            terminal=this_terminal(),
+        )
         ending = Ending(engine, app.exit_from_thread, own.runs_on)
         with watching(ending):
             error = app.run()

@@ -32,9 +32,10 @@ from hettui.services.events import ClusterChanged, TelemetryUpdated
 from hettui.ui.app import HettuiApp
 from hettui.ui.collector import calm_collector
 from hettui.ui.slow_line import SlowLineApp
+from hettui.ui.widgets.device_card import DeviceCard
 from tests.scripted_server import Script, ScriptedServer
 from tests.truth.compare import shape_of
-from tests.ui.stage import StageBackend, running, session
+from tests.ui.stage import StageBackend, running, session, shipped_themes
 from tests.ui.url_engine import UrlEngine
 
 ANSWER_S = 60.0
@@ -142,8 +143,6 @@ def main() -> None:
     options = parser.parse_args()
     if options.plain:
         write_plainly()
-    from hettui.adapters.resources import resource_folder
-    from hettui.adapters.theme_files import read_themes
 
     with ExitStack() as stack:
         url, pipe, server = "http://127.0.0.1:9", None, None
@@ -155,8 +154,7 @@ def main() -> None:
         engine = stack.enter_context(UrlEngine(url=url))
         backend = StageBackend(opened(options.cards, options.blocks), engine)
         stack.callback(backend.chats.close)
-        themes, _ = read_themes([resource_folder("themes")])
-        app = SceneApp(backend, themes, when_shown=calm_collector)
+        app = SceneApp(backend, shipped_themes(), when_shown=calm_collector)
         app.backend = backend
         over = threading.Event()
         if options.readings:

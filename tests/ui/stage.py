@@ -27,8 +27,9 @@ from hettui.domain.plan import Plan
 from hettui.domain.process import ProcessState
 from hettui.domain.session import Session, runnable
 from hettui.domain.telemetry import DeviceSample, Holder, Link, TelemetrySnapshot
+from hettui.domain.terminal import Terminal
 from hettui.domain.units import MIB
-from hettui.ports import KeptPrompts
+from hettui.ports import KeptPrompts, ThemeFiles
 from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.cluster import Request
 from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
@@ -155,6 +156,7 @@ class StageBackend:
     models: dict[str, ModelShape] = field(default_factory=dict)
     store: MemoryStore = field(default_factory=MemoryStore)
     runs: list[BenchRun] = field(default_factory=list)
+    kept_themes: list[str] = field(default_factory=list)
 
     read_only: str | None = None
     leaves: bool = False
@@ -201,6 +203,10 @@ class StageBackend:
         self.saved.append(plan)
         return None
 
+    def keep_theme(self, session: Session, name: str) -> str | None:
+        self.kept_themes.append(name)
+        return session.config.path
+
 
 def session(devices: tuple[Device, ...] | None = None, model: ModelShape | None = None) -> Session:
     """The demo's three devices unless others are given."""
@@ -237,9 +243,14 @@ def readings(devices: Sequence[Device], second: int = 1) -> TelemetryUpdated:
     return TelemetryUpdated(TelemetrySnapshot(float(second), 1.0, samples))
 
 
-def build(backend: StageBackend, theme: str | None = None) -> HettuiApp:
-    themes, _ = read_themes([resource_folder("themes")])
-    return HettuiApp(backend, themes, theme)
+def shipped_themes() -> ThemeFiles:
+    parsed, _ = read_themes([resource_folder("themes")])
+    return ThemeFiles(parsed, {})
+
+
+def build(backend: StageBackend, theme: str | None = None, terminal: Terminal | None = None) -> HettuiApp:
+    """On a terminal that shows everything, unless another is given."""
+    return HettuiApp(backend, shipped_themes(), theme, terminal=terminal)
 
 
 def text_of(app: HettuiApp) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from textual.geometry import Region
 from textual.widgets import Footer
-from textual.widgets._toast import ToastRack
 
 from hettui.domain.chat import Timings
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
@@ -22,9 +21,9 @@ from tests.ui.test_themes import FILES, GRAPHIC_CONTRAST
 _ANSWER = (
     "# Title\n\nSome `code`, a [link](http://x) and\n\n```python\ndef f(n): return 'x' + 1  # why\n```\n\n> quoted\n"
 )
-_LINES = "▏▌"
-"""Between two panes, and where the selected card has its mark: they say nothing when they are faint."""
-_UNSEEN = 1.3
+_LINES = "▏▌▔▁▊▎"
+"""Edges of panes and boxes: they say nothing when they are faint."""
+_UNSEEN = 1.4
 
 
 def drawn(app: HettuiApp) -> Iterator[tuple[str, float, bool]]:
@@ -33,8 +32,8 @@ def drawn(app: HettuiApp) -> Iterator[tuple[str, float, bool]]:
     What lies behind a dialog is faded on purpose.
     """
     screen = app.screen
-    top = [child.region for child in screen.children] if screen.is_modal else [screen.region]
-    top += [rack.region for rack in screen.query(ToastRack)]
+    shown = {w: region.intersection(clip) for w, (region, clip) in screen._compositor.visible_widgets.items()}
+    top = [region for widget, region in shown.items() if widget is not screen or not screen.is_modal]
     footers = [footer.region for footer in screen.query(Footer)]
     for y, strip in enumerate(screen._compositor.render_strips()):
         x = 0
@@ -47,7 +46,11 @@ def drawn(app: HettuiApp) -> Iterator[tuple[str, float, bool]]:
             assert style.color is not None, text
             assert style.bgcolor is not None, text
             ink, ground = style.color.get_truecolor(), style.bgcolor.get_truecolor()
-            yield text, contrast(tuple(ink), tuple(ground)), any(f.overlaps(cell) for f in footers)
+            yield (
+                text,
+                contrast((ink.red, ink.green, ink.blue), (ground.red, ground.green, ground.blue)),
+                any(f.overlaps(cell) for f in footers),
+            )
 
 
 def check(app: HettuiApp, where: str) -> None:
@@ -80,7 +83,7 @@ async def test_every_character_on_the_screen_can_be_read(path: Path) -> None:
         await pilot.press("enter", "end")
         check(app, "a plan that does not fit")
         for severity in ("error", "warning", "information"):
-            backend.engine.emit(Notice("something happened", severity))  # type: ignore[arg-type]
+            backend.engine.emit(Notice("something happened", severity))
         await pilot.press("c", *"hello", "enter")
         backend.engine.emit(ChatProgressed(_ANSWER, "a thought", 12, 0.1))
         await pilot.pause()

@@ -24,6 +24,7 @@ from hettui.ui.screens.chat_list import ChatListScreen
 from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.screens.post_mortem import PostMortemScreen
 from hettui.ui.screens.replay import ReplayScreen
+from hettui.ui.screens.themes import ThemeScreen
 from tests.fakes import shape, workers
 from tests.hostile import HOSTILE, NEVER
 from tests.ui.stage import Stage, running, session, stage
@@ -103,6 +104,8 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
         # What is on disk was written by anybody: it is cleaned when it is shown.
         ChatListScreen([asked]),
         ChatSettingsScreen(ChatSettings(False, clean(text), Sampling())),
+        # A theme's name is a word, or there is no theme.
+        ThemeScreen(s.app.sorted_themes, s.app.theme, lambda name: None),
     ):
         s.app.push_screen(screen)
         await eyes.look()

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 import pytest
 from textual.pilot import Pilot
 
-from hettui.adapters.resources import resource_folder
-from hettui.adapters.theme_files import read_themes
 from hettui.domain.chat import Timings
 from hettui.domain.errors import HettuiError
 from hettui.domain.session import Session
@@ -22,7 +20,7 @@ from hettui.ui.screens.replay import ReplayScreen, mark
 from hettui.wiring.replay import ReplayBackend
 from tests.fakes import FakeClock, shape
 from tests.recordings import Entry, recording
-from tests.ui.stage import readings, running, session
+from tests.ui.stage import readings, running, session, shipped_themes
 
 SESSION = session()
 MOVED = SESSION.initial_plan
@@ -97,9 +95,8 @@ async def show(
     opened: Session = SESSION, found: list[Entry] | None = None, size: tuple[int, int] = (120, 40)
 ) -> AsyncIterator[Show]:
     clock = FakeClock()
-    themes, _ = read_themes([resource_folder("themes")])
     with ReplayEngine(recording(opened, entries() if found is None else found), clock) as engine:
-        app = HettuiApp(ReplayBackend(engine), themes, player=engine)
+        app = HettuiApp(ReplayBackend(engine), shipped_themes(), player=engine)
         async with app.run_test(size=size) as pilot:
             await app.workers.wait_for_complete()
             await pilot.pause()
