@@ -21,7 +21,7 @@ from tests.ui.test_themes import FILES, GRAPHIC_CONTRAST
 _ANSWER = (
     "# Title\n\nSome `code`, a [link](http://x) and\n\n```python\ndef f(n): return 'x' + 1  # why\n```\n\n> quoted\n"
 )
-_LINES = "▏▌▔▁▊▎"
+_LINES = "▏▌▔▁▊▎─"
 """Edges of panes and boxes: they say nothing when they are faint."""
 _UNSEEN = 1.4
 
