@@ -27,7 +27,7 @@ class KeyFooter(Painted):
     KeyFooter { dock: bottom; height: 1; padding: 0 1; background: $panel; }
     .key-footer--key { color: $primary; text-style: bold; }
     .key-footer--word { color: $foreground; }
-    .key-footer--off { color: $hettui-muted; }
+    .key-footer--off { color: $foreground; text-style: dim; }
     """
 
     def __init__(self) -> None:
