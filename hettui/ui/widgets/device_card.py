@@ -291,7 +291,7 @@ def _watts(sample: DeviceSample) -> str:
 
 def _heat_facts(sample: DeviceSample) -> str:
     of = "" if sample.slowdown_c is None else f" of {sample.slowdown_c:.0f}"
-    memory = "" if sample.memory_temperature_c is None else f"  mem {sample.memory_temperature_c:.0f}"
+    memory = "" if sample.memory_temperature_c is None else f"  mem {sample.memory_temperature_c:>3.0f}"
     fan = "" if sample.fan_percent is None else f"  fan {sample.fan_percent:>3.0f} %"
     return f" {_celsius(sample)}{of}{memory}{fan}"
 
