@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.filter import ANSIToTruecolor, LineFilter, Monochrome, NoColor
+from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 
 from hettui.domain.terminal import Glyphs, Terminal, colour_depth, glyphs
 from hettui.ui.colour_depth import colour_filter
 from hettui.ui.glyphs import GlyphFilter
+
+
+class WholeCells(ScrollBarRender):
+    """A bar without the eighths at its ends, which would be letters beside it."""
+
+    VERTICAL_BARS = [" "]
+    HORIZONTAL_BARS = [" "]
 
 
 class Output:
@@ -35,6 +43,7 @@ class Output:
 
     def _combine(self) -> None:
         drawn = [] if self._glyphs == "unicode" else [GlyphFilter(self._glyphs)]
+        ScrollBar.renderer = WholeCells if drawn else ScrollBarRender
         self._own = [*([self._colour_filter] if self._colour_filter else []), *drawn]
 
     def filters(self, before: Sequence[LineFilter]) -> Sequence[LineFilter]:

@@ -36,7 +36,7 @@ def watts(sample: DeviceSample) -> str:
 def heat_facts(sample: DeviceSample) -> str:
     """Of a roomy card."""
     of = "" if sample.slowdown_c is None else f" of {sample.slowdown_c:.0f}"
-    memory = "" if sample.memory_temperature_c is None else f"  mem {sample.memory_temperature_c:.0f}"
+    memory = "" if sample.memory_temperature_c is None else f"  mem {sample.memory_temperature_c:>3.0f}"
     fan = "" if sample.fan_percent is None else f"  fan {sample.fan_percent:>3.0f} %"
     return f" {celsius(sample)}{of}{memory}{fan}"
 
