@@ -31,7 +31,6 @@ from hettui.ui.pacing import QUERY, Pacer
 _ReturnType = TypeVar("_ReturnType")
 _QUEUED_WRITES = 2
 """So many wait for Textual's writing thread before no more are added: with thirty the loop itself would wait."""
-_HOME = "\x1b[H"
 _LOOK_AGAIN_S = 0.05
 _SYNC_FROM_BYTES = 400
 """A smaller frame is on the terminal at once anyway."""
@@ -141,7 +140,9 @@ class SlowLineApp(App[_ReturnType]):
         if not text:
             return
         place = self.screen.outer_size.clamp_offset(self.cursor_position)
-        text += Control.move_to(*place).segment.text if place else _HOME
+        if place:
+            # Where one types: there the terminal's own input methods open.
+            text += Control.move_to(*place).segment.text
         if self._pacer.write(now_s, len(text.encode("utf-8", "replace"))):
             text += QUERY
         if len(text) >= _SYNC_FROM_BYTES:
