@@ -132,6 +132,22 @@ def test_on_a_slow_far_line_a_key_is_answered_while_an_answer_streams() -> None:
         tmux.close()
 
 
+def test_no_answer_comes_too_late_and_is_typed_into_the_shell() -> None:
+    line = [sys.executable, "-m", "tests.bench.line", "--delay", "0.25", "--"]
+    script = " ".join([*SCENE, "--readings; sleep 1; echo THE END; sleep 60"])
+    tmux = Tmux([*line, "sh", "-c", script], (80, 24))
+    try:
+        assert tmux.seconds_until(lambda screen: "c chats" in screen and "Quit" in screen, 30) < 30
+        tmux.send("C-q")
+        assert tmux.seconds_until(lambda screen: "What shall become" in screen, 30) < 30
+        tmux.send("l")
+        assert tmux.seconds_until(lambda screen: "THE END" in screen, 30) < 30
+        # What a terminal sends to a shell that waits is echoed.
+        assert "^[" not in tmux.screen()
+    finally:
+        tmux.close()
+
+
 def test_in_gnu_screen(tmp_path: Path) -> None:
     assert shutil.which("screen"), "this test runs hettui in GNU screen: install screen"
     (tmp_path / "sockets").mkdir(mode=0o700)
