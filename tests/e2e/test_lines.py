@@ -134,10 +134,15 @@ def test_on_a_slow_far_line_a_key_is_answered_while_an_answer_streams() -> None:
 
 def test_no_answer_comes_too_late_and_is_typed_into_the_shell() -> None:
     line = [sys.executable, "-m", "tests.bench.line", "--delay", "0.25", "--"]
-    script = " ".join([*SCENE, "--readings; sleep 1; echo THE END; sleep 60"])
+    script = " ".join([*SCENE, "--stream 100; sleep 1; echo THE END; sleep 60"])
     tmux = Tmux([*line, "sh", "-c", script], (80, 24))
     try:
         assert tmux.seconds_until(lambda screen: "c chats" in screen and "Quit" in screen, 30) < 30
+        tmux.send("c")
+        tmux.type("go")
+        tmux.send("Enter")
+        # So that always something is on its way.
+        assert tmux.seconds_until(lambda screen: "river" in screen, 30) < 30
         tmux.send("C-q")
         assert tmux.seconds_until(lambda screen: "What shall become" in screen, 30) < 30
         tmux.send("l")
