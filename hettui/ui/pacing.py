@@ -78,6 +78,11 @@ class Pacer:
         return self._written_bytes - self._arrived_bytes
 
     @property
+    def expects_answer(self) -> bool:
+        """A question is on its way."""
+        return bool(self._questions) and not self.mute
+
+    @property
     def bytes_per_s(self) -> float | None:
         """What the line carries, by the best of the last answers; None is not known."""
         return max(self._rates) if self._rates else None

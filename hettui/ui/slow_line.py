@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 from rich.color import ColorSystem
@@ -31,8 +32,10 @@ from hettui.ui.pacing import QUERY, Pacer
 _ReturnType = TypeVar("_ReturnType")
 _QUEUED_WRITES = 2
 """So many wait for Textual's writing thread before no more are added: with thirty the loop itself would wait."""
-_HOME = "\x1b[H"
 _LOOK_AGAIN_S = 0.05
+_FAREWELL_S = 1.0
+"""So long an answer is waited for at the end."""
+_HEAR_AGAIN_S = 0.01
 _SYNC_FROM_BYTES = 400
 """A smaller frame is on the terminal at once anyway."""
 
@@ -97,6 +100,7 @@ class SlowLineApp(App[_ReturnType]):
         self._pacer = Pacer()
         self._waiting = False
         """A timer looks whether the line has room."""
+        self._leaving = False
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         known = isinstance(renderable, LayoutUpdate | ChopsUpdate)
@@ -127,7 +131,7 @@ class SlowLineApp(App[_ReturnType]):
                     self._picture.put(first, y, cells_of(part, system))
 
     def _write_what_differs(self) -> None:
-        if not self._picture.pending or self._driver is None:
+        if not self._picture.pending or self._driver is None or self._leaving:
             return
         now_s = time.monotonic()
         if not self._pacer.answers and not self._pacer.mute and not self._pacer.under_way_bytes:
@@ -141,7 +145,9 @@ class SlowLineApp(App[_ReturnType]):
         if not text:
             return
         place = self.screen.outer_size.clamp_offset(self.cursor_position)
-        text += Control.move_to(*place).segment.text if place else _HOME
+        if place:
+            # Where one types: there the terminal's own input methods open.
+            text += Control.move_to(*place).segment.text
         if self._pacer.write(now_s, len(text.encode("utf-8", "replace"))):
             text += QUERY
         if len(text) >= _SYNC_FROM_BYTES:
@@ -152,7 +158,8 @@ class SlowLineApp(App[_ReturnType]):
             self._driver.write(text)
         self._driver.flush()
         if self._picture.pending:
-            self._look_again(self._pacer.wait_s(now_s))
+            # The next piece, as soon as there is room; keys that have come meanwhile go first.
+            self.call_later(self._write_what_differs)
 
     @property
     def _queued_writes(self) -> int:
@@ -175,6 +182,22 @@ class SlowLineApp(App[_ReturnType]):
         event.stop()
         self._pacer.answered(time.monotonic())
         self._write_what_differs()
+
+    def exit(
+        self, result: _ReturnType | None = None, return_code: int = 0, message: RenderableType | None = None
+    ) -> None:
+        """Once the terminal has answered what it was asked: what comes later would be typed into the shell."""
+        self._leaving = True
+        self._exit_when_heard(time.monotonic() + _FAREWELL_S, result, return_code, message)
+
+    def _exit_when_heard(
+        self, until_s: float, result: _ReturnType | None, return_code: int, message: RenderableType | None
+    ) -> None:
+        if self.is_running and self._pacer.expects_answer and time.monotonic() < until_s:
+            again = partial(self._exit_when_heard, until_s, result, return_code, message)
+            self.set_timer(_HEAR_AGAIN_S, again)
+        else:
+            super().exit(result, return_code, message)
 
     def on_resize(self) -> None:
         """Also after a stop with SIGTSTP: the terminal shows what others wrote meanwhile."""

@@ -40,7 +40,7 @@ def test_an_unknown_architecture_is_marked_until_it_was_measured() -> None:
     assert session.shape is not None
     key = launch_key(session.shape, session.config.params, plan.devices, plan.split, session.build)
     session.learned.add_launch(key, {"d0": Memory(), "d1": Memory(), "host": Memory()}, ["d0", "d1"])
-    # Facts are of one moment.
+    # Facts are of one moment: the next ones know it.
     assert [card.note for card in cards(replace(strange))[:2]] == ["", ""]
 
 

@@ -1,0 +1,173 @@
+"""Terminals that are small, slow, odd or change their size all the time."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.bench.slow_line import Tmux, first_layers
+from tests.bench.terminal import Terminal
+from tests.ui.mini_terminal import MiniTerminal
+
+pytestmark = pytest.mark.tmux
+
+SCENE = [sys.executable, "-m", "tests.bench.scene", "--cards", "3"]
+SIZES = ((20, 5), (300, 80), (80, 24), (43, 11), (120, 40), (21, 60), (250, 6))
+
+
+class Watched(Terminal):
+    """Interprets what it reads; `answers=False` is a terminal that never says where its cursor is."""
+
+    def __init__(self, words: list[str], size: tuple[int, int], *, answers: bool = True) -> None:
+        self.shown = MiniTerminal(300, 80)
+        self._rest = b""
+        self.answers = answers
+        super().__init__(words, size)
+
+    def read(self, timeout_s: float) -> int:
+        before = self.tail
+        size = super().read(timeout_s)
+        if size:
+            self._rest += self.tail[-size:] if len(self.tail) >= size else self.tail[len(before) :]
+            # Up to the last whole sequence and character.
+            cut = max(self._rest.rfind(b"\x1b"), 0)
+            whole, self._rest = (self._rest[:cut], self._rest[cut:]) if cut else (b"", self._rest)
+            self.shown.feed(whole.decode("utf-8", "replace"))
+        return size
+
+    def resize(self, size: tuple[int, int]) -> None:
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+
+    def until(self, text: str, timeout_s: float = 30.0) -> None:
+        self.until_that(lambda shown: text in shown, timeout_s)
+
+    def until_that(self, seen: Callable[[str], bool], timeout_s: float = 30.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not seen(self.shown.text):
+            assert self.alive, self.tail[-500:]
+            assert time.monotonic() < deadline, self.shown.text
+            self.read(0.05)
+
+
+@contextmanager
+def scene(size: tuple[int, int], *words: str, answers: bool = True) -> Iterator[Watched]:
+    terminal = Watched([*SCENE, *words], size, answers=answers)
+    try:
+        yield terminal
+    finally:
+        if terminal.alive:
+            terminal.send(b"\x11")
+            terminal.spend(0.3)
+        terminal.close(b"l")
+
+
+def test_two_hundred_sizes_in_two_seconds_end_right() -> None:
+    with scene((80, 24), "--readings") as terminal:
+        terminal.until("c chats")
+        for size in itertools.islice(itertools.cycle(SIZES), 200):
+            terminal.resize(size)
+            terminal.read(0.01)
+        terminal.shown = MiniTerminal(300, 80)
+        terminal.resize((100, 30))
+        # No other size has its footer there.
+        terminal.until_that(lambda shown: shown.splitlines()[29].endswith("q Quit"))
+        rows = terminal.shown.text.splitlines()
+        assert "hettui" in rows[0]
+        assert "ready" in rows[0]
+        before = first_layers(terminal.shown.text)
+        terminal.send(b"\x1b[C")
+        terminal.until_that(lambda shown: first_layers(shown) == before + 1)
+
+
+def test_twenty_columns_and_five_lines_are_enough_not_to_fall_over() -> None:
+    with scene((20, 5), "--readings") as terminal:
+        terminal.until("hettui")
+        for keys in (b"c", b"\x1b", b"g", b"b", b"v", b"e", b"\x1b", b"?", b"\x1b", b"\x1b[C", b"\x10", b"\x1b"):
+            terminal.send(keys)
+            terminal.spend(0.15)
+            assert terminal.alive, terminal.tail[-800:]
+        terminal.shown = MiniTerminal(300, 80)
+        terminal.resize((100, 30))
+        terminal.until("differs from what runs")
+
+
+def test_a_terminal_that_never_answers_shows_everything() -> None:
+    with scene((100, 30), "--readings", answers=False) as terminal:
+        terminal.until("c chats")
+        # Longer than an answer is waited for.
+        terminal.spend(2.5)
+        before = first_layers(terminal.shown.text)
+        terminal.send(b"\x1b[C")
+        terminal.until("differs from what runs", 5)
+        assert first_layers(terminal.shown.text) == before + 1
+
+
+def test_on_a_slow_far_line_a_key_is_answered_while_an_answer_streams() -> None:
+    line = [sys.executable, "-m", "tests.bench.line", "--delay", "0.25", "--rate", "960", "--"]
+    tmux = Tmux([*line, *SCENE, "--stream", "100"], (80, 24))
+    try:
+        assert tmux.seconds_until(lambda screen: "c chats" in screen and "Quit" in screen, 60) < 60
+        tmux.send("c")
+        tmux.type("go")
+        assert tmux.seconds_until(lambda screen: "│ go" in screen or "│go" in screen, 60) < 60
+        tmux.send("Enter")
+        assert tmux.seconds_until(lambda screen: "river" in screen, 60) < 60
+        # Every key arrives, in its order, and none waits behind what the answer has written.
+        tmux.type("abc")
+        assert tmux.seconds_until(lambda screen: re.search("│ ?abc", screen) is not None, 60) < 10
+    finally:
+        tmux.close()
+
+
+def test_no_answer_comes_too_late_and_is_typed_into_the_shell() -> None:
+    line = [sys.executable, "-m", "tests.bench.line", "--delay", "0.25", "--"]
+    script = " ".join([*SCENE, "--stream 100; sleep 1; echo THE END; sleep 60"])
+    tmux = Tmux([*line, "sh", "-c", script], (80, 24))
+    try:
+        assert tmux.seconds_until(lambda screen: "c chats" in screen and "Quit" in screen, 30) < 30
+        tmux.send("c")
+        tmux.type("go")
+        tmux.send("Enter")
+        # So that always something is on its way.
+        assert tmux.seconds_until(lambda screen: "river" in screen, 30) < 30
+        tmux.send("C-q")
+        assert tmux.seconds_until(lambda screen: "What shall become" in screen, 30) < 30
+        tmux.send("l")
+        assert tmux.seconds_until(lambda screen: "THE END" in screen, 30) < 30
+        # What a terminal sends to a shell that waits is echoed.
+        assert "^[" not in tmux.screen()
+    finally:
+        tmux.close()
+
+
+def test_in_gnu_screen(tmp_path: Path) -> None:
+    assert shutil.which("screen"), "this test runs hettui in GNU screen: install screen"
+    (tmp_path / "sockets").mkdir(mode=0o700)
+    rc = tmp_path / "screenrc"
+    rc.write_text("startup_message off\n")
+    name = f"hettui-{os.getpid()}"
+    env = {**os.environ, "SCREENDIR": str(tmp_path / "sockets"), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    # The last process in it stays until screen is told to quit.
+    words = ["screen", "-U", "-c", str(rc), "-S", name, "sh", "-c", " ".join([*SCENE, "--readings; sleep 60"])]
+    tmux = Tmux(["env", *(f"{k}={env[k]}" for k in ("SCREENDIR", "TERM", "LANG")), *words], (100, 30))
+    try:
+        assert tmux.seconds_until(lambda screen: "c chats" in screen and "Quit" in screen, 30) < 30, tmux.screen()
+        before = first_layers(tmux.screen())
+        tmux.send("Right")
+        assert tmux.seconds_until(lambda screen: first_layers(screen) == before + 1, 30) < 30, tmux.screen()
+    finally:
+        subprocess.run(["screen", "-S", name, "-X", "quit"], env=env, capture_output=True, check=False)
+        tmux.close()
