@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -127,6 +127,14 @@ class Terminal:
                 break
             time.sleep(0.05)
         pytest.fail(f"{text!r} {'did not go from' if gone else 'never came to'} the screen:\n{shown}")
+
+    def wait_until(self, condition: Callable[[str], bool]) -> str:
+        """Returns the screen once the condition is true of it."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition(shown := self.screen()):
+            assert time.monotonic() < deadline, f"the screen stays as it is:\n{shown}"
+            time.sleep(0.05)
+        return shown
 
     def press_until(self, key: str, text: str) -> None:
         """A key again and again, as one scrolls, until `text` is on the screen."""

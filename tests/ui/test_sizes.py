@@ -63,6 +63,7 @@ async def test_everything_has_its_place_and_the_focus_is_followed(size: tuple[in
         await s.run_plan()
         await s.emit(farm_readings(s.plan.devices))
         assert_in_order(s)
+        assert s.screen.device_list.content_size == s.screen._expected_room(), "its first frame is right already"
         cards = s.screen.device_list.cards
         assert all(in_view(card) for card in cards), "all of them are on the screen at once"
         for index, card in enumerate(cards):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.timer import Timer
 from textual.widgets import ContentSwitcher
 
@@ -78,7 +78,7 @@ class PanedScreen(OperatingScreen):
         self._zoomed = left.zoomed
         self._kept = left
         self._keep_timer: Timer | None = None
-        self.device_list = DeviceList(len(self._plan.devices), id="device-list")
+        self.device_list = DeviceList(len(self._plan.devices), self._expected_room, id="device-list")
 
     def compose(self) -> ComposeResult:
         yield StatusHeader()
@@ -111,6 +111,15 @@ class PanedScreen(OperatingScreen):
     def _place(self) -> int:
         """The selected device's in `_cards`."""
         return len(self._plan.devices) if self._selected == HOST else self._selected
+
+    def _expected_room(self) -> Size:
+        """Of the devices, as the style sheet will lay them out: what a wrong guess costs is a second drawing."""
+        width, height = self.app.size
+        # Header, plan line and footer; layer bar, tabs, and the air above the devices.
+        rows = height - 3 - (not self._tiny) - (self._narrow and not self._tiny) - 2 * (height >= HIGH_ROWS)
+        if self._narrow or self._zoomed:
+            return Size(width, rows)
+        return Size(width * 40 // 100 if width >= ULTRA_CELLS else max(62, width * 46 // 100), rows)
 
     # -- what is shown -------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
@@ -43,9 +43,11 @@ class DeviceList(Vertical):
     class Rearranged(Message):
         """The cards have another form: graphs may be wider, explanations may be wanted."""
 
-    def __init__(self, devices: int, *, id: str) -> None:
+    def __init__(self, devices: int, expected: Callable[[], Size], *, id: str) -> None:
+        """`expected` is the size that it will probably have: then the first frame is right already."""
         super().__init__(id=id)
         self._devices = devices
+        self._expected = expected
         self.cards = [DeviceCard() for _ in range(devices + 1)]
         """In device order, the host's last."""
         self.details = DeviceDetails()
@@ -59,7 +61,7 @@ class DeviceList(Vertical):
         yield ExplainPane(id="below")
 
     def on_mount(self) -> None:
-        self._arrange(self.app.size)
+        self._arrange(self._expected())
 
     def on_resize(self) -> None:
         self._arrange(self.content_size)
