@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hettui.domain.config import DEFAULT_MARGIN_BYTES, Config, DeviceConfig
 from hettui.domain.device import LOCAL, Device, Hardware
@@ -23,8 +24,19 @@ _ENGINE_NAME = re.compile(r"([A-Za-z]+)(\d*)")
 def assemble(config: Config, hardware: Sequence[Hardware]) -> tuple[Device, ...]:
     """The configured devices in their order; without any, every GPU that was found, attached to the master."""
     if not config.devices:
-        return tuple(_found(h) for h in _attached(hardware))
+        return _distinct([_found(h) for h in _attached(hardware)])
     return tuple(_configured(entry, hardware, rank) for rank, entry in enumerate(config.devices))
+
+
+def _distinct(devices: Sequence[Device]) -> tuple[Device, ...]:
+    """Two like cards get a number: everything else tells devices apart by their names."""
+    seen: dict[str, int] = {}
+    named = []
+    for device in devices:
+        seen[device.name] = seen.get(device.name, 0) + 1
+        again = seen[device.name] > 1
+        named.append(replace(device, name=f"{device.name} #{seen[device.name]}") if again else device)
+    return tuple(named)
 
 
 def _attached(hardware: Sequence[Hardware]) -> list[Hardware]:
