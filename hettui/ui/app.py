@@ -45,6 +45,7 @@ from hettui.ui.messages import (
 )
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.screens.replay import ReplayScreen
+from hettui.ui.screens.welcome import WelcomeScreen
 from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, build_theme
 
 
@@ -144,6 +145,8 @@ class HettuiApp(App[HettuiError | None]):
             self.exit(error)
             return
         self.push_screen(self._main)
+        if self._backend.first_run(session):
+            self.push_screen(WelcomeScreen(self._backend, session), self._main.after_welcome)
         if self._when_shown is not None:
             self._main.call_after_refresh(self._when_shown)
         for problem in self._theme_problems:

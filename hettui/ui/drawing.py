@@ -160,6 +160,15 @@ def history(width: int, values: Sequence[float | None], gauge: Gauge) -> Runs:
     return merged(cells)
 
 
+def thumb(rows: int, top: int, count: int) -> range:
+    """The rows of a scroll bar's thumb; empty when everything is in view."""
+    if count <= rows or rows < 1:
+        return range(0)
+    size = max(1, rows * rows // count)
+    start = round(top / (count - rows) * (rows - size))
+    return range(start, start + size)
+
+
 def changed_cells(before: Runs, after: Runs) -> tuple[int, int] | None:
     """The first cell and the number of cells in which two equally wide rows differ; None when they do not."""
     start = 0

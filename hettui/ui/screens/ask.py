@@ -1,4 +1,4 @@
-"""Questions over the main screen: a choice between a few answers, and a path."""
+"""A question over the main screen: a choice between a few answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button, Static
 
 _BOX = """
     {name} {{ align: center middle; }}
@@ -57,23 +57,3 @@ class ChoiceScreen(ModalScreen[str | None]):
         key = getattr(event, "key", "")
         if key in (answer for answer, _ in self._answers):
             self.dismiss(key)
-
-
-class PathScreen(ModalScreen[str | None]):
-    """Asks for a file's path. Esc answers None."""
-
-    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel")]
-    DEFAULT_CSS = _BOX.format(name="PathScreen")
-
-    def __init__(self, question: str, value: str = "") -> None:
-        super().__init__()
-        self._question = question
-        self._value = value
-
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield Static(Content(self._question), markup=False)
-            yield Input(self._value, placeholder="~/models/model.gguf", compact=True)
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value.strip() or None)
