@@ -55,6 +55,8 @@ class FoundModel:
     parts: int = 1
     problem: str | None = None
     """Why it cannot be chosen, as a sentence; None: it may be looked at."""
+    repository: str = ""
+    """`org/repo` that it was fetched from, clean; empty where that is not known."""
 
     @property
     def key(self) -> tuple[str, int, float]:
@@ -151,16 +153,21 @@ class ModelEntry:
     def matches(self, words: Sequence[str]) -> bool:
         """Whether every word, in lower case, is part of its name, place, path, quantisation or architecture."""
         facts = self.facts
-        said = [self.model.name, self.model.place, self.model.path]
+        said = [self.model.name, self.model.place, self.model.repository, self.model.path]
         said += [facts.quantisation, facts.architecture] if facts else []
         text = " ".join(said).lower()
         return all(word in text for word in words)
 
 
 def best_of(entries: Iterable[ModelEntry]) -> ModelEntry | None:
-    """The largest of those that fit as they are; of two of a size the newest."""
-    fitting = [e for e in entries if e.problem is None and e.outlook and e.outlook.fit in (Fit.FITS, Fit.OPEN)]
-    return max(fitting, key=lambda e: (e.model.size_bytes, e.model.changed_s), default=None)
+    """The largest of those that fit best, partly on the CPU if there is nothing else; of two of a size the newest."""
+    best, found = (0, 0, 0.0), None
+    for entry in entries:
+        if entry.problem is None and entry.outlook is not None and entry.outlook.fit is not Fit.NOT:
+            worth = (-int(entry.outlook.fit), entry.model.size_bytes, entry.model.changed_s)
+            if found is None or worth > best:
+                best, found = worth, entry
+    return found
 
 
 def joined(files: Sequence[FoundFile], place: str, owner: Sequence[str] = ()) -> list[FoundModel]:
@@ -203,18 +210,17 @@ def _model(named: str, files: Sequence[FoundFile], place: str, owner: Sequence[s
         tuple(f.identity for f in files),
         len(files),
         problem,
+        clean_line("/".join(owner), _NAME_CHARS),
     )
 
 
 def display_name(path: str, owner: Sequence[str] = ()) -> str:
-    """`Qwen3-8B-Q4_K_M`; with the repository `org/Qwen3-8B-Q4_K_M`, or `org/repo/file` where the file's name alone
-    would not tell which model it is."""
+    """`Qwen3-8B-Q4_K_M`, or `repo/file` where the file's name alone would not tell which model it is."""
     *folders, file = path.split("/")
     stem = file[: -len(SUFFIX)] if file.lower().endswith(SUFFIX) else file
     if owner:
         repository = _REPO_SUFFIX.sub("", owner[-1])
-        told = stem.lower().startswith(repository.lower()) or not repository
-        named = [*owner[:-1], stem] if told else [*owner[:-1], repository, stem]
+        named = [stem] if stem.lower().startswith(repository.lower()) else [repository, stem]
     else:
         named = [folders[-1], stem] if _SAYS_NOTHING.fullmatch(stem) and folders and folders[-1] else [stem]
     return clean_line("/".join(named), _NAME_CHARS) or "(a file without a readable name)"

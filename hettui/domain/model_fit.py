@@ -78,7 +78,7 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
         if other is not None:
             plan, outlook = other, learned.forecast(shape, other.settings(params), other, build)
     ctx_size = context_size(shape, plan.settings(params))
-    short_bytes = _short_of_ram(outlook, devices, around.ram_bytes)
+    short_bytes = _short_of_ram(shape, plan, outlook, around.ram_bytes)
     short_bytes += sum(outlook.short_bytes(i) for i in range(len(devices)))
     seconds = seconds_per_token(shape, plan.devices, plan.split.layers)
     fit = _fit(plan, short_bytes)
@@ -110,12 +110,21 @@ def _whole(shape: ModelShape, around: Surroundings) -> Plan | None:
     return best.plan if best.found is not None else None
 
 
-def _short_of_ram(outlook: Forecast, devices: Sequence[Device], ram_bytes: int | None) -> int:
-    """What this machine's memory lacks for the host's part and that of the CPU devices here."""
+def _short_of_ram(shape: ModelShape, plan: Plan, outlook: Forecast, ram_bytes: int | None) -> int:
+    """What this machine's memory lacks for the host's part and that of the CPU devices here.
+
+    Weights count once: the file's pages of what the CPU repacks into buffers of its own can be dropped.
+    """
     if ram_bytes is None:
         return 0
-    own = [m for d, m in zip(devices, outlook.devices, strict=True) if d.backend == "cpu" and d.host == LOCAL]
-    return max(0, outlook.host.total_bytes + sum(m.total_bytes for m in own) - ram_bytes)
+    held = plan.split.host_layers
+    in_file = shape.host_bytes + sum(shape.block_bytes[:held])
+    in_file += shape.output_bytes if held == shape.layers and not shape.tied else 0
+    host = outlook.host
+    need = min(host.weights_bytes, in_file) + host.context_bytes + host.compute_bytes + host.overhead_bytes
+    cpus = zip(plan.devices, outlook.devices, strict=True)
+    need += sum(m.total_bytes for d, m in cpus if d.backend == "cpu" and d.host == LOCAL)
+    return max(0, need - ram_bytes)
 
 
 def largest_context(shape: ModelShape, around: Surroundings) -> int | None:

@@ -13,8 +13,8 @@ from hettui.domain.units import UNKNOWN, format_bytes, format_tokens
 from hettui.services.model_search import Searched
 from hettui.ui.drawing import Runs, fit
 
-_SIZE, _QUANT, _CONTEXT = 8, 7, 7
-_VERDICT, _WIDE_VERDICT = 21, 26
+_SIZE, _QUANT, _CONTEXT = 8, 7, 5
+_VERDICT, _WIDE_VERDICT = 19, 24
 _PLACE, _RATE = 14, 9
 _WIDE, _ULTRA = 108, 140
 """From so many cells on a row also says the speed, and where the model lies."""
@@ -37,7 +37,7 @@ def verdict(entry: ModelEntry) -> tuple[str, str]:
     split = outlook.plan.split
     words = {
         Fit.FITS: "fits",
-        Fit.LESS_CONTEXT: f"fits with {format_tokens(outlook.ctx_size)} context",
+        Fit.LESS_CONTEXT: f"fits with {format_tokens(outlook.ctx_size)}",
         Fit.OPEN: "no budget known",
         Fit.PARTLY_CPU: f"{split.host_layers} of {split.total_layers} on the CPU" if split.active else "all on the CPU",
         Fit.NOT: f"{format_bytes(outlook.short_bytes)} too large",
@@ -47,7 +47,7 @@ def verdict(entry: ModelEntry) -> tuple[str, str]:
 
 def columns(width: int) -> Runs:
     """The head of the list."""
-    cells = _cells(width, "  model", "size", "quant", "context", "on these devices", "tok/s", "found in")
+    cells = _cells(width, "  model", "size", "quant", "ctx", "on these devices", "tok/s", "found in")
     return [(text, "muted") for text in cells]
 
 
@@ -95,8 +95,9 @@ def details(entry: ModelEntry, width: int) -> list[str]:
     changed = datetime.fromtimestamp(model.changed_s, UTC).strftime("%Y-%m-%d") if model.changed_s else UNKNOWN
     trained = f"{facts.trained_tokens:,}" if facts.trained_tokens else UNKNOWN
     words = f"{facts.vocabulary:,}" if facts.vocabulary else UNKNOWN
-    said = [f"{facts.architecture}, {facts.blocks} blocks", f"vocabulary {words}", f"trained for {trained} tokens"]
-    said += [model.place, f"of {changed}"]
+    place = f"{model.place}: {model.repository}" if model.repository else model.place
+    said = [f"{facts.architecture}, {facts.blocks} blocks", f"vocabulary {words}", place]
+    said += [f"of {changed}", f"trained for {trained} tokens"]
     return [path, _as_fits(said, width), entry.problem or outlook_in_words(entry, width)]
 
 
@@ -134,7 +135,8 @@ def _plan_in_words(outlook: Outlook) -> str:
         case Fit.NOT:
             return f"short of {format_bytes(outlook.short_bytes)} with {context}, this machine's memory included"
         case Fit.PARTLY_CPU:
-            return f"{split.host_layers} of {split.total_layers} layers stay on the CPU with {context}"
+            part = f"{split.host_layers} of {split.total_layers}" if split.active else "all"
+            return f"{part} layers stay on the CPU with {context}"
         case Fit.OPEN:
             return f"whether it fits is open with {context}: a device has no known budget"
     return f"fits with {context}"
@@ -184,6 +186,14 @@ def hardware_in_words(session: Session) -> list[str]:
     return lines or [f"{UNKNOWN}: no driver told of any; hettui devices says more"]
 
 
+_BEST = {
+    Fit.FITS: "the largest that fits",
+    Fit.OPEN: "the largest",
+    Fit.LESS_CONTEXT: "the largest that fits, with less context",
+    Fit.PARTLY_CPU: "the largest that fits with the CPU's help",
+}
+
+
 def models_in_words(entries: Sequence[ModelEntry], searched: Searched) -> str:
     """How many, and the best that fits."""
     usable = [entry for entry in entries if entry.problem is None]
@@ -191,7 +201,8 @@ def models_in_words(entries: Sequence[ModelEntry], searched: Searched) -> str:
         return nothing_found(searched).partition("\n")[0]
     best = best_of(usable)
     count = f"{len(usable)} found" + (f", still looking in {', '.join(searched.looking)}" if searched.looking else "")
-    if best is None:
+    if best is None or best.outlook is None:
         pending = any(entry.outlook is None for entry in usable)
-        return f"{count}; " + ("being judged …" if pending else "none fits on the devices whole: ⏎ shows what would")
-    return f"{count}; the largest that fits: {best.model.name}, {format_bytes(best.model.size_bytes)}"
+        return f"{count}; " + ("being judged …" if pending else "none fits, not even with the CPU's help")
+    words = _BEST[best.outlook.fit] if best.outlook.plan.split.active else "the largest that fits, on the CPU"
+    return f"{count}; {words}: {best.model.name}, {format_bytes(best.model.size_bytes)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from hettui.domain.config import Config
 from hettui.domain.conversation import Conversation
 from hettui.domain.device import Device
 from hettui.domain.errors import HettuiError, ModelFileError
+from hettui.domain.found_models import FoundModel
 from hettui.domain.launch import worker_name
 from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams
@@ -27,10 +28,11 @@ from hettui.domain.process import ProcessState
 from hettui.domain.session import Session, runnable
 from hettui.domain.telemetry import DeviceSample, Holder, Link, TelemetrySnapshot
 from hettui.domain.units import MIB
-from hettui.ports import KeptPrompts
+from hettui.ports import Completion, KeptPrompts, ModelFinder, ModelPlace
 from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.cluster import Request
 from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
+from hettui.services.model_search import ModelCatalogue, ModelSearch, PathCompleter
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
 from tests.fakes import cluster, shape, workers
@@ -144,6 +146,22 @@ class MemoryStore:
         return f"/home/me/{name}"
 
 
+class NoModels:
+    """Implements ModelFinder on a machine without any."""
+
+    def places(self, folders: Sequence[str], current: str | None) -> tuple[ModelPlace, ...]:
+        return (ModelPlace("~/models", "/home/me/models"),)
+
+    def look(self, place: ModelPlace, stopped: Callable[[], bool], note: Callable[[str], None]) -> Iterator[FoundModel]:
+        return iter(())
+
+    def read(self, path: str) -> ModelShape:
+        raise ModelFileError(f"{path} does not exist: check the path")
+
+    def complete(self, typed: str) -> Completion:
+        return Completion(typed)
+
+
 @dataclass
 class StageBackend:
     """Implements Backend."""
@@ -154,6 +172,11 @@ class StageBackend:
     models: dict[str, ModelShape] = field(default_factory=dict)
     store: MemoryStore = field(default_factory=MemoryStore)
     runs: list[BenchRun] = field(default_factory=list)
+
+    finder: ModelFinder = field(default_factory=NoModels)
+    fresh: bool = False
+    """Nobody has chosen a model here yet."""
+    written: list[Session] = field(default_factory=list)
 
     read_only: str | None = None
     leaves: bool = False
@@ -166,6 +189,7 @@ class StageBackend:
 
     def __post_init__(self) -> None:
         self.chats = ChatKeeper(self.store)
+        self.catalogue = ModelCatalogue(self.finder)
 
     def bench_runs(self, session: Session) -> list[BenchRun]:
         return list(self.runs)
@@ -187,7 +211,24 @@ class StageBackend:
     def with_model(self, session: Session, path: str) -> Session:
         if path not in self.models:
             raise ModelFileError(f"{path} does not exist: check the path")
-        return replace(session, shape=self.models[path])
+        self.fresh = False
+        return replace(session, shape=self.models[path], config=replace(session.config, model_path=path))
+
+    def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
+        config = session.config
+        return self.catalogue.search(
+            config.model_folders, config.model_path, session.surroundings, session.learned, changed
+        )
+
+    def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
+        return PathCompleter(self.finder, tell)
+
+    def first_run(self, session: Session) -> bool:
+        return self.fresh
+
+    def write_config(self, session: Session) -> Session:
+        self.written.append(session)
+        return replace(session, config=replace(session.config, path="/home/me/.config/hettui/config.toml"))
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
         return Request(runnable(session, plan, force=force), plan.split, 0)
@@ -293,9 +334,13 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    opened: Session | HettuiError | None = None, size: tuple[int, int] = (120, 40), store: MemoryStore | None = None
+    opened: Session | HettuiError | None = None,
+    size: tuple[int, int] = (120, 40),
+    store: MemoryStore | None = None,
+    finder: ModelFinder | None = None,
+    fresh: bool = False,
 ) -> AsyncIterator[Stage]:
-    backend = StageBackend(opened or session(), store=store or MemoryStore())
+    backend = StageBackend(opened or session(), store=store or MemoryStore(), finder=finder or NoModels(), fresh=fresh)
     app = build(backend)
     async with app.run_test(size=size) as pilot:
         # The session is opened on a thread; where it cannot be, the screen ends and may be faster than the thread.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
@@ -53,7 +54,9 @@ class ChoiceScreen(ModalScreen[str | None]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.dismiss((event.button.id or "").removeprefix("answer-"))
 
-    def on_key(self, event: object) -> None:
-        key = getattr(event, "key", "")
-        if key in (answer for answer, _ in self._answers):
-            self.dismiss(key)
+    def on_key(self, event: events.Key) -> None:
+        if event.key in (answer for answer, _ in self._answers):
+            # Else it would also be a key of the screen below, which is there by then.
+            event.stop()
+            event.prevent_default()
+            self.dismiss(event.key)

@@ -230,7 +230,8 @@ class ModelPicker(ModalScreen[str | None]):
     def _candidate(self, index: int, width: int) -> Runs:
         mark = "▶ " if index == self.query_one(PickList).cursor else "  "
         path = self._completion.candidates[index]
-        return [(fit(mark + path, width), "muted" if path.endswith("/") else "")]
+        name = path[self._typed.rfind("/") + 1 :]
+        return [(fit(mark + name, width), "muted" if path.endswith("/") else "")]
 
     @on(PathCompleted)
     def _completed(self, message: PathCompleted) -> None:

@@ -20,6 +20,7 @@ from hettui.domain.errors import HettuiError
 from hettui.domain.found_models import ModelEntry, best_of
 from hettui.domain.session import Session
 from hettui.domain.text import clean, clean_line
+from hettui.domain.wrapping import GrowingRows
 from hettui.services.backend import Backend
 from hettui.services.model_search import ModelSearch, Searched
 from hettui.ui import model_rows
@@ -82,6 +83,9 @@ class WelcomeScreen(ModalScreen[Greeted | None]):
     def _tell_changed(self) -> None:
         self.post_message(ModelsChanged())
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._take)
+
     def on_unmount(self) -> None:
         if self._search is not None:
             self._search.cancel()
@@ -115,10 +119,12 @@ class WelcomeScreen(ModalScreen[Greeted | None]):
             ("models", [model_rows.models_in_words(entries, self._searched)]),
         ]
         parts: list[str | tuple[str, str]] = [_INTRO, "\n"]
+        room = max(10, self.query_one(Static).content_size.width - _LABEL_CELLS)
         for label, lines in rows:
-            for i, line in enumerate(lines):
-                named = "" if i else label
-                parts += ["\n", (named + " " * (_LABEL_CELLS - cell_len(named)), "bold"), clean_line(line)]
+            wrapped = GrowingRows(room, cell_len)
+            wrapped.feed("\n".join(clean_line(line) for line in lines))
+            for i, line in enumerate(wrapped.rows):
+                parts += ["\n", (("" if i else label).ljust(_LABEL_CELLS), "bold"), line]
             parts.append("\n")
         usable = any(entry.problem is None for entry in entries)
         go_on = "choose the model, then its plan is there" if usable else "name a file"
