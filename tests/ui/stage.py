@@ -297,6 +297,11 @@ class Stage:
         return self.app.screen_stack[-1]
 
     @property
+    def main(self) -> MainScreen:
+        """The main screen, whatever lies over it."""
+        return next(screen for screen in self.app.screen_stack if isinstance(screen, MainScreen))
+
+    @property
     def engine(self) -> StageEngine:
         return self.backend.engine
 
