@@ -10,12 +10,13 @@ from hettui.domain.device import LOCAL, Device
 from hettui.domain.engine_info import NEWEST_BUILD
 from hettui.domain.learned import Learned
 from hettui.domain.memory import Forecast, context_size
+from hettui.domain.memory import forget as forget_layouts
 from hettui.domain.model import ModelShape
 from hettui.domain.objectives import best_plan, fits_any_way, roomiest_context
 from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.planner import propose
-from hettui.domain.speed import seconds_per_token
+from hettui.domain.speed import read_bytes, seconds_per_token
 
 LEAST_USEFUL_CONTEXT = 1024
 """Tokens: with less nobody is helped."""
@@ -132,3 +133,9 @@ def largest_context(shape: ModelShape, around: Surroundings) -> int | None:
     if not around.devices or any(d.budget_bytes is None for d in around.devices):
         return None
     return roomiest_context(shape, around.params, around.devices, build=around.build) or None
+
+
+def forget() -> None:
+    """After many models: those that nobody looks at any more leave the memory. The next plan takes a little longer."""
+    forget_layouts()
+    read_bytes.cache_clear()

@@ -15,7 +15,8 @@ from hettui.domain.errors import ModelFileError
 from hettui.domain.found_models import FoundModel, Kind, ModelEntry, ModelFacts
 from hettui.domain.learned import Learned
 from hettui.domain.model import ModelShape
-from hettui.domain.model_fit import Outlook, Surroundings, judge, largest_context
+from hettui.domain.model_fit import Outlook, Surroundings, forget, judge, largest_context
+from hettui.domain.text import clean_line
 from hettui.ports import Completion, ModelFinder, ModelPlace
 
 MAX_MODELS = 5_000
@@ -108,7 +109,9 @@ class ModelCatalogue:
             whole = facts.kind is Kind.MODEL and facts.problem is None
             return facts, judge(shape, around, learned) if whole else None
         except ModelFileError as error:
-            return ModelFacts.broken(str(error)), None
+            # The path stands beside it already.
+            said = clean_line(str(error), 600).removeprefix(clean_line(model.path, 300)).lstrip(": ")
+            return ModelFacts.broken(said), None
         except (ArithmeticError, LookupError, ValueError, TypeError, RecursionError) as error:
             # A header that is sound as a file and absurd as a model: one row's matter, never the list's.
             return ModelFacts.broken(f"its header makes no sense to the planner ({type(error).__name__})"), None
@@ -187,6 +190,9 @@ class ModelSearch:
             turn.release()
             with self._lock:
                 self._looking.remove(place)
+                last = not self._looking
+            if last:
+                forget()
             self._tell()
 
     def _search_place(self, place: ModelPlace) -> None:

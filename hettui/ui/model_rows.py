@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from rich.cells import cell_len, set_cell_size
+
 from hettui.domain.found_models import ModelEntry, best_of, left_out
 from hettui.domain.model_fit import Fit, Outlook
 from hettui.domain.session import Session
@@ -56,6 +58,12 @@ def row(entry: ModelEntry, width: int, *, current: bool, under_cursor: bool) -> 
     words, role = verdict(entry)
     facts, outlook = entry.facts, entry.outlook
     mark = "▶ " if under_cursor else "• " if current else "  "
+    if entry.problem:
+        # The reason takes the place of everything that is not known for it.
+        cells = _cells(width, mark + entry.model.name, format_bytes(entry.model.size_bytes or None))
+        room = max(0, width - sum(cell_len(cell) for cell in cells) - len(GAP))
+        said = words if cell_len(words) <= room else set_cell_size(words, max(0, room - 1)) + "…" * (room > 0)
+        return [(cells[0], "muted"), (cells[1], ""), (GAP + set_cell_size(said, room), role)]
     cells = _cells(
         width,
         mark + entry.model.name,
@@ -66,19 +74,29 @@ def row(entry: ModelEntry, width: int, *, current: bool, under_cursor: bool) -> 
         f"{outlook.decode_tps:.1f}" if outlook and outlook.decode_tps else UNKNOWN,
         entry.model.place,
     )
-    roles = ["muted" if entry.problem else "", "", "muted", "", role, "", "muted"]
+    roles = ["", "", "muted", "", role, "", "muted"]
     return list(zip(cells, roles, strict=False))
 
 
-def _cells(width: int, name: str, size: str, quant: str, context: str, words: str, rate: str, place: str) -> list[str]:
-    """Columns that line up, each behind the first with its gap."""
+def _cells(
+    width: int,
+    name: str,
+    size: str,
+    quant: str = "",
+    context: str = "",
+    words: str | None = None,
+    rate: str = "",
+    place: str = "",
+) -> list[str]:
+    """Columns that line up, each behind the first with its gap; without `words` only the first two."""
     wide = width >= _WIDE
     verdict_room = _WIDE_VERDICT if wide else _VERDICT
-    fixed = [(size, _SIZE, True), (quant, _QUANT, False), (context, _CONTEXT, True), (words, verdict_room, False)]
+    fixed = [(size, _SIZE, True), (quant, _QUANT, False), (context, _CONTEXT, True), (words or "", verdict_room, False)]
     fixed += [(rate, _RATE, True)] if wide else []
     fixed += [(place, _PLACE, False)] if width >= _ULTRA else []
     name_room = width - sum(room + len(GAP) for _, room, _ in fixed)
     cells = [fit(name, max(0, name_room))]
+    fixed = fixed if words is not None else fixed[:1]
     for text, room, right in fixed:
         text = text if len(text) <= room else text[: room - 1] + "…"
         cells.append(GAP + (text.rjust(room) if right else fit(text, room)))
@@ -119,6 +137,8 @@ def outlook_in_words(entry: ModelEntry, width: int) -> str:
     parts = [_plan_in_words(outlook)]
     if entry.largest_ctx is not None:
         parts.append(f"up to {entry.largest_ctx:,} tokens would fit")
+    elif not entry.asked and outlook.fit is Fit.FITS:
+        parts.append("up to … tokens would fit")
     if outlook.decode_tps is not None:
         parts.append(f"about {outlook.decode_tps:.3g} tok/s")
     if outlook.fit is not Fit.NOT:
@@ -182,7 +202,7 @@ def hardware_in_words(session: Session) -> list[str]:
     for entry in session.hardware:
         unseen = "" if entry.engine_name else "  (this llama.cpp build does not list it)"
         memory = f"{format_bytes(entry.free_bytes)} free of {format_bytes(entry.total_bytes)}"
-        lines.append(f"{shorten_middle(clean_line(entry.name), 40)}, {memory}{unseen if session.cluster else ''}")
+        lines.append(f"{shorten_middle(clean_line(entry.name), 36)}, {memory}{unseen if session.cluster else ''}")
     return lines or [f"{UNKNOWN}: no driver told of any; hettui devices says more"]
 
 

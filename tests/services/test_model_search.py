@@ -106,7 +106,7 @@ def test_rows_are_judged_and_what_is_no_model_goes() -> None:
     outlook = entries["/a/m"].outlook
     assert outlook is not None
     assert outlook.fit is Fit.FITS
-    assert entries["/a/bad"].problem == "/a/bad is no GGUF file"
+    assert entries["/a/bad"].problem == "is no GGUF file"
     assert entries["/a/part"].problem == "part 2 of 2 missing"
     assert "/a/part" not in finder.reads
     assert searched == Searched((), (Kind.ADAPTER,), ("a was looked at",), ("a",))

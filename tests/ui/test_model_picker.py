@@ -163,6 +163,7 @@ async def test_the_highlighted_row_tells_the_largest_context(home: Path) -> None
     async with stage(size=(160, 40), finder=HomeFinder(home)) as s:
         await s.press("m")
         assert "up to " in await shown(s, "up to ", "tokens would fit", "layers: ")
+        await until(s, lambda: "up to …" not in s.text())
 
 
 async def test_a_path_is_completed_and_opened(home: Path) -> None:

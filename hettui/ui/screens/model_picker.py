@@ -61,7 +61,7 @@ class ModelPicker(ModalScreen[str | None]):
     DEFAULT_CSS = """
     ModelPicker { align: center middle; }
     ModelPicker > Vertical {
-        width: 100%; max-width: 190; height: 100%; max-height: 60; padding: 0 1;
+        width: 100%; max-width: 150; height: 100%; max-height: 46; padding: 0 1;
         background: $surface; border: round $primary; border-title-color: $foreground;
     }
     ModelPicker Static { height: 1; }

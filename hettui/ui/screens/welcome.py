@@ -31,7 +31,7 @@ from hettui.ui.screens.model_picker import ModelsChanged
 _PACE_S = 0.1
 _MOST_DEVICES = 6
 _LABEL_CELLS = 11
-_INTRO = "One model over all the cards you have: planned, started and watched from here."
+_INTRO = "One model over all your cards: planned, started and watched from here."
 _OFFER = (
     "The plan is there. Keep this model and these devices in a configuration, as hettui init writes it? "
     "The next start then opens them."
