@@ -104,19 +104,21 @@ def _cells(
 
 
 def details(entry: ModelEntry, width: int) -> list[str]:
-    """Three lines: where it is, what it is, and what the planner says of it."""
+    """Three lines: where it is, what it is, and what the planner says of it; or where it is, and what is wrong."""
     model, facts = entry.model, entry.facts
     parts = f"  ({model.parts} parts)" if model.parts > 1 else ""
     path = shorten_middle(clean_line(model.path), max(10, width - len(parts))) + parts
-    if facts is None or not facts.blocks:
-        return [path, model.place, entry.problem or "its header has not been read yet"]
+    if entry.problem:
+        return [path, entry.problem]
+    if facts is None:
+        return [path, model.place, "its header has not been read yet"]
     changed = datetime.fromtimestamp(model.changed_s, UTC).strftime("%Y-%m-%d") if model.changed_s else UNKNOWN
     trained = f"{facts.trained_tokens:,}" if facts.trained_tokens else UNKNOWN
     words = f"{facts.vocabulary:,}" if facts.vocabulary else UNKNOWN
     place = f"{model.place}: {model.repository}" if model.repository else model.place
     said = [f"{facts.architecture}, {facts.blocks} blocks", f"vocabulary {words}", place]
     said += [f"of {changed}", f"trained for {trained} tokens"]
-    return [path, _as_fits(said, width), entry.problem or outlook_in_words(entry, width)]
+    return [path, _as_fits(said, width), outlook_in_words(entry, width)]
 
 
 def _as_fits(parts: Sequence[str], width: int) -> str:

@@ -111,7 +111,7 @@ class ScreenBackend:
         return PathCompleter(self._catalogue.finder, tell)
 
     def first_run(self, session: Session) -> bool:
-        unknown = session.config.path is None and session.shape is None
+        unknown = session.config.path is None and session.config.model_path is None
         return unknown and self.read_only is None and last_model() is None
 
     def write_config(self, session: Session) -> Session:
