@@ -159,6 +159,19 @@ async def test_a_click_chooses_a_second_one_opens(home: Path) -> None:
         await until(s, lambda: s.plan.split.total_layers == 5)
 
 
+async def test_what_comes_above_the_first_choice_stays_in_view(home: Path) -> None:
+    for n in range(3):
+        gguf(home / f"models/newer{n}.gguf", 2, 1_800_000_000 + n)
+    opened = session()
+    opened = replace(opened, config=replace(opened.config, model_path=str(home / "models/alpha.gguf")))
+    async with stage(opened, size=(80, 24), finder=HomeFinder(home)) as s:
+        await s.press("m")
+        await complete(s)
+        lines = s.text().split("\n")
+        assert "newer2" in lines[4]
+        assert any("▶ alpha" in line for line in lines)
+
+
 async def test_the_highlighted_row_tells_the_largest_context(home: Path) -> None:
     async with stage(size=(160, 40), finder=HomeFinder(home)) as s:
         await s.press("m")

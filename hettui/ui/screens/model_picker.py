@@ -181,7 +181,7 @@ class ModelPicker(ModalScreen[str | None]):
             self._draw_path(pick, width)
             return
         cursor = next((i for i, e in enumerate(self._shown) if e.model.path == self._selected), NOWHERE)
-        pick.show(len(self._shown), self._row, cursor, steady=self._touched)
+        pick.show(len(self._shown), self._row, cursor, steady=self._touched, anew=not self._touched)
         self._say("columns", [_plain(model_rows.columns(max(0, width - 2)))] if self._entries else [""])
         self._show_nothing("" if self._shown else self._why_nothing())
         chosen = self._chosen

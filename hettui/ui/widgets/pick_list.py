@@ -66,12 +66,15 @@ class PickList(Widget):
         """How many are on the screen at once."""
         return max(1, self.content_size.height)
 
-    def show(self, count: int, draw: Draw, cursor: int, *, steady: bool = False) -> None:
-        """Other rows. `steady`: the row with the cursor stays where it is on the screen, whatever came before it."""
+    def show(self, count: int, draw: Draw, cursor: int, *, steady: bool = False, anew: bool = False) -> None:
+        """Other rows. `steady`: the row with the cursor stays where it is on the screen, whatever came before it;
+        `anew`: from the first row on, if the cursor is in view then."""
         place = self._cursor - self._top
         self._count, self._draw = count, draw
         self._cursor = min(cursor, count - 1)
-        if steady and self._cursor != NOWHERE and 0 <= place < self.rows:
+        if anew:
+            self._top = 0
+        elif steady and self._cursor != NOWHERE and 0 <= place < self.rows:
             self._top = self._cursor - place
         self._settle()
 
