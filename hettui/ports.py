@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from hettui.domain.chat import ChatDelta, ChatTurn, ServerFacts, Slot
 from hettui.domain.conversation import Conversation
 from hettui.domain.engine_info import EngineInfo as EngineInfo
+from hettui.domain.found_models import FoundModel
+from hettui.domain.model import ModelShape
 from hettui.domain.process import ProcessSpec
 from hettui.domain.run_state import RunState
 from hettui.domain.telemetry import DeviceSample
@@ -262,3 +264,46 @@ class ThemeShelf(Protocol):
 
         Returns what ends that.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlace:
+    """A folder in which model files are looked for."""
+
+    label: str
+    """In words: `~/models`, `Hugging Face`."""
+    folder: str
+    layout: Literal["folder", "alone", "hub", "publishers", "ollama"] = "folder"
+    """How models lie in it: a tree; only the folder itself; Hugging Face's cache; PUBLISHER/NAME/file; Ollama's
+    manifests."""
+    named: bool = False
+    """The user named it: that it is not there is worth a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a typed path can become."""
+
+    text: str
+    """The longest text that all candidates begin with; what was typed when there are none."""
+    candidates: tuple[str, ...] = ()
+    """As they would be typed; a folder ends with a slash."""
+    more: int = 0
+    """Candidates that are not listed."""
+    problem: str | None = None
+
+
+class ModelFinder(Protocol):
+    """Model files on this machine. Every method blocks, for ever where a file system hangs."""
+
+    def places(self, folders: Sequence[str], current: str | None) -> tuple[ModelPlace, ...]:
+        """Where to look: what the user named, where the model in use lies, and where programs keep theirs."""
+
+    def look(self, place: ModelPlace, stopped: Callable[[], bool], note: Callable[[str], None]) -> Iterator[FoundModel]:
+        """The models of one place as they are found; `note` is told in sentences what could not be searched."""
+
+    def read(self, path: str) -> ModelShape:
+        """The header. Raises ModelFileError."""
+
+    def complete(self, typed: str) -> Completion:
+        """Folders and .gguf files that a typed path can become."""

@@ -105,6 +105,7 @@ def _with_real_paths(config: Config, folder: Path) -> Config:
     return replace(
         config,
         model_path=real(config.model_path),
+        model_folders=tuple(real(one) or one for one in config.model_folders),
         llama_cpp_bin=real(config.llama_cpp_bin),
         serving=replace(config.serving, api_key_file=real(config.serving.api_key_file)),
     )

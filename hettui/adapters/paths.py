@@ -113,9 +113,33 @@ def _last_config_note() -> Path:
     return state_dir() / "last-config"
 
 
+def last_model() -> str | None:
+    """The model that was chosen last without a configuration; None when there was none or it is gone."""
+    try:
+        path = Path(_last_model_note().read_text(encoding="utf-8", errors="surrogateescape"))
+        return str(path) if path.is_file() else None
+    except (OSError, ValueError, HettuiError):
+        return None
+
+
+def remember_model(path: str) -> None:
+    """What `last_model` will say. Nothing depends on it."""
+    with contextlib.suppress(OSError, HettuiError):
+        replace_file(_last_model_note(), os.path.abspath(path).encode(errors="surrogateescape"), 0o600)  # noqa: PTH100
+
+
+def _last_model_note() -> Path:
+    return state_dir() / "last-model"
+
+
+def cache_path() -> Path:
+    """As `cache_dir`, not made."""
+    return platformdirs.user_cache_path(_NAME)
+
+
 def cache_dir() -> Path:
     """What can be fetched again: the demo's model."""
-    return _made(platformdirs.user_cache_path(_NAME))
+    return _made(cache_path())
 
 
 def _made(path: Path) -> Path:

@@ -37,6 +37,8 @@ class Config:
 
     path: str | None = None
     model_path: str | None = None
+    model_folders: tuple[str, ...] = ()
+    """Where models are looked for, beside the usual places."""
     params: RuntimeParams = field(default_factory=RuntimeParams)
     serving: Serving = field(default_factory=Serving)
     llama_cpp_bin: str | None = None

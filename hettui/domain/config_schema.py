@@ -71,6 +71,7 @@ class Key:
             "boolean": "true or false",
             "size": 'a size such as "512MiB", or a number of bytes',
             "texts": "a list of texts",
+            "paths": "a list of folders",
             "device-id": '"cpu", "pci:0000:01:00.0", "uuid:GPU-…" or llama.cpp\'s name such as "CUDA0"',
             "options": "a list of texts",
             "overrides": 'a list of texts such as "ffn_.*_exps=CPU"',
@@ -91,7 +92,12 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "model",
         "The model: a GGUF file, or any part of a split one.",
-        (Key("path", "path", "the file; ~ and $VARIABLES are replaced, a relative path starts at this file's folder"),),
+        (
+            Key(
+                "path", "path", "the file; ~ and $VARIABLES are replaced, a relative path starts at this file's folder"
+            ),
+            Key("folders", "paths", "where m looks for models, beside the usual places", []),
+        ),
     ),
     Section(
         "serving",
@@ -280,6 +286,9 @@ def _check(key: Key, raw: Any) -> Any:
             for word in raw:
                 override_pattern(word)
             return tuple(raw)
+    elif key.kind == "paths":
+        if isinstance(raw, list) and all(isinstance(word, str) and word and word.isprintable() for word in raw):
+            return tuple(raw)
     elif key.kind in ("texts", "options"):
         if isinstance(raw, list) and all(isinstance(word, str) for word in raw):
             return _check_options(raw)
@@ -355,6 +364,7 @@ def _build(values: Mapping[str, Any]) -> Config:
         devices.append(DeviceConfig(**known))
     return Config(
         model_path=values.get("model", {}).get("path"),
+        model_folders=values.get("model", {}).get("folders", ()),
         params=RuntimeParams(**{k: v for k, v in serving.items() if k in params}),
         serving=Serving(**{k: v for k, v in serving.items() if k not in params}),
         llama_cpp_bin=values.get("llama-cpp", {}).get("bin"),

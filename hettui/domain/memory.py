@@ -496,3 +496,9 @@ class LayerCosts:
             )
             for before in self._before
         )
+
+
+def forget() -> None:
+    """Lets go of everything that is remembered of models: after many have been looked at they would stay in memory."""
+    for known_of in (contexts, context_bytes_per_block, _layout, _weights, _host_weights_bytes, _known_work):
+        known_of.cache_clear()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from hettui.domain.config import Config
-from hettui.domain.device import Device, Hardware
+from hettui.domain.device import LOCAL, Device, Hardware
 from hettui.domain.engine_info import NEWEST_BUILD
 from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
 from hettui.domain.launch import Cluster
 from hettui.domain.learned import Learned
 from hettui.domain.memory import Forecast, shortage
 from hettui.domain.model import ModelShape
+from hettui.domain.model_fit import Surroundings, for_another_model
 from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.planner import propose
@@ -34,6 +35,8 @@ class Session:
     learned: Learned = field(default_factory=Learned)
     """What earlier launches reserved. Shared with whoever watches the next one."""
     demo: bool = False
+    chosen: Plan | None = None
+    """What a model that was chosen on the screen is opened with; None: as the configuration says."""
 
     @property
     def title(self) -> str:
@@ -60,9 +63,15 @@ class Session:
         return plan.settings(self.config.params)
 
     @property
+    def surroundings(self) -> Surroundings:
+        """Against what another model would be judged."""
+        ram = next((h.free_bytes for h in self.hardware if h.backend == "cpu" and h.host == LOCAL), None)
+        return Surroundings(self.config.params, for_another_model(self.devices), ram, self.build)
+
+    @property
     def initial_plan(self) -> Plan | None:
-        if self.shape is None:
-            return None
+        if self.shape is None or self.chosen is not None:
+            return self.chosen
         return Plan(self.devices, initial_split(self.shape, self.config, self.devices, build=self.build))
 
 

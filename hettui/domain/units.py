@@ -80,3 +80,12 @@ def format_ms(seconds: float | None) -> str:
     if seconds is None:
         return UNKNOWN
     return f"{seconds * 1000:.0f} ms" if seconds < 10 else format_seconds(seconds)
+
+
+def format_tokens(count: int | None) -> str:
+    """A context's size in at most five characters, rounded down: `512`, `4k`, `40k`, `128k`, `1M`; k is 1024."""
+    if count is None:
+        return UNKNOWN
+    if count < 1024:
+        return str(count)
+    return f"{count // KIB}k" if count < MIB else f"{count // MIB}M"

@@ -13,8 +13,10 @@ from hettui.domain.device import Device
 from hettui.domain.panes import PanesState
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
+from hettui.ports import Completion
 from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.events import Event
+from hettui.services.model_search import ModelSearch, PathCompleter
 from hettui.services.world import Request
 
 
@@ -82,6 +84,18 @@ class Backend(Protocol):
 
     def with_model(self, session: Session, path: str) -> Session:
         """Blocks. Raises ModelFileError."""
+
+    def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
+        """Begins a search for model files and returns at once; see ModelCatalogue.search."""
+
+    def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
+        """For paths that are being typed."""
+
+    def first_run(self, session: Session) -> bool:
+        """Reads at most one small file. No model was ever chosen here, and nothing is configured."""
+
+    def write_config(self, session: Session) -> Session:
+        """Blocks. Writes a configuration for a session without one; the session with it. Raises HettuiError."""
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
         """Reads at most the key file. Raises the reason when this plan cannot be started."""

@@ -51,6 +51,7 @@ from hettui.ui.messages import (
 from hettui.ui.output import Output
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.screens.themes import ThemeScreen
+from hettui.ui.screens.welcome import WelcomeScreen
 from hettui.ui.slow_line import SlowLineApp
 from hettui.ui.theme_set import ThemeSet
 from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, terminal_theme
@@ -240,6 +241,8 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
             self.exit(error)
             return
         self.push_screen(self._main)
+        if self._backend.first_run(session):
+            self.push_screen(WelcomeScreen(self._backend, session), self._main.after_welcome)
         if self._when_shown is not None:
             self._main.call_after_refresh(self._when_shown)
         self._tell(self._problems)

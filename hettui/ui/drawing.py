@@ -182,6 +182,15 @@ def graph(width: int, rows: int, values: Sequence[float | None], gauge: Gauge) -
     return [merged(columns[row * width : (row + 1) * width]) for row in range(rows)]
 
 
+def thumb(rows: int, top: int, count: int) -> range:
+    """The rows of a scroll bar's thumb; empty when everything is in view."""
+    if count <= rows or rows < 1:
+        return range(0)
+    size = max(1, rows * rows // count)
+    start = round(top / (count - rows) * (rows - size))
+    return range(start, start + size)
+
+
 def changed_cells(before: Runs, after: Runs) -> tuple[int, int] | None:
     """The first cell and the number of cells in which two equally wide rows differ; None when they do not."""
     start = 0

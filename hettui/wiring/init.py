@@ -5,13 +5,27 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hettui.adapters.config_toml import write_text
-from hettui.adapters.paths import config_file
+from hettui.adapters.config_toml import load, write_text
+from hettui.adapters.paths import config_file, remember_config
 from hettui.domain.config import Config, DeviceConfig
 from hettui.domain.config_schema import commented_config
 from hettui.domain.errors import UsageError
 from hettui.domain.inventory import device_names
+from hettui.domain.session import Session
 from hettui.wiring.sessions import engine_or_problem, local_hardware, read_shape
+
+
+def write_for(session: Session) -> Config:
+    """The configuration of a session that has none: its devices and its model, in the usual place, to be opened next
+    time. Raises UsageError when a file is in the way, ConfigError when it cannot be written."""
+    target = config_file()
+    if target.exists():
+        raise UsageError(f"{target} exists already: it is left as it is")
+    devices = [DeviceConfig(name=d.name, id=d.id) for d in session.devices if d.backend != "cpu"]
+    model = session.config.model_path
+    write_text(target, commented_config(devices, model and os.path.abspath(model)))  # noqa: PTH100 - links stay
+    remember_config(target)
+    return load(target)
 
 
 def write_config(path: str | None, model: str | None, *, force: bool) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +15,12 @@ from hettui.domain.panes import PanesState
 from hettui.domain.plan import Plan
 from hettui.domain.recording import Recording
 from hettui.domain.session import Session
+from hettui.ports import Completion
 from hettui.services.backend import Backend, EngineFacade
 from hettui.services.chat_keeper import ChatKeeper, Unkept
 from hettui.services.cluster import Request
 from hettui.services.engine import Engine
+from hettui.services.model_search import ModelSearch, PathCompleter
 from hettui.services.recorder import Recorder
 from hettui.services.replay import ReplayEngine, read_recording
 from hettui.wiring.engine import SystemClock
@@ -72,6 +74,18 @@ class RecordedBackend:
         self._recorder.begin(other)
         return other
 
+    def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
+        return self._backend.find_models(session, changed)
+
+    def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
+        return self._backend.path_completer(tell)
+
+    def first_run(self, session: Session) -> bool:
+        return self._backend.first_run(session)
+
+    def write_config(self, session: Session) -> Session:
+        return self._backend.write_config(session)
+
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
         request = self._backend.request(session, plan, force=force)
         self._recorder.hide(request.api_key)
@@ -118,6 +132,18 @@ class ReplayBackend:
         return self.engine.session
 
     def with_model(self, session: Session, path: str) -> Session:
+        raise HettuiError(self.engine.refusal)
+
+    def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
+        raise HettuiError(self.engine.refusal)
+
+    def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
+        raise HettuiError(self.engine.refusal)
+
+    def first_run(self, session: Session) -> bool:
+        return False
+
+    def write_config(self, session: Session) -> Session:
         raise HettuiError(self.engine.refusal)
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:

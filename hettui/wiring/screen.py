@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 from hettui import __version__
 from hettui.adapters.chat_store import ChatFolder
 from hettui.adapters.config_toml import load, save_plan, save_values
 from hettui.adapters.learned_file import save_learned
+from hettui.adapters.model_files import ModelFiles
 from hettui.adapters.panes_file import load_panes, save_panes
-from hettui.adapters.paths import config_file, last_config, log_dir, memory_dir, remember_config, user_themes
+from hettui.adapters.paths import (
+    cache_path,
+    config_file,
+    last_config,
+    last_model,
+    log_dir,
+    memory_dir,
+    remember_config,
+    remember_model,
+    user_themes,
+)
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.run_folder import RunFolder
 from hettui.adapters.terminal_env import this_terminal
@@ -20,18 +33,21 @@ from hettui.adapters.theme_files import ThemeFolders
 from hettui.domain.bench import BenchOutcome, BenchRun
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.config import Config
-from hettui.domain.errors import HettuiError, UsageError
+from hettui.domain.errors import HettuiError, ModelFileError, UsageError
 from hettui.domain.panes import PanesState
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
+from hettui.ports import Completion
 from hettui.services.backend import Backend
 from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.engine import Engine
 from hettui.services.learner import Learner
+from hettui.services.model_search import ModelCatalogue, ModelSearch, PathCompleter
 from hettui.services.world import Request
 from hettui.wiring.ahead import Ahead
 from hettui.wiring.ending import Ending, watching
 from hettui.wiring.engine import SystemClock, build_engine
+from hettui.wiring.init import write_for
 from hettui.wiring.ownership import living_record, open_runs, owned_by, recorded_session, sweep
 from hettui.wiring.sessions import api_key, open_session, request_for, with_model
 
@@ -54,6 +70,7 @@ class ScreenBackend:
         """The user chose to leave the cluster running."""
         self.panes = PanesState()
         self._config = Config()
+        self._catalogue = ModelCatalogue(ModelFiles(Path.home(), os.environ, cache_path()))
         self._opener = opener
         self._learner = learner
         engine.subscribe(learner)
@@ -80,7 +97,27 @@ class ScreenBackend:
         return (self._config.on_hangup if hangup else self._config.on_exit) == "leave"
 
     def with_model(self, session: Session, path: str) -> Session:
-        return with_model(session, path)
+        other = with_model(session, path)
+        if other.config.path is None and other.config.model_path is not None and not other.demo:
+            remember_model(other.config.model_path)
+        return other
+
+    def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
+        config = session.config
+        return self._catalogue.search(
+            config.model_folders, config.model_path, session.surroundings, session.learned, changed
+        )
+
+    def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
+        return PathCompleter(self._catalogue.finder, tell)
+
+    def first_run(self, session: Session) -> bool:
+        unknown = session.config.path is None and session.config.model_path is None
+        return unknown and self.read_only is None and last_model() is None
+
+    def write_config(self, session: Session) -> Session:
+        self._config = write_for(session)
+        return replace(session, config=self._config)
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
         request = request_for(session, plan, force=force)
@@ -106,10 +143,15 @@ class ScreenBackend:
             save_panes(memory_dir(), state)
 
     def save(self, session: Session, plan: Plan) -> str | None:
-        if session.config.path is None:
+        path, model = session.config.path, session.config.model_path
+        if path is None:
             return None
-        save_plan(session.config.path, plan)
-        return session.config.path
+        if model is not None and model != self._config.model_path:
+            # Layers of one model with the path of another could not be opened again.
+            save_values(path, {("model", "path"): model})
+            self._config = replace(self._config, model_path=model)
+        save_plan(path, plan)
+        return path
 
     def keep_theme(self, session: Session, name: str) -> str | None:
         if session.config.path is None:
@@ -122,9 +164,21 @@ def run_screen(config_path: str | None, theme: str | None, record: str | None = 
     """`hettui [CONFIG]`: what runs; else the named configuration, the one used last, the usual one, what is found."""
     path = Path(config_path) if config_path else last_config() or config_file()
     config = load(path) if config_path or path.exists() else Config()
-    if config.path is not None:
-        remember_config(path)
+    if config.path is None:
+        return _run(_open_unconfigured, theme, record)
+    remember_config(path)
     return _run(lambda: open_session(config), theme, record)
+
+
+def _open_unconfigured() -> Session:
+    """With the model that was chosen last, if it still can be opened."""
+    session, model = open_session(Config()), last_model()
+    if model is None:
+        return session
+    try:
+        return with_model(session, model)
+    except ModelFileError:
+        return session
 
 
 def run_session(session: Session, theme: str | None, record: str | None = None) -> int:

@@ -17,12 +17,15 @@ from hettui.adapters.paths import memory_dir
 from hettui.domain.config import Config
 from hettui.domain.device import LOCAL, Device, Hardware
 from hettui.domain.engine_info import EngineInfo
-from hettui.domain.errors import ConfigError, EngineError
+from hettui.domain.errors import ConfigError, EngineError, ModelFileError
+from hettui.domain.found_models import Kind, kind_of, no_model
 from hettui.domain.inventory import assemble
 from hettui.domain.launch import Cluster, check, unsafe
 from hettui.domain.model import ModelShape
+from hettui.domain.model_fit import judge
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session, runnable
+from hettui.domain.text import clean_line
 from hettui.services.world import Request
 
 
@@ -74,12 +77,18 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
 
 
 def with_model(session: Session, path: str) -> Session:
-    """The same session with another model. Raises ModelFileError and leaves the old one as it is."""
+    """The same session with another model and the planner's plan for it. Raises ModelFileError and leaves the old one
+    as it is."""
     shape = read_shape(path)
+    kind = kind_of(shape.file)
+    problem = no_model(shape) if kind is Kind.MODEL else f"a {kind.value[0]} and no model: name the model it belongs to"
+    if problem:
+        raise ModelFileError(f"{clean_line(path, 300)} is {problem}")
     config = replace(session.config, model_path=shape.file.paths[0])
-    devices = tuple(replace(d, layers=None) for d in session.devices)
-    cluster = session.cluster and replace(session.cluster, model_path=shape.file.paths[0], devices=devices)
-    return replace(session, config=config, shape=shape, cluster=cluster, devices=devices)
+    around = session.surroundings
+    cluster = session.cluster and replace(session.cluster, model_path=shape.file.paths[0], devices=around.devices)
+    plan = judge(shape, around, session.learned).plan
+    return replace(session, config=config, shape=shape, cluster=cluster, devices=around.devices, chosen=plan)
 
 
 def api_key(config: Config) -> str | None:

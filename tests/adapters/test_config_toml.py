@@ -258,3 +258,14 @@ def test_wrong_supervision_is_explained(tmp_path: Path, text: str, says: str) ->
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert says in str(caught.value)
+
+
+def test_folders_of_models_are_expanded_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISK", "/mnt/disk")
+    path = tmp_path / "c.toml"
+    path.write_text('[model]\nfolders = ["~/gguf", "$DISK/models", "beside"]\n')
+    expected = (str(Path("~/gguf").expanduser()), "/mnt/disk/models", str(tmp_path / "beside"))
+    assert load(path).model_folders == expected
+    path.write_text('[model]\nfolders = "~/gguf"\n')
+    with pytest.raises(ConfigError, match=r'folders: found "~/gguf", allowed: a list of folders'):
+        load(path)

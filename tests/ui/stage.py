@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from hettui.domain.config import Config
 from hettui.domain.conversation import Conversation
 from hettui.domain.device import Device
 from hettui.domain.errors import HettuiError, ModelFileError
+from hettui.domain.found_models import FoundModel
 from hettui.domain.launch import worker_name
 from hettui.domain.model import ModelShape
 from hettui.domain.panes import PanesState
@@ -29,10 +30,11 @@ from hettui.domain.session import Session, runnable
 from hettui.domain.telemetry import DeviceSample, Holder, Link, TelemetrySnapshot
 from hettui.domain.terminal import Terminal
 from hettui.domain.units import MIB
-from hettui.ports import KeptPrompts, ThemeFiles
+from hettui.ports import Completion, KeptPrompts, ModelFinder, ModelPlace, ThemeFiles
 from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.cluster import Request
 from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
+from hettui.services.model_search import ModelCatalogue, ModelSearch, PathCompleter
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
 from tests.fakes import cluster, shape, workers
@@ -146,6 +148,22 @@ class MemoryStore:
         return f"/home/me/{name}"
 
 
+class NoModels:
+    """Implements ModelFinder on a machine without any."""
+
+    def places(self, folders: Sequence[str], current: str | None) -> tuple[ModelPlace, ...]:
+        return (ModelPlace("~/models", "/home/me/models"),)
+
+    def look(self, place: ModelPlace, stopped: Callable[[], bool], note: Callable[[str], None]) -> Iterator[FoundModel]:
+        return iter(())
+
+    def read(self, path: str) -> ModelShape:
+        raise ModelFileError(f"{path} does not exist: check the path")
+
+    def complete(self, typed: str) -> Completion:
+        return Completion(typed)
+
+
 @dataclass
 class StageBackend:
     """Implements Backend."""
@@ -157,6 +175,11 @@ class StageBackend:
     store: MemoryStore = field(default_factory=MemoryStore)
     runs: list[BenchRun] = field(default_factory=list)
     kept_themes: list[str] = field(default_factory=list)
+
+    finder: ModelFinder = field(default_factory=NoModels)
+    fresh: bool = False
+    """Nobody has chosen a model here yet."""
+    written: list[Session] = field(default_factory=list)
 
     read_only: str | None = None
     leaves: bool = False
@@ -173,6 +196,7 @@ class StageBackend:
 
     def __post_init__(self) -> None:
         self.chats = ChatKeeper(self.store)
+        self.catalogue = ModelCatalogue(self.finder)
 
     def bench_runs(self, session: Session) -> list[BenchRun]:
         return list(self.runs)
@@ -194,7 +218,24 @@ class StageBackend:
     def with_model(self, session: Session, path: str) -> Session:
         if path not in self.models:
             raise ModelFileError(f"{path} does not exist: check the path")
-        return replace(session, shape=self.models[path])
+        self.fresh = False
+        return replace(session, shape=self.models[path], config=replace(session.config, model_path=path))
+
+    def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
+        config = session.config
+        return self.catalogue.search(
+            config.model_folders, config.model_path, session.surroundings, session.learned, changed
+        )
+
+    def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
+        return PathCompleter(self.finder, tell)
+
+    def first_run(self, session: Session) -> bool:
+        return self.fresh
+
+    def write_config(self, session: Session) -> Session:
+        self.written.append(session)
+        return replace(session, config=replace(session.config, path="/home/me/.config/hettui/config.toml"))
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
         return Request(runnable(session, plan, force=force), plan.split, 0)
@@ -272,6 +313,11 @@ class Stage:
         return self.app.screen_stack[-1]
 
     @property
+    def main(self) -> MainScreen:
+        """The main screen, whatever lies over it."""
+        return next(screen for screen in self.app.screen_stack if isinstance(screen, MainScreen))
+
+    @property
     def engine(self) -> StageEngine:
         return self.backend.engine
 
@@ -314,9 +360,16 @@ async def stage(
     store: MemoryStore | None = None,
     panes: PanesState | None = None,
     read_only: str | None = None,
+    finder: ModelFinder | None = None,
+    fresh: bool = False,
 ) -> AsyncIterator[Stage]:
     backend = StageBackend(
-        opened or session(), store=store or MemoryStore(), panes=panes or PanesState(), read_only=read_only
+        opened or session(),
+        store=store or MemoryStore(),
+        panes=panes or PanesState(),
+        read_only=read_only,
+        finder=finder or NoModels(),
+        fresh=fresh,
     )
     app = build(backend)
     async with app.run_test(size=size) as pilot:

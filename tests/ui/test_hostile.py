@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,19 +16,22 @@ from textual.widget import Widget
 import hettui.ui
 from hettui.domain.cluster import ClusterSnapshot, ClusterState, Waiting
 from hettui.domain.conversation import Conversation, Exchange, Sampling
+from hettui.domain.found_models import FoundModel
 from hettui.domain.model import ModelShape
 from hettui.domain.postmortem import PostMortem
 from hettui.domain.text import clean, clean_line
+from hettui.ports import ModelPlace
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
-from hettui.ui.screens.ask import PathScreen
 from hettui.ui.screens.chat_list import ChatListScreen
 from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
+from hettui.ui.screens.model_picker import ModelPicker
 from hettui.ui.screens.post_mortem import PostMortemScreen
 from hettui.ui.screens.replay import ReplayScreen
 from hettui.ui.screens.themes import ThemeScreen
+from hettui.ui.screens.welcome import WelcomeScreen
 from tests.fakes import shape, workers
 from tests.hostile import HOSTILE, NEVER
-from tests.ui.stage import Stage, running, session, stage
+from tests.ui.stage import NoModels, Stage, running, session, stage
 
 UNWANTED = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\ud800-\udfff]"
@@ -41,6 +45,24 @@ def model(name: str) -> ModelShape:
 
 def post_mortem(text: str) -> PostMortem:
     return PostMortem(f"worker {text}", "worker", text, text, text, text, text, (text,), (text,), text, hopeless=True)
+
+
+class HostileFinder(NoModels):
+    """Finds one model with the text wherever text can stand."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def places(self, folders: Sequence[str], current: str | None) -> tuple[ModelPlace, ...]:
+        return (ModelPlace(clean_line(self.text, 80), f"/{self.text}"),)
+
+    def look(self, place: ModelPlace, stopped: Callable[[], bool], note: Callable[[str], None]) -> Iterator[FoundModel]:
+        note(self.text)
+        # Names are cleaned where they are found, paths where they are shown.
+        yield FoundModel(f"/{self.text}.gguf", clean_line(self.text), place.label, 1, 1.0, repository="org/name")
+
+    def read(self, path: str) -> ModelShape:
+        return model(self.text)
 
 
 class Eyes:
@@ -100,7 +122,8 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
         await s.press("escape")
     asked = Conversation("k", text, text, system=text, exchanges=(Exchange(text, text, text, note=text),))
     for screen in (
-        PathScreen("The model", clean_line(text)),
+        ModelPicker(s.backend, s.main.facts.session),
+        WelcomeScreen(s.backend, s.main.facts.session),
         # What is on disk was written by anybody: it is cleaned when it is shown.
         ChatListScreen([asked]),
         ChatSettingsScreen(ChatSettings(False, clean(text), Sampling())),
@@ -128,7 +151,8 @@ async def test_every_widget_with(size: tuple[int, int], names: list[str]) -> Non
     text = " ".join(HOSTILE[name][0] for name in names)
     readable = " ".join(HOSTILE[name][1] for name in names)
     devices = tuple(replace(d, name=f"{n}{text}", expose=True) for n, d in enumerate(workers(240, 180)))
-    async with stage(replace(session(devices, model(f"m {text}")), demo=False), size) as s:
+    opened = replace(session(devices, model(f"m {text}")), demo=False, problem=text)
+    async with stage(opened, size, finder=HostileFinder(text)) as s:
         seen = await tour(s, text)
         assert ours() - seen == set()
         shown = re.sub(r"[\s│▌]+", " ", s.text())

@@ -15,7 +15,8 @@ from hettui.domain.model import ModelFile, ModelShape
 from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot, Throttle
 from hettui.domain.units import MIB
 from hettui.services.events import Alert, ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, TelemetryUpdated
-from hettui.ui.screens.ask import ChoiceScreen, PathScreen
+from hettui.ui.screens.ask import ChoiceScreen
+from hettui.ui.screens.model_picker import ModelPicker
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.prompt import Prompt
 from tests.fakes import shape, workers
@@ -324,14 +325,15 @@ async def test_another_model_replaces_the_plan_and_a_bad_one_does_not() -> None:
         s.backend.models["/models/other.gguf"] = shape(blocks=12)
         before = s.plan
         await s.press("m")
-        assert isinstance(s.app.screen, PathScreen)
-        await s.press("end", "x", "enter")
+        assert isinstance(s.app.screen, ModelPicker)
+        await s.type("/nowhere.gguf")
+        await s.press("enter")
         await s.app.workers.wait_for_complete()
         await s.pilot.pause()
         assert s.plan == before
         assert any("does not exist" in toast for toast in s.toasts())
         await s.press("m")
-        s.app.screen.query_one("Input").value = "/models/other.gguf"  # type: ignore[attr-defined]
+        await s.type("/models/other.gguf")
         await s.press("enter")
         await s.app.workers.wait_for_complete()
         await s.pilot.pause()

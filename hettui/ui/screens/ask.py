@@ -1,15 +1,16 @@
-"""Questions over the main screen: a choice between a few answers, and a path."""
+"""A question over the main screen: a choice between a few answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button, Static
 
 _BOX = """
     {name} {{ align: center middle; }}
@@ -53,27 +54,9 @@ class ChoiceScreen(ModalScreen[str | None]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.dismiss((event.button.id or "").removeprefix("answer-"))
 
-    def on_key(self, event: object) -> None:
-        key = getattr(event, "key", "")
-        if key in (answer for answer, _ in self._answers):
-            self.dismiss(key)
-
-
-class PathScreen(ModalScreen[str | None]):
-    """Asks for a file's path. Esc answers None."""
-
-    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel")]
-    DEFAULT_CSS = _BOX.format(name="PathScreen")
-
-    def __init__(self, question: str, value: str = "") -> None:
-        super().__init__()
-        self._question = question
-        self._value = value
-
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield Static(Content(self._question), markup=False)
-            yield Input(self._value, placeholder="~/models/model.gguf", compact=True)
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value.strip() or None)
+    def on_key(self, event: events.Key) -> None:
+        if event.key in (answer for answer, _ in self._answers):
+            # Else it would also be a key of the screen below, which is there by then.
+            event.stop()
+            event.prevent_default()
+            self.dismiss(event.key)

@@ -27,10 +27,11 @@ from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.explain import ExplainPane, Parts
 from hettui.ui.panes.logs import LogsPane
 from hettui.ui.presenter import Facts, History
-from hettui.ui.screens.ask import PathScreen
 from hettui.ui.screens.help import HelpScreen
+from hettui.ui.screens.model_picker import ModelPicker
 from hettui.ui.screens.panes import DEVICES, PanedScreen
 from hettui.ui.screens.post_mortem import PostMortemScreen
+from hettui.ui.screens.welcome import Greeted, offer_configuration
 from hettui.ui.slow_line import FrugalCompositor
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.device_list import DeviceList
@@ -299,10 +300,17 @@ class MainScreen(PanedScreen):
     def action_help(self) -> None:
         self.app.push_screen(HelpScreen(keys.help_rows(self.KEYS)))
 
+    def after_welcome(self, answer: Greeted | None) -> None:
+        """A first run: to the picker, on the model that was shown; None: to this screen."""
+        if answer is not None:
+            self._choose_model(answer.path, best=True)
+
     def action_model(self) -> None:
+        self._choose_model()
+
+    def _choose_model(self, preferred: str | None = None, *, best: bool = False) -> None:
         if not self._cluster.state.busy and self._cluster.state is not ClusterState.READY:
-            current = self._session.config.model_path or ""
-            self.app.push_screen(PathScreen("The model: a GGUF file, or any part of a split one", current), self._open)
+            self.app.push_screen(ModelPicker(self._backend, self._session, preferred, best=best), self._open)
         else:
             self.say("Stop the cluster first (x): another model means a new start", "warning")
 
@@ -312,12 +320,15 @@ class MainScreen(PanedScreen):
 
     @work(thread=True, group="model", exclusive=True, exit_on_error=False)
     def _open_model(self, path: str) -> None:
+        first = self._backend.first_run(self._session)
         try:
             session = self._backend.with_model(self._session, path)
         except HettuiError as error:
             self.post_message(NoticeArrived(str(error), "error"))
         else:
             self.app.call_later(self._use, session)
+            if first:
+                self.app.call_later(offer_configuration, self, self._backend, session, self._use)
 
     def _use(self, session: Session) -> None:
         plan = session.initial_plan

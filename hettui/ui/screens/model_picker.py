@@ -1,0 +1,335 @@
+"""`m`: chooses a model file from those that lie about, or by its path. Rows come as they are found."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.timer import Timer
+from textual.widgets import Input, Static
+
+from hettui.domain.found_models import ModelEntry, best_of
+from hettui.domain.session import Session
+from hettui.domain.text import clean_line
+from hettui.ports import Completion
+from hettui.services.backend import Backend
+from hettui.services.model_search import ModelSearch, PathCompleter, Searched
+from hettui.ui import model_rows
+from hettui.ui.drawing import Runs, fit
+from hettui.ui.widgets.pick_list import NOWHERE, PickList
+
+_PACE_S = 0.1
+"""Between two looks at what was found."""
+_DWELL_S = 0.25
+"""A row that is only passed is not asked for its largest context."""
+_PLACEHOLDER = "type to filter · / or ~ or tab: a path"
+_KEYS_LIST = "⏎ opens · ↑↓ choose · tab a path · esc closes"
+_KEYS_PATH = "⏎ opens · ↑↓ choose · tab completes · esc the list"
+
+
+class ModelsChanged(Message):
+    """The search has something new."""
+
+
+class PathCompleted(Message):
+    """What a typed path can become."""
+
+    def __init__(self, typed: str, completion: Completion) -> None:
+        super().__init__()
+        self.typed = typed
+        self.completion = completion
+
+
+class ModelPicker(ModalScreen[str | None]):
+    """Answers a path, or None. What is typed filters; what begins like a path is one."""
+
+    BINDINGS = [
+        Binding("escape", "back", "Close", priority=True),
+        Binding("enter", "open", "Open", priority=True),
+        Binding("tab", "path", "Path", priority=True),
+        Binding("up", "move(-1)", show=False),
+        Binding("down", "move(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("ctrl+home", "end(False)", show=False, priority=True),
+        Binding("ctrl+end", "end(True)", show=False, priority=True),
+    ]
+    DEFAULT_CSS = """
+    ModelPicker { align: center middle; }
+    ModelPicker > Vertical {
+        width: 100%; max-width: 150; height: 100%; max-height: 46; padding: 0 1;
+        background: $surface; border: round $primary; border-title-color: $foreground;
+    }
+    ModelPicker Static { height: 1; }
+    ModelPicker #columns { margin-top: 1; color: $hettui-muted; }
+    ModelPicker #nothing { height: 1fr; display: none; }
+    ModelPicker #detail { height: 4; padding: 1 0 0 0; }
+    ModelPicker #state { height: auto; max-height: 2; color: $hettui-muted; }
+    ModelPicker #keys { color: $hettui-muted; }
+    ModelPicker Input { background: $panel; }
+    """
+
+    def __init__(self, backend: Backend, session: Session, preferred: str | None = None, *, best: bool = False) -> None:
+        """The cursor stands on `preferred` first, else with `best` on the best that fits, else on the model in use."""
+        super().__init__()
+        self._backend = backend
+        self._session = session
+        self._current = session.config.model_path
+        self._preferred = preferred or (None if best else self._current)
+        self._best = best
+        self._entries: dict[str, ModelEntry] = {}
+        self._shown: list[ModelEntry] = []
+        self._selected: str | None = None
+        """The path under the cursor."""
+        self._touched = False
+        """Whether the user moved the cursor: before that it goes to what is preferred."""
+        self._searched = Searched()
+        self._search: ModelSearch | None = None
+        self._completer: PathCompleter | None = None
+        self._completion = Completion("")
+        self._pause: Timer | None = None
+        self._dwell: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as box:
+            box.border_title = "Models"
+            yield Input(placeholder=_PLACEHOLDER, compact=True)
+            yield Static(id="columns", markup=False)
+            yield PickList()
+            yield Static(id="nothing", markup=False)
+            yield Static(id="detail", markup=False)
+            yield Static(id="state", markup=False)
+            yield Static(_KEYS_LIST, id="keys", markup=False)
+
+    def on_mount(self) -> None:
+        # Both are called on other threads.
+        self._search = self._backend.find_models(self._session, self._tell_changed)
+        self._completer = self._backend.path_completer(self._tell_completed)
+        self._take()
+
+    def _tell_changed(self) -> None:
+        self.post_message(ModelsChanged())
+
+    def _tell_completed(self, typed: str, completion: Completion) -> None:
+        self.post_message(PathCompleted(typed, completion))
+
+    def on_unmount(self) -> None:
+        if self._search is not None:
+            self._search.cancel()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    # -- what was found ------------------------------------------------------------------------------------
+
+    @on(ModelsChanged)
+    def _changed(self) -> None:
+        if self._pause is None:
+            self._pause = self.set_timer(_PACE_S, self._take)
+
+    def _take(self) -> None:
+        self._pause = None
+        if self._search is None:
+            return
+        new, self._searched = self._search.take()
+        for path, entry in new.items():
+            if entry is None:
+                self._entries.pop(path, None)
+            else:
+                self._entries[path] = entry
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Filters and sorts; the cursor stays with its model, and on its line."""
+        words = self._typed.lower().split()
+        self._shown = sorted((e for e in self._entries.values() if e.matches(words)), key=lambda e: e.order)
+        if not self._touched:
+            self._selected = self._first_choice()
+        if all(e.model.path != self._selected for e in self._shown):
+            self._selected = self._shown[0].model.path if self._shown else None
+        self._draw()
+
+    def _first_choice(self) -> str | None:
+        paths = [entry.model.path for entry in self._shown]
+        if self._preferred in paths:
+            return self._preferred
+        best = best_of(self._shown) if self._best else None
+        return best.model.path if best else next(iter(paths), None)
+
+    @property
+    def _chosen(self) -> ModelEntry | None:
+        return next((e for e in self._shown if e.model.path == self._selected), None)
+
+    # -- drawing -------------------------------------------------------------------------------------------
+
+    @property
+    def _typed(self) -> str:
+        return self.query_one(Input).value
+
+    @property
+    def _in_path(self) -> bool:
+        return self._typed.startswith(("/", "~", "./", "../"))
+
+    def _draw(self) -> None:
+        pick = self.query_one(PickList)
+        width = self.query_one("#detail").content_size.width
+        if self._in_path:
+            self._draw_path(pick, width)
+            return
+        cursor = next((i for i, e in enumerate(self._shown) if e.model.path == self._selected), NOWHERE)
+        pick.show(len(self._shown), self._row, cursor, steady=self._touched, anew=not self._touched)
+        self._say("columns", [_plain(model_rows.columns(max(0, width - 2)))] if self._entries else [""])
+        self._show_nothing("" if self._shown else self._why_nothing())
+        chosen = self._chosen
+        self._say("detail", model_rows.details(chosen, width) if chosen else [""])
+        self._say("state", [model_rows.state(len(self._entries), self._searched)])
+        self._say("keys", [_KEYS_LIST])
+        self._ask_when_dwelling(chosen)
+
+    def _why_nothing(self) -> str:
+        if self._entries:
+            return f"Nothing matches {clean_line(self._typed, 60)}."
+        return model_rows.nothing_found(self._searched)
+
+    def _show_nothing(self, text: str) -> None:
+        nothing = self.query_one("#nothing", Static)
+        nothing.display, self.query_one(PickList).display = bool(text), not text
+        nothing.update(Content(text))
+
+    def _row(self, index: int, width: int) -> Runs:
+        entry = self._shown[index]
+        path = entry.model.path
+        return model_rows.row(entry, width, current=path == self._current, under_cursor=path == self._selected)
+
+    def _say(self, id: str, lines: list[str]) -> None:
+        self.query_one(f"#{id}", Static).update(Content("\n".join(lines)), layout=id == "state")
+
+    def _ask_when_dwelling(self, chosen: ModelEntry | None) -> None:
+        if self._dwell is not None:
+            self._dwell.stop()
+            self._dwell = None
+        if chosen is not None and chosen.outlook is not None and not chosen.asked and self._search is not None:
+            search, path = self._search, chosen.model.path
+            self._dwell = self.set_timer(_DWELL_S, lambda: search.ask_context(path))
+
+    # -- a path --------------------------------------------------------------------------------------------
+
+    def _draw_path(self, pick: PickList, width: int, cursor: int = NOWHERE) -> None:
+        found = self._completion
+        self._say("columns", ["  folders and .gguf files"])
+        pick.show(len(found.candidates), self._candidate, cursor)
+        self._show_nothing("" if found.candidates else found.problem or "No folder or .gguf file begins so.")
+        self._say("detail", [fit(clean_line(self._typed), width).rstrip()])
+        self._say("state", [f"and {found.more} more: type on" if found.more else ""])
+        self._say("keys", [_KEYS_PATH])
+
+    def _candidate(self, index: int, width: int) -> Runs:
+        mark = "▶ " if index == self.query_one(PickList).cursor else "  "
+        path = self._completion.candidates[index]
+        name = path[self._typed.rfind("/") + 1 :]
+        return [(fit(mark + name, width), "muted" if path.endswith("/") else "")]
+
+    @on(PathCompleted)
+    def _completed(self, message: PathCompleted) -> None:
+        if message.typed == self._typed:
+            self._completion = message.completion
+            self._draw()
+
+    def _complete(self) -> None:
+        """Tab: as far as it is certain, then from one candidate to the next."""
+        found, pick = self._completion, self.query_one(PickList)
+        if len(found.text) > len(self._typed):
+            self._type(found.text)
+        elif len(found.candidates) == 1:
+            self._type(found.candidates[0])
+        elif found.candidates:
+            self._draw_path(pick, self.size.width, (pick.cursor + 1) % len(found.candidates))
+
+    def _type(self, text: str) -> None:
+        field = self.query_one(Input)
+        field.value = text
+        field.cursor_position = len(text)
+
+    def _open_path(self) -> None:
+        found, cursor = self._completion, self.query_one(PickList).cursor
+        path = found.candidates[cursor] if cursor != NOWHERE else self._typed.strip()
+        if path + "/" in found.candidates:
+            path += "/"
+        if path.endswith("/"):
+            self._type(path)
+        else:
+            self.dismiss(path)
+
+    # -- keys ----------------------------------------------------------------------------------------------
+
+    @on(Input.Changed)
+    def _input_changed(self) -> None:
+        if self._in_path and self._completer is not None:
+            self._completion = Completion(self._typed)
+            self._completer.ask(self._typed)
+        else:
+            self._arrange()
+
+    def action_back(self) -> None:
+        if self._typed:
+            self._type("")
+        else:
+            self.dismiss(None)
+
+    def action_open(self) -> None:
+        chosen = self._chosen
+        if self._in_path:
+            self._open_path()
+        elif chosen is None:
+            self.notify("there is nothing to open: type / or ~ for a path", severity="warning", markup=False)
+        elif chosen.problem is not None:
+            text = f"{chosen.model.name} cannot be opened: {chosen.problem}"
+            self.notify(clean_line(text, 400), severity="warning", markup=False, timeout=8)
+        else:
+            self.dismiss(chosen.model.path)
+
+    def action_path(self) -> None:
+        if self._in_path:
+            self._complete()
+        else:
+            chosen = self._chosen
+            self._type(chosen.model.path.rpartition("/")[0] + "/" if chosen is not None else "~/")
+
+    def action_move(self, rows: int) -> None:
+        pick = self.query_one(PickList)
+        self._move_to(pick.cursor + rows if pick.cursor != NOWHERE or rows > 0 else 0)
+
+    def action_page(self, pages: int) -> None:
+        pick = self.query_one(PickList)
+        self._move_to(pick.cursor + pages * max(1, pick.rows - 1))
+
+    def action_end(self, last: bool) -> None:
+        self._move_to(10**9 if last else 0)
+
+    def _move_to(self, index: int) -> None:
+        pick = self.query_one(PickList)
+        count = len(self._completion.candidates) if self._in_path else len(self._shown)
+        if not count:
+            return
+        index = min(max(index, 0), count - 1)
+        if self._in_path:
+            self._draw_path(pick, self.size.width, index)
+            return
+        self._touched = True
+        self._selected = self._shown[index].model.path
+        pick.move(index)
+        self._draw()
+
+    @on(PickList.Clicked)
+    def _clicked(self, message: PickList.Clicked) -> None:
+        self._move_to(message.index)
+        if message.again:
+            self.action_open()
+
+
+def _plain(runs: Runs) -> str:
+    return "".join(text for text, _ in runs)

@@ -1,0 +1,160 @@
+"""What hettui found on a machine where no model was ever chosen, and the next step for what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen, Screen
+from textual.timer import Timer
+from textual.widgets import Static
+
+from hettui.domain.errors import HettuiError
+from hettui.domain.found_models import ModelEntry, best_of
+from hettui.domain.session import Session
+from hettui.domain.text import clean, clean_line
+from hettui.domain.wrapping import GrowingRows
+from hettui.services.backend import Backend
+from hettui.services.model_search import ModelSearch, Searched
+from hettui.ui import model_rows
+from hettui.ui.messages import NoticeArrived
+from hettui.ui.screens.ask import ChoiceScreen
+from hettui.ui.screens.model_picker import ModelsChanged
+
+_PACE_S = 0.1
+_MOST_DEVICES = 6
+_LABEL_CELLS = 11
+_INTRO = "One model over all your cards: planned, started and watched from here."
+_OFFER = (
+    "The plan is there. Keep this model and these devices in a configuration, as hettui init writes it? "
+    "The next start then opens them."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """On to the picker; `path` is the model that was called the best, None when none was."""
+
+    path: str | None
+
+
+class WelcomeScreen(ModalScreen[Greeted | None]):
+    """Enter goes on to the models, Esc to the plain screen."""
+
+    BINDINGS = [
+        Binding("enter,m", "go_on", "Models", priority=True),
+        Binding("escape,q", "dismiss(None)", "Close", priority=True),
+    ]
+    DEFAULT_CSS = """
+    WelcomeScreen { align: center middle; }
+    WelcomeScreen > VerticalScroll {
+        width: 100%; max-width: 100; height: auto; max-height: 100%; padding: 1 2;
+        background: $surface; border: round $primary; border-title-color: $foreground;
+    }
+    WelcomeScreen Static { height: auto; }
+    """
+
+    def __init__(self, backend: Backend, session: Session) -> None:
+        super().__init__()
+        self._backend = backend
+        self._session = session
+        self._entries: dict[str, ModelEntry] = {}
+        self._searched = Searched()
+        self._search: ModelSearch | None = None
+        self._pause: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll() as box:
+            box.border_title = "Welcome to hettui"
+            yield Static(markup=False)
+
+    def on_mount(self) -> None:
+        # Called on other threads.
+        self._search = self._backend.find_models(self._session, self._tell_changed)
+        self._take()
+
+    def _tell_changed(self) -> None:
+        self.post_message(ModelsChanged())
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._take)
+
+    def on_unmount(self) -> None:
+        if self._search is not None:
+            self._search.cancel()
+
+    @on(ModelsChanged)
+    def _changed(self) -> None:
+        if self._pause is None:
+            self._pause = self.set_timer(_PACE_S, self._take)
+
+    def _take(self) -> None:
+        self._pause = None
+        if self._search is None:
+            return
+        new, self._searched = self._search.take()
+        for path, entry in new.items():
+            if entry is None:
+                self._entries.pop(path, None)
+            else:
+                self._entries[path] = entry
+        self.query_one(Static).update(self._text())
+
+    def _text(self) -> Content:
+        entries = list(self._entries.values())
+        hardware = model_rows.hardware_in_words(self._session)
+        more = len(hardware) - _MOST_DEVICES
+        if more > 0:
+            hardware = [*hardware[: _MOST_DEVICES - 1], f"and {more + 1} more"]
+        rows = [
+            ("llama.cpp", [model_rows.engine_in_words(self._session)]),
+            ("devices", hardware),
+            ("models", [model_rows.models_in_words(entries, self._searched)]),
+        ]
+        parts: list[str | tuple[str, str]] = [_INTRO, "\n"]
+        room = max(10, self.query_one(Static).content_size.width - _LABEL_CELLS)
+        for label, lines in rows:
+            wrapped = GrowingRows(room, cell_len)
+            wrapped.feed("\n".join(clean_line(line) for line in lines))
+            for i, line in enumerate(wrapped.rows):
+                parts += ["\n", (("" if i else label).ljust(_LABEL_CELLS), "bold"), line]
+            parts.append("\n")
+        usable = any(entry.problem is None for entry in entries)
+        go_on = "choose the model, then its plan is there" if usable else "name a file"
+        parts += ["\n", ("⏎", "bold"), f"  {go_on}    ", ("esc", "bold"), "  look around first"]
+        if not usable:
+            parts += ["\n", ("hettui demo", "bold"), "  in another shell: a small real cluster, its model included"]
+        return Content.assemble(*parts)
+
+    def action_go_on(self) -> None:
+        best = best_of(self._entries.values())
+        self.dismiss(Greeted(best.model.path if best is not None else None))
+
+
+def offer_configuration(
+    screen: Screen[None], backend: Backend, session: Session, use: Callable[[Session], None]
+) -> None:
+    """Asks over the first plan whether it shall be kept; `use` gets the session with its configuration."""
+
+    def answered(answer: str | None) -> None:
+        if answer == "y":
+            screen.run_worker(_write(screen, backend, session, use), group="configuration", exit_on_error=False)
+
+    screen.app.push_screen(ChoiceScreen(_OFFER, [("y", "Write it"), ("n", "Not now")]), answered)
+
+
+async def _write(screen: Screen[None], backend: Backend, session: Session, use: Callable[[Session], None]) -> None:
+    try:
+        kept = await asyncio.to_thread(backend.write_config, session)
+    except HettuiError as error:
+        screen.post_message(NoticeArrived(str(error), "warning"))
+    else:
+        use(kept)
+        screen.notify(clean(f"written: {kept.config.path}"), markup=False)
