@@ -145,8 +145,3 @@ def test_a_configured_bandwidth_comes_before_the_card_s_own() -> None:
         assert assemble(config, [card])[0].bandwidth_bytes_per_s == expected
     absent = Config(devices=(DeviceConfig("b", id="pci:0000:09:00.0", bandwidth_bytes=10**11),))
     assert assemble(absent, [card])[0].bandwidth_bytes_per_s == 1e11
-
-
-def test_two_like_cards_have_two_names() -> None:
-    cards = [Hardware(f"pci:0000:0{n}:00.0", "H100", "cuda", engine_name=f"CUDA{n}") for n in range(3)]
-    assert [d.name for d in assemble(Config(), cards)] == ["H100", "H100 #2", "H100 #3"]
