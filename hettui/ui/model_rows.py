@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from rich.cells import cell_len, set_cell_size
 
@@ -112,12 +111,11 @@ def details(entry: ModelEntry, width: int) -> list[str]:
         return [path, entry.problem]
     if facts is None:
         return [path, model.place, "its header has not been read yet"]
-    changed = datetime.fromtimestamp(model.changed_s, UTC).strftime("%Y-%m-%d") if model.changed_s else UNKNOWN
     trained = f"{facts.trained_tokens:,}" if facts.trained_tokens else UNKNOWN
     words = f"{facts.vocabulary:,}" if facts.vocabulary else UNKNOWN
     place = f"{model.place}: {model.repository}" if model.repository else model.place
     said = [f"{facts.architecture}, {facts.blocks} blocks", f"vocabulary {words}", place]
-    said += [f"of {changed}", f"trained for {trained} tokens"]
+    said.append(f"trained for {trained} tokens")
     return [path, _as_fits(said, width), outlook_in_words(entry, width)]
 
 
