@@ -27,7 +27,7 @@ class ThemeScreen(ModalScreen[str | None]):
     DEFAULT_CSS = """
     ThemeScreen { align: right middle; background: transparent; }
     ThemeScreen > Vertical {
-        width: 30; height: auto; max-height: 90%; margin: 0 2; padding: 1 2;
+        width: 30; height: auto; max-height: 90%; padding: 1 2;
         background: $surface; border: round $primary; border-title-color: $foreground;
     }
     ThemeScreen OptionList { height: auto; max-height: 20; border: none; background: $surface; padding: 0; }
