@@ -386,7 +386,7 @@ def card_session() -> Session:
     rows = (("RTX 5080", 15155, 960e9), ("RTX 3060", 11469, 360e9), ("GTX 1660 SUPER", 5427, 336e9))
     devices = tuple(
         Device(
-            f"NVIDIA GeForce {name}",
+            name,
             f"pci:0000:0{i + 1}:00.0",
             backend="cuda",
             engine_name=f"CUDA{i}",
@@ -413,7 +413,7 @@ def farm_session(count: int, model: ModelShape | None = None) -> Session:
         host, via = ("local", "master") if i < 4 else (f"attic-{i // 4}", "worker")
         devices.append(
             Device(
-                f"NVIDIA GeForce {name} {i + 1}",
+                f"{name} #{i + 1}",
                 f"pci:0000:{i + 1:02x}:00.0",
                 host=host,
                 backend="cuda",
