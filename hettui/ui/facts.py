@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.keymap import Keymap
 from hettui.domain.memory import Forecast
 from hettui.domain.moves import Running
 from hettui.domain.objectives import Best, wanted
@@ -63,6 +64,13 @@ class Facts:
     """What was found at the readings so far."""
     mark: str = ""
     """What must not be overlooked beside DEMO: REC, REPLAY."""
+    finding: str | None = None
+    """What is said while a device's name is typed."""
+
+    @cached_property
+    def keys(self) -> Keymap:
+        """What stands in sentences for `{cluster.start}`."""
+        return Keymap(self.session.config.keys)
 
     @cached_property
     def outlook(self) -> Forecast | None:

@@ -8,6 +8,8 @@ focused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -15,6 +17,8 @@ from textual.geometry import Region, Size
 from textual.timer import Timer
 from textual.widgets import ContentSwitcher
 
+from hettui.domain.actions import BY_ID
+from hettui.domain.keymap import Keymap
 from hettui.domain.panes import PanesState
 from hettui.domain.session import Session
 from hettui.domain.split import HOST
@@ -35,17 +39,16 @@ from hettui.ui.widgets.plan_line import PlanLine
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.status_header import StatusHeader
 
-DEVICES = Pane("devices", "Devices", "esc")
-PANES = (
-    Pane("chat", "Chat", "c"),
-    Pane("logs", "Logs", "g"),
-    Pane("bench", "Bench", "b"),
-    Pane("commands", "Commands", "v"),
-    Pane("explain", "Explain", "e"),
-)
+DEVICES = "devices"
+PANES = ("chat", "logs", "bench", "commands", "explain")
 _KEEP_AFTER_S = 0.5
-ZOOMED = "zoomed: z"
 WIDE_CELLS, ULTRA_CELLS, HIGH_ROWS, SHORT_ROWS = 110, 200, 28, 10
+
+
+def tabs(keymap: Keymap, panes: Sequence[str]) -> tuple[Pane, ...]:
+    """Names and keys of panes."""
+    actions = [BY_ID["back" if pane == DEVICES else f"pane.{pane}"] for pane in panes]
+    return tuple(Pane(pane, a.label, keymap.shown(a.id)) for pane, a in zip(panes, actions, strict=True))
 
 
 class PanedScreen(OperatingScreen):
@@ -140,22 +143,22 @@ class PanedScreen(OperatingScreen):
     @property
     def shown(self) -> frozenset[str]:
         """The ids of the panes that are to be seen."""
-        on_devices, alone = self._pane == DEVICES.id, self._narrow or self._zoomed
+        on_devices, alone = self._pane == DEVICES, self._narrow or self._zoomed
         side = {"chat", self._second} if self._both else {self._side}
         if alone:
-            return frozenset({DEVICES.id} if on_devices else side)
-        return frozenset({DEVICES.id, *side})
+            return frozenset({DEVICES} if on_devices else side)
+        return frozenset({DEVICES, *side})
 
     def _arrange(self) -> None:
         shown, narrow = self.shown, self._narrow
-        full = self._zoomed and self._pane != DEVICES.id
+        full = self._zoomed and self._pane != DEVICES
         self.query_one(LayerBar).display = not full and not self._tiny
         self.query_one(PlanLine).display = not full
-        self.device_list.display = DEVICES.id in shown
-        self.device_list.set_class(not shown - {DEVICES.id}, "-alone")
+        self.device_list.display = DEVICES in shown
+        self.device_list.set_class(not shown - {DEVICES}, "-alone")
         side = self.query_one("#side")
-        side.display = bool(shown - {DEVICES.id})
-        side.set_class(DEVICES.id not in shown, "-alone")
+        side.display = bool(shown - {DEVICES})
+        side.set_class(DEVICES not in shown, "-alone")
         self.query_one("#first").display = "chat" in shown
         self.query_one("#second").display = self._second in shown
         self.query_one("#tabs-top").display = narrow and not self._tiny
@@ -168,11 +171,12 @@ class PanedScreen(OperatingScreen):
     def _draw_tabs(self) -> None:
         top, first, second = (self.query_one(f"#tabs-{name}", PaneTabs) for name in ("top", "first", "second"))
         both = self._both
-        top.panes, first.panes, second.panes = (DEVICES, *PANES), PANES[:1] if both else PANES, PANES[both:]
+        shown = tabs(self.keymap, (DEVICES, *PANES)), tabs(self.keymap, PANES[: 1 if both else None])
+        (top.panes, first.panes), second.panes = shown, tabs(self.keymap, PANES[both:])
         top.active, first.active, second.active = self._pane, "chat", self._second
         first.lit, second.lit = self._pane == "chat", self._pane == self._second
-        for tabs in (top, first, second):
-            tabs.note = ZOOMED if self._zoomed else ""
+        for row in (top, first, second):
+            row.note = self.keymap.fill("zoomed: {pane.zoom}") if self._zoomed else ""
 
     def _panes_changed(self) -> None:
         """Others may be shown now."""
@@ -182,7 +186,7 @@ class PanedScreen(OperatingScreen):
         """Brings a pane to the front and the keyboard to it."""
         self._front(pane)
         self._arrange()
-        if pane == DEVICES.id:
+        if pane == DEVICES:
             self._focus_selected()
         else:
             self.set_focus(self.query_one(Prompt) if pane == "chat" else self.query_one(f"#{pane}"))
@@ -190,7 +194,7 @@ class PanedScreen(OperatingScreen):
 
     def _front(self, pane: str) -> None:
         self._pane = pane
-        if pane != DEVICES.id:
+        if pane != DEVICES:
             self._side = pane
             if pane != "chat":
                 self._second = pane
@@ -204,12 +208,12 @@ class PanedScreen(OperatingScreen):
 
     def _scroll_to_selected(self) -> None:
         """The selected device comes into view, where the list was not laid out when it was chosen."""
-        if DEVICES.id in self.shown:
+        if DEVICES in self.shown:
             self._cards()[self._place].scroll_visible(animate=False)
 
     def _devices_are_in_front(self) -> None:
-        if self._pane != DEVICES.id:
-            self._pane = DEVICES.id
+        if self._pane != DEVICES:
+            self._pane = DEVICES
             self._arrange()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -217,7 +221,7 @@ class PanedScreen(OperatingScreen):
         if event.widget is not self.focused:
             return
         names = {node.id for node in event.widget.ancestors_with_self if node.id is not None}
-        pane = next((pane.id for pane in PANES if pane.id in names), None)
+        pane = next((pane for pane in PANES if pane in names), None)
         if pane is not None and pane != self._pane:
             self._front(pane)
             self._arrange()
@@ -225,14 +229,11 @@ class PanedScreen(OperatingScreen):
     def _pane_number(self, number: int) -> None:
         panes = (DEVICES, *PANES)
         if 1 <= number <= len(panes):
-            self.show_pane(panes[number - 1].id)
+            self.show_pane(panes[number - 1])
 
     @on(PaneTabs.Chosen)
     def _pane_chosen(self, message: PaneTabs.Chosen) -> None:
         self.show_pane(message.pane_id)
-
-    def action_pane(self, pane: str) -> None:
-        self.show_pane(pane)
 
     # -- zoom and jump -------------------------------------------------------------------------------------
 
@@ -246,11 +247,10 @@ class PanedScreen(OperatingScreen):
         """A letter on everything that can have the keyboard; `anywhere`: by the key that is no letter itself."""
         shown = self.shown
         panes = []
-        for pane in PANES:
-            widget = self.query_one(f"#{pane.id}")
-            here = widget.region if pane.id in shown else Region()
+        for pane in tabs(self.keymap, PANES):
+            here = self.query_one(f"#{pane.id}").region if pane.id in shown else Region()
             panes.append(Target(pane.key, pane.title, here, f"pane:{pane.id}"))
-        cards = enumerate(self._cards()) if DEVICES.id in shown else ()
+        cards = enumerate(self._cards()) if DEVICES in shown else ()
         places = [(f"device:{place}", card.view.name, _seen(card)) for place, card in cards]
         self.app.push_screen(JumpScreen(lettered(panes, places)), self._jumped)
 
@@ -264,7 +264,7 @@ class PanedScreen(OperatingScreen):
     def _choose_device(self, place: int) -> None:
         self._selected = HOST if place == len(self._plan.devices) else place
         self._typed = ""
-        self.show_pane(DEVICES.id)
+        self.show_pane(DEVICES)
         self._draw()
 
     # -- what is remembered --------------------------------------------------------------------------------

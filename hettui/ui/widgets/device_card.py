@@ -151,6 +151,11 @@ class DeviceCard(DevicePart, can_focus=True):
     """
 
     chosen: reactive[bool] = reactive(False, repaint=False)
+    takes_text = False
+    """A device's name is being typed: letters are no commands."""
+
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
+        return self.takes_text and character is not None and character.isprintable()
 
     def watch_chosen(self, chosen: bool) -> None:
         self.repaint()
