@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hettui.domain.actions import ACTIONS
 from hettui.domain.config_schema import SECTIONS, Key
-from hettui.ui.keys import help_rows
+from hettui.domain.keymap import DEFAULT
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
@@ -43,9 +44,17 @@ def _cell(text: str) -> str:
 
 
 def keys() -> str:
-    """Every key of the screen."""
-    rows = [f"| `{keys}` | {meaning} |" for keys, meaning in help_rows()]
-    return "\n".join(["| key | does |", "|---|---|", *rows])
+    """Every action: its keys, what it does, and its name for `[keys]`."""
+    lines = ["| key | does | name |", "|---|---|---|"]
+    group = None
+    for action in ACTIONS:
+        if action.group != group:
+            group = action.group
+            lines.append(f"| **{group}** | | |")
+        shown = " ".join(f"`{key}`" for key in DEFAULT.all_shown(action.id).split()) or "palette"
+        name = "" if action.fixed else f"`{action.id}`"
+        lines.append(f"| {_cell(shown)} | {_cell(action.sentence)} | {name} |")
+    return "\n".join(lines)
 
 
 PARTS = {"configuration": configuration, "keys": keys}

@@ -53,6 +53,8 @@ def plan_line(facts: Facts) -> PlanLineView:
     cluster = facts.cluster
     if facts.finding is not None:
         return PlanLineView(facts.finding, "entry")
+    if facts.finding is not None:
+        return PlanLineView(facts.finding, "entry")
     if facts.typed:
         return PlanLineView(f"{facts.typed} layers: Enter sets, Esc cancels", "entry")
     if cluster.waiting is not None:

@@ -23,7 +23,7 @@ from hettui.ui.widgets.layer_bar import LayerBar
 _WORDS_FOR_OBJECTIVES: dict[Objective, str] = {
     "balanced": "planner: every device is filled alike; {plan.propose} again aims at latency",
     "latency": "planner: least time per token of one stream; {plan.propose} again aims at throughput",
-    "throughput": "planner: for many streams, none holds the others up; {plan.propose} again aims at the largest context",
+    "throughput": "planner: for many streams, none holds others up; {plan.propose} again aims at the largest context",
     "fit": "planner: the largest context that fits; {plan.propose} again fills all alike",
 }
 

@@ -13,7 +13,7 @@ from hettui.ui.key_row import GAP_CELLS, MORE, KeyEntry, KeyRow, fitting
 from hettui.ui.widgets.painted import Painted
 
 _PINNED = ("help", "quit")
-_ALWAYS = {"quit": "leave"}
+_ALWAYS = {"quit": "app.quit"}
 """What stands in for a pinned action where its key is a letter that would be typed."""
 
 
@@ -54,9 +54,9 @@ class KeyFooter(Painted):
             key = self.app.get_key_display(binding)
             entry = KeyEntry(key, binding.description, binding.key, active.enabled)
             if binding.show:
-                shown.setdefault(binding.action, entry)
+                shown.setdefault(binding.id or binding.action, entry)
             else:
-                others[binding.action] = entry
+                others[binding.id or binding.action] = entry
         pinned = []
         for action in _PINNED:
             stand_in = shown.pop(action, None) or others.get(action) or others.get(_ALWAYS.get(action, ""))
