@@ -53,8 +53,6 @@ def plan_line(facts: Facts) -> PlanLineView:
     cluster = facts.cluster
     if facts.finding is not None:
         return PlanLineView(facts.finding, "entry")
-    if facts.finding is not None:
-        return PlanLineView(facts.finding, "entry")
     if facts.typed:
         return PlanLineView(f"{facts.typed} layers: Enter sets, Esc cancels", "entry")
     if cluster.waiting is not None:
@@ -85,8 +83,8 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
     if facts.differs:
         costs = _costs(facts)
         # With the number it must still fit 80 columns.
-        why = "only the master restarts" if not costs[0] else "restarts the master"
-        return PlanLineView(f"plan differs from what runs: a applies it, {why}{costs[0]}", "warn", extra=costs[1])
+        applies = "the plan differs: {cluster.apply} applies it, only the master restarts"
+        return PlanLineView(facts.keys.fill(applies) + costs[0], "warn", extra=costs[1])
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
         # What this very launch taught is in `outlook` already: the difference is against what was forecast without.
@@ -116,15 +114,15 @@ def _what_if(facts: Facts) -> WhatIf | None:
 
 
 def _costs(facts: Facts) -> tuple[str, str]:
-    """What this plan costs one stream against the planner's best, and where it leaves more room; empty when that
-    cannot be known or is not worth a word."""
+    """How much faster one stream would be with the planner's fastest split, and where that has less room; empty when
+    it cannot be known or is not worth a word."""
     found = _what_if(facts)
     if found is None or found.slower < _WORTH_A_WORD_PART:
         return "", ""
     roomier = ""
     if found.gained_bytes >= _MORE_ROOM_BYTES:
-        roomier = f", {format_bytes(found.gained_bytes)} more free on {clean_line(found.roomier, 30)}"
-    return f" · −{found.slower:.0%} decode", roomier
+        roomier = f", but {format_bytes(found.gained_bytes)} less free on {clean_line(found.roomier, 30)}"
+    return f" · fastest split +{1 / max(1 - found.slower, 1e-3) - 1:.0%}", roomier
 
 
 def explanation(facts: Facts) -> list[tuple[str, list[str]]]:

@@ -101,7 +101,7 @@ def test_twenty_columns_and_five_lines_are_enough_not_to_fall_over() -> None:
             assert terminal.alive, terminal.tail[-800:]
         terminal.shown = MiniTerminal(300, 80)
         terminal.resize((100, 30))
-        terminal.until("differs from what runs")
+        terminal.until("the plan differs")
 
 
 def test_a_terminal_that_never_answers_shows_everything() -> None:
@@ -111,7 +111,7 @@ def test_a_terminal_that_never_answers_shows_everything() -> None:
         terminal.spend(2.5)
         before = first_layers(terminal.shown.text)
         terminal.send(b"\x1b[C")
-        terminal.until("differs from what runs", 5)
+        terminal.until("the plan differs", 5)
         assert first_layers(terminal.shown.text) == before + 1
 
 

@@ -32,7 +32,7 @@ def test_from_the_first_frame_to_the_last(terminal: Terminal, nothing_left: None
     # A layer moves, the plan differs, apply restarts the master with the new split.
     workers = engine_processes()
     terminal.send("Right")
-    terminal.wait("differs from what runs")
+    terminal.wait("the plan differs")
     terminal.send("a")
     terminal.wait("the plan is what runs")
     after = master_argv()

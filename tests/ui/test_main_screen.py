@@ -167,7 +167,7 @@ async def test_start_apply_and_stop_reach_the_engine() -> None:
         await s.press("a", "s")
         assert len(s.engine.requests) == 1, "nothing to apply, and it runs already"
         await s.press("right")
-        assert "differs from what runs" in s.text()
+        assert "the plan differs" in s.text()
         assert "(+1)" in s.text()
         await s.press("a")
         assert s.engine.requests[1].split == s.plan.split

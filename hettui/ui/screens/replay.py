@@ -156,8 +156,15 @@ class ReplayScreen(MainScreen):
         return replace(super().situation, recording=True)
 
     def offered(self) -> list[Action]:
-        return [a for a in ACTIONS if a.place == "recording"] + [
-            a for a in super().offered() if a.place not in ("chat", "bench") and a.id not in _NOT_HERE
+        """Also without what the keys of time have taken the place of."""
+        time = [a for a in ACTIONS if a.place == "recording"]
+        taken = {key for action in time for key in self.keymap.keys(action.id)}
+        return time + [
+            a
+            for a in super().offered()
+            if a.place not in ("chat", "bench")
+            and a.id not in _NOT_HERE
+            and not taken.issuperset(self.keymap.keys(a.id))
         ]
 
     def show_pane(self, pane: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.widget import Widget
 
 
-class Reading(Widget):
+class Reading(Widget, can_focus=True):
     """Mixed into panes. The keys are those of the place `reading` in the registry."""
 
     @property
