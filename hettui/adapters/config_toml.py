@@ -79,16 +79,21 @@ def _line_of(text: str, problem: Problem) -> int:
     """The line of the key in its (n-th) table, or of the table; tomllib does not tell."""
     seen = -1
     table_line = 1
-    inside = False
+    inside, within = False, ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.fullmatch(line):
             inside = False
-            if header[1].strip("\"' ") == problem.section:
+            name = header[1].strip("\"' ")
+            if name.startswith(f"{problem.section}.") and problem.key is not None:
+                # [keys.cluster]: a table in the table.
+                inside, within = True, name.removeprefix(f"{problem.section}.") + "."
+            elif name == problem.section:
+                within = ""
                 seen += 1
                 if problem.index is None or seen == problem.index:
                     inside, table_line = True, number
         elif problem.key is not None and (key := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line)):
-            if key[1] == problem.key and inside:
+            if within + key[1] == problem.key and inside:
                 return number
         elif problem.key is None and re.match(rf"\s*{re.escape(problem.section)}\s*=", line):
             return number

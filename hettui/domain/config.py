@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hettui.domain.device import LOCAL, Host, Via
@@ -48,3 +49,5 @@ class Config:
     on_exit: OnExit = "ask"
     on_hangup: OnHangup = "leave"
     supervision: Supervision = field(default_factory=Supervision)
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What `[keys]` changes: see `keymap.Keymap`."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from hettui.domain.actions import ACTIONS
 from hettui.domain.config import Config, DeviceConfig
 from hettui.domain.device import LOCAL, Host
+from hettui.domain.keymap import ALLOWED, read_keymap
 from hettui.domain.model_weights import override_pattern
 from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving
 from hettui.domain.process import RestartPolicy
@@ -200,6 +202,10 @@ SECTIONS: tuple[Section, ...] = (
     ),
 )
 
+KEYS = "keys"
+KEYS_DOC = f"Keys of the screen, by action (`hettui keys` lists all). Allowed: {ALLOWED}."
+"""Not among the sections: its keys are actions."""
+
 _BY_NAME = {section.name: section for section in SECTIONS}
 
 
@@ -219,11 +225,14 @@ def read_config(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
     values: dict[str, Any] = {}
     for name, content in data.items():
         section = _BY_NAME.get(name)
-        if section is None:
-            problems.append(Problem(name, None, None, f"unknown section{_hint(name, _BY_NAME)}"))
-        elif section.many:
+        if name == KEYS and isinstance(content, Mapping):
+            values[name], wrong = read_keymap(content)
+            problems += [Problem(name, None, action, message) for action, message in wrong]
+        elif section is None and name != KEYS:
+            problems.append(Problem(name, None, None, f"unknown section{_hint(name, (*_BY_NAME, KEYS))}"))
+        elif section is not None and section.many:
             values[name] = _read_many(section, content, problems)
-        elif not isinstance(content, Mapping):
+        elif section is None or not isinstance(content, Mapping):
             problems.append(Problem(name, None, None, f"found {_found(content)}, allowed: a table [{name}]"))
         else:
             values[name] = _read_table(section, content, None, problems)
@@ -322,7 +331,7 @@ def _found(raw: Any) -> str:
     return clean_line(str(raw), 60)
 
 
-def _hint(name: str, known: Mapping[str, Any]) -> str:
+def _hint(name: str, known: Iterable[str]) -> str:
     like = nearest(name, known)
     return f"; did you mean {like}?" if like else f"; known are {', '.join(known)}"
 
@@ -360,6 +369,7 @@ def _build(values: Mapping[str, Any]) -> Config:
         hosts=tuple(Host(**host) for host in values.get("hosts", [])),
         devices=tuple(devices),
         supervision=_supervision(values.get("supervision", {})),
+        keys=values.get(KEYS, {}),
         **{name.replace("-", "_"): value for name, value in values.get("ui", {}).items()},
     )
 
@@ -395,7 +405,13 @@ def commented_config(devices: Sequence[DeviceConfig], model_path: str | None) ->
         else:
             given = {"path": model_path} if section.name == "model" and model_path else {}
             lines += [f"[{section.name}]", *_key_lines(section, given), ""]
-    return "\n".join(lines)
+    lines += [f"# {KEYS_DOC}", f"[{KEYS}]", *_action_lines()]
+    return "\n".join(lines) + "\n"
+
+
+def _action_lines() -> list[str]:
+    some = [action for action in ACTIONS if action.group == "Cluster" and action.keys]
+    return [f'# "{action.id}" = "{", ".join(action.keys)}"'.ljust(38) + f" # {action.sentence}" for action in some]
 
 
 def _key_lines(section: Section, given: Mapping[str, Any], *, plain: bool = False) -> list[str]:

@@ -68,22 +68,41 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One change: the plan on its other side, and what it was in a few words."""
+
+    plan: Plan
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """Undo and redo of plans."""
 
-    past: tuple[Plan, ...] = ()
-    future: tuple[Plan, ...] = ()
+    past: tuple[Step, ...] = ()
+    future: tuple[Step, ...] = ()
     limit: int = 200
 
-    def record(self, before: Plan) -> History:
-        return replace(self, past=(*self.past, before)[-self.limit :], future=())
+    @property
+    def undo_words(self) -> str:
+        """What `undo` takes back; empty when there is nothing."""
+        return self.past[-1].words if self.past else ""
+
+    @property
+    def redo_words(self) -> str:
+        return self.future[0].words if self.future else ""
+
+    def record(self, before: Plan, words: str = "a change") -> History:
+        return replace(self, past=(*self.past, Step(before, words))[-self.limit :], future=())
 
     def undo(self, now: Plan) -> tuple[Plan, History]:
         if not self.past:
             return now, self
-        return self.past[-1], replace(self, past=self.past[:-1], future=(now, *self.future))
+        last = self.past[-1]
+        return last.plan, replace(self, past=self.past[:-1], future=(Step(now, last.words), *self.future))
 
     def redo(self, now: Plan) -> tuple[Plan, History]:
         if not self.future:
             return now, self
-        return self.future[0], replace(self, past=(*self.past, now), future=self.future[1:])
+        following = self.future[0]
+        return following.plan, replace(self, past=(*self.past, Step(now, following.words)), future=self.future[1:])

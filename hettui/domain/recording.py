@@ -106,7 +106,8 @@ def without_keys(session: Session, veil: Veil) -> Session:
     compute = dict(list(learned.compute.items())[-_MAX_LEARNED:])
     return replace(
         session,
-        config=replace(session.config, serving=serving),
+        # Keys are the viewer's own matter.
+        config=replace(session.config, serving=serving, keys={}),
         cluster=session.cluster and replace(session.cluster, serving=serving),
         # A copy: whoever watches launches adds to it on another thread.
         learned=replace(learned, compute=compute, overhead=dict(learned.overhead), speeds=dict(learned.speeds)),

@@ -3,37 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
-from hettui.ui import keys
 from hettui.ui.screens.main import MainScreen
 
 
-class ActionCommands(Provider):
-    """Names and explanations are our own words, never a file's or a device's: the palette takes them as markup."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    name: str
+    sentence: str
+    run: Callable[[], object]
+    key: str = ""
+    reason: str | None = None
+    """Why not now: it may name a device."""
 
-    def _entries(self) -> Iterator[tuple[str, str, Callable[[], object]]]:
+
+class ActionCommands(Provider):
+    """The palette takes text for markup: names and sentences are our own words, and the rest goes in as Content."""
+
+    def _entries(self) -> Iterator[_Entry]:
         screen = self.screen
         if isinstance(screen, MainScreen):
-            for binding in screen.KEYS:
-                yield binding.description, binding.tooltip, partial(screen.run_action, binding.action)
-            for binding in keys.CHAT_BINDINGS:
-                run = partial(screen.run_in_chat, binding.action)
-                yield f"Chat: {binding.description}", binding.tooltip, run
-            yield "Force start", "start although the plan does not fit", partial(screen.action_start, force=True)
-            yield "Force apply", "apply although the plan does not fit", partial(screen.action_apply, force=True)
+            for action in screen.offered():
+                name, run = f"{action.group}: {action.label}", partial(screen.perform_anywhere, action.id)
+                reason = screen.why_not_anywhere(action)
+                yield _Entry(name, action.sentence, run, screen.keymap.shown(action.id), reason)
         for name in sorted(self.app.available_themes):
-            yield f"Theme {name}", "use this theme", partial(setattr, self.app, "theme", name)
+            yield _Entry(f"Theme {name}", "use this theme", partial(setattr, self.app, "theme", name))
 
     async def discover(self) -> Hits:
-        for name, explanation, run in self._entries():
-            yield DiscoveryHit(name, run, help=explanation)
+        for entry in self._entries():
+            display = _display(Content(entry.name), entry)
+            yield DiscoveryHit(display, entry.run, text=entry.name, help=_help(entry))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for name, explanation, run in self._entries():
-            score = max(matcher.match(name), matcher.match(explanation))
+        for entry in self._entries():
+            score = max(matcher.match(entry.name), matcher.match(entry.sentence))
             if score > 0:
-                yield Hit(score, matcher.highlight(name), run, help=explanation)
+                display = _display(matcher.highlight(entry.name), entry)
+                yield Hit(score, display, entry.run, text=entry.name, help=_help(entry))
+
+
+def _display(name: Content, entry: _Entry) -> Content:
+    parts: list[Content | tuple[str, str]] = [name if entry.reason is None else name.stylize("dim")]
+    parts += [(f"  {entry.key}", "bold" if entry.reason is None else "dim")] if entry.key else []
+    if entry.reason is not None:
+        parts.append((f"\nnot now: {entry.reason}", "dim italic"))
+    return Content.assemble(*parts)
+
+
+def _help(entry: _Entry) -> str | None:
+    return entry.sentence if entry.reason is None else None

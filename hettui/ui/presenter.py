@@ -9,6 +9,7 @@ from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.device import LOCAL, Device
 from hettui.domain.errors import HettuiError
 from hettui.domain.explain import WhatIf, explain, what_if
+from hettui.domain.keymap import Keymap
 from hettui.domain.launch import exposures, plan_launch, shell_line, worker_name
 from hettui.domain.llama_log import HOST_KEY
 from hettui.domain.memory import Forecast, compute_error_bytes, forecast, known, shortage
@@ -81,6 +82,13 @@ class Facts:
     """What was found at the readings so far."""
     mark: str = ""
     """What must not be overlooked beside DEMO: REC, REPLAY."""
+    finding: str | None = None
+    """What is said while a device's name is typed."""
+
+    @property
+    def keys(self) -> Keymap:
+        """What stands in sentences for `{cluster.start}`."""
+        return Keymap(self.session.config.keys)
 
     @property
     def outlook(self) -> Forecast | None:
@@ -280,7 +288,11 @@ def _held(view: CardView, sample: DeviceSample) -> tuple[int | None, int | None]
 
 def header(facts: Facts) -> HeaderView:
     shape = facts.session.shape
-    model = f"{clean_line(shape.name, 80)} {shape.quantisation}" if shape else "no model: m chooses one"
+    model = (
+        f"{clean_line(shape.name, 80)} {shape.quantisation}"
+        if shape
+        else facts.keys.fill("no model: {model.choose} chooses one")
+    )
     exposed = any(d.expose and d.via == "worker" for d in facts.plan.devices)
     mark = " ".join(m for m in ("DEMO" if facts.session.demo else "", facts.mark, "EXPOSED" if exposed else "") if m)
     ready = facts.cluster.state is ClusterState.READY
@@ -296,6 +308,8 @@ def layer_bar(facts: Facts) -> LayerBarView:
 def plan_line(facts: Facts) -> PlanLineView:
     """The most urgent thing: what is typed, what fails, what loads, what does not fit, what differs."""
     cluster = facts.cluster
+    if facts.finding is not None:
+        return PlanLineView(facts.finding, "entry")
     if facts.typed:
         return PlanLineView(f"{facts.typed} layers: Enter sets, Esc cancels", "entry")
     if cluster.waiting is not None:
@@ -312,7 +326,7 @@ def plan_line(facts: Facts) -> PlanLineView:
     if cluster.state.busy:
         return PlanLineView(f"{cluster.state.value} …", "warn")
     if cluster.state is ClusterState.FAILED and cluster.problem:
-        more = "w: what happened · " if cluster.post_mortem else ""
+        more = facts.keys.fill("{cluster.post_mortem}: what happened · ") if cluster.post_mortem else ""
         return PlanLineView(more + clean_line(cluster.problem), "crit")
     return _about_the_plan(facts)
 
@@ -320,14 +334,15 @@ def plan_line(facts: Facts) -> PlanLineView:
 def _about_the_plan(facts: Facts) -> PlanLineView:
     session, outlook = facts.session, facts.outlook
     if session.shape is None or outlook is None:
-        return PlanLineView(clean_line(session.problem or "press m to choose a model"), "warn")
+        return PlanLineView(clean_line(session.problem or facts.keys.fill("{model.choose} chooses a model")), "warn")
     if not outlook.fits:
         return PlanLineView(f"does not fit: {shortage(outlook, facts.plan.devices)}", "crit")
     if facts.differs:
         costs = _costs(facts)
         # With the number it must still fit 80 columns.
         why = "only the master restarts" if not costs[0] else "restarts the master"
-        return PlanLineView(f"the plan differs from what runs: a applies it, {why}{costs[0]}", "warn", extra=costs[1])
+        applies = facts.keys.fill("the plan differs from what runs: {cluster.apply} applies it")
+        return PlanLineView(f"{applies}, {why}{costs[0]}", "warn", extra=costs[1])
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
         # What this very launch taught is in `outlook` already: the difference is against what was forecast without.
@@ -337,11 +352,11 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         off = differences(session.shape, plain, applied.measured, facts.plan.devices) if applied else []
         if off:
             return PlanLineView(f"not as forecast: {'; '.join(d.words for d in off)}", "warn")
-        return _with_costs("the plan is what runs · c chats", facts)
+        return _with_costs(facts.keys.fill("the plan is what runs · {pane.chat} chats"), facts)
     if session.cluster is None:
         return PlanLineView(clean_line(session.problem or "no llama.cpp was found"), "warn")
     context = f" with {facts.plan.ctx_size} tokens of context" if facts.plan.ctx_size else ""
-    return _with_costs(f"the plan fits{context} · s starts it", facts)
+    return _with_costs(f"the plan fits{context} · {facts.keys.fill('{cluster.start} starts it')}", facts)
 
 
 def _with_costs(text: str, facts: Facts) -> PlanLineView:
@@ -373,7 +388,16 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
     session, plan = facts.session, facts.session.measured(facts.plan)
     shape = session.shape
     if shape is None:
-        return [("", [clean_line(session.problem or "Nothing to explain yet: m chooses a model.")])]
+        return [
+            (
+                "",
+                [
+                    clean_line(
+                        session.problem or facts.keys.fill("Nothing to explain yet: {model.choose} chooses a model.")
+                    )
+                ],
+            )
+        ]
     params, build = session.config.params, session.build
     mine = PlanReport(shape, params, plan, build=build, learned=session.learned).explanation()
     if (costs := _what_if(facts)) is not None and costs.slower >= _WORTH_A_WORD_PART:
@@ -398,20 +422,24 @@ def commands(facts: Facts) -> tuple[str, list[tuple[str, str]]]:
     cluster = facts.cluster
     if cluster.commands and cluster.processes and not facts.differs:
         names = [p.name for p in cluster.processes]
-        return "What runs now. y copies it.", list(zip(names, cluster.commands, strict=False))
+        return facts.keys.fill("What runs now. {commands.copy} copies it."), list(
+            zip(names, cluster.commands, strict=False)
+        )
     if facts.session.cluster is None or facts.session.shape is None:
-        return clean_line(facts.session.problem or "Nothing to run yet: m chooses a model."), []
+        return clean_line(
+            facts.session.problem or facts.keys.fill("Nothing to run yet: {model.choose} chooses a model.")
+        ), []
     try:
         params = facts.session.params(facts.plan)
         plan = plan_launch(replace(facts.session.cluster, devices=facts.plan.devices, params=params), facts.plan.split)
     except HettuiError as error:
         return clean_line(str(error)), []
-    heading = "What start would run. Ports that are taken are replaced by free ones. y copies it."
-    return heading, [(spec.name, shell_line(spec)) for spec in plan.processes]
+    heading = "What start would run. Ports that are taken are replaced by free ones. {commands.copy} copies it."
+    return facts.keys.fill(heading), [(spec.name, shell_line(spec)) for spec in plan.processes]
 
 
 def why_no_chat(cluster: ClusterSnapshot) -> str | None:
-    """Why nothing can be asked now, with how far it is; None when the cluster is ready."""
+    """Why nothing can be asked now, with how far it is, and `{…}` for keys; None when the cluster is ready."""
     state, load = cluster.state, cluster.load
     if state is ClusterState.READY:
         return None
@@ -420,4 +448,4 @@ def why_no_chat(cluster: ClusterSnapshot) -> str | None:
         return f"the model is loading, {load.fraction:.0%}{left}: type, and send when it is ready"
     if state.busy:
         return f"the cluster is {state.value}: a question can be typed, and sent when it is ready"
-    return f"the cluster is {state.value}: Esc, then s starts it"
+    return f"the cluster is {state.value}: Esc, then {{cluster.start}} starts it"

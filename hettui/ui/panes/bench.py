@@ -7,7 +7,6 @@ from concurrent.futures import Future
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -24,22 +23,19 @@ from hettui.domain.units import UNKNOWN, format_bytes, format_ms, format_seconds
 from hettui.services.backend import Backend
 from hettui.services.events import BenchChanged, BenchEnded
 from hettui.ui.bench_plot import history_plot
+from hettui.ui.keys import keymap_of
 from hettui.ui.messages import NoticeArrived
+from hettui.ui.widgets.reading import Reading
 
 STANDARD = BenchPlan()
 DEEP = BenchPlan(depths=(0, 1024, 4096))
 _BAR_CELLS = 24
-_HINT = "⏎ measures what runs · f with depths too · y copies as Markdown"
+_HINT = "{bench.run} measures what runs · {bench.deep} with depths too · {bench.copy} copies as Markdown"
 
 
-class BenchPane(VerticalScroll):
+class BenchPane(Reading, VerticalScroll, can_focus=True):
     """Starts, shows and keeps runs. The engine's events come back through `show_…`."""
 
-    BINDINGS = [
-        Binding("enter", "run(False)", "Measure", id="bench.run"),
-        Binding("f", "run(True)", "With depths", id="bench.deep"),
-        Binding("y", "copy", "Copy", id="bench.copy"),
-    ]
     DEFAULT_CSS = """
     BenchPane { height: 1fr; padding: 1 1 0 1; }
     BenchPane > Static { height: auto; margin-bottom: 1; }
@@ -54,7 +50,7 @@ class BenchPane(VerticalScroll):
         self._cluster = ClusterSnapshot()
         self._measured: ClusterSnapshot | None = None
         """What ran when the bench was started; None while none runs."""
-        self._why_not: str | None = "the cluster is not running: Esc, then s starts it"
+        self._why_not: str | None = "the cluster is not running: Esc, then {cluster.start} starts it"
         self._run: BenchRun | None = None
         self._runs: list[BenchRun] = []
         """Of this model, the oldest first."""
@@ -70,6 +66,11 @@ class BenchPane(VerticalScroll):
     @property
     def busy(self) -> bool:
         return self._measured is not None
+
+    @property
+    def measured(self) -> bool:
+        """There is a run to be copied."""
+        return self._run is not None
 
     def use_session(self, session: Session) -> None:
         """The model may be another: its runs are shown when they have been read."""
@@ -95,44 +96,40 @@ class BenchPane(VerticalScroll):
             self._hint()
 
     def _hint(self) -> None:
-        self._status(self._why_not or _HINT)
+        self.status(keymap_of(self).fill(self._why_not or _HINT))
 
-    def _status(self, text: str) -> None:
+    def status(self, text: str) -> None:
+        """One line over the results: what it does, or why not."""
         self.query_one("#bench-status", Static).update(Content(text))
 
     # -- running -------------------------------------------------------------------------------------------
 
     def action_run(self, deep: bool) -> None:
-        if self.busy:
-            self._status("a bench is running: Esc stops it, and what it has measured is kept")
-        elif self._why_not is not None or self._session is None:
-            self._hint()
-        else:
-            self._measured = self._cluster
-            self._status("starting …")
-            later = self.app.call_later
+        self._measured = self._cluster
+        self.status("starting …")
+        later = self.app.call_later
 
-            def begun(future: Future[None]) -> None:
-                error = None if future.cancelled() else future.exception()
-                if error is not None:
-                    later(self._refused, clean(str(error)))
+        def begun(future: Future[None]) -> None:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                later(self._refused, clean(str(error)))
 
-            self._backend.engine.bench(DEEP if deep else STANDARD).add_done_callback(begun)
+        self._backend.engine.bench(DEEP if deep else STANDARD).add_done_callback(begun)
 
     def _refused(self, reason: str) -> None:
         self._measured = None
-        self._status(reason)
+        self.status(reason)
 
     def show_progress(self, event: BenchChanged) -> None:
         progress = event.progress
-        self._status(f"{_bar(progress)}\n{progress.now} · Esc stops")
+        self.status(f"{_bar(progress)}\n{progress.now} · Esc stops")
         self.query_one("#bench-results", Static).update(Content("\n".join(_result_lines(progress.results))))
 
     def show_end(self, event: BenchEnded) -> None:
         measured, self._measured = self._measured, None
         self._hint()
         if measured is not None and self._session is not None:
-            self._status("keeping the run; the model's sum is taken the first time …")
+            self.status("keeping the run; the model's sum is taken the first time …")
             self._keep(self._session, measured, event.outcome)
 
     @work(thread=True, group="keep bench", exit_on_error=False)
@@ -154,10 +151,9 @@ class BenchPane(VerticalScroll):
 
     def action_copy(self) -> None:
         if self._run is None:
-            self._status("nothing was measured yet")
             return
         self.app.copy_to_clipboard(markdown(self._run))
-        self._status(f"run {self._run.key} was sent to the terminal's clipboard as Markdown")
+        self.status(f"run {self._run.key} was sent to the terminal's clipboard as Markdown")
 
     # -- drawing -------------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ from hettui.domain.units import format_rate
 from hettui.ports import KeptPrompts
 from hettui.services.backend import Backend
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
-from hettui.ui import keys
+from hettui.ui.keys import keymap_of
 from hettui.ui.messages import NoticeArrived
 from hettui.ui.screens.chat_list import ChatListScreen
 from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
@@ -41,8 +41,8 @@ from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.transcript import Transcript
 from hettui.ui.widgets.turn import Answer
 
-HINT = "⏎ sends · ctrl+j new line · ctrl+t test · Esc devices"
-_CONTINUE_HINT = "⏎ goes on with the answer · ctrl+r asks again"
+HINT = "⏎ sends · ctrl+j new line · {chat.test} test · Esc devices"
+_CONTINUE_HINT = "⏎ goes on with the answer · {chat.retry} asks again"
 _SAVE_EVERY_S = 3.0
 _DRAFT_AFTER_S = 0.3
 _MOST_COPIED_BYTES = 74_000
@@ -52,7 +52,6 @@ _MOST_COPIED_BYTES = 74_000
 class ChatPane(Vertical):
     """Conversations with one model. The engine's events come back through the `show_…` methods."""
 
-    BINDINGS = [*keys.CHAT_BINDINGS]
     DEFAULT_CSS = """
     ChatPane { height: 1fr; }
     ChatPane > #transcript { height: 1fr; padding: 1 0 0 0; }
@@ -66,7 +65,7 @@ class ChatPane(Vertical):
         super().__init__(id=id)
         self._engine = backend.engine
         self._chats = backend.chats
-        self._why_not: str | None = "the cluster is not running: Esc, then s starts it"
+        self.why_not: str | None = "the cluster is not running: Esc, then {cluster.start} starts it"
         """Why nothing can be sent now; None when the cluster is ready."""
         self._shut_for: str | None = None
         self._model = ""
@@ -81,7 +80,8 @@ class ChatPane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Transcript(id="transcript")
-        yield Static(self._why_not or HINT, id="chat-status", markup=False)
+        self.why_not = self._filled(self.why_not or "") or None
+        yield Static(self.why_not or self._filled(HINT), id="chat-status", markup=False)
         yield Prompt(id="prompt")
 
     def on_mount(self) -> None:
@@ -94,6 +94,23 @@ class ChatPane(Vertical):
     @property
     def _prompt(self) -> Prompt:
         return self.query_one(Prompt)
+
+    def _filled(self, text: str) -> str:
+        return keymap_of(self).fill(text)
+
+    @property
+    def asked(self) -> bool:
+        """There is a question in this conversation."""
+        return bool(self._conversation.exchanges)
+
+    @property
+    def answered(self) -> bool:
+        return any(exchange.answer for exchange in self._conversation.exchanges)
+
+    @property
+    def has_others(self) -> bool:
+        """Conversations with this model were kept."""
+        return bool(self._known)
 
     @property
     def busy(self) -> bool:
@@ -167,9 +184,9 @@ class ChatPane(Vertical):
 
     def allow(self, why_not: str | None) -> None:
         """The cluster's state has changed: None when questions can be sent, else the reason why not."""
-        if self._shut_for is not None or why_not == self._why_not:
+        if self._shut_for is not None or why_not == self.why_not:
             return
-        self._why_not = why_not
+        self.why_not = why_not
         if not self.busy:
             self._hint()
 
@@ -179,7 +196,7 @@ class ChatPane(Vertical):
 
     def close_for(self, why_not: str) -> None:
         """From now on nothing can be asked here: there is no prompt. What is shown comes by `begin` and events."""
-        self._shut_for = self._why_not = why_not
+        self._shut_for = self.why_not = why_not
         self._prompt.display = False
         self.status(why_not)
 
@@ -202,7 +219,8 @@ class ChatPane(Vertical):
         self._status_rows = rows
 
     def _hint(self) -> None:
-        self.status(self._why_not or (_CONTINUE_HINT if self._conversation.can_continue else HINT))
+        hint = _CONTINUE_HINT if self._conversation.can_continue else HINT
+        self.status(self.why_not or self._filled(hint))
         prompt = self._prompt
         said = [f"{name} {value}" for name, value in self._conversation.sampling.options().items()]
         words = (["raw"] if self._conversation.raw else []) + (["system prompt"] if self._conversation.system else [])
@@ -212,9 +230,9 @@ class ChatPane(Vertical):
         """Whether nothing can be sent now; then the status says why. What was typed stays where it is."""
         if self.busy:
             self.status("an answer is still being written: Esc stops it")
-        elif self._why_not:
-            self.status(self._why_not)
-        return self.busy or self._why_not is not None
+        elif self.why_not:
+            self.status(self.why_not)
+        return self.busy or self.why_not is not None
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -258,32 +276,24 @@ class ChatPane(Vertical):
         sent.add_done_callback(done)
 
     def action_article(self) -> None:
-        if not self._refused():
-            self._ask(
-                ARTICLE_PROMPT, raw=True, options={"max_tokens": ARTICLE_TOKENS, "temperature": ARTICLE_TEMPERATURE}
-            )
+        options: dict[str, object] = {"max_tokens": ARTICLE_TOKENS, "temperature": ARTICLE_TEMPERATURE}
+        self._ask(ARTICLE_PROMPT, raw=True, options=options)
 
     def action_retry(self) -> None:
         """The last question again, in the same conversation; its answer gives way to the new one."""
-        if not self._conversation.exchanges:
-            self.status("nothing was asked yet")
-        elif not self._refused():
-            last = self._conversation.exchanges[-1]
-            self._drop_last()
-            self._ask(last.question, raw=last.raw, options=self._conversation.sampling.options())
+        last = self._conversation.exchanges[-1]
+        self._drop_last()
+        self._ask(last.question, raw=last.raw, options=self._conversation.sampling.options())
 
     def action_edit_last(self) -> None:
-        if self.busy:
-            self.status("an answer is still being written: Esc stops it")
-        elif self._conversation.exchanges:
-            last = self._conversation.exchanges[-1]
-            prompt = self._prompt
-            if prompt.text.strip():
-                prompt.asked = remembered(prompt.asked, prompt.text)
-            self._drop_last()
-            prompt.put(last.question)
-            self._keep()
-            self._hint()
+        last = self._conversation.exchanges[-1]
+        prompt = self._prompt
+        if prompt.text.strip():
+            prompt.asked = remembered(prompt.asked, prompt.text)
+        self._drop_last()
+        prompt.put(last.question)
+        self._keep()
+        self._hint()
 
     def action_continue(self) -> None:
         """Goes on with an answer that was stopped, cut off, or reached its limit."""
@@ -298,8 +308,6 @@ class ChatPane(Vertical):
         self._transcript.drop_last()
 
     def action_parallel(self) -> None:
-        if self._refused():
-            return
         asked = self._prompt.text.strip() or next(
             (e.question for e in reversed(self._conversation.exchanges)), ARTICLE_PROMPT
         )
@@ -372,20 +380,12 @@ class ChatPane(Vertical):
         self._hint()
 
     def action_new(self) -> None:
-        if self.busy:
-            self.status("an answer is still being written: Esc stops it")
-            return
         fresh = _new(self._model)
         before = self._conversation
         self._show(replace(fresh, raw=before.raw, system=before.system, sampling=before.sampling))
 
     def action_open(self) -> None:
-        if self.busy:
-            self.status("an answer is still being written: Esc stops it")
-        elif not self._known:
-            self.status("there is no other conversation with this model yet")
-        else:
-            self.app.push_screen(ChatListScreen(self._known), self._opened)
+        self.app.push_screen(ChatListScreen(self._known), self._opened)
 
     def _opened(self, conversation: Conversation | None) -> None:
         if conversation is not None:
@@ -404,20 +404,13 @@ class ChatPane(Vertical):
             self._hint()
 
     def action_save(self) -> None:
-        if not self._conversation.exchanges:
-            self.status("nothing was said yet")
-            return
         name = f"hettui-{self._conversation.title}-{self._conversation.key}.md"
         future = self._chats.export(name, to_markdown(self._conversation))
         self._when_done(future, lambda path: self.status(f"saved as {path}"))
 
-    @on(Prompt.CopyWanted)
     def action_copy(self) -> None:
         """The last answer to the terminal's clipboard, and to a file: whether a terminal takes it cannot be known."""
-        last = next((e for e in reversed(self._conversation.exchanges) if e.answer), None)
-        if last is None:
-            self.status("there is no answer to copy yet")
-            return
+        last = next(e for e in reversed(self._conversation.exchanges) if e.answer)
         text = (last.question if last.raw else "") + (last.answer or "")
         small = len(text.encode()) <= _MOST_COPIED_BYTES
         if small:

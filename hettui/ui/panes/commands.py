@@ -9,8 +9,10 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from hettui.ui.widgets.reading import Reading
 
-class CommandsPane(VerticalScroll):
+
+class CommandsPane(Reading, VerticalScroll, can_focus=True):
     """The process names as headings, the command lines below them."""
 
     DEFAULT_CSS = """

@@ -9,11 +9,13 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from hettui.ui.widgets.reading import Reading
+
 Parts = Sequence[tuple[str, Sequence[str]]]
 """Headings and their lines."""
 
 
-class ExplainPane(VerticalScroll):
+class ExplainPane(Reading, VerticalScroll, can_focus=True):
     """Headings with a paragraph for every line; what is indented belongs to the line above it."""
 
     DEFAULT_CSS = """

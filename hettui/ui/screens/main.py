@@ -5,27 +5,34 @@ It owns the plan and its history; everything else on it is a view of the last fa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from textual import on, work
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer
 
+from hettui.domain.actions import ACTIONS, BY_ID, Action
 from hettui.domain.cluster import ClusterState
 from hettui.domain.errors import HettuiError
+from hettui.domain.keymap import Keymap
 from hettui.domain.launch import exposures
 from hettui.domain.params import Objective
 from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
+from hettui.domain.situation import Situation
 from hettui.domain.split import HOST
 from hettui.domain.steady import Steady
 from hettui.domain.telemetry import TelemetrySnapshot
 from hettui.domain.why import Finding
 from hettui.services.backend import Backend
 from hettui.services.events import BenchChanged, ChatProgressed, ChatWaiting, ParallelChanged
-from hettui.ui import keys, presenter
+from hettui.ui import circumstances, keys, presenter
+from hettui.ui.help_text import HelpGroup, HelpRow
 from hettui.ui.messages import BenchArrived, ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
 from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane
@@ -45,14 +52,13 @@ from hettui.ui.widgets.plan_line import PlanLine
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.status_header import StatusHeader
 
-DEVICES = Pane("devices", "Devices", "esc")
-PANES = (
-    Pane("chat", "Chat", "c"),
-    Pane("logs", "Logs", "g"),
-    Pane("bench", "Bench", "b"),
-    Pane("commands", "Commands", "v"),
-    Pane("explain", "Explain", "e"),
-)
+PANES = ("devices", "chat", "logs", "bench", "commands", "explain")
+
+
+def tabs(keymap: Keymap, panes: Sequence[str] = PANES) -> tuple[Pane, ...]:
+    """Names and keys of panes."""
+    actions = [BY_ID["back" if pane == "devices" else f"pane.{pane}"] for pane in panes]
+    return tuple(Pane(pane, a.label, keymap.shown(a.id)) for pane, a in zip(panes, actions, strict=True))
 
 
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -64,9 +70,6 @@ RESTING_INTERVAL_S = 5.0
 class MainScreen(OperatingScreen):
     """Keys change the plan; `s`, `a` and `x` send it to the engine; events come back as messages."""
 
-    KEYS = keys.BINDINGS
-    """For help and palette."""
-    BINDINGS = [*KEYS]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-ultra")]
     DEFAULT_CSS = """
     MainScreen { layers: base; }
@@ -87,6 +90,7 @@ class MainScreen(OperatingScreen):
     def __init__(self, backend: Backend, session: Session, mark: Callable[[], str] = lambda: "") -> None:
         """`mark` is what the header says beside DEMO; asked at every drawing."""
         super().__init__(backend, session)
+        keys.bind(self, self.own_bindings())
         self._compositor = FrugalCompositor()
         self._mark = mark
         self._explained: tuple[Plan, Objective] | None = None
@@ -97,7 +101,7 @@ class MainScreen(OperatingScreen):
         self._interval_s, self._asked_interval_s = 1.0, 1.0
         self._generating = False
         self._why: Steady[Finding] = Steady()
-        self._pane = DEVICES.id
+        self._pane = "devices"
 
     # -- composition ---------------------------------------------------------------------------------------
 
@@ -120,6 +124,13 @@ class MainScreen(OperatingScreen):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
+        # The prompt too: the editor has keys of its own, and what the registry says goes before them.
+        for widget in (ChatPane, Prompt):
+            keys.bind(self.query_one(widget), keys.bindings(self.keymap, "chat"))
+        keys.bind(self.query_one(BenchPane), keys.bindings(self.keymap, "bench", "reading"))
+        keys.bind(self.query_one(LogsPane), keys.bindings(self.keymap, "logs", "reading"))
+        for pane in (CommandsPane, ExplainPane):
+            keys.bind(self.query_one(pane), keys.bindings(self.keymap, "reading"))
         self._engine.watch(self._plan.devices)
         self.query_one(ChatPane).use_model(self._session.title)
         self.query_one(BenchPane).use_session(self._session)
@@ -139,6 +150,10 @@ class MainScreen(OperatingScreen):
             self._all_cards = list(self.query(DeviceCard))
         return self._all_cards
 
+    def own_bindings(self) -> list[Binding]:
+        """The keys of the screen itself."""
+        return keys.screen_bindings(self.keymap)
+
     @property
     def facts(self) -> Facts:
         """What the screen knows now."""
@@ -156,7 +171,85 @@ class MainScreen(OperatingScreen):
             self._generating,
             self._why,
             "READ-ONLY" if self._backend.read_only else self._mark(),
+            self.finding_words(),
         )
+
+    # -- actions -------------------------------------------------------------------------------------------
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing may be started, stopped or changed here; empty: it may."""
+        return self._backend.read_only or ""
+
+    @property
+    def situation(self) -> Situation:
+        chat, bench = self.query_one(ChatPane), self.query_one(BenchPane)
+        on_card = isinstance(self.focused, DeviceCard)
+        short = any(card.view.short_bytes > 0 for card in self._cards())
+        return replace(
+            circumstances.situation(self.facts, self._history, refusal=self.refusal, short=short),
+            pane="devices" if on_card else "" if self._pane == "devices" else self._pane,
+            fastest=self._interval_s == INTERVALS_S[0],
+            slowest=self._interval_s == INTERVALS_S[-1],
+            no_chat=chat.why_not or "",
+            chat_busy=chat.busy,
+            asked=chat.asked,
+            answered=chat.answered,
+            conversations=chat.has_others,
+            bench_busy=bench.busy,
+            measured=bench.measured,
+            processes_logged=len(self.query_one(LogsPane).processes),
+        )
+
+    def actor(self, action: Action) -> Widget:
+        panes: dict[str, type[Widget]] = {"chat": ChatPane, "bench": BenchPane, "logs": LogsPane}
+        return self.query_one(panes[action.place]) if action.place in panes else self
+
+    def refuse(self, action: Action, reason: str) -> None:
+        """In the chat and the bench where one looks; else a toast."""
+        if action.place == "chat" and self._pane == "chat":
+            self.query_one(ChatPane).status(reason)
+        elif action.place == "bench" and self._pane == "bench":
+            self.query_one(BenchPane).status(reason)
+        else:
+            super().refuse(action, reason)
+
+    async def perform_anywhere(self, action: str) -> None:
+        """As by its key where the key works: the pane of an action comes to the front with it."""
+        place = BY_ID[action].place
+        if place == "card" or place in PANES:
+            self.show_pane("devices" if place == "card" else place)
+        await self.action_perform(action)
+
+    def why_not_anywhere(self, action: Action) -> str | None:
+        """Why `perform_anywhere` would not do it."""
+        situation = replace(self.situation, pane="devices") if action.place == "card" else self.situation
+        reason = action.why_not(situation)
+        return None if reason is None else self.keymap.fill(reason)
+
+    def help_groups(self) -> list[HelpGroup]:
+        """All keys that work on this screen; those of the pane in front first."""
+        offered = {action.id for action in self.offered()}
+        groups: dict[str, list[HelpRow]] = {}
+        for action in ACTIONS:
+            fixed = action.fixed or action.place == "reading"
+            if action.id in offered or (fixed and (action.place != "chat" or "chat.new" in offered)):
+                reason = self.why_not_anywhere(action) or ""
+                row = HelpRow(self.keymap.all_shown(action.id), action.sentence, reason)
+                groups.setdefault(action.group, []).append(row)
+        groups["Devices"].insert(2, HelpRow("a number, ⏎", "sets the layers; 0 alone empties the device"))
+        groups["Panes"].append(HelpRow("1 … 6", "choose a pane, where no device is selected"))
+        front = {"devices": [], "commands": ["Reading"], "explain": ["Reading"]}.get(
+            self._pane, [self._pane.capitalize(), "Reading"]
+        )
+        if "Recording" in groups:
+            front.insert(0, "Recording")
+        order = [*front, *(name for name in groups if name not in front)]
+        return [HelpGroup(name, tuple(groups[name])) for name in order if name in groups]
+
+    def offered(self) -> list[Action]:
+        """What the palette has on this screen."""
+        return [a for a in ACTIONS if not a.fixed and a.place not in ("reading", "recording")]
 
     # -- drawing -------------------------------------------------------------------------------------------
 
@@ -179,17 +272,17 @@ class MainScreen(OperatingScreen):
             card.view = view
 
     def _draw_tabs(self) -> None:
-        tabs = self.query_one(PaneTabs)
+        row = self.query_one(PaneTabs)
         narrow = self.has_class("-narrow")
-        tabs.panes = (DEVICES, *PANES) if narrow else PANES
+        row.panes = tabs(self.keymap, PANES if narrow else PANES[1:])
         switcher = self.query_one(ContentSwitcher)
-        tabs.active = self._pane if narrow or self._pane != DEVICES.id else switcher.current or ""
+        row.active = self._pane if narrow or self._pane != "devices" else switcher.current or ""
 
     def _arrange(self) -> None:
         """Narrow: one pane at a time. Set directly and not by style classes, which apply a moment later: the very
         next key must already find its pane shown and focused.
         """
-        narrow, on_devices = self.has_class("-narrow"), self._pane == DEVICES.id
+        narrow, on_devices = self.has_class("-narrow"), self._pane == "devices"
         self.set_class(on_devices, "-on-devices")
         self.query_one("#devices").display = on_devices or not narrow
         self.query_one(ContentSwitcher).display = not (on_devices and narrow)
@@ -199,7 +292,7 @@ class MainScreen(OperatingScreen):
     def show_pane(self, pane: str) -> None:
         """Brings a pane to the front and the keyboard to it."""
         self._pane = pane
-        if pane != DEVICES.id:
+        if pane != "devices":
             self.query_one(ContentSwitcher).current = pane
         if pane == "commands":
             self.query_one(CommandsPane).show(*presenter.commands(self.facts))
@@ -207,7 +300,7 @@ class MainScreen(OperatingScreen):
             self._explained = self._plan, self._objective
             self._explain(self.facts)
         self._arrange()
-        if pane == DEVICES.id:
+        if pane == "devices":
             self._focus_selected()
         else:
             self.set_focus(self.query_one(Prompt) if pane == "chat" else self.query_one(f"#{pane}"))
@@ -229,41 +322,21 @@ class MainScreen(OperatingScreen):
         self.set_focus(self._cards()[index])
 
     def _devices_are_in_front(self) -> None:
-        if self._pane != DEVICES.id:
-            self._pane = DEVICES.id
+        if self._pane != "devices":
+            self._pane = "devices"
             self._arrange()
 
     def _pane_number(self, number: int) -> None:
-        panes = (DEVICES, *PANES)
-        if 1 <= number <= len(panes):
-            self.show_pane(panes[number - 1].id)
+        if 1 <= number <= len(PANES):
+            self.show_pane(PANES[number - 1])
 
     # -- the cluster ---------------------------------------------------------------------------------------
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("pane", "model") and isinstance(self.focused, Prompt):
-            return False
-        if action in keys.OF_A_CARD and not isinstance(self.focused, DeviceCard):
-            # In the logs, End is the end of the logs: no key there may change a plan that nobody looks at.
-            return False
-        state = self._cluster.state
-        if action in ("start", "apply", "stop", "model") and self._backend.read_only:
-            return None
-        if action == "post_mortem":
-            return True if self._cluster.post_mortem else None
-        if action == "start":
-            return None if state.busy or state is ClusterState.READY else True
-        if action == "apply":
-            return True if state is ClusterState.READY and self.facts.differs else None
-        if action == "stop":
-            idle = state is ClusterState.DOWN or (state is ClusterState.FAILED and not self._cluster.processes)
-            return None if idle or state is ClusterState.STOPPING else True
-        return True
 
     @on(ClusterArrived)
     def _cluster_arrived(self, message: ClusterArrived) -> None:
         before, self._cluster = self._cluster, message.snapshot
-        why_not = presenter.why_no_chat(message.snapshot)
+        reason = presenter.why_no_chat(message.snapshot)
+        why_not = None if reason is None else self.keymap.fill(reason)
         self.query_one(ChatPane).allow(why_not)
         self.query_one(BenchPane).allow(message.snapshot, why_not)
         if before.state is not message.snapshot.state:
@@ -340,37 +413,45 @@ class MainScreen(OperatingScreen):
     def _pane_chosen(self, message: PaneTabs.Chosen) -> None:
         self.show_pane(message.pane_id)
 
-    async def run_in_chat(self, action: str) -> None:
-        """An action of the chat pane from elsewhere: the pane comes to the front with it."""
-        self.show_pane("chat")
-        await self.query_one(ChatPane).run_action(action)
-
     def action_pane(self, pane: str) -> None:
+        if pane == self._pane == "logs":
+            # Where one is already: vim's key for the beginning.
+            self.query_one(LogsPane).action_move("first")
         self.show_pane(pane)
 
+    def action_filter(self) -> None:
+        if isinstance(self.focused, DeviceCard):
+            self.begin_finding()
+        else:
+            self.query_one(LogsPane).begin_filter()
+
     def action_back(self) -> None:
-        if self._typed:
+        if self._finding is not None:
+            self.end_finding(stay=False)
+        elif self._typed:
             self._typed = ""
             self._draw()
+        elif self._pane == "logs" and self.query_one(LogsPane).drop_filter():
+            return
         elif self.query_one(ChatPane).busy and self._pane == "chat":
             self._engine.cancel_chat()
         elif self.query_one(BenchPane).busy and self._pane == "bench":
             self._engine.cancel_bench()
         else:
-            self.show_pane(DEVICES.id)
+            self.show_pane("devices")
 
     def action_copy(self) -> None:
         pane = self.query_one(CommandsPane)
         pane.show(*presenter.commands(self.facts))
         self.app.copy_to_clipboard(pane.text)
-        self.say("The command lines were sent to the terminal's clipboard")
+        self.remark("the command lines were sent to the terminal's clipboard: where it takes none, the pane has them")
 
     def action_rate(self, change: int) -> None:
         """More readings, or fewer: on a slow line, or on a laptop's battery."""
         place = INTERVALS_S.index(self._interval_s) - change
         self._interval_s = INTERVALS_S[min(max(place, 0), len(INTERVALS_S) - 1)]
         self._pace_sensors()
-        self.say(f"the sensors are asked every {self._interval_s:g} s")
+        self.remark(f"the sensors are asked every {self._interval_s:g} s")
 
     def _pace_sensors(self) -> None:
         hidden = not self.query_one("#devices").display
@@ -380,14 +461,11 @@ class MainScreen(OperatingScreen):
             self._engine.sample_every(wanted_s)
 
     def action_help(self) -> None:
-        self.app.push_screen(HelpScreen(keys.help_rows(self.KEYS)))
+        self.app.push_screen(HelpScreen(self.help_groups(), self.keymap))
 
     def action_model(self) -> None:
-        if not self._cluster.state.busy and self._cluster.state is not ClusterState.READY:
-            current = self._session.config.model_path or ""
-            self.app.push_screen(PathScreen("The model: a GGUF file, or any part of a split one", current), self._open)
-        else:
-            self.say("Stop the cluster first (x): another model means a new start", "warning")
+        current = self._session.config.model_path or ""
+        self.app.push_screen(PathScreen("The model: a GGUF file, or any part of a split one", current), self._open)
 
     def _open(self, path: str | None) -> None:
         if path is not None:

@@ -13,6 +13,7 @@ from hettui.domain.postmortem import PostMortem
 from hettui.domain.rescue import Rescue
 from hettui.domain.session import Session
 from hettui.domain.split import Split
+from hettui.domain.text import clean_line
 from hettui.services.backend import Backend
 from hettui.ui.messages import NoticeArrived
 from hettui.ui.screens.ask import ChoiceScreen
@@ -113,7 +114,7 @@ class OperatingScreen(PlanningScreen):
                 split = Split((*rescue.plan.split.layers, *(0 for _ in (lost, *gone))), self._plan.split.total_layers)
                 plan = replace(rescue.plan, devices=(*rescue.plan.devices, lost, *gone), split=split)
                 self._without |= {lost.name}
-                self._edit(lambda _: plan)
+                self._edit(lambda _: plan, f"the plan without {clean_line(lost.name, 40)}")
                 self._run_plan(force=False)
 
     def action_quit(self) -> None:

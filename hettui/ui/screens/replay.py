@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from textual import on
-from textual.screen import Screen
+from dataclasses import replace
 
+from textual import on
+from textual.binding import Binding
+
+from hettui.domain.actions import ACTIONS, Action
 from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
+from hettui.domain.situation import Situation
 from hettui.domain.steady import Steady
 from hettui.services.backend import Backend
 from hettui.services.events import (
@@ -31,9 +35,10 @@ from hettui.ui.messages import (
 )
 from hettui.ui.panes.chat import ChatPane
 from hettui.ui.panes.logs import LogsPane
-from hettui.ui.screens.main import DEVICES, MainScreen
+from hettui.ui.screens.main import MainScreen
 from hettui.ui.widgets.status_header import StatusHeader
 
+_NOT_HERE = ("cluster.start_anyway", "cluster.apply_anyway", "pane.bench")
 NOT_RECORDED = "(what was asked and answered is not recorded)"
 
 
@@ -49,11 +54,8 @@ def _clock(seconds: float) -> str:
     return f"{minutes:02}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-class ReplayScreen(MainScreen, inherit_bindings=False):
+class ReplayScreen(MainScreen):
     """Sliders may be moved, to see what else would have fitted. Until then the plan is what ran."""
-
-    KEYS = keys.REPLAY_BINDINGS
-    BINDINGS = [*Screen.BINDINGS, *KEYS]
 
     def __init__(self, backend: Backend, session: Session, player: Player) -> None:
         super().__init__(backend, session, lambda: mark(player.moved))
@@ -142,13 +144,23 @@ class ReplayScreen(MainScreen, inherit_bindings=False):
 
     # -- keys ----------------------------------------------------------------------------------------------
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("start", "apply", "stop", "model"):
-            # They say why not.
-            return True
-        if action == "rate":
-            return False
-        return super().check_action(action, parameters)
+    def own_bindings(self) -> list[Binding]:
+        return keys.replay_bindings(self.keymap)
+
+    @property
+    def refusal(self) -> str:
+        return self._player.refusal
+
+    @property
+    def situation(self) -> Situation:
+        return replace(super().situation, recording=True)
+
+    def offered(self) -> list[Action]:
+        time = [a for a in ACTIONS if a.place == "recording"]
+        taken = {key for action in time for key in self.keymap.keys(action.id)}
+        others = (a for a in super().offered() if a.place not in ("chat", "bench") and a.id not in _NOT_HERE)
+        # What has lost all its keys to those of time is not offered.
+        return [*time, *(a for a in others if not a.keys or not taken.issuperset(self.keymap.keys(a.id)))]
 
     def show_pane(self, pane: str) -> None:
         super().show_pane(pane)
@@ -158,10 +170,10 @@ class ReplayScreen(MainScreen, inherit_bindings=False):
 
     def action_back(self) -> None:
         """Does not stop an answer: it was given long ago."""
-        if self._typed:
+        if self._typed or self._finding is not None or self._pane == "logs":
             super().action_back()
         else:
-            self.show_pane(DEVICES.id)
+            self.show_pane("devices")
 
     def action_playback(self) -> None:
         self._player.toggle()
@@ -174,18 +186,6 @@ class ReplayScreen(MainScreen, inherit_bindings=False):
 
     def action_speed(self, steps: int) -> None:
         self._player.change_speed(steps)
-
-    def action_start(self, force: bool = False) -> None:
-        self.say(self._player.refusal, "warning")
-
-    def action_apply(self, force: bool = False) -> None:
-        self.say(self._player.refusal, "warning")
-
-    def action_stop(self) -> None:
-        self.say(self._player.refusal, "warning")
-
-    def action_model(self) -> None:
-        self.say(self._player.refusal, "warning")
 
     def action_quit(self) -> None:
         self.app.exit()

@@ -43,6 +43,8 @@ class DeviceCard(Draggable, can_focus=True):
     """
 
     ALLOW_SELECT = False
+    takes_text = False
+    """A device's name is being typed: letters are no commands."""
     COMPONENT_CLASSES = {f"device-card--{role}" for role in _ROLES}
     DEFAULT_CSS = """
     DeviceCard {
@@ -89,6 +91,9 @@ class DeviceCard(Draggable, can_focus=True):
         super().__init__()
         self._drawn: list[Runs] = []
         """What stands on the screen."""
+
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
+        return self.takes_text and character is not None and character.isprintable()
 
     def watch_view(self, view: CardView) -> None:
         self.set_class(view.is_host, "-host")

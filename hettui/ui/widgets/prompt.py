@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from textual import events
-from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -16,15 +15,6 @@ class Prompt(TextArea):
     The keys are taken here and not by priority bindings: those run ahead of characters that are still queued, so
     that a fast typist's prompt would be sent without its end.
     """
-
-    BINDINGS = [
-        Binding("enter", "send", "Send", id="chat.send"),
-        # Over the editor's redo: y copies everywhere in hettui.
-        Binding("ctrl+y", "copy_answer", "Copy", id="chat.copy", show=False),
-    ]
-
-    class CopyWanted(Message):
-        """The last answer shall be copied."""
 
     class Scrolled(Message):
         """A page up (-1) or down (1) in the transcript: the prompt itself has nothing to scroll."""
@@ -53,9 +43,6 @@ class Prompt(TextArea):
 
     def action_send(self) -> None:
         self.post_message(self.Sent(self.text.strip("\n") if self.text.strip() else ""))
-
-    def action_copy_answer(self) -> None:
-        self.post_message(self.CopyWanted())
 
     def put(self, text: str) -> None:
         """Replaces what stands there; the cursor is at its end."""

@@ -93,4 +93,6 @@ def _question(exchange: Exchange) -> Question:
 
 
 def _earlier(count: int) -> Static:
-    return Static(f"… {count} earlier questions: ctrl+s saves all of them", classes="earlier", markup=False)
+    return Static(
+        f"… {count} earlier questions: saving the conversation keeps all of them", classes="earlier", markup=False
+    )

@@ -8,6 +8,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from hettui.ui.keys import keymap_of
 from hettui.ui.widgets.markdown_view import MarkdownView
 
 _THINKING_TAIL_CHARS = 160
@@ -64,7 +65,8 @@ class Reasoning(Static):
         if not self.folded:
             self.update(Content.assemble((f"▾ thinking, {self._words} words\n", "italic"), self.text.strip()))
         elif self.over:
-            self.update(Content.assemble((f"▸ {self._words} words of thinking (ctrl+l opens)", "italic")))
+            opens = keymap_of(self).fill("{chat.thinking} opens")
+            self.update(Content.assemble((f"▸ {self._words} words of thinking ({opens})", "italic")))
         else:
             line = " ".join(self._tail.split())
             width = max(20, (self.size.width or 60) - 14)

@@ -1,0 +1,67 @@
+"""Lines with a name before each, drawn as they are looked at: five thousand of them are filtered between two keys."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from hettui.ui.drawing import fit
+
+_NAME_CELLS = 8
+_COLOURS = tuple(Style.parse(colour) for colour in ("cyan", "magenta", "yellow", "green", "blue"))
+
+Row = tuple[int, str, str]
+"""Which process, its name, and the line: plain text, clean."""
+
+
+class LogLines(ScrollView, can_focus=False):
+    """Follows the end until one scrolls up."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._rows: deque[Row] = deque(maxlen=most)
+        self._cells = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """These and no others, from their end."""
+        self._rows.clear()
+        self._cells = 0
+        self._grow(rows)
+        self.scroll_end(animate=False)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """More at the end."""
+        follows = self.is_vertical_scroll_end
+        self._grow(rows)
+        if follows:
+            self.scroll_end(animate=False)
+
+    def _grow(self, rows: Sequence[Row]) -> None:
+        self._rows.extend(rows)
+        self._cells = max((self._cells, *(_NAME_CELLS + 1 + cell_len(line) for _, _, line in rows)))
+        self.virtual_size = Size(self._cells, len(self._rows))
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        left, top = self.scroll_offset
+        width, style = self.size.width, self.rich_style
+        if top + y >= len(self._rows):
+            return Strip.blank(width, style)
+        process, name, line = self._rows[top + y]
+        named = Segment(fit(name, _NAME_CELLS) + " ", style + _COLOURS[process % len(_COLOURS)])
+        return Strip([named, Segment(line, style)]).crop_extend(left, left + width, style)
