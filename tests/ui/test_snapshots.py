@@ -17,9 +17,21 @@ from hettui.domain.units import MIB
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
-from tests.ui.stage import StageBackend, build, card_readings, card_session, readings, running, session
+from tests.ui.stage import (
+    StageBackend,
+    build,
+    card_readings,
+    card_session,
+    farm_readings,
+    farm_session,
+    readings,
+    running,
+    session,
+)
+from tests.ui.test_bench_pane import outcome as bench_outcome
 
-SIZES = [(80, 24), (120, 40)]
+SIZES = [(80, 24), (120, 40), (200, 60)]
+LIGHT = "paper"
 
 
 def planned(app: HettuiApp) -> MainScreen:
@@ -41,7 +53,7 @@ async def stopped(pilot: Pilot[Any]) -> None:
     await opened(pilot)
 
 
-async def ready(pilot: Pilot[Any]) -> None:
+async def _running(pilot: Pilot[Any]) -> tuple[HettuiApp, StageBackend]:
     app, backend = await opened(pilot)
     plan = planned(app).facts.plan
     backend.engine.snapshot = running(plan)
@@ -49,6 +61,11 @@ async def ready(pilot: Pilot[Any]) -> None:
     for second in range(5):
         backend.engine.emit(readings(plan.devices, second))
         await pilot.pause()
+    return app, backend
+
+
+async def ready(pilot: Pilot[Any]) -> None:
+    await _running(pilot)
 
 
 async def cards(pilot: Pilot[Any]) -> None:
@@ -61,6 +78,19 @@ async def cards(pilot: Pilot[Any]) -> None:
     backend.engine.emit(ClusterChanged(backend.engine.snapshot))
     for second in range(0, 60, 2):
         backend.engine.emit(card_readings(second))
+        await pilot.pause()
+
+
+async def farm(pilot: Pilot[Any]) -> None:
+    """Needs `farm_session`."""
+    app, backend = await opened(pilot)
+    await pilot.press("p")
+    app.clear_notifications()
+    plan = planned(app).facts.plan
+    backend.engine.snapshot = running(plan)
+    backend.engine.emit(ClusterChanged(backend.engine.snapshot))
+    for second in range(0, 20, 2):
+        backend.engine.emit(farm_readings(plan.devices, second))
         await pilot.pause()
 
 
@@ -132,7 +162,46 @@ async def post_mortem(pilot: Pilot[Any]) -> None:
     await pilot.pause()
 
 
-SCENES = [stopped, loading, ready, edited, failed, post_mortem, chatting, logs, commands, help_page, quitting]
+async def explained(pilot: Pilot[Any]) -> None:
+    app, _ = await opened(pilot)
+    await pilot.press("e")
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+async def benched(pilot: Pilot[Any]) -> None:
+    app, backend = await _running(pilot)
+    await pilot.press("b", "enter")
+    backend.engine.emit(bench_outcome(40.0))
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+async def jumping(pilot: Pilot[Any]) -> None:
+    await ready(pilot)
+    await pilot.press("o")
+
+
+async def zoomed(pilot: Pilot[Any]) -> None:
+    await logs(pilot)
+    await pilot.press("z")
+
+
+async def choosing_a_theme(pilot: Pilot[Any]) -> None:
+    await ready(pilot)
+    await pilot.press("T", "down")
+
+
+async def palette(pilot: Pilot[Any]) -> None:
+    await ready(pilot)
+    await pilot.press("ctrl+p")
+    await pilot.pause()
+
+
+SCENES = [
+    stopped, loading, ready, edited, failed, post_mortem, chatting, logs, commands, explained, benched, help_page,
+    jumping, zoomed, choosing_a_theme, palette, quitting,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
@@ -141,7 +210,12 @@ def test_scene(snap_compare: Any, scene: Callable[[Pilot[Any]], Awaitable[None]]
     assert snap_compare(build(StageBackend(session())), run_before=scene, terminal_size=size)
 
 
-@pytest.mark.parametrize("theme", ["paper", "contrast", "tide"])
+@pytest.mark.parametrize("scene", SCENES, ids=lambda f: f.__name__)
+def test_light_scene(snap_compare: Any, scene: Callable[[Pilot[Any]], Awaitable[None]]) -> None:
+    assert snap_compare(build(StageBackend(session()), LIGHT), run_before=scene, terminal_size=(120, 40))
+
+
+@pytest.mark.parametrize("theme", ["contrast", "tide", "beacon", "frost"])
 def test_theme(snap_compare: Any, theme: str) -> None:
     assert snap_compare(build(StageBackend(session()), theme), run_before=edited, terminal_size=(120, 40))
 
@@ -149,3 +223,8 @@ def test_theme(snap_compare: Any, theme: str) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 def test_cards(snap_compare: Any, size: tuple[int, int]) -> None:
     assert snap_compare(build(StageBackend(card_session())), run_before=cards, terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_sixteen_cards(snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(build(StageBackend(farm_session(16))), run_before=farm, terminal_size=size)
