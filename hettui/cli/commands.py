@@ -170,6 +170,24 @@ def run_init(options: Namespace) -> int:
     return 0
 
 
+def run_keys(options: Namespace) -> int:
+    from hettui.adapters.config_toml import load
+    from hettui.domain.keymap import Keymap, key_table
+
+    rows = key_table(Keymap(load(options.config).keys if options.config else {}))
+    if options.json:
+        names = ("group", "keys", "action", "sentence")
+        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
+    elif options.markdown:
+        print("| | keys | action | what it does |\n|---|---|---|---|")
+        for group, keys, action, sentence in rows:
+            print(f"| {group} | {' '.join(f'`{key}`' for key in keys.split()) or '–'} | `{action}` | {sentence} |")
+    else:
+        for group, keys, action, sentence in rows:
+            print(f"{group:<10} {keys or '–':<12} {action:<21} {sentence}")
+    return 0
+
+
 def run_up(options: Namespace) -> int:
     from hettui.domain.units import format_seconds
     from hettui.wiring import headless

@@ -8,7 +8,9 @@ from typing import TypeAlias
 from hettui import __version__
 from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, OBJECTIVES
 
-COMMANDS = ("screen", "demo", "devices", "model", "plan", "init", "up", "down", "status", "logs", "chat", "bench")
+COMMANDS = (
+    "screen", "demo", "devices", "model", "plan", "init", "keys", "up", "down", "status", "logs", "chat", "bench",
+)  # fmt: skip
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     _model(commands)
     _plan(commands)
     _init(commands)
+    _keys(commands)
     _running(commands)
     _chat(commands)
     _bench(commands)
@@ -119,6 +122,14 @@ def _init(commands: _Commands) -> None:
     parser.add_argument("path", nargs="?", metavar="FILE", help="where to; else the usual place")
     parser.add_argument("--model", metavar="FILE", help="the model to put in")
     parser.add_argument("--force", action="store_true", help="replace an existing file; it is kept as .bak")
+
+
+def _keys(commands: _Commands) -> None:
+    parser = _add(commands, "keys", "the keys of the screen, and the actions behind them", "hettui keys --markdown")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration file with [keys]; else the defaults")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--markdown", action="store_true", help="a table for a README")
+    forms.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def _running(commands: _Commands) -> None:

@@ -28,7 +28,8 @@ class ActionCommands(Provider):
     def _entries(self) -> Iterator[_Entry]:
         screen = self.screen
         if isinstance(screen, MainScreen):
-            for action in screen.offered():
+            # Whoever opens it looks for a word, not for an arrow key.
+            for action in sorted(screen.offered(), key=lambda action: action.group == "Devices"):
                 name, run = f"{action.group}: {action.label}", partial(screen.perform_anywhere, action.id)
                 reason = screen.why_not_anywhere(action)
                 yield _Entry(name, action.sentence, run, screen.keymap.shown(action.id), reason)
