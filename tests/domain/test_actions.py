@@ -107,9 +107,9 @@ def test_key_names_are_textuals() -> None:
 
 
 def test_a_keymap_changes_keys_and_words() -> None:
-    changed, problems = read_keymap({"cluster": {"start": "f2"}, "plan.undo": ["z", "U"], "help": "", "quit": False})
+    changed, problems = read_keymap({"cluster": {"start": "f2"}, "plan.undo": ["n", "U"], "help": "", "quit": False})
     assert problems == []
-    assert changed == {"cluster.start": ("f2",), "plan.undo": ("z", "U"), "help": (), "quit": ()}
+    assert changed == {"cluster.start": ("f2",), "plan.undo": ("n", "U"), "help": (), "quit": ()}
     keymap = Keymap(changed)
     assert keymap.fill("{cluster.start} starts it, {model.choose} too, {nobody}") == "f2 starts it, m too, {nobody}"
     assert keymap.fill("{help}") == '"Help" in the palette (ctrl+p)'

@@ -69,7 +69,7 @@ async def test_logs_are_filtered_as_one_types_and_stay_so() -> None:
         assert "2 of 5 lines" in s.text()
         await s.press("escape")
         assert "all is well" in s.text()
-        await s.press("o")
+        await s.press("f")
         assert "big only" in s.text()
         assert "memory ready" not in s.text()
         await s.press("escape")

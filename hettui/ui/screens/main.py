@@ -111,6 +111,7 @@ class MainScreen(PanedScreen):
             generating=self._generating,
             why=self._why,
             mark="READ-ONLY" if self._backend.read_only else self._mark(),
+            finding=self.finding_words(),
         )
 
     # -- actions -------------------------------------------------------------------------------------------
