@@ -319,13 +319,14 @@ _OF_THE_LOGS = (
         "Logs",
         "logs",
         why.one_process,
+        shown=True,
     ),
 )
 
 
 def _chat(id: str, key: str, call: str, label: str, sentence: str, reason: why.WhyNot) -> Action:
     why_not = why.first(why.recorded_chat, reason)
-    return Action(f"chat.{id}", (key,), call, label, sentence, "Chat", "chat", why_not)
+    return Action(f"chat.{id}", (key,), call, label, sentence, "Chat", "chat", why_not, shown=True)
 
 
 _OF_THE_CHAT = (
@@ -360,8 +361,20 @@ _OF_THE_CHAT = (
 )
 
 _OF_THE_BENCH = (
-    Action("bench.run", ("enter",), "run(False)", "Measure", "measure what runs", "Bench", "bench", _MEASURE),
-    Action("bench.deep", ("f",), "run(True)", "With depths", "measure with depths too", "Bench", "bench", _MEASURE),
+    Action(
+        "bench.run", ("enter",), "run(False)", "Measure", "measure what runs", "Bench", "bench", _MEASURE, shown=True
+    ),
+    Action(
+        "bench.deep",
+        ("f",),
+        "run(True)",
+        "With depths",
+        "measure with depths too",
+        "Bench",
+        "bench",
+        _MEASURE,
+        shown=True,
+    ),
     Action(
         "bench.copy",
         ("y",),
@@ -371,6 +384,7 @@ _OF_THE_BENCH = (
         "Bench",
         "bench",
         why.nothing_measured,
+        shown=True,
     ),
 )
 

@@ -49,6 +49,21 @@ async def opened(pilot: Pilot[Any]) -> tuple[HettuiApp, StageBackend]:
     return app, backend
 
 
+def settled(scene: Callable[[Pilot[Any]], Awaitable[None]]) -> Callable[[Pilot[Any]], Awaitable[None]]:
+    """The scene once what is worked out on threads is there: the explanation follows the plan a moment later."""
+
+    async def whole(pilot: Pilot[Any]) -> None:
+        await scene(pilot)
+        app = pilot.app
+        assert isinstance(app, HettuiApp)
+        while planned(app)._explain_timer is not None:
+            await pilot.pause(0.02)
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+
+    return whole
+
+
 async def stopped(pilot: Pilot[Any]) -> None:
     await opened(pilot)
 
@@ -207,24 +222,24 @@ SCENES = [
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 @pytest.mark.parametrize("scene", SCENES, ids=lambda f: f.__name__)
 def test_scene(snap_compare: Any, scene: Callable[[Pilot[Any]], Awaitable[None]], size: tuple[int, int]) -> None:
-    assert snap_compare(build(StageBackend(session())), run_before=scene, terminal_size=size)
+    assert snap_compare(build(StageBackend(session())), run_before=settled(scene), terminal_size=size)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda f: f.__name__)
 def test_light_scene(snap_compare: Any, scene: Callable[[Pilot[Any]], Awaitable[None]]) -> None:
-    assert snap_compare(build(StageBackend(session()), LIGHT), run_before=scene, terminal_size=(120, 40))
+    assert snap_compare(build(StageBackend(session()), LIGHT), run_before=settled(scene), terminal_size=(120, 40))
 
 
 @pytest.mark.parametrize("theme", ["contrast", "tide", "beacon", "frost"])
 def test_theme(snap_compare: Any, theme: str) -> None:
-    assert snap_compare(build(StageBackend(session()), theme), run_before=edited, terminal_size=(120, 40))
+    assert snap_compare(build(StageBackend(session()), theme), run_before=settled(edited), terminal_size=(120, 40))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 def test_cards(snap_compare: Any, size: tuple[int, int]) -> None:
-    assert snap_compare(build(StageBackend(card_session())), run_before=cards, terminal_size=size)
+    assert snap_compare(build(StageBackend(card_session())), run_before=settled(cards), terminal_size=size)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 def test_sixteen_cards(snap_compare: Any, size: tuple[int, int]) -> None:
-    assert snap_compare(build(StageBackend(farm_session(16))), run_before=farm, terminal_size=size)
+    assert snap_compare(build(StageBackend(farm_session(16))), run_before=settled(farm), terminal_size=size)

@@ -241,6 +241,7 @@ class MainScreen(PanedScreen):
             self._explain_now()
 
     def _explain_now(self) -> None:
+        self._explain_timer = None
         self._explain(self.facts)
 
     @work(thread=True, group="explain", exclusive=True, exit_on_error=False)
