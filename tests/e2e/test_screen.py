@@ -103,7 +103,7 @@ def test_a_split_that_does_not_fit_is_refused_by_name(terminal: Terminal, nothin
     shown = terminal.wait("does not fit")
     assert "small is short by" in shown
     terminal.send("s")
-    terminal.wait("this split does not fit")
+    terminal.wait("Start: it does not fit")
     terminal.send("u")
     terminal.wait("s starts it")
     terminal.send("q")

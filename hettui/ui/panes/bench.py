@@ -36,7 +36,7 @@ _FIGURES_CELLS = 40
 _HINT = "{bench.run} measures what runs · {bench.deep} with depths too · {bench.copy} copies as Markdown"
 
 
-class BenchPane(Reading, VerticalScroll):
+class BenchPane(VerticalScroll, Reading):
     """Starts, shows and keeps runs. The engine's events come back through `show_…`."""
 
     DEFAULT_CSS = """

@@ -12,7 +12,7 @@ from textual.widgets import Static
 from hettui.ui.widgets.reading import Reading
 
 
-class CommandsPane(Reading, VerticalScroll):
+class CommandsPane(VerticalScroll, Reading):
     """The process names as headings, the command lines below them."""
 
     DEFAULT_CSS = """

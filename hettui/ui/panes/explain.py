@@ -15,7 +15,7 @@ Parts = Sequence[tuple[str, Sequence[str]]]
 """Headings and their lines."""
 
 
-class ExplainPane(Reading, VerticalScroll):
+class ExplainPane(VerticalScroll, Reading):
     """Headings with a paragraph for every line; what is indented belongs to the line above it."""
 
     DEFAULT_CSS = """

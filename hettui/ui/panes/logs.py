@@ -21,7 +21,7 @@ from hettui.ui.widgets.reading import Reading
 MAX_LINES = 5000
 
 
-class LogsPane(Reading, Vertical, can_focus=True):
+class LogsPane(Vertical, Reading, can_focus=True):
     """Follows the end until one scrolls up. A filter, and the choice of one process, hold for new lines too."""
 
     DEFAULT_CSS = """

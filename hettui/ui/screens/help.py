@@ -30,7 +30,7 @@ LEGEND = (
 )
 
 
-class HelpScreen(Reading, ModalScreen[None]):
+class HelpScreen(ModalScreen[None], Reading):
     """Scrolls by the keys of everything that is read, `/` filters, Esc drops the filter and closes then."""
 
     BINDINGS = [Binding("q,question_mark", "dismiss", "Close"), Binding("g", "move('first')", show=False)]

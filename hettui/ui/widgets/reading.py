@@ -6,7 +6,10 @@ from textual.widget import Widget
 
 
 class Reading(Widget, can_focus=True):
-    """Mixed into panes. The keys are those of the place `reading` in the registry."""
+    """Mixed into panes, behind the container: Textual takes styles from a class's first base only.
+
+    The keys are those of the place `reading` in the registry.
+    """
 
     @property
     def scrolled(self) -> Widget:
