@@ -33,7 +33,10 @@ def test_three_keys_to_a_kept_plan(terminal: Terminal, home: dict[str, str], mod
     assert f'path = "{model}"' in config.read_text()
     terminal.send("q")
     terminal.wait("EXIT=0")
-    terminal.close()
-    terminal.run(size=(80, 24))
-    shown = terminal.wait("the plan fits")
-    assert "Welcome" not in shown
+    again = Terminal("again", home)
+    try:
+        again.run(size=(80, 24))
+        shown = again.wait("the plan fits")
+        assert "Welcome" not in shown
+    finally:
+        again.close()

@@ -22,7 +22,8 @@ HOSTILE = {name: pair for name, pair in EVERYTHING.items() if name != "lone surr
 CSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 POINTER = re.compile(r"\x1b\]22;[a-z-]+\x07")
 """The mouse pointer's shape: the one OSC that Textual sends by itself."""
-ASKS_OR_MOVES = re.compile(r"\x1b\[(?:6n|c|2J)")
+ASKS_OR_MOVES = re.compile(r"\x1b\[(?:c|2J)")
+"""`CSI 6 n` the screen asks itself, to pace what it writes; the hostile text's has a `CSI c` behind it."""
 UNWANTED = re.compile(
     "[\x00-\x06\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"
     "\U000e0000-\U000e007f]"
