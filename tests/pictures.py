@@ -7,7 +7,9 @@ three cards of README's story on the stage that the screen's tests use, with rea
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,7 +32,18 @@ from hettui.services.replay import ReplayEngine
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.replay import ReplayScreen
 from hettui.wiring.replay import ReplayBackend, open_recording
-from tests.ui.stage import Stage, card_readings, card_session, shipped_themes, stage
+from tests.gguf_files import write_gguf
+from tests.truth.models import MODELS
+from tests.ui.stage import (
+    Stage,
+    card_readings,
+    card_session,
+    farm_readings,
+    farm_session,
+    shipped_themes,
+    stage,
+)
+from tests.ui.test_model_picker import HomeFinder
 
 HERE = Path(__file__).parent
 H100 = HERE / "fixtures" / "h100.jsonl"
@@ -84,10 +97,12 @@ def _has_readings(app: HettuiApp) -> bool:
     return isinstance(app.screen, ReplayScreen) and app.screen.facts.telemetry is not None
 
 
-def draw(app: HettuiApp, name: str) -> None:
+def draw(app: HettuiApp, name: str, shown_as: tuple[str, str] = ("", "")) -> None:
+    """`shown_as`: a temporary folder, and what stands for it in the picture."""
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.svg"
-    path.write_text(_FONT_FACES.sub("", app.export_screenshot(title="hettui")), encoding="utf-8")
+    drawn = _FONT_FACES.sub("", app.export_screenshot(title="hettui"))
+    path.write_text(drawn.replace(*shown_as) if shown_as[0] else drawn, encoding="utf-8")
     print(path.name)
 
 
@@ -152,7 +167,7 @@ async def measured() -> None:
             figures = tuple(
                 DeviceFigures(device.name, used << 20, peak_c, watts, watts / decode)
                 for device, used, peak_c, watts in zip(
-                    s.plan.devices, (14_757, 7_050, 350), (74.0, 61.0, 36.0), (231.0, 104.0, 12.0), strict=True
+                    s.plan.devices, (7_050, 14_757, 350), (61.0, 74.0, 36.0), (104.0, 231.0, 12.0), strict=True
                 )
             )
             await s.press("enter")
@@ -160,6 +175,46 @@ async def measured() -> None:
             await s.app.workers.wait_for_complete()
             await s.pilot.pause()
         draw(s.app, "bench")
+
+
+SHELF = {
+    "models/qwen3-coder-30b-a3b.Q4_K_M.gguf": "qwen3moe",
+    "models/llama-3.3-70b.Q4_K_M.gguf": "llama-70b",
+    ".cache/huggingface/hub/models--ggml-org--gpt-oss-20b-GGUF/snapshots/1/gpt-oss-20b-mxfp4.gguf": "gpt-oss-20b",
+    ".lmstudio/models/lmstudio-community/gemma-3-12b-it-GGUF/gemma-3-12b-it-Q4_K_M.gguf": "gemma3-12b",
+    ".cache/llama.cpp/glm-4.5-air.Q4_K_M.gguf": "glm4moe",
+    ".cache/llama.cpp/llama-3.1-8b.Q4_K_M.gguf": "llama-8b",
+}
+"""Headers of real models with a hole for the weights, as they may lie about."""
+
+
+async def picked() -> None:
+    """The models of a machine, judged for the three cards."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        for n, (name, model) in enumerate(SHELF.items()):
+            path = home / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_gguf(path, *MODELS[model]())
+            changed = 1_780_000_000 - 86_400 * n
+            os.utime(path, (changed, changed))
+        async with stage(card_session(), SIZE, finder=HomeFinder(home)) as s:
+            await s.press("m")
+            while "llama-3.1" not in s.text() or "…" in s.text() or "looking" in s.text():
+                await s.pilot.pause(0.05)
+            draw(s.app, "models", shown_as=(str(home), "/home/me"))
+
+
+async def many() -> None:
+    """Sixteen cards of a few machines in 80 columns."""
+    async with stage(farm_session(16), (80, 24)) as s:
+        await s.press("p")
+        await s.run_plan()
+        for second in range(0, 20, 2):
+            await s.emit(farm_readings(s.plan.devices, second))
+        s.app.clear_notifications()
+        await s.pilot.pause()
+        draw(s.app, "many")
 
 
 async def main() -> None:
@@ -170,6 +225,8 @@ async def main() -> None:
     await chatted()
     await chatted((80, 24), "narrow")
     await measured()
+    await picked()
+    await many()
 
 
 if __name__ == "__main__":

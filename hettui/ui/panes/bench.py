@@ -94,6 +94,7 @@ class BenchPane(VerticalScroll, Reading):
             self._runs = runs
             self._run = runs[-1] if runs else None
             self._draw()
+            self.refresh_bindings()
 
     def allow(self, cluster: ClusterSnapshot, why_not: str | None) -> None:
         """The cluster has changed; `why_not` is None when it can be measured."""
@@ -154,6 +155,7 @@ class BenchPane(VerticalScroll, Reading):
                 self._runs.append(run)
             self._draw()
             self._hint()
+            self.refresh_bindings()
 
     def action_copy(self) -> None:
         if self._run is None:

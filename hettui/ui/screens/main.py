@@ -23,7 +23,7 @@ from hettui.domain.steady import Steady
 from hettui.domain.telemetry import TelemetrySnapshot
 from hettui.domain.why import Finding
 from hettui.services.backend import Backend
-from hettui.services.events import BenchChanged, ChatProgressed, ChatWaiting, ParallelChanged
+from hettui.services.events import BenchChanged, ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
 from hettui.ui import circumstances, keys, presenter
 from hettui.ui.help_text import HelpGroup, HelpRow
 from hettui.ui.messages import BenchArrived, ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
@@ -309,7 +309,7 @@ class MainScreen(PanedScreen):
     def _chat_arrived(self, message: ChatArrived) -> None:
         pane = self.query_one(ChatPane)
         event = message.event
-        self._generating = isinstance(event, ChatProgressed)
+        before, self._generating = self._generating, isinstance(event, ChatProgressed)
         if isinstance(event, ChatProgressed):
             pane.show_progress(event)
             if event.tokens > 1 and event.elapsed_s > 0:
@@ -323,6 +323,9 @@ class MainScreen(PanedScreen):
             if event.timings and event.timings.generated_per_second is not None:
                 self._rate = event.timings.generated_per_second
         self.query_one(StatusHeader).view = presenter.header(self.facts)
+        if self._generating is not before or isinstance(event, ChatEnded):
+            # What can be done with an answer depends on it.
+            self.refresh_bindings()
 
     @on(BenchArrived)
     def _bench_arrived(self, message: BenchArrived) -> None:
