@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -76,10 +77,11 @@ def a_layer_moved(screen: str, before: str) -> bool:
 
 
 def pick_model(model: Path) -> list[Step]:
-    """Today by its path."""
+    """Out of the list of what lies in `~/models`."""
+    judged = re.compile(rf"▶ {re.escape(model.stem[:8])}.*fits")
     return [
-        Step("m: asks for a model", keys("m"), shows("GGUF")),
-        Step("its path, ⏎: a plan that fits", typed(str(model), "Enter"), shows("the plan fits")),
+        Step("m: the models of this machine, judged", keys("m"), lambda screen, _: judged.search(screen) is not None),
+        Step("⏎: a plan that fits", keys("Enter"), shows("the plan fits")),
     ]
 
 
@@ -93,7 +95,7 @@ def steps(model: Path) -> list[Step]:
         Step("a question, ⏎: the first word", typed("Name three colours", "Enter"), answers),
         Step("the whole answer with its figures", keys(), shows("first token")),
         Step("esc: back to the devices", keys("Escape"), shows("▶1")),
-        Step("→: the plan differs from what runs", keys("Right"), shows("differs from what runs")),
+        Step("→: the plan differs from what runs", keys("Right"), shows("the plan differs")),
         Step("a: applied, the master is up again", keys("a"), shows("the plan is what runs")),
         Step("x: all has stopped", keys("x"), shows("s starts it")),
         Step("q: the shell is back", keys("q"), shows("EXIT=0")),
@@ -156,14 +158,16 @@ def wait_for_port(port: int) -> None:
             return
 
 
-def remote_line(folder: Path) -> str:
+def remote_line(folder: Path, model: Path) -> str:
     """What is run over there: an environment of its own, and the exit code after it."""
     made = {name: folder / name.lower() for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")}
     for path in made.values():
         path.mkdir(mode=0o700)
+    (folder / "models").mkdir()
+    (folder / "models" / model.name).symlink_to(model)
     config = folder / "cluster.toml"
     config.write_text(CONFIG)
-    env = {**made, "XDG_CACHE_HOME": cache_dir().parent, "PYTHONPATH": Path.cwd(), "LANG": "C.UTF-8"}
+    env = {**made, "HOME": folder, "XDG_CACHE_HOME": cache_dir().parent, "PYTHONPATH": Path.cwd(), "LANG": "C.UTF-8"}
     words = " ".join(f"{name}={value}" for name, value in env.items())
     return f"env {words} COLORTERM=truecolor {sys.executable} -m hettui {config}; echo EXIT=$?; sleep 60"
 
@@ -171,7 +175,7 @@ def remote_line(folder: Path) -> str:
 def walk(model: Path, size: tuple[int, int], delay_s: float) -> list[tuple[str, float]]:
     with TemporaryDirectory() as folder, ssh(Path(folder), delay_s) as client:
         start = time.monotonic()
-        tmux = Tmux([*client, remote_line(Path(folder))], size)
+        tmux = Tmux([*client, remote_line(Path(folder), model)], size)
         try:
             first = "ssh, and hettui's first complete screen"
             tmux.seconds_until(lambda screen: "Quit" in screen and "CPU of this machine" in screen)
