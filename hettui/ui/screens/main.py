@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import events, on, work
 from textual.binding import Binding
 from textual.timer import Timer
 from textual.widget import Widget
@@ -88,6 +88,10 @@ class MainScreen(PanedScreen):
         self._backend.begin()
         for exposure in exposures(self._plan.devices):
             self.say(exposure, "warning")
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        # Every widget was styled a moment ago, when it was mounted: the first time again would only cost (50 ms).
+        event.refresh_styles = self.stack_updates > 0
 
     def own_bindings(self) -> list[Binding]:
         """The keys of the screen itself."""
