@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hettui.domain.chat import ChatDelta, ChatTurn, ServerFacts, Slot
 from hettui.domain.conversation import Conversation
 from hettui.domain.engine_info import EngineInfo as EngineInfo
-from hettui.domain.found_models import FoundModel
 from hettui.domain.model import ModelShape
 from hettui.domain.process import ProcessSpec
 from hettui.domain.run_state import RunState
 from hettui.domain.telemetry import DeviceSample
+
+if TYPE_CHECKING:
+    from hettui.domain.found_models import FoundModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import zipfile
@@ -53,3 +54,28 @@ def test_the_core_needs_no_terminal_network_or_gpu_library() -> None:
 def test_the_command_line_imports_what_it_needs_only() -> None:
     code = "from hettui.cli import main\ntry:\n main(['--version'])\nexcept SystemExit: pass"
     assert not imported(code) & {"textual", "rich", "httpx", "pynvml", "psutil", "tomlkit", "asyncio"}
+
+
+def test_the_first_frame_imports_no_dialog_and_no_report() -> None:
+    late = {"screens.help", "screens.model_picker", "screens.post_mortem", "screens.welcome", "screens.themes"}
+    unwanted = {f"hettui.ui.{name}" for name in late} | {"hettui.domain.plan_report", "hettui.domain.bench_report"}
+    assert not imported("import hettui.wiring.screen, hettui.ui.app") & unwanted
+
+
+def test_what_a_key_may_need_is_imported_right_after_the_first_frame() -> None:
+    there = imported(
+        "import hettui.wiring.screen, hettui.ui.app\nfrom hettui.wiring.later import import_the_rest\nimport_the_rest()"
+    )
+    wanted = {"hettui.ui.commands"}
+    for folder in ("domain", "services", "ui"):
+        for path in (ROOT / "hettui" / folder).rglob("*.py"):
+            functions = (
+                n
+                for n in ast.walk(ast.parse(path.read_text()))
+                if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+            )
+            inner = (node for function in functions for node in ast.walk(function))
+            wanted |= {n.module for n in inner if isinstance(n, ast.ImportFrom) and n.module is not None}
+    ours = {name for name in wanted if name.startswith("hettui.")}
+    # A replay has a screen and an engine of its own, chosen before the first frame.
+    assert ours - there == {"hettui.ui.screens.replay"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hettui.domain.plan_report import table
 from hettui.domain.units import UNKNOWN, format_ms, format_rate
 
 MAX_STREAMS = 64
@@ -46,4 +45,7 @@ def parallel_lines(rows: Sequence[ParallelRow]) -> list[str]:
         state = row.problem or ("" if row.ended else "running" if row.tokens else "waiting")
         cells.append((str(number), str(row.tokens), rate, format_ms(row.first_s), state))
     total = format_rate(total_tokens_per_second(rows))
+    # Events name the rows above: whoever only hears events needs no report.
+    from hettui.domain.plan_report import table
+
     return [*table(cells), f"{len(rows)} at once: {total} in all, {sum(r.tokens for r in rows)} tokens"]

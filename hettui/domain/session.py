@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from hettui.domain.config import Config
 from hettui.domain.device import LOCAL, Device, Hardware
@@ -12,11 +13,13 @@ from hettui.domain.launch import Cluster
 from hettui.domain.learned import Learned
 from hettui.domain.memory import Forecast, shortage
 from hettui.domain.model import ModelShape
-from hettui.domain.model_fit import Surroundings, for_another_model
 from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.planner import propose
 from hettui.domain.split import Split
+
+if TYPE_CHECKING:
+    from hettui.domain.model_fit import Surroundings
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,8 @@ class Session:
     @property
     def surroundings(self) -> Surroundings:
         """Against what another model would be judged."""
+        from hettui.domain.model_fit import Surroundings, for_another_model
+
         ram = next((h.free_bytes for h in self.hardware if h.backend == "cpu" and h.host == LOCAL), None)
         return Surroundings(self.config.params, for_another_model(self.devices), ram, self.build)
 

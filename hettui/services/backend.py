@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hettui.domain.bench import BenchOutcome, BenchPlan, BenchRun
 from hettui.domain.chat import ChatTurn
@@ -16,8 +16,10 @@ from hettui.domain.session import Session
 from hettui.ports import Completion
 from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.events import Event
-from hettui.services.model_search import ModelSearch, PathCompleter
 from hettui.services.world import Request
+
+if TYPE_CHECKING:
+    from hettui.services.model_search import ModelSearch, PathCompleter
 
 
 class EngineFacade(Protocol):

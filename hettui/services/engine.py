@@ -13,7 +13,7 @@ import math
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hettui.domain.bench import BenchPlan
 from hettui.domain.chat import ChatTurn
@@ -24,7 +24,6 @@ from hettui.domain.memory_back import in_words, not_back, worth_watching
 from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
 from hettui.ports import LlamaClient
 from hettui.services.alerts import AlertWatcher
-from hettui.services.bench import BenchRunner
 from hettui.services.chat_session import ChatSession
 from hettui.services.cluster import ClusterController
 from hettui.services.events import BenchChanged, BenchEnded, ChatEnded, ClusterChanged, Event, Notice, TelemetryUpdated
@@ -33,6 +32,9 @@ from hettui.services.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poll
 from hettui.services.targets import targets
 from hettui.services.viewer import Viewer
 from hettui.services.world import Request, Supervision, World
+
+if TYPE_CHECKING:
+    from hettui.services.bench import BenchRunner
 
 T = TypeVar("T")
 
@@ -280,9 +282,12 @@ class Engine:
         await self._parallel.cancel()
 
     async def _start_bench(self, plan: BenchPlan) -> None:
+        from hettui.services.bench import BenchRunner
+
         client = self._ready_client()
         if self._chat_session.busy or self._parallel.busy:
             raise ServerError("an answer is still being written: a bench would measure both")
+
         runner = BenchRunner(client, self._world.clock, lambda progress: self._emit(BenchChanged(progress)))
         self._bench = runner
 

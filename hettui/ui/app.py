@@ -37,7 +37,6 @@ from hettui.services.events import (
     Rewound,
     TelemetryUpdated,
 )
-from hettui.ui.commands import ActionCommands
 from hettui.ui.messages import (
     BenchArrived,
     ChatArrived,
@@ -50,21 +49,29 @@ from hettui.ui.messages import (
 )
 from hettui.ui.output import Output
 from hettui.ui.screens.main import MainScreen
-from hettui.ui.screens.themes import ThemeScreen
-from hettui.ui.screens.welcome import WelcomeScreen
 from hettui.ui.slow_line import SlowLineApp
 from hettui.ui.theme_set import ThemeSet
 from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, terminal_theme
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from hettui.services.replay import Player
+    from hettui.ui.screens.themes import ThemeScreen
+
+
+def _action_commands() -> type[Provider]:
+    """Imported when the palette opens."""
+    from hettui.ui.commands import ActionCommands
+
+    return ActionCommands
 
 
 class HettuiApp(SlowLineApp[HettuiError | None]):
     """Returns the error for which nothing could be opened, or None."""
 
     TITLE = "hettui"
-    COMMANDS = {ActionCommands}
+    COMMANDS = {_action_commands}
     BINDINGS = [
         # Stays bound whatever a keymap says: there is always a way out.
         Binding("ctrl+q", "leave", "Quit", show=False, priority=True, id="app.quit"),
@@ -119,6 +126,7 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
         self._player = player
         self._when_shown = when_shown
         self._main: MainScreen | None = None
+        self._theme_screen: ThemeScreen | None = None
         self._session: Session | None = None
         self.crash: Exception | None = None
         """What went wrong in the screen itself. Whoever runs it reports that, once the terminal is back."""
@@ -176,8 +184,8 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
         elif after[self.theme] != before.get(self.theme):
             # The name is the same: no watcher would hear of it.
             self._watch_theme(self.theme)
-        if isinstance(self.screen, ThemeScreen):
-            self.screen.use(self.sorted_themes, self.theme)
+        if self._theme_screen is not None and self.screen is self._theme_screen:
+            self._theme_screen.use(self.sorted_themes, self.theme)
         self._tell(problems)
 
     def _tell(self, problems: Sequence[str]) -> None:
@@ -193,9 +201,11 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
         return sorted(self._themes.themes.values(), key=lambda theme: (not theme.dark, theme.name))
 
     def action_themes(self) -> None:
+        from hettui.ui.screens.themes import ThemeScreen
+
         if not isinstance(self.screen, ThemeScreen):
-            chooser = ThemeScreen(self.sorted_themes, self.theme, partial(setattr, self, "theme"))
-            self.push_screen(chooser, self._chosen)
+            self._theme_screen = ThemeScreen(self.sorted_themes, self.theme, partial(setattr, self, "theme"))
+            self.push_screen(self._theme_screen, self._chosen)
 
     def _chosen(self, name: str | None) -> None:
         if name is not None and self._session is not None:
@@ -242,6 +252,8 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
             return
         self.push_screen(self._main)
         if self._backend.first_run(session):
+            from hettui.ui.screens.welcome import WelcomeScreen
+
             self.push_screen(WelcomeScreen(self._backend, session), self._main.after_welcome)
         if self._when_shown is not None:
             self._main.call_after_refresh(self._when_shown)

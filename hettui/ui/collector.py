@@ -10,7 +10,6 @@ fifth of the time to that frame.
 from __future__ import annotations
 
 import gc
-import threading
 
 _THRESHOLDS = (10_000, 20, 50)
 
@@ -20,9 +19,3 @@ def calm_collector() -> None:
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
     gc.enable()
-    threading.Thread(target=_import_the_rest, name="imports", daemon=True).start()
-
-
-def _import_the_rest() -> None:
-    """What the first answer needs: not before the first frame, and not between the question and its answer either."""
-    import hettui.ui.widgets.markdown_rows  # noqa: F401

@@ -9,7 +9,6 @@ from hettui.domain.errors import HettuiError
 from hettui.domain.explain import WhatIf, explain, what_if
 from hettui.domain.launch import plan_launch, shell_line
 from hettui.domain.memory import forecast, shortage
-from hettui.domain.plan_report import PlanReport
 from hettui.domain.reconcile import differences
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds
@@ -140,6 +139,8 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
                 ],
             )
         ]
+    from hettui.domain.plan_report import PlanReport
+
     params, build = session.config.params, session.build
     mine = PlanReport(shape, params, plan, build=build, learned=session.learned).explanation()
     if (costs := _what_if(facts)) is not None and costs.slower >= _WORTH_A_WORD_PART:

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hettui import __version__
 from hettui.adapters.chat_store import ChatFolder
 from hettui.adapters.config_toml import load, save_plan, save_values
 from hettui.adapters.learned_file import save_learned
-from hettui.adapters.model_files import ModelFiles
 from hettui.adapters.panes_file import load_panes, save_panes
 from hettui.adapters.paths import (
     cache_path,
@@ -42,14 +43,15 @@ from hettui.services.backend import Backend
 from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.engine import Engine
 from hettui.services.learner import Learner
-from hettui.services.model_search import ModelCatalogue, ModelSearch, PathCompleter
 from hettui.services.world import Request
 from hettui.wiring.ahead import Ahead
 from hettui.wiring.ending import Ending, watching
 from hettui.wiring.engine import SystemClock, build_engine
-from hettui.wiring.init import write_for
 from hettui.wiring.ownership import living_record, open_runs, owned_by, recorded_session, sweep
 from hettui.wiring.sessions import api_key, open_session, request_for, with_model
+
+if TYPE_CHECKING:
+    from hettui.services.model_search import ModelCatalogue, ModelSearch, PathCompleter
 
 
 class ScreenBackend:
@@ -70,10 +72,16 @@ class ScreenBackend:
         """The user chose to leave the cluster running."""
         self.panes = PanesState()
         self._config = Config()
-        self._catalogue = ModelCatalogue(ModelFiles(Path.home(), os.environ, cache_path()))
         self._opener = opener
         self._learner = learner
         engine.subscribe(learner)
+
+    @cached_property
+    def _catalogue(self) -> ModelCatalogue:
+        from hettui.adapters.model_files import ModelFiles
+        from hettui.services.model_search import ModelCatalogue
+
+        return ModelCatalogue(ModelFiles(Path.home(), os.environ, cache_path()))
 
     def open(self) -> Session:
         session = self._opener()
@@ -109,6 +117,8 @@ class ScreenBackend:
         )
 
     def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
+        from hettui.services.model_search import PathCompleter
+
         return PathCompleter(self._catalogue.finder, tell)
 
     def first_run(self, session: Session) -> bool:
@@ -116,6 +126,8 @@ class ScreenBackend:
         return unknown and self.read_only is None and last_model() is None
 
     def write_config(self, session: Session) -> Session:
+        from hettui.wiring.init import write_for
+
         self._config = write_for(session)
         return replace(session, config=self._config)
 
@@ -194,7 +206,7 @@ def run_replay(path: str, theme: str | None) -> int:
     recording = open_recording(path)
     _check_terminal()
     from hettui.ui.app import HettuiApp
-    from hettui.ui.collector import calm_collector
+    from hettui.wiring.later import when_shown
 
     shelf = ThemeFolders(resource_folder("themes"), user_themes())
     with ReplayEngine(recording, SystemClock()) as engine:
@@ -203,7 +215,7 @@ def run_replay(path: str, theme: str | None) -> int:
             shelf.read(),
             theme,
             player=engine,
-            when_shown=calm_collector,
+            when_shown=when_shown,
             shelf=shelf,
             terminal=this_terminal(),
         )
@@ -254,7 +266,7 @@ def _show(
     session = Ahead(open_what_runs)
     # Textual costs most of the start-up time: no other command should pay for it.
     from hettui.ui.app import HettuiApp
-    from hettui.ui.collector import calm_collector
+    from hettui.wiring.later import when_shown
 
     shelf = ThemeFolders(resource_folder("themes"), user_themes())
     learner = Learner(lambda learned: save_learned(memory_dir(), learned))
@@ -273,7 +285,7 @@ def _show(
             theme,
             [read_only] if read_only else [],
             mark,
-            when_shown=calm_collector,
+            when_shown=when_shown,
             shelf=shelf,
             terminal=this_terminal(),
         )

@@ -18,11 +18,9 @@ from hettui.domain.config import Config
 from hettui.domain.device import LOCAL, Device, Hardware
 from hettui.domain.engine_info import EngineInfo
 from hettui.domain.errors import ConfigError, EngineError, ModelFileError
-from hettui.domain.found_models import Kind, kind_of, no_model
 from hettui.domain.inventory import assemble
 from hettui.domain.launch import Cluster, check, unsafe
 from hettui.domain.model import ModelShape
-from hettui.domain.model_fit import judge
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session, runnable
 from hettui.domain.text import clean_line
@@ -79,6 +77,9 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
 def with_model(session: Session, path: str) -> Session:
     """The same session with another model and the planner's plan for it. Raises ModelFileError and leaves the old one
     as it is."""
+    from hettui.domain.found_models import Kind, kind_of, no_model
+    from hettui.domain.model_fit import judge
+
     shape = read_shape(path)
     kind = kind_of(shape.file)
     problem = no_model(shape) if kind is Kind.MODEL else f"a {kind.value[0]} and no model: name the model it belongs to"

@@ -12,17 +12,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from hettui.domain.bench import BenchOutcome, BenchPlan, BenchProgress, BenchResult, BenchRun
-from hettui.domain.bench_compare import compare
-from hettui.domain.bench_report import article_lines, markdown, remarks
 from hettui.domain.cluster import ClusterSnapshot
 from hettui.domain.errors import HettuiError
-from hettui.domain.plan_report import table
 from hettui.domain.session import Session
 from hettui.domain.text import clean, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, format_ms, format_seconds
 from hettui.services.backend import Backend
 from hettui.services.events import BenchChanged, BenchEnded
-from hettui.ui.bench_plot import history_plot
 from hettui.ui.keys import keymap_of
 from hettui.ui.messages import NoticeArrived
 from hettui.ui.widgets.reading import Reading
@@ -160,6 +156,8 @@ class BenchPane(VerticalScroll, Reading):
     def action_copy(self) -> None:
         if self._run is None:
             return
+        from hettui.domain.bench_report import markdown
+
         self.app.copy_to_clipboard(markdown(self._run))
         self.status(f"run {self._run.key} was sent to the terminal's clipboard as Markdown")
 
@@ -170,6 +168,8 @@ class BenchPane(VerticalScroll, Reading):
         if run is None:
             lines = []
         else:
+            from hettui.domain.bench_report import article_lines, remarks
+
             lines = [f"{run.started[:16].replace('T', ' ')}  {run.key}", "", *_result_lines(run.results)]
             lines += ["", *_device_lines(run, self.scrollable_content_region.width)] if run.devices else []
             lines += ["", *article_lines(run), *remarks(run)]
@@ -179,6 +179,9 @@ class BenchPane(VerticalScroll, Reading):
     def _history_lines(self) -> list[str]:
         if len(self._runs) < 2:
             return []
+        from hettui.domain.bench_compare import compare
+        from hettui.ui.bench_plot import history_plot
+
         lines: list[str] = []
         last, before = self._runs[-1], self._runs[-2]
         for row in compare(before, last):
@@ -202,6 +205,8 @@ def _bar(progress: BenchProgress) -> str:
 def _result_lines(results: Sequence[BenchResult]) -> list[str]:
     if not results:
         return []
+    from hettui.domain.plan_report import table
+
     rows: list[tuple[str, ...]] = [("test", "tok/s", "runs", "first", "p50", "p99", "")]
     for result in results:
         rate, first = result.rate, result.first_token
@@ -220,6 +225,8 @@ def _result_lines(results: Sequence[BenchResult]) -> list[str]:
 
 
 def _device_lines(run: BenchRun, width: int) -> list[str]:
+    from hettui.domain.plan_report import table
+
     room = max(_LEAST_NAME_CELLS, width - _FIGURES_CELLS)
     rows: list[tuple[str, ...]] = [("device", "peak memory", "peak °C", "W", "J/token", "")]
     for device in run.devices:

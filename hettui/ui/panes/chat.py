@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from textual import on
@@ -16,7 +16,6 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static, TextArea
 
-from hettui.domain.chat_figures import figure_lines
 from hettui.domain.conversation import (
     ARTICLE_PROMPT,
     ARTICLE_TEMPERATURE,
@@ -27,7 +26,6 @@ from hettui.domain.conversation import (
     remembered,
     to_markdown,
 )
-from hettui.domain.parallel import parallel_lines
 from hettui.domain.text import clean
 from hettui.domain.units import format_rate
 from hettui.ports import KeptPrompts
@@ -35,11 +33,12 @@ from hettui.services.backend import Backend
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
 from hettui.ui.keys import keymap_of
 from hettui.ui.messages import NoticeArrived
-from hettui.ui.screens.chat_list import ChatListScreen
-from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.transcript import Transcript
 from hettui.ui.widgets.turn import Answer
+
+if TYPE_CHECKING:
+    from hettui.ui.screens.chat_settings import ChatSettings
 
 HINT = "⏎ sends · ctrl+j new line · {chat.test} test · Esc devices"
 _CONTINUE_HINT = "⏎ goes on with the answer · {chat.retry} asks again"
@@ -366,6 +365,8 @@ class ChatPane(Vertical):
     def show_parallel(self, event: ParallelChanged) -> None:
         if self._streams is None:
             return
+        from hettui.domain.parallel import parallel_lines
+
         lines = parallel_lines(event.rows) if event.rows else []
         self._streams.update(Content("\n".join([*([event.problem] if event.problem else []), *lines])))
         if event.done:
@@ -385,6 +386,8 @@ class ChatPane(Vertical):
         self._show(replace(fresh, raw=before.raw, system=before.system, sampling=before.sampling))
 
     def action_open(self) -> None:
+        from hettui.ui.screens.chat_list import ChatListScreen
+
         self.app.push_screen(ChatListScreen(self._known), self._opened)
 
     def _opened(self, conversation: Conversation | None) -> None:
@@ -393,6 +396,8 @@ class ChatPane(Vertical):
 
     def action_settings(self) -> None:
         now = self._conversation
+        from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
+
         self.app.push_screen(ChatSettingsScreen(ChatSettings(now.raw, now.system, now.sampling)), self._set)
 
     def _set(self, settings: ChatSettings | None) -> None:
@@ -435,6 +440,8 @@ class ChatPane(Vertical):
 
 def how_it_ended(event: ChatEnded, *, begun: bool) -> tuple[End, str]:
     """The kind of end, and what stands under the answer: what happened, then the figures."""
+    from hettui.domain.chat_figures import figure_lines
+
     notes = list(figure_lines(event.timings, event.clock, event.context_tokens))
     if event.problem:
         return "cut off", "\n".join([f"cut off: {event.problem}" if begun else event.problem, *notes])

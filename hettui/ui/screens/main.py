@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import events, on, work
 from textual.binding import Binding
 from textual.timer import Timer
 from textual.widget import Widget
@@ -25,7 +26,6 @@ from hettui.domain.why import Finding
 from hettui.services.backend import Backend
 from hettui.services.events import BenchChanged, ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
 from hettui.ui import circumstances, keys, presenter
-from hettui.ui.help_text import HelpGroup, HelpRow
 from hettui.ui.messages import BenchArrived, ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
 from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane
@@ -33,11 +33,7 @@ from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.explain import ExplainPane, Parts
 from hettui.ui.panes.logs import LogsPane
 from hettui.ui.presenter import Facts, History
-from hettui.ui.screens.help import HelpScreen
-from hettui.ui.screens.model_picker import ModelPicker
 from hettui.ui.screens.panes import DEVICES, PANES, PanedScreen
-from hettui.ui.screens.post_mortem import PostMortemScreen
-from hettui.ui.screens.welcome import Greeted, offer_configuration
 from hettui.ui.slow_line import FrugalCompositor
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.device_list import DeviceList
@@ -45,6 +41,10 @@ from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.plan_line import PlanLine
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.status_header import StatusHeader
+
+if TYPE_CHECKING:
+    from hettui.ui.help_text import HelpGroup
+    from hettui.ui.screens.welcome import Greeted
 
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Between two rounds of readings."""
@@ -88,6 +88,10 @@ class MainScreen(PanedScreen):
         self._backend.begin()
         for exposure in exposures(self._plan.devices):
             self.say(exposure, "warning")
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        # Every widget was styled a moment ago, when it was mounted: the first time again would only cost (50 ms).
+        event.refresh_styles = self.stack_updates > 0
 
     def own_bindings(self) -> list[Binding]:
         """The keys of the screen itself."""
@@ -169,6 +173,8 @@ class MainScreen(PanedScreen):
 
     def help_groups(self) -> list[HelpGroup]:
         """All keys that work on this screen; those of the pane in front first."""
+        from hettui.ui.help_text import HelpGroup, HelpRow
+
         offered = {action.id for action in self.offered()}
         groups: dict[str, list[HelpRow]] = {}
         for action in ACTIONS:
@@ -267,7 +273,7 @@ class MainScreen(PanedScreen):
         if before.state is not message.snapshot.state:
             self._why = Steady()  # what was slow before is another cluster's
             self.refresh_bindings()
-            if message.snapshot.state.busy and isinstance(self.app.screen, PostMortemScreen):
+            if message.snapshot.state.busy and self.post_mortem_is_open:
                 self.app.screen.dismiss(None)
         self._draw()
         found = message.snapshot.post_mortem
@@ -283,7 +289,7 @@ class MainScreen(PanedScreen):
 
     @on(NoticeArrived)
     def _notice_arrived(self, message: NoticeArrived) -> None:
-        if not (message.severity == "error" and isinstance(self.app.screen, PostMortemScreen)):
+        if not (message.severity == "error" and self.post_mortem_is_open):
             self.say(message.text, message.severity)
         if message.alert and self._session.config.bell:
             self.app.bell()
@@ -385,6 +391,8 @@ class MainScreen(PanedScreen):
             self._engine.sample_every(wanted_s)
 
     def action_help(self) -> None:
+        from hettui.ui.screens.help import HelpScreen
+
         self.app.push_screen(HelpScreen(self.help_groups(), self.keymap))
 
     def after_welcome(self, answer: Greeted | None) -> None:
@@ -396,6 +404,8 @@ class MainScreen(PanedScreen):
         self._choose_model()
 
     def _choose_model(self, preferred: str | None = None, *, best: bool = False) -> None:
+        from hettui.ui.screens.model_picker import ModelPicker
+
         self.app.push_screen(ModelPicker(self._backend, self._session, preferred, best=best), self._open)
 
     def _open(self, path: str | None) -> None:
@@ -404,6 +414,8 @@ class MainScreen(PanedScreen):
 
     @work(thread=True, group="model", exclusive=True, exit_on_error=False)
     def _open_model(self, path: str) -> None:
+        from hettui.ui.screens.welcome import offer_configuration
+
         first = self._backend.first_run(self._session)
         try:
             session = self._backend.with_model(self._session, path)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from textual import work
 
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.errors import HettuiError
 from hettui.domain.postmortem import PostMortem
-from hettui.domain.rescue import Rescue
 from hettui.domain.session import Session
 from hettui.domain.split import Split
 from hettui.domain.text import clean_line
 from hettui.services.backend import Backend
 from hettui.ui.messages import NoticeArrived
-from hettui.ui.screens.ask import ChoiceScreen
 from hettui.ui.screens.planning import PlanningScreen
-from hettui.ui.screens.post_mortem import Choice, PostMortemScreen
+
+if TYPE_CHECKING:
+    from hettui.domain.rescue import Rescue
+    from hettui.ui.screens.post_mortem import Choice, PostMortemScreen
 
 
 class OperatingScreen(PlanningScreen):
@@ -33,6 +35,7 @@ class OperatingScreen(PlanningScreen):
         """Devices that a relaunch leaves out as long as they hold nothing."""
         self._told: PostMortem | None = None
         """The post-mortem that was shown last."""
+        self._post_mortem: PostMortemScreen | None = None
         self._quitting = False
 
     def show_pane(self, pane: str) -> None:
@@ -72,6 +75,8 @@ class OperatingScreen(PlanningScreen):
     @work(group="stop", exclusive=True, exit_on_error=False)
     async def _ask_and_stop(self) -> None:
         """Whether something is being answered is asked of the server: others may use it as well."""
+        from hettui.ui.screens.ask import ChoiceScreen
+
         running = await asyncio.wrap_future(self._engine.busy())
         if not running:
             self._engine.stop()
@@ -87,17 +92,23 @@ class OperatingScreen(PlanningScreen):
         elif answer == "w":
             self._engine.stop(self._session.config.supervision.answer_patience_s)
 
+    @property
+    def post_mortem_is_open(self) -> bool:
+        return self._post_mortem is not None and self.app.screen is self._post_mortem
+
     def action_post_mortem(self) -> None:
+        from hettui.ui.screens.post_mortem import PostMortemScreen
+
         found = self._cluster.post_mortem
         if found is not None:
             self._told = found
             plan = self._plan.without(self._without)
             leftovers = bool(self._cluster.processes) and self._cluster.state is ClusterState.FAILED
             read_only = self._backend.read_only is not None
-            dialog = PostMortemScreen(found, self._session, plan, leftovers=leftovers, read_only=read_only)
+            self._post_mortem = PostMortemScreen(found, self._session, plan, leftovers=leftovers, read_only=read_only)
             # What the toast would say the dialog says, and it would lie on its buttons.
             self.app.clear_notifications()
-            self.app.push_screen(dialog, self._after_post_mortem)
+            self.app.push_screen(self._post_mortem, self._after_post_mortem)
 
     def _after_post_mortem(self, answer: tuple[Choice, Rescue | None] | None) -> None:
         found = self._cluster.post_mortem or self._told
@@ -108,7 +119,7 @@ class OperatingScreen(PlanningScreen):
                 self._engine.stop()
             case "same", _:
                 self._run_plan(force=False)
-            case "without", Rescue() as rescue if found is not None and found.device is not None:
+            case "without", rescue if rescue is not None and found is not None and found.device is not None:
                 lost = next(d for d in self._plan.devices if d.name == found.device)
                 gone = tuple(d for d in self._plan.devices if d.name in self._without and d is not lost)
                 split = Split((*rescue.plan.split.layers, *(0 for _ in (lost, *gone))), self._plan.split.total_layers)
@@ -118,6 +129,8 @@ class OperatingScreen(PlanningScreen):
                 self._run_plan(force=False)
 
     def action_quit(self) -> None:
+        from hettui.ui.screens.ask import ChoiceScreen
+
         on_exit = self._session.config.on_exit
         if self._quitting or not self._cluster.processes or self._backend.read_only:
             # Asked for a second time: the rest is stopped without the screen.

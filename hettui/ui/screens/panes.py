@@ -28,7 +28,6 @@ from hettui.ui.panes.chat import ChatPane
 from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.explain import ExplainPane
 from hettui.ui.panes.logs import LogsPane
-from hettui.ui.screens.jump import JumpScreen, Target, lettered
 from hettui.ui.screens.operating import OperatingScreen
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.device_list import DeviceList
@@ -245,6 +244,8 @@ class PanedScreen(OperatingScreen):
 
     def action_jump(self, anywhere: bool = False) -> None:
         """A letter on everything that can have the keyboard; `anywhere`: by the key that is no letter itself."""
+        from hettui.ui.screens.jump import JumpScreen, Target, lettered
+
         shown = self.shown
         panes = []
         for pane in tabs(self.keymap, PANES):

@@ -1,0 +1,50 @@
+"""What the first frame does without, imported right after it, so that no key waits for an import.
+
+And so that all of one version is in memory soon: a hettui that is upgraded while it runs must not mix two.
+"""
+
+from __future__ import annotations
+
+import threading
+from importlib import import_module
+
+from hettui.ui.collector import calm_collector
+
+MODULES = (
+    "hettui.domain.bench_compare",
+    "hettui.domain.bench_report",
+    "hettui.domain.chat_figures",
+    "hettui.domain.found_models",
+    "hettui.domain.model_fit",
+    "hettui.domain.parallel",
+    "hettui.domain.plan_report",
+    "hettui.services.bench",
+    "hettui.services.model_search",
+    "hettui.adapters.model_files",
+    "hettui.ui.bench_plot",
+    "hettui.ui.commands",
+    "hettui.ui.screens.ask",
+    "hettui.ui.screens.chat_list",
+    "hettui.ui.screens.chat_settings",
+    "hettui.ui.screens.help",
+    "hettui.ui.screens.jump",
+    "hettui.ui.screens.model_picker",
+    "hettui.ui.screens.post_mortem",
+    "hettui.ui.screens.themes",
+    "hettui.ui.screens.welcome",
+    "hettui.ui.widgets.markdown_rows",
+    "hettui.wiring.bench",
+    "hettui.wiring.init",
+)
+"""Whatever is imported inside a function that the main screen can come to."""
+
+
+def when_shown() -> None:
+    """Once, when the main screen stands."""
+    calm_collector()
+    threading.Thread(target=import_the_rest, name="imports", daemon=True).start()
+
+
+def import_the_rest() -> None:
+    for name in MODULES:
+        import_module(name)
