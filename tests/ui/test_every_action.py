@@ -1,0 +1,297 @@
+"""Every action of the registry by every one of its keys: what it does, and what it says when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from textual.command import CommandPalette
+
+from hettui.domain.actions import ACTIONS, BY_ID, Action
+from hettui.domain.chat import Timings
+from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.postmortem import End, examine
+from hettui.domain.process import ProcessSpec
+from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
+from hettui.ui.panes.commands import CommandsPane
+from hettui.ui.panes.logs import LogsPane
+from hettui.ui.screens.chat_list import ChatListScreen
+from hettui.ui.screens.chat_settings import ChatSettingsScreen
+from hettui.ui.screens.help import HelpScreen
+from hettui.ui.screens.jump import JumpScreen
+from hettui.ui.screens.model_picker import ModelPicker
+from hettui.ui.screens.post_mortem import PostMortemScreen
+from hettui.ui.screens.themes import ThemeScreen
+from hettui.ui.widgets.device_card import DeviceCard
+from hettui.ui.widgets.prompt import Prompt
+from tests.ui.stage import Stage, stage
+from tests.ui.test_bench_pane import outcome
+from tests.ui.test_replay_screen import Show, show
+
+Prepare = Callable[[Stage], Awaitable[None]]
+Effect = Callable[[Stage], bool]
+
+
+async def nothing(s: Stage) -> None:
+    """The screen as it opens: the first device has the keyboard."""
+
+
+def pressed(*keys: str) -> Prepare:
+    async def prepare(s: Stage) -> None:
+        await s.press(*keys)
+
+    return prepare
+
+
+async def runs(s: Stage) -> None:
+    await s.run_plan()
+
+
+async def differs(s: Stage) -> None:
+    await s.run_plan()
+    await s.press("left")
+
+
+async def died(s: Stage) -> None:
+    found = examine(End(ProcessSpec("worker middle", "worker", (), device="middle"), 1, ("gone",)), moment="at work")
+    await s.emit(ClusterChanged(ClusterSnapshot(ClusterState.FAILED, problem=found.sentence, post_mortem=found)))
+    await s.press("escape")
+
+
+async def logged(s: Stage) -> None:
+    for n in range(90):
+        await s.emit(LogLines("master" if n % 2 else "worker big", (f"line {n} " + "x" * 300,)))
+    await s.press("g")
+
+
+async def in_chat(s: Stage) -> None:
+    await s.run_plan()
+    await s.press("c")
+
+
+async def answered(s: Stage) -> None:
+    await in_chat(s)
+    await s.type("hi")
+    await s.press("enter")
+    await s.emit(ChatProgressed("there", "because", 2, 0.1))
+    await s.emit(ChatEnded(Timings(generated_tokens=2, generated_per_second=10.0)))
+
+
+async def asked_twice(s: Stage) -> None:
+    await answered(s)
+    await s.press("ctrl+n")
+
+
+async def typed(s: Stage) -> None:
+    await in_chat(s)
+    await s.type("hi")
+
+
+async def benched(s: Stage) -> None:
+    await s.run_plan()
+    await s.press("b", "enter")
+    await s.emit(outcome(40.0))
+    await s.app.workers.wait_for_complete()
+    await s.pilot.pause()
+
+
+async def at_the_bench(s: Stage) -> None:
+    await s.run_plan()
+    await s.press("b")
+
+
+async def reading(s: Stage) -> None:
+    await s.press("v")
+
+
+async def reading_the_end(s: Stage) -> None:
+    await s.press("v", "end")
+
+
+async def logs_aside(s: Stage) -> None:
+    await logged(s)
+    await s.press("right", "right")
+
+
+def selects(index: int) -> Effect:
+    return lambda s: s.screen.facts.selected == index
+
+
+def layers(index: int, wanted: int) -> Effect:
+    return lambda s: s.layers[index] == wanted
+
+
+def said(words: str) -> Effect:
+    return lambda s: any(words in toast for toast in s.toasts())
+
+
+def opens(kind: type[object]) -> Effect:
+    return lambda s: isinstance(s.app.screen, kind)
+
+
+def front(pane: str) -> Effect:
+    return lambda s: s.app.focused is not None and any(n.id == pane for n in s.app.focused.ancestors_with_self)
+
+
+def called(words: str) -> Effect:
+    return lambda s: s.engine.calls[-1].startswith(words)
+
+
+def scroll_y(s: Stage) -> float:
+    return s.screen.query_one(CommandsPane).scroll_y
+
+
+def scroll_x(s: Stage) -> float:
+    return s.screen.query_one(LogsPane).scrolled.scroll_x
+
+
+DOES: dict[str, tuple[Prepare, Effect]] = {
+    "select.up": (pressed("down"), selects(0)),
+    "select.down": (nothing, selects(1)),
+    "layers.less": (nothing, layers(0, 16)),
+    "layers.more": (nothing, layers(0, 18)),
+    "layers.less4": (nothing, layers(0, 13)),
+    "layers.more4": (nothing, layers(0, 21)),
+    "layers.none": (nothing, layers(0, 0)),
+    "layers.all": (nothing, layers(0, 31)),
+    "plan.lock": (nothing, lambda s: s.plan.devices[0].locked),
+    "plan.earlier": (pressed("down"), lambda s: [d.name for d in s.plan.devices] == ["middle", "big", "small"]),
+    "plan.later": (nothing, lambda s: [d.name for d in s.plan.devices] == ["middle", "big", "small"]),
+    "plan.propose": (pressed("left"), lambda s: s.layers == (17, 12, 2) and said("planner:")(s)),
+    "plan.even": (nothing, lambda s: s.layers == (11, 10, 10)),
+    "plan.undo": (pressed("left"), lambda s: s.layers == (17, 12, 2) and said("undone: big 17 → 16")(s)),
+    "plan.redo": (pressed("left", "u"), lambda s: s.layers == (16, 13, 2) and said("done again")(s)),
+    "model.choose": (nothing, opens(ModelPicker)),
+    "cluster.start": (nothing, lambda s: len(s.engine.requests) == 1),
+    "cluster.apply": (differs, lambda s: len(s.engine.requests) == 1),
+    "cluster.stop": (runs, called("stop")),
+    "cluster.post_mortem": (died, opens(PostMortemScreen)),
+    "commands.copy": (nothing, lambda s: "llama-server" in s.app.clipboard),
+    "sensors.faster": (nothing, said("every 0.5 s")),
+    "sensors.slower": (nothing, said("every 2 s")),
+    "pane.chat": (nothing, front("chat")),
+    "pane.logs": (nothing, front("logs")),
+    "pane.bench": (nothing, front("bench")),
+    "pane.commands": (nothing, front("commands")),
+    "pane.explain": (nothing, front("explain")),
+    "back": (pressed("g"), lambda s: isinstance(s.app.focused, DeviceCard)),
+    "jump": (nothing, opens(JumpScreen)),
+    "jump.anywhere": (in_chat, opens(JumpScreen)),
+    "pane.zoom": (nothing, lambda s: not s.screen.query_one("#side").display),
+    "filter": (nothing, lambda s: "⏎ stays, esc goes back" in s.text()),
+    "move.up": (reading_the_end, lambda s: scroll_y(s) == s.screen.query_one(CommandsPane).max_scroll_y - 1),
+    "move.down": (reading, lambda s: scroll_y(s) == 1),
+    "move.left": (logs_aside, lambda s: scroll_x(s) == 4),
+    "move.right": (logged, lambda s: scroll_x(s) == 4),
+    "move.half_up": (reading_the_end, lambda s: scroll_y(s) < s.screen.query_one(CommandsPane).max_scroll_y),
+    "move.half_down": (reading, lambda s: scroll_y(s) > 1),
+    "move.page_up": (reading_the_end, lambda s: scroll_y(s) < s.screen.query_one(CommandsPane).max_scroll_y),
+    "move.page_down": (reading, lambda s: scroll_y(s) > 1),
+    "move.first": (reading_the_end, lambda s: scroll_y(s) == 0),
+    "move.last": (reading, lambda s: scroll_y(s) == s.screen.query_one(CommandsPane).max_scroll_y > 0),
+    "logs.process": (logged, lambda s: "big only" in s.text()),
+    "chat.send": (typed, lambda s: bool(s.engine.chats) and s.engine.chats[-1][-1].content == "hi"),
+    "chat.newline": (typed, lambda s: s.screen.query_one(Prompt).text == "hi\n"),
+    "chat.retry": (answered, lambda s: len(s.engine.chats) == 2),
+    "chat.edit": (answered, lambda s: s.screen.query_one(Prompt).text == "hi"),
+    "chat.new": (answered, lambda s: "there" not in s.text()),
+    "chat.open": (asked_twice, opens(ChatListScreen)),
+    "chat.settings": (in_chat, opens(ChatSettingsScreen)),
+    "chat.test": (in_chat, lambda s: s.engine.prompts == ["def fibonacci(n):"]),
+    "chat.save": (answered, lambda s: len(s.backend.store.exported) == 1),
+    "chat.copy": (answered, lambda s: s.app.clipboard == "there"),
+    "chat.thinking": (answered, lambda s: "because" in s.text()),
+    "chat.parallel": (typed, called("parallel hi")),
+    "bench.run": (at_the_bench, called("bench (0,)")),
+    "bench.deep": (at_the_bench, called("bench (0, 1024")),
+    "bench.copy": (benched, lambda s: "| tg128" in " ".join(s.app.clipboard.split())),
+    "help": (nothing, opens(HelpScreen)),
+    "app.themes": (nothing, opens(ThemeScreen)),
+    "quit": (nothing, lambda s: not s.app._running or s.app._exit),
+    "app.palette": (nothing, opens(CommandPalette)),
+    "app.quit": (in_chat, lambda s: "What shall become of it" in s.text()),
+}
+"""By action: a state in which it makes sense, and what is so afterwards."""
+
+OF_TIME: dict[str, tuple[float, Callable[[Show], bool]]] = {
+    "replay.pause": (0, lambda s: not s.engine.moved.playing),
+    "replay.back": (50, lambda s: s.engine.moved.position_s == 40),
+    "replay.forward": (0, lambda s: s.engine.moved.position_s == 10),
+    "replay.slower": (0, lambda s: s.engine.moved.speed == 0.5),
+    "replay.faster": (0, lambda s: s.engine.moved.speed == 2),
+    "replay.begin": (50, lambda s: s.engine.moved.position_s == 0),
+    "replay.end": (0, lambda s: s.engine.moved.position_s == s.engine.moved.length_s),
+}
+
+CANNOT: dict[str, tuple[Prepare, str]] = {
+    "plan.lock": (pressed("up", "down", "down", "down"), "cannot be locked"),
+    "plan.earlier": (nothing, "big is the first device already"),
+    "plan.later": (pressed("down", "down"), "small is the last device already"),
+    "layers.less": (pressed("space"), "big is locked"),
+    "plan.undo": (nothing, "nothing to undo"),
+    "plan.redo": (nothing, "nothing to redo"),
+    "model.choose": (runs, "x stops the cluster first"),
+    "cluster.start": (runs, "this plan runs already"),
+    "cluster.apply": (runs, "there is nothing to apply"),
+    "cluster.stop": (nothing, "there is nothing to stop"),
+    "cluster.post_mortem": (nothing, "there is nothing to tell"),
+    "sensors.faster": (pressed("plus", "plus"), "as often as can be"),
+    "sensors.slower": (pressed("minus", "minus", "minus"), "as seldom as can be"),
+    "filter": (pressed("v"), "nothing to filter here"),
+    "logs.process": (pressed("g"), "fewer than two processes"),
+    "chat.retry": (in_chat, "nothing was asked yet"),
+    "chat.edit": (in_chat, "nothing was asked yet"),
+    "chat.open": (in_chat, "no other conversation"),
+    "chat.test": (pressed("c"), "the cluster is not running: Esc, then s starts it"),
+    "chat.save": (in_chat, "nothing was asked yet"),
+    "chat.copy": (in_chat, "no answer to copy"),
+    "chat.parallel": (pressed("c"), "the cluster is not running: Esc, then s starts it"),
+    "bench.run": (pressed("b"), "the cluster is not running: Esc, then s starts it"),
+    "bench.deep": (pressed("b"), "the cluster is not running: Esc, then s starts it"),
+    "bench.copy": (at_the_bench, "nothing was measured yet"),
+}
+"""By action: a state in which it makes no sense, and words of the reason."""
+
+
+def every_key(names: dict[str, object]) -> list[object]:
+    return [pytest.param(BY_ID[name], key, id=f"{name}-{key}") for name in names for key in BY_ID[name].keys]
+
+
+def test_no_action_is_forgotten() -> None:
+    assert {a.id for a in ACTIONS if a.keys} == {*DOES, *OF_TIME}
+
+
+@pytest.mark.parametrize(("action", "key"), every_key({**DOES}))
+async def test_every_key_does_what_it_says(action: Action, key: str) -> None:
+    prepare, effect = DOES[action.id]
+    async with stage(size=(120, 24)) as s:
+        await prepare(s)
+        await s.app.workers.wait_for_complete()
+        assert not effect(s), "it is so already"
+        await s.press(key)
+        await s.pilot.pause()
+        assert effect(s), s.text()
+
+
+@pytest.mark.parametrize(("action", "key"), every_key({**OF_TIME}))
+async def test_every_key_of_a_recording(action: Action, key: str) -> None:
+    from_s, effect = OF_TIME[action.id]
+    async with show() as s:
+        s.engine.go(from_s)
+        await s.told()
+        assert not effect(s)
+        await s.press(key)
+        assert effect(s), s.engine.moved
+
+
+@pytest.mark.parametrize("name", CANNOT)
+async def test_a_key_that_cannot_says_why(name: str) -> None:
+    prepare, words = CANNOT[name]
+    async with stage() as s:
+        await prepare(s)
+        before = s.plan, list(s.engine.requests), list(s.engine.calls), s.app.clipboard
+        await s.press(BY_ID[name].keys[0])
+        await s.pilot.pause()
+        shown = " ".join(s.text().split()) + " ".join(s.toasts())
+        assert words in shown
+        assert before == (s.plan, list(s.engine.requests), list(s.engine.calls), s.app.clipboard)
