@@ -135,10 +135,10 @@ def _words(end: End, cause: Cause | None, lines: tuple[str, ...], owners: Mappin
         silent = "" if any(line.strip() for line in end.lines) else ", and it printed nothing"
         return cause.what + silent, cause.remedy
     if lines:
-        return lines[-1], "its log says more (g)"
+        return lines[-1], "its log says more"
     if any(line.strip() for line in end.lines):
-        return "it said nothing about it", "its log says what it did before (g)"
-    return "it printed nothing", "try its command line by hand (v)"
+        return "it said nothing about it", "its log says what it did before"
+    return "it printed nothing", "try its command line by hand"
 
 
 def _device(named: str, owners: Mapping[str, str]) -> str:

@@ -25,7 +25,7 @@ def http_reason(status: int, body: bytes) -> str:
     if status == 501:
         return f"this llama-server does not offer that: {text}"
     if status >= 500:
-        return f"llama-server failed with {status}: {text}. Send again; if it fails again, its log (g) says more"
+        return f"llama-server failed with {status}: {text}. Send again; if it fails again, its log says more"
     if text.startswith("the conversation has"):
         return text
     return f"llama-server answered {status}: {text}"
@@ -44,5 +44,5 @@ def _too_long(tokens: object, size: object) -> str:
     over = f", {int(str(tokens)) - int(str(size))} too many" if whole else ""
     return (
         f"the conversation has {tokens if whole else '–'} tokens, a slot's context holds {size if whole else '–'}"
-        f"{over}: shorten it, start a new one (ctrl+n), or raise [serving] ctx-size and apply"
+        f"{over}: shorten it, start a new one, or raise [serving] ctx-size and apply"
     )

@@ -99,7 +99,7 @@ def initial_split(
 def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
     """The cluster to start with this plan's devices. Raises the reason why it cannot be started."""
     if session.shape is None:
-        raise ConfigError("no model is chosen: set [model] path, or press m")
+        raise ConfigError("no model is chosen: choose one on the screen, or set [model] path")
     if session.cluster is None:
         raise HettuiError(session.problem or "no llama.cpp binaries were found")
     for device, layers in zip(plan.devices, plan.split.layers, strict=True):

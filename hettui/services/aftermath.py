@@ -43,7 +43,7 @@ def stuck(processes: Sequence[Supervised]) -> str:
 def unrecorded(strays: Sequence[Supervised]) -> str:
     """Marked as ours, but no state file tells what they belong to."""
     pids = ", ".join(str(p.pid) for p in strays)
-    return f"processes of an earlier hettui run without a record of their cluster (pid {pids}): x ends them"
+    return f"processes of an earlier hettui run without a record of their cluster (pid {pids}): Stop ends them"
 
 
 def half_dead(found: Found, post_mortem: PostMortem | None) -> str | None:
@@ -52,5 +52,5 @@ def half_dead(found: Found, post_mortem: PostMortem | None) -> str | None:
         return f"the cluster ended meanwhile: {post_mortem.sentence}" if post_mortem else None
     names = ", ".join(record.spec.name for record, _ in found.living)
     if post_mortem is not None:
-        return f"{post_mortem.sentence}. Of the cluster only {names} run on: x ends them, s starts all anew"
-    return f"an earlier hettui left {names} running and no whole cluster: x ends them, s starts all anew"
+        return f"{post_mortem.sentence}. Of the cluster only {names} run on: Stop ends them, Start starts all anew"
+    return f"an earlier hettui left {names} running and no whole cluster: Stop ends them, Start starts all anew"

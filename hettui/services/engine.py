@@ -311,7 +311,7 @@ class Engine:
                 f"the cluster is {self._controller.snapshot.state.value}: start it and wait until it is ready"
             )
         if self._bench is not None:
-            raise ServerError("a bench is running, and anything else would spoil it: wait, or stop it (b, Esc)")
+            raise ServerError("a bench is running, and anything else would spoil it: wait, or stop it in its pane")
         return client
 
     async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:

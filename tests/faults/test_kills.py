@@ -98,7 +98,7 @@ def test_hettui_killed_in_any_state_is_followed_by_one_that_takes_over_or_cleans
         rig.until(lambda r: r["tokens"] > 3)
     else:
         assert report["state"] == "FAILED", report
-        assert "x ends them" in report["problem"]
+        assert "Stop ends them" in report["problem"]
     rig.check()
     # The owner before was killed with its master: this one starts anew and stops for good.
     assert "error" not in rig.ask("start", layers=[10, 10, 11])

@@ -243,7 +243,7 @@ async def test_what_is_half_dead_is_told_and_can_be_cleaned_or_started_anew(benc
     assert snapshot.post_mortem is not None
     assert snapshot.post_mortem.device == "d1"
     assert "while no hettui was watching" in snapshot.post_mortem.sentence
-    assert "x ends them" in (snapshot.problem or "")
+    assert "Stop ends them" in (snapshot.problem or "")
     assert following.alive == NAMES - {"worker d1"}
     bench.world.children["master"].end(-9)
     await until(lambda: len(following.controller.snapshot.processes) == 2)
