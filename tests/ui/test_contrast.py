@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from textual.geometry import Region
-from textual.widgets import Footer
 
 from hettui.domain.chat import Timings
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
@@ -15,6 +14,7 @@ from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, Lo
 from hettui.ui.app import HettuiApp
 from hettui.ui.colour_math import contrast
 from hettui.ui.themes import TEXT_CONTRAST
+from hettui.ui.widgets.key_footer import KeyFooter
 from tests.ui.stage import StageBackend, build, card_readings, card_session, running
 from tests.ui.test_themes import FILES, GRAPHIC_CONTRAST
 
@@ -34,7 +34,7 @@ def drawn(app: HettuiApp) -> Iterator[tuple[str, float, bool]]:
     screen = app.screen
     shown = {w: region.intersection(clip) for w, (region, clip) in screen._compositor.visible_widgets.items()}
     top = [region for widget, region in shown.items() if widget is not screen or not screen.is_modal]
-    footers = [footer.region for footer in screen.query(Footer)]
+    footers = [footer.region for footer in screen.query(KeyFooter)]
     for y, strip in enumerate(screen._compositor.render_strips()):
         x = 0
         for text, style, _ in strip:

@@ -236,7 +236,7 @@ async def test_a_running_cluster_refuses_as_before(home: Path) -> None:
         await s.press("m")
         assert isinstance(s.app.screen, MainScreen)
         assert s.screen.facts.cluster.state is ClusterState.READY
-        assert "Stop the cluster first" in s.toasts()[-1]
+        assert "another model means a new start" in s.toasts()[-1]
 
 
 class ManyFinder(NoModels):
