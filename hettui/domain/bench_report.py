@@ -230,6 +230,7 @@ def result_json(run: BenchRun, result: BenchResult) -> dict[str, Any]:
         "note": result.note,
         "samples_ns": nanoseconds,
         "samples_ts": [s.per_second for s in result.samples],
+        "samples_server_ts": [s.server_per_second for s in result.samples],
     }
 
 
