@@ -9,6 +9,7 @@ import pytest
 
 from hettui.adapters.llama_http import HttpLlamaClient
 from hettui.domain.bench import BenchOutcome, BenchPlan, BenchProgress, BenchTest
+from hettui.domain.errors import ServerError
 from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
 from hettui.services.bench import BenchRunner
 from hettui.wiring.engine import SystemClock
@@ -145,3 +146,18 @@ async def test_devices_have_peaks_power_and_energy() -> None:
     assert outcome.limits_w == {"card": 300.0}
     assert outcome.results[0].samples[0].energy_j == pytest.approx(50 * outcome.results[0].samples[0].seconds, rel=0.05)
     assert outcome.results[0].test == BenchTest(generate=16)
+
+
+async def test_an_answer_that_the_server_itself_refuses_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, calls = BenchRunner._ask, []
+
+    async def refused_once(self: BenchRunner, *arguments: object, **named: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise ServerError("The model produced output that does not match the expected Content-only format")
+        return await ask(self, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(BenchRunner, "_ask", refused_once)
+    outcome, _ = await bench(Script())
+    assert outcome.problem is None
+    assert all(len(result.samples) == SMALL.repeats for result in outcome.results)
