@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 from textual.command import CommandPalette
 
+from hettui.domain import situation as why
 from hettui.domain.actions import ACTIONS, BY_ID, Action
 from hettui.domain.chat import Timings
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.postmortem import End, examine
 from hettui.domain.process import ProcessSpec
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
+from hettui.ui.panes.bench import BenchPane
+from hettui.ui.panes.chat import ChatPane
 from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.logs import LogsPane
 from hettui.ui.screens.chat_list import ChatListScreen
@@ -24,7 +29,7 @@ from hettui.ui.screens.post_mortem import PostMortemScreen
 from hettui.ui.screens.themes import ThemeScreen
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.prompt import Prompt
-from tests.ui.stage import Stage, stage
+from tests.ui.stage import Stage, session, stage
 from tests.ui.test_bench_pane import outcome
 from tests.ui.test_replay_screen import Show, show
 
@@ -98,6 +103,35 @@ async def benched(s: Stage) -> None:
 async def at_the_bench(s: Stage) -> None:
     await s.run_plan()
     await s.press("b")
+
+
+async def answering(s: Stage) -> None:
+    await in_chat(s)
+    await s.type("hi")
+    await s.press("enter")
+
+
+async def benching(s: Stage) -> None:
+    await at_the_bench(s)
+    await s.press("enter")
+
+
+async def closed(s: Stage, pane: Literal["chat", "bench"]) -> None:
+    """The pane says by itself that nothing runs: taken away, so that the key has to say it."""
+    await s.press(BY_ID[f"pane.{pane}"].keys[0])
+    if pane == "chat":
+        s.screen.query_one(ChatPane).status("")
+    else:
+        s.screen.query_one(BenchPane).status("")
+    await s.pilot.pause()
+
+
+async def closed_chat(s: Stage) -> None:
+    await closed(s, "chat")
+
+
+async def closed_bench(s: Stage) -> None:
+    await closed(s, "bench")
 
 
 async def reading(s: Stage) -> None:
@@ -227,7 +261,10 @@ CANNOT: dict[str, tuple[Prepare, str]] = {
     "plan.lock": (pressed("up", "down", "down", "down"), "cannot be locked"),
     "plan.earlier": (nothing, "big is the first device already"),
     "plan.later": (pressed("down", "down"), "small is the last device already"),
-    "layers.less": (pressed("space"), "big is locked"),
+    **{
+        f"layers.{name}": (pressed("space"), "big is locked: space unlocks it")
+        for name in ("less", "more", "less4", "more4", "none", "all")
+    },
     "plan.undo": (nothing, "nothing to undo"),
     "plan.redo": (nothing, "nothing to redo"),
     "model.choose": (runs, "x stops the cluster first"),
@@ -241,16 +278,43 @@ CANNOT: dict[str, tuple[Prepare, str]] = {
     "logs.process": (pressed("g"), "fewer than two processes"),
     "chat.retry": (in_chat, "nothing was asked yet"),
     "chat.edit": (in_chat, "nothing was asked yet"),
+    "chat.new": (answering, "an answer is still being written"),
     "chat.open": (in_chat, "no other conversation"),
-    "chat.test": (pressed("c"), "the cluster is not running: Esc, then s starts it"),
+    "chat.test": (closed_chat, "the cluster is not running: Esc, then s starts it"),
     "chat.save": (in_chat, "nothing was asked yet"),
     "chat.copy": (in_chat, "no answer to copy"),
-    "chat.parallel": (pressed("c"), "the cluster is not running: Esc, then s starts it"),
-    "bench.run": (pressed("b"), "the cluster is not running: Esc, then s starts it"),
-    "bench.deep": (pressed("b"), "the cluster is not running: Esc, then s starts it"),
+    "chat.parallel": (closed_chat, "the cluster is not running: Esc, then s starts it"),
+    "bench.run": (closed_bench, "the cluster is not running: Esc, then s starts it"),
+    "bench.deep": (closed_bench, "the cluster is not running: Esc, then s starts it"),
     "bench.copy": (at_the_bench, "nothing was measured yet"),
 }
 """By action: a state in which it makes no sense, and words of the reason."""
+
+BUSY: dict[str, tuple[Prepare, str]] = {
+    **dict.fromkeys(("chat.retry", "chat.edit", "chat.open"), (answering, "an answer is still being written")),
+    **dict.fromkeys(("chat.test", "chat.parallel"), (answering, "an answer is still being written")),
+    **dict.fromkeys(("bench.run", "bench.deep"), (benching, "a bench is running")),
+}
+"""The same for actions that also have to wait for something."""
+
+WITHOUT_MODEL = {
+    "plan.propose": "no model is chosen: m chooses one",
+    "plan.even": "no model is chosen: m chooses one",
+    "layers.more": "no model is chosen: m chooses one",
+    "cluster.start": "no model is chosen: m chooses one",
+    "commands.copy": "there are no command lines yet: no model is chosen",
+}
+
+BY_NAME: dict[str, tuple[Prepare, str]] = {
+    "select.up": (pressed("v"), "no device has the keyboard"),
+    "select.down": (pressed("v"), "no device has the keyboard"),
+    "cluster.start_anyway": (runs, "this plan runs already"),
+    "cluster.apply_anyway": (runs, "there is nothing to apply"),
+}
+"""Refused only from the palette: there is no key, or it is another action's in that state."""
+
+RECORDED = {a.id for a in ACTIONS if a.place == "chat" and a.why_not is not why.possible}
+"""Refused by the screen of a recording, whatever else is so."""
 
 
 def every_key(names: dict[str, object]) -> list[object]:
@@ -259,6 +323,11 @@ def every_key(names: dict[str, object]) -> list[object]:
 
 def test_no_action_is_forgotten() -> None:
     assert {a.id for a in ACTIONS if a.keys} == {*DOES, *OF_TIME}
+
+
+def test_no_reason_is_forgotten() -> None:
+    told = {*CANNOT, *BUSY, *WITHOUT_MODEL, *BY_NAME, *RECORDED}
+    assert {a.id for a in ACTIONS if a.why_not is not why.possible} == told
 
 
 @pytest.mark.parametrize(("action", "key"), every_key({**DOES}))
@@ -284,14 +353,64 @@ async def test_every_key_of_a_recording(action: Action, key: str) -> None:
         assert effect(s), s.engine.moved
 
 
-@pytest.mark.parametrize("name", CANNOT)
-async def test_a_key_that_cannot_says_why(name: str) -> None:
-    prepare, words = CANNOT[name]
+def shown(s: Stage) -> str:
+    return " ".join((s.text() + " " + " ".join(s.toasts())).split())
+
+
+def state(s: Stage) -> tuple[object, ...]:
+    """Everything that an action could have changed."""
+    asked = s.engine.requests, s.engine.calls, s.engine.chats, s.engine.prompts
+    kept = s.backend.store.exported, s.app.clipboard, s.app.focused, len(s.app.screen_stack)
+    return s.plan, s.main.facts.selected, *(list(made) for made in asked), *kept
+
+
+async def refused(s: Stage, words: str, act: Callable[[], Awaitable[None]]) -> None:
+    await s.app.workers.wait_for_complete()
+    before = state(s)
+    assert words not in shown(s), "it is said already"
+    await act()
+    await s.pilot.pause()
+    assert words in shown(s)
+    assert state(s) == before
+
+
+@pytest.mark.parametrize(("action", "key"), every_key({**CANNOT}))
+async def test_a_key_that_cannot_says_why(action: Action, key: str) -> None:
+    prepare, words = CANNOT[action.id]
     async with stage() as s:
         await prepare(s)
-        before = s.plan, list(s.engine.requests), list(s.engine.calls), s.app.clipboard
-        await s.press(BY_ID[name].keys[0])
+        await refused(s, words, lambda: s.press(key))
+
+
+@pytest.mark.parametrize(("action", "key"), every_key({**BUSY}))
+async def test_a_key_that_has_to_wait_says_for_what(action: Action, key: str) -> None:
+    prepare, words = BUSY[action.id]
+    async with stage() as s:
+        await prepare(s)
+        await refused(s, words, lambda: s.press(key))
+
+
+@pytest.mark.parametrize(("action", "key"), every_key({**WITHOUT_MODEL}))
+async def test_without_a_model_a_key_says_so(action: Action, key: str) -> None:
+    async with stage(replace(session(), shape=None)) as s:
+        await refused(s, WITHOUT_MODEL[action.id], lambda: s.press(key))
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_what_only_the_palette_can_ask_for_says_why(name: str) -> None:
+    prepare, words = BY_NAME[name]
+    async with stage() as s:
+        await prepare(s)
+        await refused(s, words, lambda: s.screen.action_perform(name))
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED))
+async def test_a_recording_refuses_what_is_the_chat_s(name: str) -> None:
+    async with show() as s:
+        await s.press("c")
+        s.screen.query_one(ChatPane).status("")
         await s.pilot.pause()
-        shown = " ".join(s.text().split()) + " ".join(s.toasts())
-        assert words in shown
-        assert before == (s.plan, list(s.engine.requests), list(s.engine.calls), s.app.clipboard)
+        assert "this is a recording of" not in s.text()
+        await s.screen.action_perform(name)
+        await s.pilot.pause()
+        assert "this is a recording of" in s.text()
