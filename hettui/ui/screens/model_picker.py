@@ -8,7 +8,6 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
@@ -17,22 +16,17 @@ from hettui.domain.session import Session
 from hettui.domain.text import clean_line
 from hettui.ports import Completion
 from hettui.services.backend import Backend
-from hettui.services.model_search import ModelSearch, PathCompleter, Searched
+from hettui.services.model_search import PathCompleter
 from hettui.ui import model_rows
 from hettui.ui.drawing import Runs, fit
+from hettui.ui.screens.searching import SearchingScreen
 from hettui.ui.widgets.pick_list import NOWHERE, PickList
 
-_PACE_S = 0.1
-"""Between two looks at what was found."""
 _DWELL_S = 0.25
 """A row that is only passed is not asked for its largest context."""
 _PLACEHOLDER = "type to filter · / or ~ or tab: a path"
 _KEYS_LIST = "⏎ opens · ↑↓ choose · tab a path · esc closes"
 _KEYS_PATH = "⏎ opens · ↑↓ choose · tab completes · esc the list"
-
-
-class ModelsChanged(Message):
-    """The search has something new."""
 
 
 class PathCompleted(Message):
@@ -44,7 +38,7 @@ class PathCompleted(Message):
         self.completion = completion
 
 
-class ModelPicker(ModalScreen[str | None]):
+class ModelPicker(SearchingScreen[str | None]):
     """Answers a path, or None. What is typed filters; what begins like a path is one."""
 
     BINDINGS = [
@@ -75,23 +69,17 @@ class ModelPicker(ModalScreen[str | None]):
 
     def __init__(self, backend: Backend, session: Session, preferred: str | None = None, *, best: bool = False) -> None:
         """The cursor stands on `preferred` first, else with `best` on the best that fits, else on the model in use."""
-        super().__init__()
-        self._backend = backend
-        self._session = session
+        super().__init__(backend, session)
         self._current = session.config.model_path
         self._preferred = preferred or (None if best else self._current)
         self._best = best
-        self._entries: dict[str, ModelEntry] = {}
         self._shown: list[ModelEntry] = []
         self._selected: str | None = None
         """The path under the cursor."""
         self._touched = False
         """Whether the user moved the cursor: before that it goes to what is preferred."""
-        self._searched = Searched()
-        self._search: ModelSearch | None = None
         self._completer: PathCompleter | None = None
         self._completion = Completion("")
-        self._pause: Timer | None = None
         self._dwell: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -106,41 +94,18 @@ class ModelPicker(ModalScreen[str | None]):
             yield Static(_KEYS_LIST, id="keys", markup=False)
 
     def on_mount(self) -> None:
-        # Both are called on other threads.
-        self._search = self._backend.find_models(self._session, self._tell_changed)
         self._completer = self._backend.path_completer(self._tell_completed)
-        self._take()
-
-    def _tell_changed(self) -> None:
-        self.post_message(ModelsChanged())
 
     def _tell_completed(self, typed: str, completion: Completion) -> None:
+        """Called on another thread."""
         self.post_message(PathCompleted(typed, completion))
-
-    def on_unmount(self) -> None:
-        if self._search is not None:
-            self._search.cancel()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)
 
     # -- what was found ------------------------------------------------------------------------------------
 
-    @on(ModelsChanged)
-    def _changed(self) -> None:
-        if self._pause is None:
-            self._pause = self.set_timer(_PACE_S, self._take)
-
-    def _take(self) -> None:
-        self._pause = None
-        if self._search is None:
-            return
-        new, self._searched = self._search.take()
-        for path, entry in new.items():
-            if entry is None:
-                self._entries.pop(path, None)
-            else:
-                self._entries[path] = entry
+    def _show_models(self) -> None:
         self._arrange()
 
     def _arrange(self) -> None:

@@ -7,28 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
-from textual.timer import Timer
+from textual.screen import Screen
 from textual.widgets import Static
 
 from hettui.domain.errors import HettuiError
-from hettui.domain.found_models import ModelEntry, best_of
+from hettui.domain.found_models import best_of
 from hettui.domain.session import Session
 from hettui.domain.text import clean, clean_line
 from hettui.domain.wrapping import GrowingRows
 from hettui.services.backend import Backend
-from hettui.services.model_search import ModelSearch, Searched
 from hettui.ui import model_rows
 from hettui.ui.messages import NoticeArrived
 from hettui.ui.screens.ask import ChoiceScreen
-from hettui.ui.screens.model_picker import ModelsChanged
+from hettui.ui.screens.searching import SearchingScreen
 
-_PACE_S = 0.1
 _MOST_DEVICES = 6
 _LABEL_CELLS = 11
 _INTRO = "One model over all your cards: planned, started and watched from here."
@@ -45,7 +41,7 @@ class Greeted:
     path: str | None
 
 
-class WelcomeScreen(ModalScreen[Greeted | None]):
+class WelcomeScreen(SearchingScreen[Greeted | None]):
     """Enter goes on to the models, Esc to the plain screen."""
 
     BINDINGS = [
@@ -61,50 +57,15 @@ class WelcomeScreen(ModalScreen[Greeted | None]):
     WelcomeScreen Static { height: auto; }
     """
 
-    def __init__(self, backend: Backend, session: Session) -> None:
-        super().__init__()
-        self._backend = backend
-        self._session = session
-        self._entries: dict[str, ModelEntry] = {}
-        self._searched = Searched()
-        self._search: ModelSearch | None = None
-        self._pause: Timer | None = None
-
     def compose(self) -> ComposeResult:
         with VerticalScroll() as box:
             box.border_title = "Welcome to hettui"
             yield Static(markup=False)
 
-    def on_mount(self) -> None:
-        # Called on other threads.
-        self._search = self._backend.find_models(self._session, self._tell_changed)
-        self._take()
-
-    def _tell_changed(self) -> None:
-        self.post_message(ModelsChanged())
-
     def on_resize(self) -> None:
         self.call_after_refresh(self._take)
 
-    def on_unmount(self) -> None:
-        if self._search is not None:
-            self._search.cancel()
-
-    @on(ModelsChanged)
-    def _changed(self) -> None:
-        if self._pause is None:
-            self._pause = self.set_timer(_PACE_S, self._take)
-
-    def _take(self) -> None:
-        self._pause = None
-        if self._search is None:
-            return
-        new, self._searched = self._search.take()
-        for path, entry in new.items():
-            if entry is None:
-                self._entries.pop(path, None)
-            else:
-                self._entries[path] = entry
+    def _show_models(self) -> None:
         self.query_one(Static).update(self._text())
 
     def _text(self) -> Content:
