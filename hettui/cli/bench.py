@@ -99,7 +99,7 @@ def _compare(options: Namespace) -> int:
 
 
 def _list(options: Namespace) -> int:
-    from hettui.domain.plan_report import table
+    from hettui.domain.tables import table
     from hettui.wiring.bench import bench_folder
 
     runs = bench_folder().runs()

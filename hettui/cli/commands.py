@@ -15,7 +15,7 @@ from typing import Any
 
 from hettui.cli.signals import interruptible
 from hettui.domain.errors import UsageError
-from hettui.domain.model_weights import override_pattern
+from hettui.domain.params import override_pattern
 from hettui.domain.text import clean_line
 from hettui.domain.units import format_bytes, parse_bytes
 

@@ -6,7 +6,8 @@ import argparse
 from typing import TypeAlias
 
 from hettui import __version__
-from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, OBJECTIVES
+from hettui.domain.aim import OBJECTIVES
+from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES
 
 COMMANDS = (
     "screen", "demo", "devices", "model", "plan", "init", "keys", "up", "down", "status", "logs", "chat", "bench",

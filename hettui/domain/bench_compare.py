@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hettui.domain.bench import BenchRun
-from hettui.domain.plan_report import table
 from hettui.domain.statistics import Spread
+from hettui.domain.tables import table
 from hettui.domain.units import UNKNOWN
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hettui.domain.bench import BenchResult, BenchRun
-from hettui.domain.plan_report import table
+from hettui.domain.tables import table
 from hettui.domain.units import GIB, MIB, UNKNOWN, format_bytes, format_ms, format_rate
 
 # llama-bench's columns and their widths (tools/llama-bench/llama-bench.cpp, markdown_printer).

@@ -11,8 +11,7 @@ from hettui.domain.actions import ACTIONS
 from hettui.domain.config import Config, DeviceConfig
 from hettui.domain.device import LOCAL, Host
 from hettui.domain.keymap import ALLOWED, read_keymap
-from hettui.domain.model_weights import override_pattern
-from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving
+from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving, override_pattern
 from hettui.domain.process import RestartPolicy
 from hettui.domain.supervision import ON_EXIT, ON_HANGUP, Supervision
 from hettui.domain.text import clean_line, nearest

@@ -7,6 +7,9 @@ from typing import Literal
 
 from hettui.domain.units import MIB
 
+HOST_KEY = "host"
+"""The owner of everything that lies in the master's RAM."""
+
 LOCAL = "local"
 """The name of the host that hettui runs on."""
 

@@ -7,8 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from hettui.domain.device import LOCAL, Device
-from hettui.domain.llama_log import HOST_KEY
+from hettui.domain.device import HOST_KEY, LOCAL, Device
 from hettui.domain.memory import Forecast, Memory, forecast
 from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams

@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from hettui.domain.device import HOST_KEY
 from hettui.domain.memory import Memory
 from hettui.domain.units import MIB
-
-HOST_KEY = "host"
-"""The owner of everything that lies in the master's RAM."""
 
 _BUFFER = re.compile(
     r"(load_tensors|llama_kv_cache\w*|llama_memory_recurrent|sched_reserve|llama_context):\s+(\S+)\s+"

@@ -18,8 +18,8 @@ from hettui.domain.device import Device
 from hettui.domain.engine_info import NEWEST_BUILD, OVERLAPPING_BUILD
 from hettui.domain.graph import Batch, Rules, Shapes
 from hettui.domain.model import ModelShape
-from hettui.domain.model_weights import CPU, BufferKind, Part, Placed, buffer_kind, host_bytes, override_pattern
-from hettui.domain.params import RuntimeParams
+from hettui.domain.model_weights import CPU, BufferKind, Part, Placed, buffer_kind, host_bytes
+from hettui.domain.params import RuntimeParams, override_pattern
 from hettui.domain.split import HOST, Split
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, missing_mib

@@ -26,17 +26,6 @@ _REPACKED = frozenset({"q4_0", "q4_K", "iq4_nl", "mxfp4"})
 _REPACKED_ROWS = 8
 
 
-def override_pattern(said: str) -> re.Pattern[str]:
-    """The pattern of an `override-tensor` entry. Raises ValueError with what is wrong."""
-    pattern, _, buffer = said.rpartition("=")
-    if not pattern or buffer != "CPU":
-        raise ValueError("must be PATTERN=CPU")
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from None
-
-
 class Part(Enum):
     """The part of the model that a tensor belongs to, as far as its place goes."""
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 
+from hettui.domain.aim import Objective
 from hettui.domain.device import Device
 from hettui.domain.engine_info import NEWEST_BUILD
 from hettui.domain.fastest import fastest
 from hettui.domain.memory import LayerCosts, context_size, context_step
 from hettui.domain.model import ModelShape
 from hettui.domain.most_even import fits_somehow, most_even
-from hettui.domain.params import Objective, RuntimeParams
+from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.planner import propose
 from hettui.domain.search import MAX_STEPS, Found, Problem

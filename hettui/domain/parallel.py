@@ -46,6 +46,6 @@ def parallel_lines(rows: Sequence[ParallelRow]) -> list[str]:
         cells.append((str(number), str(row.tokens), rate, format_ms(row.first_s), state))
     total = format_rate(total_tokens_per_second(rows))
     # Events name the rows above: whoever only hears events needs no report.
-    from hettui.domain.plan_report import table
+    from hettui.domain.tables import table
 
     return [*table(cells), f"{len(rows)} at once: {total} in all, {sum(r.tokens for r in rows)} tokens"]

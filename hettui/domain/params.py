@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 FLASH_ATTN = ("on", "off", "auto")
-Objective = Literal["balanced", "latency", "throughput", "fit"]
-"""What the planner aims at."""
-OBJECTIVES: tuple[Objective, ...] = ("balanced", "latency", "throughput", "fit")
 LOAD_MODES = ("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")
 
 
@@ -63,3 +60,14 @@ class Serving:
     alias: str | None = None
     api_key_file: str | None = None
     extra_args: tuple[str, ...] = ()
+
+
+def override_pattern(said: str) -> re.Pattern[str]:
+    """The pattern of an `override-tensor` entry. Raises ValueError with what is wrong."""
+    pattern, _, buffer = said.rpartition("=")
+    if not pattern or buffer != "CPU":
+        raise ValueError("must be PATTERN=CPU")
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None

@@ -29,6 +29,7 @@ from hettui.domain.plan import Plan
 from hettui.domain.process import ProcessSpec
 from hettui.domain.speed import seconds_per_token
 from hettui.domain.split import HOST, Split
+from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.units import MIB, UNKNOWN, format_bytes, mib, missing_mib
 
@@ -244,20 +245,6 @@ def _verdict(devices: Sequence[Device], split: Split, outlook: Forecast) -> str:
             else f"No budget is known for {', '.join(unknown)}: whether it fits is open."
         )
     return f"It does not fit: {shortage(outlook, devices)}."
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns: the first to the left, the last as it is, numbers to the right."""
-    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
-    last = len(widths) - 1
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if c in (0, last) else cell.rjust(width)
-            for c, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
 
 
 def model_json(shape: ModelShape) -> dict[str, object]:

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from hettui.domain.cluster import Applied
 from hettui.domain.device import MAX_DEVICES, Device
 from hettui.domain.errors import HettuiError
-from hettui.domain.model_weights import override_pattern
-from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams
+from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, override_pattern
 from hettui.domain.session import Session
 from hettui.domain.telemetry import TelemetrySnapshot
 from hettui.domain.text import clean_line

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hettui.domain.device import Device
-from hettui.domain.llama_log import HOST_KEY
+from hettui.domain.device import HOST_KEY, Device
 from hettui.domain.memory import Forecast, Memory, compute_error_bytes
 from hettui.domain.model import ModelShape
 from hettui.domain.text import clean_line

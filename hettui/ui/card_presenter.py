@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hettui.domain.cluster import Applied
-from hettui.domain.device import LOCAL, Device
+from hettui.domain.device import HOST_KEY, LOCAL, Device
 from hettui.domain.launch import exposures, worker_name
-from hettui.domain.llama_log import HOST_KEY
 from hettui.domain.memory import Forecast, compute_error_bytes, known
 from hettui.domain.split import HOST
 from hettui.domain.telemetry import DeviceSample

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from hettui.domain.aim import Objective
 from hettui.domain.cluster import ClusterSnapshot, ClusterState
 from hettui.domain.keymap import Keymap
 from hettui.domain.memory import Forecast
 from hettui.domain.moves import Running
 from hettui.domain.objectives import Best, wanted
-from hettui.domain.params import Objective
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.domain.steady import Steady

@@ -9,13 +9,14 @@ from pathlib import Path
 from hettui.adapters.config_toml import load
 from hettui.adapters.learned_file import load_learned
 from hettui.adapters.paths import memory_dir
+from hettui.domain.aim import Objective
 from hettui.domain.config import Config
 from hettui.domain.device import Device
 from hettui.domain.engine_info import EngineInfo
 from hettui.domain.errors import UsageError
 from hettui.domain.launch import Cluster, plan_launch
 from hettui.domain.objectives import best_plan
-from hettui.domain.params import Objective, RuntimeParams
+from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.plan_report import PlanReport
 from hettui.domain.session import initial_split

@@ -26,12 +26,13 @@ from tempfile import TemporaryDirectory
 
 from hettui.adapters.gguf import read_model
 from hettui.adapters.memory_speed import read_speed
+from hettui.domain.aim import Objective
 from hettui.domain.device import Device
 from hettui.domain.learned import Learned
 from hettui.domain.memory import forecast
 from hettui.domain.model import ModelShape
 from hettui.domain.objectives import best_plan
-from hettui.domain.params import Objective, RuntimeParams
+from hettui.domain.params import RuntimeParams
 from hettui.domain.speed import stages_s
 from hettui.domain.split import Split, proportional
 from tests.gguf_files import write_gguf

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hettui.domain.aim import Objective
 from hettui.domain.device import Device
 from hettui.domain.explain import explain, what_if
 from hettui.domain.memory import forecast
 from hettui.domain.model import ModelShape
 from hettui.domain.objectives import best_plan, fits_any_way, roomiest_context
-from hettui.domain.params import Objective, RuntimeParams
+from hettui.domain.params import RuntimeParams
 from hettui.domain.plan import Plan
 from hettui.domain.speed import pace, read_bytes, seconds_per_token
 from hettui.domain.split import Split

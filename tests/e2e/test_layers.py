@@ -10,9 +10,8 @@ import pytest
 from hettui.adapters.binaries import find_engine
 from hettui.adapters.gguf import read_model
 from hettui.adapters.run_folder import RunFolder
-from hettui.domain.device import Device
+from hettui.domain.device import HOST_KEY, Device
 from hettui.domain.launch import Cluster
-from hettui.domain.llama_log import HOST_KEY
 from hettui.domain.memory import forecast
 from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams, Serving

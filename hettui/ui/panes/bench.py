@@ -205,7 +205,7 @@ def _bar(progress: BenchProgress) -> str:
 def _result_lines(results: Sequence[BenchResult]) -> list[str]:
     if not results:
         return []
-    from hettui.domain.plan_report import table
+    from hettui.domain.tables import table
 
     rows: list[tuple[str, ...]] = [("test", "tok/s", "runs", "first", "p50", "p99", "")]
     for result in results:
@@ -225,7 +225,7 @@ def _result_lines(results: Sequence[BenchResult]) -> list[str]:
 
 
 def _device_lines(run: BenchRun, width: int) -> list[str]:
-    from hettui.domain.plan_report import table
+    from hettui.domain.tables import table
 
     room = max(_LEAST_NAME_CELLS, width - _FIGURES_CELLS)
     rows: list[tuple[str, ...]] = [("device", "peak memory", "peak °C", "W", "J/token", "")]

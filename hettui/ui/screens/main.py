@@ -12,10 +12,10 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from hettui.domain.actions import ACTIONS, BY_ID, Action
+from hettui.domain.aim import Objective
 from hettui.domain.cluster import ClusterState
 from hettui.domain.errors import HettuiError
 from hettui.domain.launch import exposures
-from hettui.domain.params import Objective
 from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from textual import events, on
 
+from hettui.domain.aim import OBJECTIVES, Objective
 from hettui.domain.keymap import Keymap
-from hettui.domain.params import OBJECTIVES, Objective
 from hettui.domain.plan import History as PlanHistory
 from hettui.domain.plan import Plan
 from hettui.domain.session import Session
