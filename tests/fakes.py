@@ -11,8 +11,9 @@ from hettui.domain.chat import ChatDelta, ChatTurn, ServerFacts, Slot, Timings
 from hettui.domain.device import Device
 from hettui.domain.engine_info import EngineInfo
 from hettui.domain.errors import ConnectionLost, HettuiError, LaunchError, ServerError
+from hettui.domain.header import ModelFile, TensorInfo
 from hettui.domain.launch import Cluster
-from hettui.domain.model import ModelFile, ModelShape, TensorInfo
+from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams, Serving
 from hettui.domain.process import ProcessSpec
 from hettui.domain.run_state import RunState

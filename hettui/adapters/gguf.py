@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from hettui.domain.errors import ModelFileError
 from hettui.domain.ggml import TENSOR_TYPES
-from hettui.domain.model import ModelFile, TensorInfo, Value
+from hettui.domain.header import ModelFile, TensorInfo, Value
 from hettui.domain.text import clean_line
 
 _MAGIC = b"GGUF"

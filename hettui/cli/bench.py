@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from argparse import Namespace
 from dataclasses import replace
 from typing import Any
 
+from hettui.cli.progress import BenchProgress, SumProgress, show_fetch
 from hettui.cli.signals import interruptible
 from hettui.domain.errors import HettuiError, UsageError
-from hettui.domain.units import format_seconds
 
-_SECOND = 1.0
 _MOST = 64
 
 
@@ -43,9 +41,9 @@ def run_bench(options: Namespace) -> int:
             if options.llama_bench:
                 # Minutes before it is needed.
                 bench.llama_bench_of(where)
-            outcome = bench.measure(where, plan, _Progress())
+            outcome = bench.measure(where, plan, BenchProgress())
             setting = where.describe(outcome)
-        run = bench.finished_run(plan, outcome, setting, None if options.no_sum else _tell_sum)
+        run = bench.finished_run(plan, outcome, setting, None if options.no_sum else SumProgress())
         bench.keep(run)
         if options.llama_bench and outcome.problem is None:
             print("llama-bench loads the model and measures the same …", file=sys.stderr)
@@ -64,10 +62,9 @@ def _demo(options: Namespace) -> Any:
         return None
     if options.url or options.config:
         raise UsageError("--demo starts a cluster of its own: leave CONFIG and --url out")
-    from hettui.cli.commands import _show_fetch
     from hettui.wiring.demo import demo_session
 
-    session = demo_session(_show_fetch)
+    session = demo_session(show_fetch)
     slots = max(_sizes(getattr(options, "parallel", "1"), "--parallel", 1), default=1)
     params = replace(session.config.params, parallel=min(slots, 4))
     config = replace(session.config, params=params)
@@ -123,39 +120,6 @@ def _sizes(text: str, option: str, least: int, *, zero: bool = False) -> tuple[i
     if option == "--parallel" and max(numbers) > _MOST:
         raise UsageError(f"--parallel {text}: at most {_MOST} at once")
     return numbers if zero else tuple(n for n in numbers if n)
-
-
-class _Progress:
-    """One line on stderr that is written over; where nobody looks, a line for each step."""
-
-    def __init__(self) -> None:
-        self._told = 0.0
-        self._last = ""
-
-    def __call__(self, progress: Any) -> None:
-        left = "" if progress.left_s is None else f"  {format_seconds(progress.left_s)} left"
-        if sys.stderr.isatty():
-            bar = "█" * int(progress.done * 30)
-            end = "\n" if progress.now == "done" else ""
-            print(
-                f"\r\x1b[K{bar:░<30} {progress.done:4.0%}  {progress.now}{left}", end=end, file=sys.stderr, flush=True
-            )
-        elif progress.now != self._last:
-            print(f"{progress.done:4.0%}  {progress.now}{left}", file=sys.stderr, flush=True)
-        self._last = progress.now
-
-
-_told_sum = 0.0
-
-
-def _tell_sum(done_bytes: int, total_bytes: int) -> None:
-    """The model's sum reads the whole file: that takes a while on a large one."""
-    global _told_sum  # noqa: PLW0603 - a progress line of one process
-    now = time.monotonic()
-    if sys.stderr.isatty() and (now - _told_sum > _SECOND or done_bytes == total_bytes):
-        _told_sum = now
-        end = "\n" if done_bytes == total_bytes else ""
-        print(f"\r\x1b[Ktaking the model's sum {done_bytes / max(1, total_bytes):4.0%}", end=end, file=sys.stderr)
 
 
 def run_chat(options: Namespace) -> int:

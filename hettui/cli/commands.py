@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hettui.cli.progress import StartProgress, show_fetch
 from hettui.cli.signals import interruptible
 from hettui.domain.errors import UsageError
 from hettui.domain.params import override_pattern
 from hettui.domain.text import clean_line
-from hettui.domain.units import format_bytes, parse_bytes
+from hettui.domain.units import parse_bytes
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def run_demo(options: Namespace) -> int:
         from hettui.wiring.demo import demo_session
 
         with interruptible():
-            session = demo_session(_show_fetch)
+            session = demo_session(show_fetch)
             return _headless_demo(session, as_json=options.json, record=options.record)
     return _demo_screen(options)
 
@@ -60,7 +61,7 @@ def _demo_screen(options: Namespace) -> int:
     from hettui.wiring.demo import demo_session
 
     with interruptible():
-        session = demo_session(_show_fetch)
+        session = demo_session(show_fetch)
     from hettui.wiring.screen import run_session
 
     return run_session(session, options.theme, options.record)
@@ -89,21 +90,6 @@ def _headless_demo(session: Any, *, as_json: bool, record: str | None) -> int:
     report = (session.shape, session.config.params, plan, result, session.build)
     print(json.dumps(smoke_json(*report), indent=1) if as_json else smoke_text(*report))
     return 0
-
-
-def _show_fetch(done_bytes: int, total_bytes: int) -> None:
-    """The one-line progress of the model's download, on stderr and only where somebody is looking."""
-    if not sys.stderr.isatty():
-        return
-    part = done_bytes / total_bytes
-    bar = "█" * int(part * 30)
-    end = "\n" if done_bytes == total_bytes else ""
-    print(
-        f"\rfetching the demo model  {bar:░<30} {part:4.0%}  of {format_bytes(total_bytes)}",
-        end=end,
-        file=sys.stderr,
-        flush=True,
-    )
 
 
 def run_devices(options: Namespace) -> int:
@@ -193,56 +179,27 @@ def run_up(options: Namespace) -> int:
     from hettui.wiring import headless
     from hettui.wiring.sessions import open_session
 
+    progress = StartProgress(quiet=options.json)
     with interruptible():
         session = open_session(headless.configured(options.config))
-        snapshot, already = headless.up(session, force=options.force, listener=_Told(quiet=options.json))
+        snapshot, already = headless.up(session, force=options.force, listener=progress)
     if options.json:
         print(json.dumps(headless.status().as_json(), indent=1))
     else:
         print(f"{'It runs already' if already else 'The cluster is ready'}: {clean_line(snapshot.api or '')}")
         print(
-            f"It runs on by itself; the last start took {format_seconds(_Told.load_s)}."
-            if _Told.load_s
+            f"It runs on by itself; the last start took {format_seconds(progress.load_s)}."
+            if progress.load_s
             else "It runs on by itself."
         )
     return 0
-
-
-class _Told:
-    """Says on stderr how far a start is, and what an engine has to say meanwhile."""
-
-    load_s: float = 0.0
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._shown = ""
-
-    def __call__(self, event: object) -> None:
-        from hettui.services.events import ClusterChanged, Notice
-
-        if isinstance(event, Notice) and event.severity != "error":
-            self._say(event.text)
-        elif isinstance(event, ClusterChanged):
-            snapshot = event.snapshot
-            if snapshot.waiting is not None:
-                self._say(snapshot.waiting.text)
-            elif snapshot.load is not None:
-                _Told.load_s = snapshot.load.elapsed_s
-                self._say(f"loading {int(snapshot.load.fraction * 10) * 10} %")
-            elif snapshot.state.busy:
-                self._say(snapshot.state.value)
-
-    def _say(self, text: str) -> None:
-        if text != self._shown and not self._quiet:
-            self._shown = text
-            print(f"hettui: {clean_line(text)}", file=sys.stderr)
 
 
 def run_down(options: Namespace) -> int:
     from hettui.domain.errors import LaunchError
     from hettui.wiring import headless
 
-    count, stuck = headless.down(_Told(quiet=options.json))
+    count, stuck = headless.down(StartProgress(quiet=options.json))
     if stuck:
         raise LaunchError(stuck)
     if options.json:

@@ -9,10 +9,8 @@ b11434, compared with real loads in b10068 and b11434, see tests/truth).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hettui.domain.model import ModelFile
+from hettui.domain.header import ModelFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from hettui.domain.model import ModelFile, ModelShape
+from hettui.domain.header import ModelFile
+from hettui.domain.model import ModelShape
 from hettui.domain.model_fit import Fit, Outlook
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN

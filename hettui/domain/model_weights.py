@@ -10,12 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from hettui.domain.ggml import TYPES_BY_NAME
-
-if TYPE_CHECKING:
-    from hettui.domain.model import TensorInfo
+from hettui.domain.header import TensorInfo
 
 BLOCK_TENSOR = re.compile(r"blk\.(\d+)\.")
 _EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")

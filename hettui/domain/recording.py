@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hettui.domain.errors import HettuiError, RecordingError
+from hettui.domain.header import ModelFile
 from hettui.domain.json_change import applied, change
 from hettui.domain.json_forms import Json, Mismatch
-from hettui.domain.model import ModelFile, ModelShape
+from hettui.domain.model import ModelShape
 from hettui.domain.private import Veil
 from hettui.domain.session import Session
 from hettui.domain.text import clean, clean_line

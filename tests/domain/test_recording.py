@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.errors import RecordingError
+from hettui.domain.header import ModelFile
 from hettui.domain.learned import Slowness
-from hettui.domain.model import ModelFile, ModelShape
+from hettui.domain.model import ModelShape
 from hettui.domain.params import RuntimeParams
 from hettui.domain.recording import MAX_LINE_BYTES
 from hettui.domain.split import Split

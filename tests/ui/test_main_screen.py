@@ -11,7 +11,8 @@ from hettui.domain.chat import Timings
 from hettui.domain.cluster import ClusterSnapshot, ClusterState, LoadProgress
 from hettui.domain.device import Device
 from hettui.domain.errors import ConfigError
-from hettui.domain.model import ModelFile, ModelShape
+from hettui.domain.header import ModelFile
+from hettui.domain.model import ModelShape
 from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot, Throttle
 from hettui.domain.units import MIB
 from hettui.services.events import Alert, ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, TelemetryUpdated
