@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hettui.ui import typed
+from hettui.ui import matching
 
 Line = list[tuple[str, str]]
 """Texts with their styles."""
@@ -36,7 +36,7 @@ class HelpGroup:
 
     def having(self, text: str) -> HelpGroup:
         """Only the rows with every word of `text` somewhere."""
-        kept = [r for r in self.rows if typed.matches(text, self.title, r.keys, r.sentence, r.reason)]
+        kept = [r for r in self.rows if matching.matches(text, self.title, r.keys, r.sentence, r.reason)]
         return replace(self, rows=tuple(kept))
 
 

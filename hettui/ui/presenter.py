@@ -14,9 +14,7 @@ from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds
 from hettui.ui.card_presenter import cards
 from hettui.ui.facts import USUAL_HISTORY_CELLS, Facts, History, why
-from hettui.ui.widgets.layer_bar import LayerBarView
-from hettui.ui.widgets.plan_line import PlanLineView
-from hettui.ui.widgets.status_header import HeaderView
+from hettui.ui.views import HeaderView, LayerBarView, PlanLineView
 
 __all__ = [
     "USUAL_HISTORY_CELLS", "Facts", "History", "cards", "commands", "explanation", "header", "layer_bar", "plan_line",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from textual import events
 
 MOST_CHARS = 60
-CURSOR = "▏"
 
 
 def edited(text: str, event: events.Key) -> str | None:
@@ -22,9 +21,3 @@ def edited(text: str, event: events.Key) -> str | None:
     if event.character is not None and event.character.isprintable():
         return (text + event.character)[:MOST_CHARS]
     return None
-
-
-def matches(text: str, *where: str) -> bool:
-    """Every word of what was typed stands somewhere in it, in capitals or not."""
-    found = " ".join(where).casefold()
-    return all(word in found for word in text.casefold().split())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
+from hettui.domain.cluster import ClusterState
 from hettui.domain.memory import Memory
 from hettui.domain.telemetry import DeviceSample
 
@@ -55,3 +57,43 @@ class CardView:
     @property
     def is_host(self) -> bool:
         return self.index < 0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBarView:
+    """Names and layers in device order, the host's layers apart."""
+
+    names: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
+    host_layers: int = 0
+    selected: int | None = None
+    """A place in `names`, or HOST."""
+
+
+Tone = Literal["muted", "ok", "warn", "crit", "entry"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLineView:
+    """The text, and how it is meant."""
+
+    text: str = ""
+    tone: Tone = "muted"
+    fraction: float | None = None
+    """Of a load bar drawn before the text; None: no bar."""
+    extra: str = ""
+    """Said where there is room for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderView:
+    """Everything that the top line says."""
+
+    model: str
+    state: ClusterState = ClusterState.DOWN
+    address: str = ""
+    rate: str = ""
+    mark: str = ""
+    """`DEMO`, `REC`, `REPLAY 01:23 / 05:00 ▶ 1×`: what must not be overlooked."""
+    differs: bool = False
+    """The plan is not what runs."""

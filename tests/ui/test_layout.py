@@ -17,8 +17,8 @@ from hettui.ui.card_rows import Frame
 from hettui.ui.drawing import Runs
 from hettui.ui.key_row import GAP_CELLS, KeyEntry, fitting
 from hettui.ui.layout import LEAST_CARD_CELLS, Form, arrange
-from hettui.ui.views import CardView
-from hettui.ui.widgets.status_header import HeaderView, fitted
+from hettui.ui.views import CardView, HeaderView
+from hettui.ui.widgets.status_header import fitted
 
 devices = st.integers(0, 40)
 rooms = st.integers(0, 120)

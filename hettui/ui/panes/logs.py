@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from hettui.domain.text import clean_line
-from hettui.ui import typed
+from hettui.ui import matching, typed
 from hettui.ui.keys import keymap_of
 from hettui.ui.widgets.log_lines import LogLines, Row
 from hettui.ui.widgets.reading import Reading
@@ -76,7 +76,7 @@ class LogsPane(Vertical, Reading, can_focus=True):
     # -- what is shown -------------------------------------------------------------------------------------
 
     def _wanted(self, row: tuple[str, str]) -> bool:
-        return (self._only in (None, row[0])) and typed.matches(self.filter, *row)
+        return (self._only in (None, row[0])) and matching.matches(self.filter, *row)
 
     def _row(self, row: tuple[str, str]) -> Row:
         process, line = row
@@ -97,7 +97,7 @@ class LogsPane(Vertical, Reading, can_focus=True):
         if self._only is None and len(self.processes) < 2:
             which = _short(self.processes[0]) if self.processes else ""
         if self.typing or self.filter:
-            line = f"/{self.filter}{typed.CURSOR if self.typing else ''}  {len(self._lines)} of {total} lines"
+            line = f"/{self.filter}{matching.CURSOR if self.typing else ''}  {len(self._lines)} of {total} lines"
             ends = "⏎ keeps it, esc drops it" if self.typing else "esc drops it"
             return " · ".join(part for part in (line, which, ends) if part)
         if not total:

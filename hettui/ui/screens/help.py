@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from hettui.domain.keymap import Keymap
-from hettui.ui import keys, typed
+from hettui.ui import keys, matching, typed
 from hettui.ui.help_text import HelpGroup, Line, help_lines
 from hettui.ui.widgets.reading import Reading
 
@@ -79,7 +79,7 @@ class HelpScreen(ModalScreen[None], Reading):
         text = [piece for line in lines for piece in (*line, ("\n", ""))]
         self.query_one(Static).update(Content.assemble(*text))
         box.border_title = (
-            Content(f"Help  /{self._filter}{typed.CURSOR if self._typing else ''}")
+            Content(f"Help  /{self._filter}{matching.CURSOR if self._typing else ''}")
             if (self._typing or self._filter)
             else "Help"
         )

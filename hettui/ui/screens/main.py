@@ -30,13 +30,13 @@ from hettui.ui.messages import BenchArrived, ChatArrived, ClusterArrived, LogsAr
 from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane
 from hettui.ui.panes.commands import CommandsPane
+from hettui.ui.panes.devices import DeviceList
 from hettui.ui.panes.explain import ExplainPane, Parts
 from hettui.ui.panes.logs import LogsPane
 from hettui.ui.presenter import Facts, History
 from hettui.ui.screens.panes import DEVICES, PANES, PanedScreen
 from hettui.ui.slow_line import FrugalCompositor
 from hettui.ui.widgets.device_card import DeviceCard
-from hettui.ui.widgets.device_list import DeviceList
 from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.plan_line import PlanLine
 from hettui.ui.widgets.prompt import Prompt

@@ -26,11 +26,11 @@ from hettui.services.backend import Backend
 from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane
 from hettui.ui.panes.commands import CommandsPane
+from hettui.ui.panes.devices import DeviceList
 from hettui.ui.panes.explain import ExplainPane
 from hettui.ui.panes.logs import LogsPane
 from hettui.ui.screens.operating import OperatingScreen
 from hettui.ui.widgets.device_card import DeviceCard
-from hettui.ui.widgets.device_list import DeviceList
 from hettui.ui.widgets.key_footer import KeyFooter
 from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.pane_tabs import Pane, PaneTabs

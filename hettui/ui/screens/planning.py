@@ -14,7 +14,7 @@ from hettui.domain.plan import Plan
 from hettui.domain.session import Session
 from hettui.domain.split import HOST, Split
 from hettui.domain.text import clean_line
-from hettui.ui import keys, typed
+from hettui.ui import keys, matching, typed
 from hettui.ui.presenter import Facts
 from hettui.ui.screens.acting import ActingScreen
 from hettui.ui.widgets.device_card import DeviceCard
@@ -185,7 +185,7 @@ class PlanningScreen(ActingScreen):
     def _found(self) -> list[int]:
         """Devices whose names have what was typed in them; the CPU's is its own."""
         rows = [*((i, d.name) for i, d in enumerate(self._plan.devices)), (HOST, "CPU of this machine")]
-        return [i for i, name in rows if typed.matches(self._finding or "", clean_line(name, 200))]
+        return [i for i, name in rows if matching.matches(self._finding or "", clean_line(name, 200))]
 
     def finding_words(self) -> str | None:
         """What the line over the devices says meanwhile."""
@@ -194,7 +194,7 @@ class PlanningScreen(ActingScreen):
         found = self._found
         place = f"{found.index(self._selected) + 1} of {len(found)}" if self._selected in found else "none"
         next_one = " · ↓ the next" if len(found) > 1 else ""
-        return f"/{self._finding}{typed.CURSOR}  {place} · ⏎ stays, esc goes back{next_one}"
+        return f"/{self._finding}{matching.CURSOR}  {place} · ⏎ stays, esc goes back{next_one}"
 
     def _find(self, event: events.Key) -> None:
         found = self._found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from textual import events
@@ -13,21 +12,11 @@ from textual.reactive import reactive
 from hettui.domain.split import HOST
 from hettui.ui import drawing
 from hettui.ui.drawing import BarPart, Runs
+from hettui.ui.views import LayerBarView
 from hettui.ui.widgets.drag import Draggable
 from hettui.ui.widgets.painted import Painted
 
 DEVICE_COLOURS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class LayerBarView:
-    """Names and layers in device order, the host's layers apart."""
-
-    names: tuple[str, ...] = ()
-    layers: tuple[int, ...] = ()
-    host_layers: int = 0
-    selected: int | None = None
-    """A place in `names`, or HOST."""
 
 
 class LayerBar(Painted, Draggable):

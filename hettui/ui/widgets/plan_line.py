@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-Tone = Literal["muted", "ok", "warn", "crit", "entry"]
+from hettui.ui.views import PlanLineView
 
 _STYLES = {
     "muted": "$hettui-muted",
@@ -19,18 +16,6 @@ _STYLES = {
     "crit": "bold $hettui-crit",
     "entry": "bold reverse",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class PlanLineView:
-    """The text, and how it is meant."""
-
-    text: str = ""
-    tone: Tone = "muted"
-    fraction: float | None = None
-    """Of a load bar drawn before the text; None: no bar."""
-    extra: str = ""
-    """Said where there is room for it."""
 
 
 class PlanLine(Widget):

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from hettui.domain.cluster import ClusterState
 from hettui.domain.text import shorten_middle
+from hettui.ui.views import HeaderView
 
 # A sign beside the colour: the state must be readable without colours.
 _SIGNS = {
@@ -21,20 +22,6 @@ _SIGNS = {
     ClusterState.STOPPING: ("◒", "$hettui-warn"),
     ClusterState.FAILED: ("✗", "$hettui-crit"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderView:
-    """Everything that the top line says."""
-
-    model: str
-    state: ClusterState = ClusterState.DOWN
-    address: str = ""
-    rate: str = ""
-    mark: str = ""
-    """`DEMO`, `REC`, `REPLAY 01:23 / 05:00 ▶ 1×`: what must not be overlooked."""
-    differs: bool = False
-    """The plan is not what runs."""
 
 
 class StatusHeader(Widget):
