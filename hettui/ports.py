@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from hettui.domain.chat import ChatDelta, ChatTurn, ServerFacts, Slot
-from hettui.domain.conversation import Conversation
-from hettui.domain.engine_info import EngineInfo as EngineInfo
-from hettui.domain.model import ModelShape
-from hettui.domain.process import ProcessSpec
-from hettui.domain.run_state import RunState
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.chat.conversation import Conversation
+from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts, Slot
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.run_state import RunState
+from hettui.domain.llama.build import EngineInfo as EngineInfo
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.telemetry.readings import DeviceSample
 
 if TYPE_CHECKING:
-    from hettui.domain.found_models import FoundModel
+    from hettui.domain.library.found import FoundModel
 
 
 @dataclass(frozen=True, slots=True)

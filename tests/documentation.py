@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hettui.domain.actions import ACTIONS
-from hettui.domain.config_schema import SECTIONS, Key
-from hettui.domain.keymap import DEFAULT
+from hettui.domain.config.schema import SECTIONS, Key
+from hettui.domain.screen.actions import ACTIONS
+from hettui.domain.screen.keymap import DEFAULT
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hettui.domain.chat import ChatDelta, ChatTurn, ServerFacts, Slot, Timings
-from hettui.domain.device import Device
-from hettui.domain.engine_info import EngineInfo
+from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts, Slot, Timings
+from hettui.domain.cluster.launch import Cluster
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.run_state import RunState
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import ConnectionLost, HettuiError, LaunchError, ServerError
-from hettui.domain.header import ModelFile, TensorInfo
-from hettui.domain.launch import Cluster
-from hettui.domain.model import ModelShape
-from hettui.domain.params import RuntimeParams, Serving
-from hettui.domain.process import ProcessSpec
-from hettui.domain.run_state import RunState
+from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.model.header import ModelFile, TensorInfo
+from hettui.domain.model.shape import ModelShape
 from hettui.ports import FoundProcess, RpcServerInfo
 from hettui.services.world import World
 

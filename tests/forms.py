@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
-from hettui.domain.split import Split
+from hettui.domain.plan.split import Split
 from hettui.domain.text import clean
 
 TEXTS = st.text(max_size=12).map(clean)

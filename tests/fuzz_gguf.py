@@ -17,11 +17,11 @@ from tempfile import TemporaryDirectory
 
 from hettui.adapters.gguf import read_model
 from hettui.domain.errors import ModelFileError
-from hettui.domain.memory import forecast
-from hettui.domain.model import ModelShape
-from hettui.domain.params import RuntimeParams
-from hettui.domain.plan_report import model_text
-from hettui.domain.split import Split
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.split import Split
+from hettui.domain.session.plan_report import model_text
 from tests.gguf_files import header, llama
 from tests.truth.make import CUT
 from tests.truth.models import MODELS

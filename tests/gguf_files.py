@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hettui.domain.ggml import TENSOR_TYPES
+from hettui.domain.model.ggml import TENSOR_TYPES
 
 _IDS = {row.name: number for number, row in TENSOR_TYPES.items()}
 

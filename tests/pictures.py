@@ -16,7 +16,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from hettui.domain.bench import (
+from hettui.domain.bench.run import (
     BenchOutcome,
     BenchPlan,
     BenchResult,
@@ -24,8 +24,8 @@ from hettui.domain.bench import (
     BenchTest,
     DeviceFigures,
 )
-from hettui.domain.chat import ServerFacts, Timings
-from hettui.domain.chat_figures import ClientClock
+from hettui.domain.chat.figures import ClientClock
+from hettui.domain.chat.wire import ServerFacts, Timings
 from hettui.domain.errors import HettuiError
 from hettui.services.events import BenchEnded, ChatEnded, ChatProgressed
 from hettui.services.replay import ReplayEngine

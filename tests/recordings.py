@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hettui.domain.private import Veil
-from hettui.domain.recording import Header, LineWriter, Recording, without_keys
-from hettui.domain.session import Session
+from hettui.domain.recording.format import Header, LineWriter, Recording, without_keys
+from hettui.domain.recording.private import Veil
+from hettui.domain.session.session import Session
 from hettui.services.events import Recorded
 from hettui.services.recorder import CHANGING, KINDS
 from hettui.services.replay import read_recording

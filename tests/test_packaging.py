@@ -58,7 +58,10 @@ def test_the_command_line_imports_what_it_needs_only() -> None:
 
 def test_the_first_frame_imports_no_dialog_and_no_report() -> None:
     late = {"screens.help", "screens.model_picker", "screens.post_mortem", "screens.welcome", "screens.themes"}
-    unwanted = {f"hettui.ui.{name}" for name in late} | {"hettui.domain.plan_report", "hettui.domain.bench_report"}
+    unwanted = {f"hettui.ui.{name}" for name in late} | {
+        "hettui.domain.session.plan_report",
+        "hettui.domain.bench.report",
+    }
     assert not imported("import hettui.wiring.screen, hettui.ui.app") & unwanted
 
 

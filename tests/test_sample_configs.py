@@ -8,10 +8,10 @@ import pytest
 
 from hettui.adapters.config_toml import load
 from hettui.adapters.resources import resource_folder
-from hettui.domain.inventory import assemble
-from hettui.domain.launch import Cluster, plan_launch
-from hettui.domain.session import initial_split
-from hettui.domain.split import Split, proportional
+from hettui.domain.cluster.launch import Cluster, plan_launch
+from hettui.domain.config.inventory import assemble
+from hettui.domain.plan.split import Split, proportional
+from hettui.domain.session.session import initial_split
 from tests.fakes import ENGINE, shape
 
 SAMPLES = sorted(resource_folder("sample_configs").glob("*.toml"))

@@ -28,8 +28,8 @@ from hettui.adapters.sysfs import (
     threshold_c,
     watts,
 )
-from hettui.domain.device import Hardware
-from hettui.domain.telemetry import DeviceSample, Throttle
+from hettui.domain.devices.device import Hardware
+from hettui.domain.telemetry.readings import DeviceSample, Throttle
 from hettui.domain.text import clean_line
 
 _LEVEL = re.compile(r"^\s*\w+:\s*([0-9]{1,6})\s*mhz\s*(\*?)", re.IGNORECASE | re.MULTILINE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from hettui.domain.telemetry import Throttle
+from hettui.domain.telemetry.readings import Throttle
 
 _SIZE = 120
 _HEADER = struct.Struct("<HBB")

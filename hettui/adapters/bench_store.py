@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hettui.adapters.atomic import replace_file
-from hettui.domain.bench import BenchRun
-from hettui.domain.bench_json import run_from_json, run_json
+from hettui.domain.bench.kept import run_from_json, run_json
+from hettui.domain.bench.run import BenchRun
 from hettui.domain.errors import HettuiError, UsageError
 
 _MAX_BYTES = 16 << 20

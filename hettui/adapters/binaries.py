@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hettui.adapters.processes import scrubbed_environment
+from hettui.domain.cluster.process import exit_in_words
 from hettui.domain.errors import EngineError
-from hettui.domain.process import exit_in_words
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB
 from hettui.ports import EngineInfo

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hettui.adapters.atomic import replace_file
-from hettui.domain.conversation import Conversation, from_json, to_json
+from hettui.domain.chat.conversation import Conversation, from_json, to_json
 from hettui.domain.text import clean
 from hettui.ports import KeptPrompts
 

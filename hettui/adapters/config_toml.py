@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hettui.adapters.atomic import replace_file
-from hettui.domain.config import Config
-from hettui.domain.config_schema import Problem, read_config
+from hettui.domain.config.schema import Problem, read_config
+from hettui.domain.config.values import Config
 from hettui.domain.errors import ConfigError
-from hettui.domain.plan import Plan
+from hettui.domain.plan.plan import Plan
 from hettui.domain.text import clean_line
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Protocol
 from hettui.adapters.binaries import EngineDevice, list_devices
 from hettui.adapters.engine_match import backend_of, match
 from hettui.adapters.psutil_host import cpu_hardware
-from hettui.domain.device import Hardware
+from hettui.domain.devices.device import Hardware
 from hettui.domain.errors import EngineError
 from hettui.ports import EngineInfo
 

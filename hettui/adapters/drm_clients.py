@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hettui.adapters.sysfs import children, read_text
-from hettui.domain.telemetry import Holder
+from hettui.domain.telemetry.readings import Holder
 from hettui.domain.text import clean_line
 
 _FDINFO_BYTES = 16384

@@ -10,8 +10,8 @@ from typing import ClassVar, Protocol
 
 from hettui.adapters.drm_clients import DrmClients, Held
 from hettui.adapters.sysfs import DrmCard, drm_cards, is_asleep, read_bytes
-from hettui.domain.device import Hardware
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.devices.device import Hardware
+from hettui.domain.telemetry.readings import DeviceSample
 from hettui.ports import TelemetryTarget
 
 _SLOW_ROUNDS = 10

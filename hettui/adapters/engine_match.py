@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from hettui.adapters.binaries import EngineDevice
 from hettui.adapters.pci_names import is_nameless
-from hettui.domain.device import Hardware
+from hettui.domain.devices.device import Hardware
 
 _MAKERS_OWN = frozenset({"cuda", "rocm", "sycl"})
 """The makers' own backends. A card that has no engine's name yet is marked with its maker's."""

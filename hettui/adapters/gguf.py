@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from hettui.domain.errors import ModelFileError
-from hettui.domain.ggml import TENSOR_TYPES
-from hettui.domain.header import ModelFile, TensorInfo, Value
+from hettui.domain.model.ggml import TENSOR_TYPES
+from hettui.domain.model.header import ModelFile, TensorInfo, Value
 from hettui.domain.text import clean_line
 
 _MAGIC = b"GGUF"

@@ -25,8 +25,8 @@ from hettui.adapters.sysfs import (
     threshold_c,
     watts,
 )
-from hettui.domain.device import Hardware
-from hettui.domain.telemetry import DeviceSample, Throttle
+from hettui.domain.devices.device import Hardware
+from hettui.domain.telemetry.readings import DeviceSample, Throttle
 
 _SHORTEST_S = 0.05
 """Between two readings of the energy counter: it steps, and a shorter time makes noise of it."""

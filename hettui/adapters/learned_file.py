@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hettui.adapters.atomic import replace_file
-from hettui.domain.learned import MAX_LAUNCHES, Learned, Slowness
+from hettui.domain.planner.learned import MAX_LAUNCHES, Learned, Slowness
 
 _NAME = "measured.json"
 _MAX_BYTES = 8 << 20

@@ -16,8 +16,8 @@ from hettui.adapters.gguf import read_model
 from hettui.adapters.model_places import usual_places
 from hettui.adapters.ollama_models import ollama_models
 from hettui.adapters.path_completion import complete
-from hettui.domain.found_models import SUFFIX, FoundFile, FoundModel, joined, repository
-from hettui.domain.model import ModelShape
+from hettui.domain.library.found import SUFFIX, FoundFile, FoundModel, joined, repository
+from hettui.domain.model.shape import ModelShape
 from hettui.domain.text import clean_line
 from hettui.ports import Completion, ModelPlace
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hettui.adapters.nvml_card import NvmlCard
-from hettui.domain.device import Hardware
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.devices.device import Hardware
+from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.text import clean_line
 from hettui.ports import TelemetryTarget
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from hettui.domain.telemetry import DeviceSample, Holder, Link, Throttle
+from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
 from hettui.domain.text import clean_line
 
 # A little less than whole seconds: a round that comes a moment early must not wait for the next one.

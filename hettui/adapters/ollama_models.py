@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hettui.domain.found_models import FoundModel
+from hettui.domain.library.found import FoundModel
 from hettui.domain.text import clean_line
 from hettui.ports import ModelPlace
 

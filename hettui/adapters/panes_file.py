@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hettui.adapters.atomic import replace_file
-from hettui.domain.panes import PanesState
+from hettui.domain.screen.panes import PanesState
 
 _NAME = "screen.json"
 _MAX_BYTES = 64 << 10

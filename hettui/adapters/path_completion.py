@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hettui.domain.found_models import SUFFIX
+from hettui.domain.library.found import SUFFIX
 from hettui.domain.text import clean_line
 from hettui.ports import Completion
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from hettui.adapters.sysfs import pci_id, read_number, read_text
-from hettui.domain.telemetry import Link
+from hettui.domain.telemetry.readings import Link
 
 _GENERATIONS = {"2.5": 1, "5": 2, "5.0": 2, "8": 3, "8.0": 3, "16.0": 4, "32.0": 5, "64.0": 6}
 _SPEED = re.compile(r"([0-9.]{1,5}) GT/s.*")

@@ -15,8 +15,8 @@ import subprocess
 from pathlib import Path
 
 from hettui.adapters import proc
+from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.errors import LaunchError
-from hettui.domain.process import ProcessSpec
 from hettui.domain.text import clean_line
 from hettui.ports import FoundProcess
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from hettui.adapters.cpu_sensors import CpuSensors
-from hettui.domain.device import Hardware
-from hettui.domain.telemetry import DeviceSample, Holder
+from hettui.domain.devices.device import Hardware
+from hettui.domain.telemetry.readings import DeviceSample, Holder
 from hettui.domain.text import clean_line
 from hettui.ports import TelemetryTarget
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hettui.domain.errors import RecordingError, UsageError
-from hettui.domain.recording import MAX_BYTES, MAX_LINE_BYTES, is_recording
+from hettui.domain.recording.format import MAX_BYTES, MAX_LINE_BYTES, is_recording
 
 _FIRST_BYTES = 64
 

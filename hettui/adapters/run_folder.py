@@ -13,8 +13,8 @@ from pathlib import Path
 
 from hettui.adapters import proc
 from hettui.adapters.atomic import replace_file
+from hettui.domain.cluster.run_state import RunState, from_text, to_text
 from hettui.domain.errors import HettuiError
-from hettui.domain.run_state import RunState, from_text, to_text
 
 _MAX_BYTES = 4 << 20
 

@@ -6,7 +6,7 @@ import curses
 import os
 from pathlib import Path
 
-from hettui.domain.terminal import Terminal
+from hettui.domain.screen.terminal import Terminal
 
 _ENVIRON = Path("/proc/self/environ")
 

@@ -22,7 +22,7 @@ def run_bench(options: Namespace) -> int:
         return _compare(options)
     if options.list:
         return _list(options)
-    from hettui.domain.bench import BenchPlan
+    from hettui.domain.bench.run import BenchPlan
     from hettui.wiring import bench
 
     plan = BenchPlan(
@@ -72,8 +72,8 @@ def _demo(options: Namespace) -> Any:
 
 
 def _print(run: Any, options: Namespace) -> None:
-    from hettui.domain import bench_report
-    from hettui.domain.bench_json import run_json
+    from hettui.domain.bench import report as bench_report
+    from hettui.domain.bench.kept import run_json
     from hettui.domain.text import clean
 
     if options.json:
@@ -87,7 +87,7 @@ def _print(run: Any, options: Namespace) -> None:
 
 
 def _compare(options: Namespace) -> int:
-    from hettui.domain.bench_compare import compare_json, compare_text
+    from hettui.domain.bench.compare import compare_json, compare_text
     from hettui.wiring.bench import bench_folder
 
     a, b = (bench_folder().find(name) for name in options.compare)

@@ -16,7 +16,7 @@ from typing import Any
 from hettui.cli.progress import StartProgress, show_fetch
 from hettui.cli.signals import interruptible
 from hettui.domain.errors import UsageError
-from hettui.domain.params import override_pattern
+from hettui.domain.llama.params import override_pattern
 from hettui.domain.text import clean_line
 from hettui.domain.units import parse_bytes
 
@@ -93,8 +93,8 @@ def _headless_demo(session: Any, *, as_json: bool, record: str | None) -> int:
 
 
 def run_devices(options: Namespace) -> int:
-    from hettui.domain.config import Config
-    from hettui.domain.hardware_report import hardware_json, hardware_text
+    from hettui.domain.config.values import Config
+    from hettui.domain.devices.report import hardware_json, hardware_text
     from hettui.wiring.sessions import engine_or_problem, local_hardware
 
     engine, problem = engine_or_problem(Config())
@@ -109,8 +109,8 @@ def run_devices(options: Namespace) -> int:
 
 
 def run_model(options: Namespace) -> int:
-    from hettui.domain.params import RuntimeParams
-    from hettui.domain.plan_report import model_details_json, model_text
+    from hettui.domain.llama.params import RuntimeParams
+    from hettui.domain.session.plan_report import model_details_json, model_text
     from hettui.wiring.sessions import read_shape
 
     shape = read_shape(options.model)
@@ -158,7 +158,7 @@ def run_init(options: Namespace) -> int:
 
 def run_keys(options: Namespace) -> int:
     from hettui.adapters.config_toml import load
-    from hettui.domain.keymap import Keymap, key_table
+    from hettui.domain.screen.keymap import Keymap, key_table
 
     rows = key_table(Keymap(load(options.config).keys if options.config else {}))
     if options.json:

@@ -6,8 +6,8 @@ import argparse
 from typing import TypeAlias
 
 from hettui import __version__
-from hettui.domain.aim import OBJECTIVES
-from hettui.domain.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES
+from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES
+from hettui.domain.plan.aim import OBJECTIVES
 
 COMMANDS = (
     "screen", "demo", "devices", "model", "plan", "init", "keys", "up", "down", "status", "logs", "chat", "bench",

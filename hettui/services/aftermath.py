@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hettui.domain.postmortem import PostMortem, examine
+from hettui.domain.cluster.postmortem import PostMortem, examine
 from hettui.services.supervisor import Supervised
 from hettui.services.takeover import Found
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hettui.domain.alerts import AlertState, update
-from hettui.domain.device import LOCAL, Device
-from hettui.domain.telemetry import TelemetrySnapshot
+from hettui.domain.devices.device import LOCAL, Device
+from hettui.domain.telemetry.alerts import AlertState, update
+from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.services.events import Event, LogLines
 
 LOG_NAME = "hettui"

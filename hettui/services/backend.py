@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
-from hettui.domain.bench import BenchOutcome, BenchPlan, BenchRun
-from hettui.domain.chat import ChatTurn
-from hettui.domain.cluster import ClusterSnapshot
-from hettui.domain.device import Device
-from hettui.domain.panes import PanesState
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session
+from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchRun
+from hettui.domain.chat.wire import ChatTurn
+from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.devices.device import Device
+from hettui.domain.plan.plan import Plan
+from hettui.domain.screen.panes import PanesState
+from hettui.domain.session.session import Session
 from hettui.ports import Completion
 from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.events import Event

@@ -14,7 +14,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from hettui.domain.bench import (
+from hettui.domain.bench.devices import DeviceMeter, Window
+from hettui.domain.bench.run import (
     PARALLEL_PROMPT_TOKENS,
     BenchOutcome,
     BenchPlan,
@@ -24,9 +25,8 @@ from hettui.domain.bench import (
     BenchTest,
     Costs,
 )
-from hettui.domain.bench_devices import DeviceMeter, Window
-from hettui.domain.chat import ServerFacts, Timings
-from hettui.domain.chat_figures import ClientClock
+from hettui.domain.chat.figures import ClientClock
+from hettui.domain.chat.wire import ServerFacts, Timings
 from hettui.domain.errors import HettuiError, ServerError
 from hettui.ports import Clock, LlamaClient
 

@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 
-from hettui.domain.cluster import Applied, LoadProgress
+from hettui.domain.cluster.launch import Cluster, LaunchPlan, plan_launch, shell_line
+from hettui.domain.cluster.postmortem import PostMortem
+from hettui.domain.cluster.process import ProcessSpec, ProcessState
+from hettui.domain.cluster.snapshot import Applied, LoadProgress
 from hettui.domain.errors import LaunchError
-from hettui.domain.launch import Cluster, LaunchPlan, plan_launch, shell_line
-from hettui.domain.postmortem import PostMortem
-from hettui.domain.process import ProcessSpec, ProcessState
 from hettui.services import aftermath
 from hettui.services.events import Notice
 from hettui.services.port_choice import same_worker, with_free_port, worker_ports

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import TypeVar
 
-from hettui.domain.conversation import Conversation
+from hettui.domain.chat.conversation import Conversation
 from hettui.domain.errors import HettuiError
 from hettui.ports import ChatStore, KeptPrompts
 

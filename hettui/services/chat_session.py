@@ -8,10 +8,10 @@ from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
-from hettui.domain.chat import ChatDelta, ChatTurn, PromptProgress, Timings
-from hettui.domain.chat_figures import ClientClock
+from hettui.domain.chat.figures import ClientClock
+from hettui.domain.chat.queueing import queue_text, reading_text
+from hettui.domain.chat.wire import ChatDelta, ChatTurn, PromptProgress, Timings
 from hettui.domain.errors import ConnectionLost, ServerError
-from hettui.domain.queueing import queue_text, reading_text
 from hettui.domain.text import StreamCleaner
 from hettui.ports import Clock, LlamaClient
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, Event

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 
-from hettui.domain.cluster import Applied, ClusterState, LoadProgress, Waiting
+from hettui.domain.cluster.launch import shell_line
+from hettui.domain.cluster.postmortem import PostMortem
+from hettui.domain.cluster.process import ProcessSpec, ProcessState
+from hettui.domain.cluster.run_state import ProcessRecord, RunState
+from hettui.domain.cluster.snapshot import Applied, ClusterState, LoadProgress, Waiting
 from hettui.domain.errors import HettuiError, LaunchError
-from hettui.domain.launch import shell_line
-from hettui.domain.postmortem import PostMortem
-from hettui.domain.process import ProcessSpec, ProcessState
-from hettui.domain.run_state import ProcessRecord, RunState
 from hettui.ports import ChildProcess
 from hettui.services import aftermath, takeover
 from hettui.services.bringing_up import BringingUp

@@ -15,13 +15,13 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hettui.domain.bench import BenchPlan
-from hettui.domain.chat import ChatTurn
-from hettui.domain.cluster import ClusterSnapshot, ClusterState
-from hettui.domain.device import Device
+from hettui.domain.bench.run import BenchPlan
+from hettui.domain.chat.wire import ChatTurn
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError, ServerError
-from hettui.domain.memory_back import in_words, not_back, worth_watching
-from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
+from hettui.domain.telemetry.memory_back import in_words, not_back, worth_watching
+from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.ports import LlamaClient
 from hettui.services.alerts import AlertWatcher
 from hettui.services.chat_session import ChatSession

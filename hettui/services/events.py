@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hettui.domain.alerts import Alert as Alert
-from hettui.domain.alerts import Severity as Severity
-from hettui.domain.bench import BenchOutcome, BenchProgress
-from hettui.domain.chat import Timings
-from hettui.domain.chat_figures import ClientClock
-from hettui.domain.cluster import ClusterSnapshot
-from hettui.domain.parallel import ParallelRow
-from hettui.domain.session import Session
-from hettui.domain.telemetry import TelemetrySnapshot
+from hettui.domain.bench.run import BenchOutcome, BenchProgress
+from hettui.domain.chat.figures import ClientClock
+from hettui.domain.chat.parallel import ParallelRow
+from hettui.domain.chat.wire import Timings
+from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.session.session import Session
+from hettui.domain.telemetry.alerts import Alert as Alert
+from hettui.domain.telemetry.alerts import Severity as Severity
+from hettui.domain.telemetry.readings import TelemetrySnapshot
 
 
 @dataclass(frozen=True, slots=True)

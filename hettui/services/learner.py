@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from hettui.domain.cluster import Applied, ClusterState
-from hettui.domain.learned import FEWEST_TOKENS, Learned, launch_key
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session
+from hettui.domain.cluster.snapshot import Applied, ClusterState
+from hettui.domain.plan.plan import Plan
+from hettui.domain.planner.learned import FEWEST_TOKENS, Learned, launch_key
+from hettui.domain.session.session import Session
 from hettui.services.events import ChatEnded, ClusterChanged, Event, TelemetryUpdated
 
 

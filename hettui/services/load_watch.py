@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hettui.domain.cluster import LoadProgress
-from hettui.domain.llama_log import MasterLog
-from hettui.domain.memory import Memory
+from hettui.domain.cluster.llama_log import MasterLog
+from hettui.domain.cluster.snapshot import LoadProgress
+from hettui.domain.memory.forecast import Memory
 from hettui.ports import Clock, TransferMeter
 from hettui.services.supervisor import Supervised
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from hettui.domain.errors import ModelFileError
-from hettui.domain.found_models import FoundModel, Kind, ModelEntry, ModelFacts
-from hettui.domain.learned import Learned
-from hettui.domain.model import ModelShape
-from hettui.domain.model_fit import Outlook, Surroundings, forget, judge, largest_context
+from hettui.domain.library.fit import Outlook, Surroundings, forget, judge, largest_context
+from hettui.domain.library.found import FoundModel, Kind, ModelEntry, ModelFacts
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.planner.learned import Learned
 from hettui.domain.text import clean_line
 from hettui.ports import Completion, ModelFinder, ModelPlace
 

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
+from hettui.domain.chat.parallel import MAX_STREAMS, ParallelRow
 from hettui.domain.errors import ServerError
-from hettui.domain.parallel import MAX_STREAMS, ParallelRow
 from hettui.ports import Clock, LlamaClient
 from hettui.services.events import Event, ParallelChanged
 

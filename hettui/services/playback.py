@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from hettui.domain.cluster import ClusterSnapshot
-from hettui.domain.recording import Recording
-from hettui.domain.session import Session
+from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.recording.format import Recording
+from hettui.domain.session.session import Session
 from hettui.services.events import (
     ChatEnded,
     ChatProgressed,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
-from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
+from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.domain.text import clean_line
 from hettui.ports import Clock, TelemetrySource, TelemetryTarget
 from hettui.services.events import Event, TelemetryUpdated

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hettui.domain.cluster.launch import Cluster, default_ports
 from hettui.domain.errors import LaunchError
-from hettui.domain.launch import Cluster, default_ports
 from hettui.ports import Ports
 from hettui.services.supervisor import Supervised
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.cluster.run_state import RunState
+from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.errors import HettuiError
-from hettui.domain.run_state import RunState
 from hettui.ports import RunStore
 from hettui.services.events import Event, Notice
 from hettui.services.supervisor import Supervised

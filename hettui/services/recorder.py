@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import get_args
 
 from hettui import __version__
-from hettui.domain.private import LogVeil, Veil, speaks_of_prompts
-from hettui.domain.recording import MAX_BYTES, Header, LineWriter, without_keys
-from hettui.domain.session import Session
+from hettui.domain.recording.format import MAX_BYTES, Header, LineWriter, without_keys
+from hettui.domain.recording.private import LogVeil, Veil, speaks_of_prompts
+from hettui.domain.session.session import Session
 from hettui.ports import Clock, LineSink
 from hettui.services.events import (
     ChatProgressed,

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
-from hettui.domain.bench import BenchPlan
-from hettui.domain.chat import ChatTurn
-from hettui.domain.cluster import ClusterSnapshot
-from hettui.domain.device import Device
+from hettui.domain.bench.run import BenchPlan
+from hettui.domain.chat.wire import ChatTurn
+from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError
-from hettui.domain.plausible import applied_problem, session_problem, telemetry_problem
-from hettui.domain.recording import Recording, read
-from hettui.domain.session import Session
+from hettui.domain.recording.format import Recording, read
+from hettui.domain.recording.plausible import applied_problem, session_problem, telemetry_problem
+from hettui.domain.session.session import Session
 from hettui.ports import Clock
 from hettui.services.cluster import Request
 from hettui.services.events import ClusterChanged, Event, Notice, PlaybackMoved, Rewound, TelemetryUpdated

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState, Waiting, derived_state
+from hettui.domain.cluster.launch import is_loopback
+from hettui.domain.cluster.postmortem import PostMortem
+from hettui.domain.cluster.process import Life, ProcessSpec, ProcessState
+from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, Waiting, derived_state
 from hettui.domain.errors import LaunchError
-from hettui.domain.launch import is_loopback
-from hettui.domain.postmortem import PostMortem
-from hettui.domain.process import Life, ProcessSpec, ProcessState
 from hettui.ports import LlamaClient
 from hettui.services import aftermath
 from hettui.services.events import ClusterChanged, Event, LogLines, Notice

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from hettui.domain.chat import ChatTurn, Timings
-from hettui.domain.cluster import Applied
+from hettui.domain.chat.wire import ChatTurn, Timings
+from hettui.domain.cluster.snapshot import Applied
 from hettui.domain.errors import LaunchError, ServerError
-from hettui.domain.telemetry import TelemetrySnapshot
+from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.services.cluster import Request
 from hettui.services.engine import Engine
 from hettui.services.events import ChatEnded, ChatProgressed, Event, TelemetryUpdated

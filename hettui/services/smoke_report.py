@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hettui.domain.device import HOST_KEY
-from hettui.domain.memory import Memory, forecast
-from hettui.domain.model import ModelShape
-from hettui.domain.params import RuntimeParams
-from hettui.domain.plan import Plan
-from hettui.domain.plan_report import model_json
+from hettui.domain.devices.device import HOST_KEY
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import Memory, forecast
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.plan import Plan
+from hettui.domain.session.plan_report import model_json
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN, format_ms, format_rate, mib

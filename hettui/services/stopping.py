@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from hettui.domain.cluster import Waiting
+from hettui.domain.cluster.snapshot import Waiting
 from hettui.domain.units import format_seconds
 from hettui.ports import Clock, LlamaClient
 from hettui.services.supervisor import Supervised

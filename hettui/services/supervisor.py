@@ -9,10 +9,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from hettui.domain.cluster import ProcessSnapshot
-from hettui.domain.errors import LaunchError
-from hettui.domain.postmortem import End, examine
-from hettui.domain.process import (
+from hettui.domain.cluster.postmortem import End, examine
+from hettui.domain.cluster.process import (
     Action,
     Answered,
     Ended,
@@ -26,7 +24,9 @@ from hettui.domain.process import (
     Tick,
     transition,
 )
-from hettui.domain.run_state import ProcessRecord
+from hettui.domain.cluster.run_state import ProcessRecord
+from hettui.domain.cluster.snapshot import ProcessSnapshot
+from hettui.domain.errors import LaunchError
 from hettui.ports import ChildProcess
 from hettui.services.world import World
 

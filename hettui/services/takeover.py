@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hettui.domain.cluster import ClusterState
-from hettui.domain.postmortem import End, PostMortem, examine
-from hettui.domain.process import ProcessSpec
-from hettui.domain.run_state import ProcessRecord, RunState
+from hettui.domain.cluster.postmortem import End, PostMortem, examine
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.run_state import ProcessRecord, RunState
+from hettui.domain.cluster.snapshot import ClusterState
 from hettui.ports import ChildProcess, FoundProcess
 from hettui.services.world import World
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from hettui.domain.device import LOCAL, Device
+from hettui.domain.devices.device import LOCAL, Device
 from hettui.ports import TelemetryTarget
 
 

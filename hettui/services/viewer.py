@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
+from hettui.domain.cluster.launch import is_loopback, shell_line
+from hettui.domain.cluster.process import ProcessState
+from hettui.domain.cluster.run_state import ProcessRecord, RunState
+from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
 from hettui.domain.errors import HettuiError
-from hettui.domain.launch import is_loopback, shell_line
-from hettui.domain.process import ProcessState
-from hettui.domain.run_state import ProcessRecord, RunState
 from hettui.ports import LlamaClient, LogTail
 from hettui.services.events import ClusterChanged, Event, LogLines
 from hettui.services.world import Request, Supervision, World

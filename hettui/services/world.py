@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hettui.domain.launch import Cluster
-from hettui.domain.split import Split
-from hettui.domain.supervision import Supervision as Supervision
+from hettui.domain.cluster.launch import Cluster
+from hettui.domain.cluster.supervision import Supervision as Supervision
+from hettui.domain.plan.split import Split
 from hettui.ports import (
     Clock,
     LlamaClientFactory,

@@ -17,8 +17,8 @@ from textual.theme import Theme
 from textual.widgets import Static
 
 from hettui.domain.errors import HettuiError
-from hettui.domain.session import Session
-from hettui.domain.terminal import Terminal
+from hettui.domain.screen.terminal import Terminal
+from hettui.domain.session.session import Session
 from hettui.ports import ThemeFiles, ThemeShelf
 from hettui.services.backend import Backend
 from hettui.services.events import (

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hettui.domain.cluster import Applied
-from hettui.domain.device import HOST_KEY, LOCAL, Device
-from hettui.domain.launch import exposures, worker_name
-from hettui.domain.memory import Forecast, compute_error_bytes, known
-from hettui.domain.split import HOST
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.cluster.launch import exposures, worker_name
+from hettui.domain.cluster.snapshot import Applied
+from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
+from hettui.domain.memory.forecast import Forecast, compute_error_bytes, known
+from hettui.domain.plan.split import HOST
+from hettui.domain.telemetry.readings import DeviceSample
+from hettui.domain.telemetry.why import worst
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, mib
-from hettui.domain.why import worst
 from hettui.ui.facts import Facts
 from hettui.ui.views import CardView
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hettui.domain.cluster import ClusterState
-from hettui.domain.memory import shortage
-from hettui.domain.plan import History
-from hettui.domain.situation import Situation
-from hettui.domain.split import HOST
+from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.memory.forecast import shortage
+from hettui.domain.plan.plan import History
+from hettui.domain.plan.split import HOST
+from hettui.domain.screen.situation import Situation
 from hettui.domain.text import clean_line
 from hettui.ui.presenter import Facts
 

@@ -24,7 +24,7 @@ from textual.color import Color
 from textual.filter import LineFilter
 from textual.theme import Theme
 
-from hettui.domain.terminal import ColourDepth
+from hettui.domain.screen.terminal import ColourDepth
 from hettui.ui.colour_math import RGB, contrast, oklab
 from hettui.ui.themes import TEXT_CONTRAST, terminal_theme
 

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
 
-from hettui.domain.memory import Memory
+from hettui.domain.memory.forecast import Memory
 
 Runs = list[tuple[str, str]]
 """Pieces of one row: text and role."""

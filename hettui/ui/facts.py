@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from hettui.domain.aim import Objective
-from hettui.domain.cluster import ClusterSnapshot, ClusterState
-from hettui.domain.keymap import Keymap
-from hettui.domain.memory import Forecast
-from hettui.domain.moves import Running
-from hettui.domain.objectives import Best, wanted
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session
-from hettui.domain.steady import Steady
-from hettui.domain.telemetry import DeviceSample, Series, TelemetrySnapshot
-from hettui.domain.why import HOLD_INTERVALS, HOLD_S, Finding, Scene, findings
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.memory.forecast import Forecast
+from hettui.domain.plan.aim import Objective
+from hettui.domain.plan.plan import Plan
+from hettui.domain.planner.moves import Running
+from hettui.domain.planner.objectives import Best, wanted
+from hettui.domain.screen.keymap import Keymap
+from hettui.domain.session.session import Session
+from hettui.domain.telemetry.readings import DeviceSample, Series, TelemetrySnapshot
+from hettui.domain.telemetry.steady import Steady
+from hettui.domain.telemetry.why import HOLD_INTERVALS, HOLD_S, Finding, Scene, findings
 
 HISTORY_S = 120.0
 USUAL_HISTORY_CELLS = 30

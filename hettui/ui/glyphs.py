@@ -14,7 +14,7 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-from hettui.domain.terminal import Glyphs
+from hettui.domain.screen.terminal import Glyphs
 
 _ASCII = dict(
     zip(

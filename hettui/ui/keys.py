@@ -12,8 +12,8 @@ from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 from textual.widget import Widget
 
-from hettui.domain.actions import ACTIONS, Action, Place
-from hettui.domain.keymap import DEFAULT, Keymap
+from hettui.domain.screen.actions import ACTIONS, Action, Place
+from hettui.domain.screen.keymap import DEFAULT, Keymap
 
 DIGITS = "0123456789"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual.message import Message
 
-from hettui.domain.cluster import ClusterSnapshot
-from hettui.domain.telemetry import TelemetrySnapshot
+from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.services.events import (
     BenchChanged,
     BenchEnded,

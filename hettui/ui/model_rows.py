@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from hettui.domain.found_models import ModelEntry, best_of, left_out
-from hettui.domain.model_fit import Fit, Outlook
-from hettui.domain.session import Session
+from hettui.domain.library.fit import Fit, Outlook
+from hettui.domain.library.found import ModelEntry, best_of, left_out
+from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, format_tokens
 from hettui.services.model_search import Searched

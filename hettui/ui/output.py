@@ -8,7 +8,7 @@ from textual.filter import ANSIToTruecolor, LineFilter, Monochrome, NoColor
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 
-from hettui.domain.terminal import Glyphs, Terminal, colour_depth, glyphs
+from hettui.domain.screen.terminal import Glyphs, Terminal, colour_depth, glyphs
 from hettui.ui.colour_depth import colour_filter
 from hettui.ui.glyphs import GlyphFilter
 

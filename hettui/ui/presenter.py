@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.cluster.launch import plan_launch, shell_line
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.errors import HettuiError
-from hettui.domain.explain import WhatIf, explain, what_if
-from hettui.domain.launch import plan_launch, shell_line
-from hettui.domain.memory import forecast, shortage
-from hettui.domain.reconcile import differences
+from hettui.domain.memory.forecast import forecast, shortage
+from hettui.domain.memory.reconcile import differences
+from hettui.domain.planner.explain import WhatIf, explain, what_if
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds
 from hettui.ui.card_presenter import cards
@@ -137,7 +137,7 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
                 ],
             )
         ]
-    from hettui.domain.plan_report import PlanReport
+    from hettui.domain.session.plan_report import PlanReport
 
     params, build = session.config.params, session.build
     mine = PlanReport(shape, params, plan, build=build, learned=session.learned).explanation()

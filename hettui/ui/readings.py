@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hettui.domain.telemetry import DeviceSample, Link
+from hettui.domain.telemetry.readings import DeviceSample, Link
 from hettui.domain.units import UNKNOWN
 from hettui.ui.drawing import Runs
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hettui.domain.cluster import ClusterState
-from hettui.domain.memory import Memory
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.memory.forecast import Memory
+from hettui.domain.telemetry.readings import DeviceSample
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from hettui.adapters.config_toml import load
 from hettui.adapters.llama_http import HttpLlamaClient
 from hettui.adapters.machine import Listener, listener, machine_facts, model_sum
 from hettui.adapters.paths import config_file, last_config, state_dir
-from hettui.domain.bench import BenchOutcome, BenchPlan, BenchProgress, BenchRun, Setting
-from hettui.domain.bench_setting import setting_of, setting_of_foreign, with_sum
-from hettui.domain.config import Config
+from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchRun, Setting
+from hettui.domain.bench.setting import setting_of, setting_of_foreign, with_sum
+from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, ServerError, UsageError
-from hettui.domain.foreign import ForeignServer, read_argv
-from hettui.domain.session import Session
+from hettui.domain.llama.foreign import ForeignServer, read_argv
+from hettui.domain.session.session import Session
 from hettui.ports import TelemetryTarget
 from hettui.services.bench import BenchRunner
 from hettui.services.events import Event, TelemetryUpdated

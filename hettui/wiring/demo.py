@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from hettui.adapters.demo_model import Progress, demo_model
 from hettui.adapters.paths import cache_dir
-from hettui.domain.config import Config
-from hettui.domain.device import Device
+from hettui.domain.config.values import Config
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import EngineError
-from hettui.domain.params import RuntimeParams, Serving
-from hettui.domain.session import Session
+from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.session.session import Session
 from hettui.domain.units import MIB
 from hettui.wiring.sessions import engine_or_problem, local_hardware, open_session
 

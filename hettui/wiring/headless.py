@@ -11,12 +11,12 @@ from hettui.adapters.config_toml import load
 from hettui.adapters.log_files import LogFolder
 from hettui.adapters.paths import config_file, last_config, log_dir, remember_config
 from hettui.adapters.run_folder import RunFolder
-from hettui.domain.cluster import ClusterSnapshot, ClusterState
-from hettui.domain.config import Config
+from hettui.domain.cluster.run_report import RunReport
+from hettui.domain.cluster.run_state import ProcessRecord
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, UsageError
-from hettui.domain.run_report import RunReport
-from hettui.domain.run_state import ProcessRecord
-from hettui.domain.session import Session
+from hettui.domain.session.session import Session
 from hettui.ports import LogTail
 from hettui.services.engine import Engine
 from hettui.services.events import Event

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from hettui.adapters.config_toml import load, write_text
 from hettui.adapters.paths import config_file, remember_config
-from hettui.domain.config import Config, DeviceConfig
-from hettui.domain.config_schema import commented_config
+from hettui.domain.config.inventory import device_names
+from hettui.domain.config.schema import commented_config
+from hettui.domain.config.values import Config, DeviceConfig
 from hettui.domain.errors import UsageError
-from hettui.domain.inventory import device_names
-from hettui.domain.session import Session
+from hettui.domain.session.session import Session
 from hettui.wiring.sessions import engine_or_problem, local_hardware, read_shape
 
 

@@ -11,13 +11,13 @@ from importlib import import_module
 from hettui.ui.collector import calm_collector
 
 MODULES = (
-    "hettui.domain.bench_compare",
-    "hettui.domain.bench_report",
-    "hettui.domain.chat_figures",
-    "hettui.domain.found_models",
-    "hettui.domain.model_fit",
-    "hettui.domain.parallel",
-    "hettui.domain.plan_report",
+    "hettui.domain.bench.compare",
+    "hettui.domain.bench.report",
+    "hettui.domain.chat.figures",
+    "hettui.domain.library.found",
+    "hettui.domain.library.fit",
+    "hettui.domain.chat.parallel",
+    "hettui.domain.session.plan_report",
     "hettui.services.bench",
     "hettui.services.model_search",
     "hettui.adapters.model_files",

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 from hettui.adapters.llama_http import HttpLlamaClient
-from hettui.domain.chat import ChatTurn, Timings
-from hettui.domain.chat_figures import ClientClock, figure_lines
+from hettui.domain.chat.figures import ClientClock, figure_lines
+from hettui.domain.chat.wire import ChatTurn, Timings
 from hettui.services.chat_session import ChatSession
 from hettui.services.events import ChatEnded, ChatProgressed, Event
 from hettui.wiring.bench import Target

@@ -14,10 +14,10 @@ from hettui.adapters.config_toml import load
 from hettui.adapters.paths import runtime_dir
 from hettui.adapters.processes import LocalRunner
 from hettui.adapters.run_folder import RunFolder
-from hettui.domain.config import Config
+from hettui.domain.cluster.run_state import RunState
+from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError
-from hettui.domain.run_state import RunState
-from hettui.domain.session import Session
+from hettui.domain.session.session import Session
 from hettui.wiring.sessions import open_session
 
 

@@ -9,18 +9,18 @@ from pathlib import Path
 from hettui.adapters.config_toml import load
 from hettui.adapters.learned_file import load_learned
 from hettui.adapters.paths import memory_dir
-from hettui.domain.aim import Objective
-from hettui.domain.config import Config
-from hettui.domain.device import Device
-from hettui.domain.engine_info import EngineInfo
+from hettui.domain.cluster.launch import Cluster, plan_launch
+from hettui.domain.config.values import Config
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import UsageError
-from hettui.domain.launch import Cluster, plan_launch
-from hettui.domain.objectives import best_plan
-from hettui.domain.params import RuntimeParams
-from hettui.domain.plan import Plan
-from hettui.domain.plan_report import PlanReport
-from hettui.domain.session import initial_split
-from hettui.domain.split import Split
+from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.plan.aim import Objective
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.objectives import best_plan
+from hettui.domain.session.plan_report import PlanReport
+from hettui.domain.session.session import initial_split
 from hettui.wiring.sessions import engine_or_problem, open_session, read_shape
 
 # Where no binaries are found the command lines name them as they are called.

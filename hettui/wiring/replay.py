@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hettui.adapters.recording_file import RecordingFile, recorded_lines
-from hettui.domain.bench import BenchOutcome, BenchRun
-from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.bench.run import BenchOutcome, BenchRun
+from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.errors import HettuiError
-from hettui.domain.panes import PanesState
-from hettui.domain.plan import Plan
-from hettui.domain.recording import Recording
-from hettui.domain.session import Session
+from hettui.domain.plan.plan import Plan
+from hettui.domain.recording.format import Recording
+from hettui.domain.screen.panes import PanesState
+from hettui.domain.session.session import Session
 from hettui.ports import Completion
 from hettui.services.backend import Backend, EngineFacade
 from hettui.services.chat_keeper import ChatKeeper, Unkept

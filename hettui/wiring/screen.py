@@ -31,13 +31,13 @@ from hettui.adapters.resources import resource_folder
 from hettui.adapters.run_folder import RunFolder
 from hettui.adapters.terminal_env import this_terminal
 from hettui.adapters.theme_files import ThemeFolders
-from hettui.domain.bench import BenchOutcome, BenchRun
-from hettui.domain.cluster import ClusterSnapshot
-from hettui.domain.config import Config
+from hettui.domain.bench.run import BenchOutcome, BenchRun
+from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, ModelFileError, UsageError
-from hettui.domain.panes import PanesState
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session
+from hettui.domain.plan.plan import Plan
+from hettui.domain.screen.panes import PanesState
+from hettui.domain.session.session import Session
 from hettui.ports import Completion
 from hettui.services.backend import Backend
 from hettui.services.chat_keeper import ChatKeeper
@@ -143,7 +143,7 @@ class ScreenBackend:
 
     def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
         from hettui.adapters.machine import machine_facts
-        from hettui.domain.bench_setting import setting_of
+        from hettui.domain.bench.setting import setting_of
         from hettui.wiring.bench import finished_run, keep
 
         facts, limits_w = outcome.facts, outcome.limits_w

@@ -14,12 +14,12 @@ from hettui.adapters.llama_bench import find_llama_bench, run_llama_bench
 from hettui.adapters.processes import LocalProcess, LocalRunner
 from hettui.adapters.rpc_probe import Prober
 from hettui.adapters.tcp_ports import LocalPorts
-from hettui.domain.bench import BenchPlan, BenchResult
+from hettui.domain.bench.llama_bench import llama_bench_argv, read_llama_bench
+from hettui.domain.bench.run import BenchPlan, BenchResult
+from hettui.domain.cluster.launch import LaunchPlan, default_ports, plan_launch
 from hettui.domain.errors import EngineError, LaunchError
-from hettui.domain.launch import LaunchPlan, default_ports, plan_launch
-from hettui.domain.llama_bench import llama_bench_argv, read_llama_bench
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session, runnable
+from hettui.domain.plan.plan import Plan
+from hettui.domain.session.session import Session, runnable
 
 _WORKER_READY_S = 30.0
 _END_S = 5.0

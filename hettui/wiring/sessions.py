@@ -14,15 +14,15 @@ from hettui.adapters.learned_file import load_learned, save_learned
 from hettui.adapters.memory_speed import read_speed
 from hettui.adapters.nvml import NvmlSource
 from hettui.adapters.paths import memory_dir
-from hettui.domain.config import Config
-from hettui.domain.device import LOCAL, Device, Hardware
-from hettui.domain.engine_info import EngineInfo
+from hettui.domain.cluster.launch import Cluster, check, unsafe
+from hettui.domain.config.inventory import assemble
+from hettui.domain.config.values import Config
+from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.errors import ConfigError, EngineError, ModelFileError
-from hettui.domain.inventory import assemble
-from hettui.domain.launch import Cluster, check, unsafe
-from hettui.domain.model import ModelShape
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session, runnable
+from hettui.domain.llama.build import EngineInfo
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.plan import Plan
+from hettui.domain.session.session import Session, runnable
 from hettui.domain.text import clean_line
 from hettui.services.world import Request
 
@@ -77,8 +77,8 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
 def with_model(session: Session, path: str) -> Session:
     """The same session with another model and the planner's plan for it. Raises ModelFileError and leaves the old one
     as it is."""
-    from hettui.domain.found_models import Kind, kind_of, no_model
-    from hettui.domain.model_fit import judge
+    from hettui.domain.library.fit import judge
+    from hettui.domain.library.found import Kind, kind_of, no_model
 
     shape = read_shape(path)
     kind = kind_of(shape.file)

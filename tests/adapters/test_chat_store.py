@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hettui.adapters.chat_store import ChatFolder
-from hettui.domain.conversation import Conversation, Exchange
+from hettui.domain.chat.conversation import Conversation, Exchange
 from hettui.domain.errors import HettuiError
 from hettui.ports import KeptPrompts
 from hettui.services.chat_keeper import ChatKeeper

@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hettui.adapters.config_toml import load, save_plan, save_values, write_text
-from hettui.domain.config import Config, DeviceConfig
-from hettui.domain.config_schema import SECTIONS, commented_config
-from hettui.domain.device import Device, Host
+from hettui.domain.cluster.process import RestartPolicy
+from hettui.domain.cluster.supervision import Supervision
+from hettui.domain.config.schema import SECTIONS, commented_config
+from hettui.domain.config.values import Config, DeviceConfig
+from hettui.domain.devices.device import Device, Host
 from hettui.domain.errors import ConfigError
-from hettui.domain.plan import Plan
-from hettui.domain.process import RestartPolicy
-from hettui.domain.split import Split
-from hettui.domain.supervision import Supervision
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
 
 FULL = """\
 # my cluster

@@ -12,7 +12,7 @@ from hettui.adapters.binaries import EngineDevice
 from hettui.adapters.engine_match import match
 from hettui.adapters.intel_gpu import IntelGpuSource
 from hettui.adapters.nvml import NvmlSource
-from hettui.domain.device import Hardware
+from hettui.domain.devices.device import Hardware
 from tests.fake_nvml import FakeNvml, three_cards
 from tests.fakes import ENGINE
 from tests.sysfs_trees import AMD_WAY, GIB, INTEL_WAY, MIB, Tree, arc_b580, metrics, rx_7900, write

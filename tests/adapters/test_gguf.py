@@ -11,7 +11,7 @@ import pytest
 
 from hettui.adapters.gguf import read_model
 from hettui.domain.errors import ModelFileError
-from hettui.domain.model import ModelShape
+from hettui.domain.model.shape import ModelShape
 from tests.gguf_files import Tensor, header, llama, pair, text, write_gguf
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from hettui.adapters.gguf import read_model
 from hettui.domain.errors import ModelFileError
-from hettui.domain.model import ModelShape
+from hettui.domain.model.shape import ModelShape
 from tests.gguf_files import header, llama
 
 SECONDS = float(os.environ.get("HETTUI_FUZZ_SECONDS", "4"))

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from hettui.adapters.llama_http import HttpLlamaClient
-from hettui.domain.chat import ChatDelta, ChatTurn
+from hettui.domain.chat.wire import ChatDelta, ChatTurn
 from hettui.domain.errors import ServerError
 
 TIMINGS = {"prompt_n": 12, "prompt_per_second": 240.0, "predicted_n": 2, "predicted_per_second": 41.5, "cache_n": 0}

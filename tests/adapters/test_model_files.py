@@ -13,7 +13,7 @@ from hettui.adapters import model_files, ollama_models
 from hettui.adapters.model_files import ModelFiles
 from hettui.adapters.path_completion import complete
 from hettui.domain.errors import ModelFileError
-from hettui.domain.found_models import FoundModel
+from hettui.domain.library.found import FoundModel
 from tests.gguf_files import llama, write_gguf
 
 

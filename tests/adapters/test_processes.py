@@ -12,8 +12,8 @@ import pytest
 
 from hettui.adapters.log_files import FileTail, LogFolder
 from hettui.adapters.processes import LocalProcess, LocalRunner
+from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.errors import LaunchError
-from hettui.domain.process import ProcessSpec
 
 DEADLINE_S = 10
 

@@ -10,7 +10,7 @@ import pytest
 
 from hettui.adapters.recording_file import RecordingFile, recorded_lines
 from hettui.domain.errors import RecordingError, UsageError
-from hettui.domain.recording import MAX_BYTES, MAX_LINE_BYTES
+from hettui.domain.recording.format import MAX_BYTES, MAX_LINE_BYTES
 
 HEADER = '{"hettui":"recording","format":1}\n'
 

@@ -15,12 +15,12 @@ import pytest
 from hettui.adapters import paths, proc
 from hettui.adapters.processes import LocalRunner
 from hettui.adapters.run_folder import RunFolder
-from hettui.domain.cluster import ClusterState
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.run_state import ProcessRecord, RunState
+from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.errors import HettuiError
-from hettui.domain.params import Serving
-from hettui.domain.process import ProcessSpec
-from hettui.domain.run_state import ProcessRecord, RunState
-from hettui.domain.split import Split
+from hettui.domain.llama.params import Serving
+from hettui.domain.plan.split import Split
 from tests.fakes import cluster, workers
 
 DEADLINE_S = 10

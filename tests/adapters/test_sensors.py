@@ -14,9 +14,9 @@ from hettui.adapters import discovery
 from hettui.adapters.binaries import EngineDevice
 from hettui.adapters.nvml import LOOK_AGAIN_S, NvmlSource
 from hettui.adapters.psutil_host import ProcessSource, cpu_hardware
+from hettui.domain.devices.report import hardware_json, hardware_text
 from hettui.domain.errors import EngineError
-from hettui.domain.hardware_report import hardware_json, hardware_text
-from hettui.domain.telemetry import DeviceSample, Holder, Link, Throttle
+from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
 from hettui.ports import TelemetryTarget
 from tests.fake_nvml import NOT_SUPPORTED, UNKNOWN, FakeNvml, NVMLError, three_cards
 from tests.fakes import ENGINE

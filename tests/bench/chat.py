@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 from textual.pilot import Pilot
 
-from hettui.domain.chat import SseParser
+from hettui.domain.chat.wire import SseParser
 from hettui.domain.statistics import spread
 from hettui.services.events import ChatEnded, Event
 from hettui.ui.app import HettuiApp
@@ -63,7 +63,7 @@ async def bare(client: httpx.AsyncClient, body: dict[str, object]) -> tuple[floa
 
 async def on_the_cluster(url: str) -> None:
     """The pane asks the cluster at `url` through the engine's own client and chat session."""
-    from hettui.domain.conversation import Sampling
+    from hettui.domain.chat.conversation import Sampling
     from hettui.ui.screens.chat_settings import ChatSettings
 
     with UrlEngine(url=url) as engine:

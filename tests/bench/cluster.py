@@ -26,15 +26,15 @@ from tempfile import TemporaryDirectory
 
 from hettui.adapters.gguf import read_model
 from hettui.adapters.memory_speed import read_speed
-from hettui.domain.aim import Objective
-from hettui.domain.device import Device
-from hettui.domain.learned import Learned
-from hettui.domain.memory import forecast
-from hettui.domain.model import ModelShape
-from hettui.domain.objectives import best_plan
-from hettui.domain.params import RuntimeParams
-from hettui.domain.speed import stages_s
-from hettui.domain.split import Split, proportional
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.aim import Objective
+from hettui.domain.plan.split import Split, proportional
+from hettui.domain.planner.learned import Learned
+from hettui.domain.planner.objectives import best_plan
+from hettui.domain.planner.speed import stages_s
 from tests.gguf_files import write_gguf
 from tests.truth.measure import free_port
 from tests.truth.models import MODELS

@@ -71,8 +71,8 @@ def scripted(count: int, *, still: bool = False) -> FakeNvml:
 def child(cards: int, hang_after_s: float | None, still: bool = False, plain: bool = False) -> None:
     """The program under test: hettui's screen on scripted cards; `plain`: written as Textual writes."""
     from hettui.adapters.run_folder import RunFolder
-    from hettui.domain.config import Config
-    from hettui.domain.device import Device
+    from hettui.domain.config.values import Config
+    from hettui.domain.devices.device import Device
     from hettui.services.chat_keeper import ChatKeeper, Unkept
     from hettui.services.learner import Learner
     from hettui.wiring.engine import build_engine

@@ -10,12 +10,12 @@ import platform
 import random
 import statistics
 
-from hettui.domain.aim import OBJECTIVES
-from hettui.domain.device import Device
-from hettui.domain.memory import forecast
-from hettui.domain.model import ModelShape
-from hettui.domain.objectives import best_plan
-from hettui.domain.params import RuntimeParams
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.aim import OBJECTIVES
+from hettui.domain.planner.objectives import best_plan
 from hettui.domain.units import GIB
 from tests.bench.header import seconds
 from tests.truth.compare import shape_of

@@ -118,7 +118,7 @@ def _recorded(out: Path, name: str, path: Path, binaries: Path, *, dry: bool) ->
 
 def table(out: Path, name: str) -> None:
     """What the recording and nvidia-smi say of the same moments."""
-    from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
+    from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
     from hettui.services.events import TelemetryUpdated
     from hettui.wiring.replay import open_recording
 

@@ -24,9 +24,9 @@ from textual.app import App
 from textual.events import Key
 from textual.message import Message
 
-from hettui.domain.device import Device
-from hettui.domain.session import Session
-from hettui.domain.telemetry import DeviceSample, Holder, Link, TelemetrySnapshot
+from hettui.domain.devices.device import Device
+from hettui.domain.session.session import Session
+from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, TelemetrySnapshot
 from hettui.domain.units import GIB, MIB
 from hettui.services.events import ClusterChanged, TelemetryUpdated
 from hettui.ui.app import HettuiApp

@@ -9,11 +9,11 @@ import pytest
 from textual.keys import _character_to_key
 
 from hettui.adapters.config_toml import load
-from hettui.domain.actions import ACTIONS, BY_ID
-from hettui.domain.cluster import ClusterState
+from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.errors import ConfigError
-from hettui.domain.keymap import Keymap, _together, character, key_name, key_table, read_keymap, shown
-from hettui.domain.situation import Situation
+from hettui.domain.screen.actions import ACTIONS, BY_ID
+from hettui.domain.screen.keymap import Keymap, _together, character, key_name, key_table, read_keymap, shown
+from hettui.domain.screen.situation import Situation
 
 READY, DOWN, LOADING = ClusterState.READY, ClusterState.DOWN, ClusterState.LOADING
 FREE = Situation(devices=3, selected_place=1)

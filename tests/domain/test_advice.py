@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hettui.domain.advice import Question, Way, largest_context, obstacle, ways_to_fit
-from hettui.domain.objectives import fits_any_way
-from hettui.domain.params import RuntimeParams
-from hettui.domain.split import Split
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.advice import Question, Way, largest_context, obstacle, ways_to_fit
+from hettui.domain.planner.objectives import fits_any_way
 from tests.fakes import shape, workers
 from tests.truth.compare import shape_of
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.alerts import GONE_ROUNDS, QUIET_S, Alert, AlertState, update
-from hettui.domain.telemetry import DeviceSample, Link, TelemetrySnapshot
+from hettui.domain.telemetry.alerts import GONE_ROUNDS, QUIET_S, Alert, AlertState, update
+from hettui.domain.telemetry.readings import DeviceSample, Link, TelemetrySnapshot
 from hettui.domain.units import GIB, MIB
 
 CARD = "RTX 5080"

@@ -9,7 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from hettui.domain.bench import (
+from hettui.domain.bench.compare import compare, compare_json, compare_text
+from hettui.domain.bench.kept import run_from_json, run_json
+from hettui.domain.bench.llama_bench import llama_bench_argv, read_llama_bench
+from hettui.domain.bench.report import csv_text, markdown, markdown_table, report_json, text
+from hettui.domain.bench.run import (
     BenchDevice,
     BenchPlan,
     BenchResult,
@@ -20,11 +24,7 @@ from hettui.domain.bench import (
     DeviceFigures,
     Setting,
 )
-from hettui.domain.bench_compare import compare, compare_json, compare_text
-from hettui.domain.bench_json import run_from_json, run_json
-from hettui.domain.bench_report import csv_text, markdown, markdown_table, report_json, text
-from hettui.domain.foreign import read_argv, without_secrets
-from hettui.domain.llama_bench import llama_bench_argv, read_llama_bench
+from hettui.domain.llama.foreign import read_argv, without_secrets
 
 # The form of llama-bench's tables, as its documentation shows them.
 LLAMA_BENCH = """\

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hettui.domain.chat import PromptProgress, Slot, Timings
-from hettui.domain.chat_figures import ClientClock, disagreement, figure_lines
-from hettui.domain.parallel import ParallelRow, parallel_lines, total_tokens_per_second
-from hettui.domain.queueing import queue_text, reading_text
+from hettui.domain.chat.figures import ClientClock, disagreement, figure_lines
+from hettui.domain.chat.parallel import ParallelRow, parallel_lines, total_tokens_per_second
+from hettui.domain.chat.queueing import queue_text, reading_text
+from hettui.domain.chat.wire import PromptProgress, Slot, Timings
 from hettui.domain.statistics import Spread, percentile, spread
 
 SERVER = Timings(

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.cluster import ClusterState, ProcessSnapshot, derived_state
-from hettui.domain.codec import decode, encode
-from hettui.domain.engine_info import EngineInfo
-from hettui.domain.launch import Cluster
-from hettui.domain.memory_back import in_words, not_back, worth_watching
-from hettui.domain.process import ProcessState
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.cluster.launch import Cluster
+from hettui.domain.cluster.process import ProcessState
+from hettui.domain.cluster.snapshot import ClusterState, ProcessSnapshot, derived_state
+from hettui.domain.documents.plain import decode, encode
+from hettui.domain.llama.build import EngineInfo
+from hettui.domain.telemetry.memory_back import in_words, not_back, worth_watching
+from hettui.domain.telemetry.readings import DeviceSample
 from tests.fakes import ENGINE, cluster, workers
 
 P, C = ProcessState, ClusterState

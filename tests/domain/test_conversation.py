@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hettui.domain.conversation import (
+from hettui.domain.chat.conversation import (
     MAX_HISTORY,
     Conversation,
     Exchange,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.found_models import (
+from hettui.domain.library.fit import Fit, Outlook
+from hettui.domain.library.found import (
     FoundFile,
     FoundModel,
     Kind,
@@ -22,10 +23,9 @@ from hettui.domain.found_models import (
     no_model,
     repository,
 )
-from hettui.domain.model import ModelShape
-from hettui.domain.model_fit import Fit, Outlook
-from hettui.domain.plan import Plan
-from hettui.domain.split import Split
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
 from hettui.domain.units import format_tokens
 from tests.fakes import shape
 

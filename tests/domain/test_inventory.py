@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from hettui.domain.config import Config, DeviceConfig
-from hettui.domain.device import Hardware
+from hettui.domain.config.inventory import assemble, device_names
+from hettui.domain.config.values import Config, DeviceConfig
+from hettui.domain.devices.device import Hardware
 from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
-from hettui.domain.inventory import assemble, device_names
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session, initial_split, runnable
-from hettui.domain.split import Split
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.session.session import Session, initial_split, runnable
 from hettui.domain.units import GIB, MIB
 from tests.fakes import cluster, shape, workers
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hettui.domain.device import Device, Host
-from hettui.domain.engine_info import EngineInfo
+from hettui.domain.cluster.launch import default_ports, exposures, plan_launch, shell_line, unsafe
+from hettui.domain.devices.device import Device, Host
 from hettui.domain.errors import ConfigError, EngineError
-from hettui.domain.launch import default_ports, exposures, plan_launch, shell_line, unsafe
-from hettui.domain.params import RuntimeParams, Serving
-from hettui.domain.split import Split
+from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.plan.split import Split
 from tests.fakes import ENGINE, cluster, workers
 
 GPU = Device("RTX 5080", "pci:0000:01:00.0", backend="cuda", engine_name="CUDA0", uuid="GPU-aaa")

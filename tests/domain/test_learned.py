@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from hettui.adapters.learned_file import load_learned, save_learned
-from hettui.domain.learned import Learned, device_key, launch_key, speed_key
-from hettui.domain.memory import Memory, forecast
-from hettui.domain.params import RuntimeParams
-from hettui.domain.reconcile import differences
-from hettui.domain.speed import pace, seconds_per_token, stages_s
-from hettui.domain.split import Split
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import Memory, forecast
+from hettui.domain.memory.reconcile import differences
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.learned import Learned, device_key, launch_key, speed_key
+from hettui.domain.planner.speed import pace, seconds_per_token, stages_s
 from hettui.domain.units import MIB
 from tests.fakes import shape, workers
 

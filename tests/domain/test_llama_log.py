@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hettui.domain.llama_log import MasterLog
-from hettui.domain.memory import Memory
+from hettui.domain.cluster.llama_log import MasterLog
+from hettui.domain.memory.forecast import Memory
 from hettui.domain.units import MIB
 
 OWNERS = {"127.0.0.1:50101": "a", "127.0.0.1:50102": "b", "RPC0": "a", "RPC1": "b", "CUDA0": "card"}

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hettui.domain.memory import Cells, cells, forecast
-from hettui.domain.model import ModelShape
-from hettui.domain.model_weights import Part
-from hettui.domain.params import RuntimeParams
-from hettui.domain.split import Split
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import Cells, cells, forecast
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.model.weights import Part
+from hettui.domain.plan.split import Split
 from hettui.domain.units import MIB
 from tests.fakes import shape, workers
 from tests.truth.compare import shape_of

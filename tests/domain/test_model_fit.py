@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from hettui.domain.device import Device
-from hettui.domain.learned import Learned
-from hettui.domain.memory import forecast
-from hettui.domain.model_fit import Fit, Outlook, Surroundings, for_another_model, judge, largest_context
-from hettui.domain.params import RuntimeParams
+from hettui.domain.devices.device import Device
+from hettui.domain.library.fit import Fit, Outlook, Surroundings, for_another_model, judge, largest_context
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.planner.learned import Learned
 from hettui.domain.units import GIB, MIB
 from tests.fakes import shape, workers
 from tests.truth.compare import shape_of

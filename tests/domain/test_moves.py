@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hettui.domain.device import Device
-from hettui.domain.memory import forecast
-from hettui.domain.moves import WORTH_A_MOVE, Move, Running, relief, rhythm
-from hettui.domain.params import RuntimeParams
-from hettui.domain.speed import seconds_per_token
-from hettui.domain.split import Split
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.moves import WORTH_A_MOVE, Move, Running, relief, rhythm
+from hettui.domain.planner.speed import seconds_per_token
 from hettui.domain.units import MIB
 from tests.fakes import shape
 

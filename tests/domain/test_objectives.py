@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hettui.domain.aim import Objective
-from hettui.domain.device import Device
-from hettui.domain.explain import explain, what_if
-from hettui.domain.memory import forecast
-from hettui.domain.model import ModelShape
-from hettui.domain.objectives import best_plan, fits_any_way, roomiest_context
-from hettui.domain.params import RuntimeParams
-from hettui.domain.plan import Plan
-from hettui.domain.speed import pace, read_bytes, seconds_per_token
-from hettui.domain.split import Split
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.aim import Objective
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.explain import explain, what_if
+from hettui.domain.planner.objectives import best_plan, fits_any_way, roomiest_context
+from hettui.domain.planner.speed import pace, read_bytes, seconds_per_token
 from hettui.domain.units import MIB
 from tests.fakes import shape, workers
 from tests.truth.compare import shape_of

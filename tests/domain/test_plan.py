@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.device import Device
-from hettui.domain.plan import History, Plan
-from hettui.domain.split import Split
+from hettui.domain.devices.device import Device
+from hettui.domain.plan.plan import History, Plan
+from hettui.domain.plan.split import Split
 
 
 def plan(*layers: int, total: int | None = None) -> Plan:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 
-from hettui.domain.launch import plan_launch
-from hettui.domain.params import RuntimeParams
-from hettui.domain.plan import Plan
-from hettui.domain.plan_report import PlanReport, model_details_json, model_text
-from hettui.domain.split import Split
+from hettui.domain.cluster.launch import plan_launch
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.session.plan_report import PlanReport, model_details_json, model_text
 from hettui.domain.units import MIB
 from tests.fakes import cluster, shape, workers
 

@@ -8,10 +8,10 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hettui.domain.memory import forecast
-from hettui.domain.params import RuntimeParams
-from hettui.domain.planner import propose
-from hettui.domain.split import Split
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.headroom import propose
 from tests.fakes import shape, workers
 
 PARAMS = RuntimeParams(ctx_size=2048)

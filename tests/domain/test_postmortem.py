@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hettui.domain.causes import CAUSES
-from hettui.domain.postmortem import End, examine
-from hettui.domain.process import ProcessSpec
+from hettui.domain.cluster.causes import CAUSES
+from hettui.domain.cluster.postmortem import End, examine
+from hettui.domain.cluster.process import ProcessSpec
 
 OWNERS = {"RPC0": "middle", "127.0.0.1:50052": "middle"}
 MASTER = ProcessSpec("master", "master", ("llama-server",))

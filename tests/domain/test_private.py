@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hettui.domain.private import DEBUG_LINES, LogVeil, Veil, speaks_of_prompts
+from hettui.domain.recording.private import DEBUG_LINES, LogVeil, Veil, speaks_of_prompts
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.process import (
+from hettui.domain.cluster.process import (
     Action,
     Answered,
     Ended,

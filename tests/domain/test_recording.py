@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState
+from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.errors import RecordingError
-from hettui.domain.header import ModelFile
-from hettui.domain.learned import Slowness
-from hettui.domain.model import ModelShape
-from hettui.domain.params import RuntimeParams
-from hettui.domain.recording import MAX_LINE_BYTES
-from hettui.domain.split import Split
-from hettui.domain.telemetry import DeviceSample, Link, TelemetrySnapshot
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.model.header import ModelFile
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.learned import Slowness
+from hettui.domain.recording.format import MAX_LINE_BYTES
+from hettui.domain.telemetry.readings import DeviceSample, Link, TelemetrySnapshot
 from hettui.services.events import ClusterChanged, LogLines, Notice, Recorded, TelemetryUpdated
 from hettui.services.replay import read_recording
 from tests.fakes import shape, workers

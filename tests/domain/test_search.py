@@ -8,9 +8,9 @@ from itertools import accumulate, permutations
 
 import pytest
 
-from hettui.domain.fastest import fastest
-from hettui.domain.most_even import most_even
-from hettui.domain.search import INFINITE, Found, Problem
+from hettui.domain.planner.fastest import fastest
+from hettui.domain.planner.most_even import most_even
+from hettui.domain.planner.search import INFINITE, Found, Problem
 
 EVERY = 2400
 SIZES = [(1, 12), (2, 12), (3, 8), (3, 12), (4, 6), (4, 12)] + [(2, 5), (3, 5)] * 4

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.split import HOST, Split, assign, even, proportional, set_layers
+from hettui.domain.plan.split import HOST, Split, assign, even, proportional, set_layers
 
 
 def counts(total: int, n_gpu_layers: int, weights: list[float]) -> list[int]:

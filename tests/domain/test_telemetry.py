@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.telemetry import Link, Series
+from hettui.domain.telemetry.readings import Link, Series
 
 readings = st.lists(st.tuples(st.floats(0.1, 5), st.none() | st.floats(0, 100)), max_size=100)
 

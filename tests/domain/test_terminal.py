@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hettui.domain.terminal import ColourDepth, Glyphs, Terminal, colour_depth, glyphs
+from hettui.domain.screen.terminal import ColourDepth, Glyphs, Terminal, colour_depth, glyphs
 
 
 @pytest.mark.parametrize(

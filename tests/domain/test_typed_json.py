@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hettui.domain.json_change import applied, change
-from hettui.domain.json_forms import Mismatch
-from hettui.domain.typed_json import Codec
+from hettui.domain.documents.change import applied, change
+from hettui.domain.documents.codec import Codec
+from hettui.domain.documents.forms import Mismatch
 from hettui.services.events import Recorded
 from tests.forms import plain, values
 

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.device import Device
-from hettui.domain.moves import Running
-from hettui.domain.params import RuntimeParams
-from hettui.domain.split import Split
-from hettui.domain.steady import Steady
-from hettui.domain.telemetry import DeviceSample, Holder, Link, Throttle
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.moves import Running
+from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
+from hettui.domain.telemetry.steady import Steady
+from hettui.domain.telemetry.why import MOST_CHARS, Finding, Scene, findings, short_name, worst
 from hettui.domain.text import clean_line
 from hettui.domain.units import GIB, MIB
-from hettui.domain.why import MOST_CHARS, Finding, Scene, findings, short_name, worst
 from tests.fakes import shape, workers
 
 FAST = Device("NVIDIA GeForce RTX 5080", backend="cuda", budget_bytes=3000 * MIB, bandwidth_bytes_per_s=960e9)

@@ -10,12 +10,12 @@ import pytest
 from hettui.adapters.binaries import find_engine
 from hettui.adapters.gguf import read_model
 from hettui.adapters.run_folder import RunFolder
-from hettui.domain.device import HOST_KEY, Device
-from hettui.domain.launch import Cluster
-from hettui.domain.memory import forecast
-from hettui.domain.model import ModelShape
-from hettui.domain.params import RuntimeParams, Serving
-from hettui.domain.split import Split
+from hettui.domain.cluster.launch import Cluster
+from hettui.domain.devices.device import HOST_KEY, Device
+from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.split import Split
 from hettui.services.cluster import Request
 from hettui.services.engine import Engine
 from hettui.wiring.engine import build_engine

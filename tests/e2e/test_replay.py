@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hettui.adapters.recording_file import recorded_lines
-from hettui.domain.cluster import ClusterState
+from hettui.domain.cluster.snapshot import ClusterState
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, TelemetryUpdated
 from hettui.services.replay import read_recording
 from tests.e2e.conftest import HETTUI, Terminal

@@ -18,9 +18,9 @@ from hettui.adapters.demo_model import demo_model
 from hettui.adapters.paths import cache_dir
 from hettui.adapters.processes import LocalRunner
 from hettui.adapters.run_folder import RunFolder
-from hettui.domain.launch import Cluster
-from hettui.domain.params import RuntimeParams, Serving
-from hettui.domain.split import Split
+from hettui.domain.cluster.launch import Cluster
+from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.plan.split import Split
 from hettui.services.world import Request
 from hettui.wiring.engine import build_engine
 from tests.faults.owner import DEVICES

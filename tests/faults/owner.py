@@ -13,14 +13,14 @@ from typing import Any
 
 from hettui.adapters.binaries import find_engine
 from hettui.adapters.run_folder import RunFolder
-from hettui.domain.chat import ChatTurn
-from hettui.domain.device import Device
+from hettui.domain.chat.wire import ChatTurn
+from hettui.domain.cluster.launch import Cluster
+from hettui.domain.cluster.process import RestartPolicy
+from hettui.domain.cluster.supervision import Supervision
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError
-from hettui.domain.launch import Cluster
-from hettui.domain.params import RuntimeParams, Serving
-from hettui.domain.process import RestartPolicy
-from hettui.domain.split import Split
-from hettui.domain.supervision import Supervision
+from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.plan.split import Split
 from hettui.services.engine import Engine
 from hettui.services.events import ChatEnded, ChatProgressed, Event, Notice
 from hettui.services.world import Request

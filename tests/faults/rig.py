@@ -16,7 +16,7 @@ from typing import Any
 from hettui.adapters.proc import marked_processes, start_time
 from hettui.adapters.processes import MARK
 from hettui.adapters.run_folder import RunFolder
-from hettui.domain.run_state import RunState
+from hettui.domain.cluster.run_state import RunState
 
 HANG_S = 60.0
 """Longer than anything may take: then it hangs."""

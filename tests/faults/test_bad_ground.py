@@ -20,14 +20,14 @@ from hettui.adapters.binaries import find_engine
 from hettui.adapters.processes import LocalRunner
 from hettui.adapters.run_folder import RunFolder
 from hettui.adapters.tcp_ports import LocalPorts
-from hettui.domain.cluster import ClusterState
-from hettui.domain.device import Device
+from hettui.domain.cluster.launch import Cluster
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.cluster.supervision import Supervision
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError, LaunchError
-from hettui.domain.launch import Cluster
-from hettui.domain.params import RuntimeParams, Serving
-from hettui.domain.process import ProcessSpec
-from hettui.domain.split import Split
-from hettui.domain.supervision import Supervision
+from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.plan.split import Split
 from hettui.services.engine import Engine
 from hettui.services.events import Event, LogLines, Notice
 from hettui.services.world import Request

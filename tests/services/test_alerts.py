@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hettui.domain.alerts import Alert
-from hettui.domain.device import Device
-from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
+from hettui.domain.devices.device import Device
+from hettui.domain.telemetry.alerts import Alert
+from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.ports import TelemetryTarget
 from hettui.services.alerts import AlertWatcher
 from hettui.services.engine import Engine

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from hettui.adapters.llama_http import HttpLlamaClient
-from hettui.domain.bench import BenchOutcome, BenchPlan, BenchProgress, BenchTest
+from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchTest
 from hettui.domain.errors import ServerError
-from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
+from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.services.bench import BenchRunner
 from hettui.wiring.engine import SystemClock
 from tests.scripted_server import Script, scripted
@@ -38,7 +38,7 @@ async def bench(script: Script, plan: BenchPlan = SMALL, stop_at: str | None = N
 
 
 def test_the_tests_of_a_plan_and_what_is_left_out() -> None:
-    from hettui.domain.chat import ServerFacts
+    from hettui.domain.chat.wire import ServerFacts
 
     plan = BenchPlan((512, 4096), (128,), (0, 1024), (1, 2, 4))
     tests, skipped = plan.tests(ServerFacts(slots=2, slot_context_tokens=2048))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hettui.domain.chat import ChatDelta, ChatTurn, PromptProgress, Slot, Timings
+from hettui.domain.chat.wire import ChatDelta, ChatTurn, PromptProgress, Slot, Timings
 from hettui.domain.errors import ConnectionLost, ServerError
 from hettui.services import chat_session
 from hettui.services.chat_session import ChatSession

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from hettui.domain.cluster import ClusterState
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.errors import HettuiError, LaunchError
-from hettui.domain.params import Serving
-from hettui.domain.process import ProcessSpec
-from hettui.domain.split import Split
+from hettui.domain.llama.params import Serving
+from hettui.domain.plan.split import Split
 from hettui.ports import RpcServerInfo
 from hettui.services.cluster import ClusterController, Request
 from hettui.services.events import ClusterChanged, Event, LogLines, Notice

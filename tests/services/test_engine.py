@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from hettui.domain.chat import ChatTurn
-from hettui.domain.cluster import ClusterState
+from hettui.domain.chat.wire import ChatTurn
+from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.errors import ServerError
-from hettui.domain.split import Split
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.plan.split import Split
+from hettui.domain.telemetry.readings import DeviceSample
 from hettui.ports import TelemetryTarget
 from hettui.services.cluster import Request
 from hettui.services.engine import Engine

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from hettui.domain.errors import ModelFileError
-from hettui.domain.found_models import FoundModel, Kind, ModelEntry
-from hettui.domain.learned import Learned
-from hettui.domain.model import ModelShape
-from hettui.domain.model_fit import Fit, Surroundings
-from hettui.domain.params import RuntimeParams
+from hettui.domain.library.fit import Fit, Surroundings
+from hettui.domain.library.found import FoundModel, Kind, ModelEntry
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.planner.learned import Learned
 from hettui.ports import Completion, ModelPlace
 from hettui.services.model_search import ModelCatalogue, ModelSearch, PathCompleter, Searched
 from tests.fakes import shape, workers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hettui.domain.chat import Timings
-from hettui.domain.cluster import ClusterSnapshot, ClusterState
-from hettui.domain.recording import Recording
+from hettui.domain.chat.wire import Timings
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.recording.format import Recording
 from hettui.services.events import (
     ChatEnded,
     ChatProgressed,

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot
+from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.ports import TelemetryTarget
 from hettui.services.events import Event, TelemetryUpdated
 from hettui.services.poller import ABANDON_AFTER_S, MOST_HUNG_THREADS, RETRY_AFTER_S, Poller

@@ -8,9 +8,9 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hettui.domain.chat import Timings
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session
+from hettui.domain.chat.wire import Timings
+from hettui.domain.plan.plan import Plan
+from hettui.domain.session.session import Session
 from hettui.services.cluster import Request
 from hettui.services.events import (
     ChatEnded,

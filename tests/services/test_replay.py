@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.errors import HettuiError
 from hettui.services.events import (
     ClusterChanged,

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from hettui.domain.cluster import ClusterState
+from hettui.domain.cluster.process import ProcessState, RestartPolicy
+from hettui.domain.cluster.run_state import from_text, to_text
+from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.cluster.supervision import Supervision
 from hettui.domain.errors import HettuiError, LaunchError
-from hettui.domain.process import ProcessState, RestartPolicy
-from hettui.domain.run_state import from_text, to_text
-from hettui.domain.supervision import Supervision
 from hettui.ports import FoundProcess, RpcServerInfo
 from hettui.services import supervisor
 from hettui.services.cluster import ClusterController, Request

@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hettui.adapters.gguf import read_model
-from hettui.domain.memory import forecast
-from hettui.domain.model import ModelShape
-from hettui.domain.params import RuntimeParams
-from hettui.domain.split import Split
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.split import Split
 from hettui.domain.units import MIB
 from tests.gguf_files import write_gguf
 from tests.truth.make import TABLE

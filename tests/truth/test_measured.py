@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hettui.domain.architecture import KNOWN
-from hettui.domain.memory import compute_error_bytes
+from hettui.domain.memory.forecast import compute_error_bytes
+from hettui.domain.model.architecture import KNOWN
 from tests.truth.compare import BUILDS, Compared, cases, compare, shape_of
 
 

@@ -12,23 +12,23 @@ from textual.worker import WorkerCancelled
 
 from hettui.adapters.resources import resource_folder
 from hettui.adapters.theme_files import read_themes
-from hettui.domain.bench import BenchOutcome, BenchPlan, BenchRun, Setting
-from hettui.domain.chat import ChatTurn
-from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
-from hettui.domain.config import Config
-from hettui.domain.conversation import Conversation
-from hettui.domain.device import Device
+from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchRun, Setting
+from hettui.domain.chat.conversation import Conversation
+from hettui.domain.chat.wire import ChatTurn
+from hettui.domain.cluster.launch import worker_name
+from hettui.domain.cluster.process import ProcessState
+from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
+from hettui.domain.config.values import Config
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError, ModelFileError
-from hettui.domain.found_models import FoundModel
-from hettui.domain.launch import worker_name
-from hettui.domain.model import ModelShape
-from hettui.domain.panes import PanesState
-from hettui.domain.params import RuntimeParams
-from hettui.domain.plan import Plan
-from hettui.domain.process import ProcessState
-from hettui.domain.session import Session, runnable
-from hettui.domain.telemetry import DeviceSample, Holder, Link, TelemetrySnapshot
-from hettui.domain.terminal import Terminal
+from hettui.domain.library.found import FoundModel
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.plan import Plan
+from hettui.domain.screen.panes import PanesState
+from hettui.domain.screen.terminal import Terminal
+from hettui.domain.session.session import Session, runnable
+from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, TelemetrySnapshot
 from hettui.domain.units import MIB
 from hettui.ports import Completion, KeptPrompts, ModelFinder, ModelPlace, ThemeFiles
 from hettui.services.chat_keeper import ChatKeeper

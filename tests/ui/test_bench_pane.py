@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.bench import (
+from hettui.domain.bench.run import (
     BenchOutcome,
     BenchPlan,
     BenchProgress,
@@ -14,7 +14,7 @@ from hettui.domain.bench import (
     BenchTest,
     DeviceFigures,
 )
-from hettui.domain.chat import ServerFacts
+from hettui.domain.chat.wire import ServerFacts
 from hettui.services.events import BenchChanged, BenchEnded
 from hettui.ui.bench_plot import history_plot
 from hettui.ui.widgets.device_card import DeviceCard

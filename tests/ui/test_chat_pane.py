@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from textual.containers import VerticalScroll
 from textual.widgets import Checkbox, Input, OptionList, TextArea
 
-from hettui.domain.chat import Timings
-from hettui.domain.chat_figures import ClientClock
-from hettui.domain.cluster import ClusterSnapshot, ClusterState, LoadProgress
-from hettui.domain.conversation import Conversation, Exchange
-from hettui.domain.parallel import ParallelRow
+from hettui.domain.chat.conversation import Conversation, Exchange
+from hettui.domain.chat.figures import ClientClock
+from hettui.domain.chat.parallel import ParallelRow
+from hettui.domain.chat.wire import Timings
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, LoadProgress
 from hettui.ports import KeptPrompts
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ClusterChanged, ParallelChanged
 from hettui.ui.screens.chat_list import ChatListScreen

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from textual.geometry import Region
 
-from hettui.domain.chat import Timings
-from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.chat.wire import Timings
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
 from hettui.ui.app import HettuiApp
 from hettui.ui.colour_math import contrast

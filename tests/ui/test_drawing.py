@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from hettui.domain.memory import Memory
+from hettui.domain.memory.forecast import Memory
 from hettui.domain.units import MIB
 from hettui.ui import drawing
 from hettui.ui.drawing import Runs

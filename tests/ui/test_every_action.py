@@ -9,12 +9,12 @@ from typing import Literal
 import pytest
 from textual.command import CommandPalette
 
-from hettui.domain import situation as why
-from hettui.domain.actions import ACTIONS, BY_ID, Action
-from hettui.domain.chat import Timings
-from hettui.domain.cluster import ClusterSnapshot, ClusterState
-from hettui.domain.postmortem import End, examine
-from hettui.domain.process import ProcessSpec
+from hettui.domain.chat.wire import Timings
+from hettui.domain.cluster.postmortem import End, examine
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.screen import situation as why
+from hettui.domain.screen.actions import ACTIONS, BY_ID, Action
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
 from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane

@@ -14,11 +14,11 @@ import pytest
 from textual.widget import Widget
 
 import hettui.ui
-from hettui.domain.cluster import ClusterSnapshot, ClusterState, Waiting
-from hettui.domain.conversation import Conversation, Exchange, Sampling
-from hettui.domain.found_models import FoundModel
-from hettui.domain.model import ModelShape
-from hettui.domain.postmortem import PostMortem
+from hettui.domain.chat.conversation import Conversation, Exchange, Sampling
+from hettui.domain.cluster.postmortem import PostMortem
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, Waiting
+from hettui.domain.library.found import FoundModel
+from hettui.domain.model.shape import ModelShape
 from hettui.domain.text import clean, clean_line
 from hettui.ports import ModelPlace
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from textual.command import CommandPalette
 
-from hettui.domain.session import Session
+from hettui.domain.session.session import Session
 from hettui.services.events import LogLines
 from hettui.ui.screens.help import HelpScreen
 from hettui.ui.widgets.device_card import DeviceCard

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from hettui.domain.cluster import ClusterState
-from hettui.domain.memory import Memory
-from hettui.domain.telemetry import DeviceSample
+from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.memory.forecast import Memory
+from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.units import MIB
 from hettui.ui import card_rows, drawing
 from hettui.ui.card_rows import Frame

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from hettui.domain.chat import Timings
-from hettui.domain.cluster import ClusterSnapshot, ClusterState, LoadProgress
-from hettui.domain.device import Device
+from hettui.domain.chat.wire import Timings
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, LoadProgress
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import ConfigError
-from hettui.domain.header import ModelFile
-from hettui.domain.model import ModelShape
-from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot, Throttle
+from hettui.domain.model.header import ModelFile
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot, Throttle
 from hettui.domain.units import MIB
 from hettui.services.events import Alert, ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, TelemetryUpdated
 from hettui.ui.screens.ask import ChoiceScreen

@@ -12,12 +12,12 @@ from textual.widgets import Input
 
 from hettui.adapters.gguf import read_model
 from hettui.adapters.model_files import ModelFiles
-from hettui.domain.cluster import ClusterState
-from hettui.domain.config import Config
-from hettui.domain.found_models import FoundModel
-from hettui.domain.launch import Cluster
-from hettui.domain.model import ModelShape
-from hettui.domain.session import Session
+from hettui.domain.cluster.launch import Cluster
+from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.config.values import Config
+from hettui.domain.library.found import FoundModel
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.session.session import Session
 from hettui.ports import ModelPlace
 from hettui.ui.screens.ask import ChoiceScreen
 from hettui.ui.screens.main import MainScreen

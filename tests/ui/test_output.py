@@ -19,7 +19,7 @@ from textual.color import Color
 from textual.filter import Monochrome
 from textual.pilot import Pilot
 
-from hettui.domain.terminal import Terminal
+from hettui.domain.screen.terminal import Terminal
 from hettui.services.events import ChatProgressed, LogLines, Notice
 from hettui.ui.app import HettuiApp
 from hettui.ui.colour_depth import DepthFilter, colour_filter, fixed_rgb, nearest_fixed

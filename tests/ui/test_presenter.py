@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hettui.domain.cluster import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
-from hettui.domain.config import Config
-from hettui.domain.device import Device
-from hettui.domain.launch import worker_name
-from hettui.domain.learned import launch_key
-from hettui.domain.memory import Memory
-from hettui.domain.model import ModelShape
-from hettui.domain.plan import Plan
-from hettui.domain.process import ProcessState
-from hettui.domain.session import Session
-from hettui.domain.split import Split
-from hettui.domain.telemetry import DeviceSample, TelemetrySnapshot, Throttle
+from hettui.domain.cluster.launch import worker_name
+from hettui.domain.cluster.process import ProcessState
+from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
+from hettui.domain.config.values import Config
+from hettui.domain.devices.device import Device
+from hettui.domain.memory.forecast import Memory
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.learned import launch_key
+from hettui.domain.session.session import Session
+from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot, Throttle
 from hettui.domain.units import MIB
 from hettui.ui.presenter import Facts, cards, plan_line, why
 from tests.fakes import cluster, shape, workers

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import pytest
 from textual.pilot import Pilot
 
-from hettui.domain.chat import Timings
+from hettui.domain.chat.wire import Timings
 from hettui.domain.errors import HettuiError
-from hettui.domain.session import Session
+from hettui.domain.session.session import Session
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
 from hettui.services.replay import ReplayEngine
 from hettui.ui.app import HettuiApp

@@ -9,7 +9,7 @@ from textual.geometry import Region
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 
-from hettui.domain.panes import PanesState
+from hettui.domain.screen.panes import PanesState
 from hettui.ui import drawing
 from hettui.ui.layout import Form
 from hettui.ui.screens.jump import JumpScreen

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from hettui.domain.chat import Timings
-from hettui.domain.cluster import ClusterSnapshot, ClusterState, LoadProgress
-from hettui.domain.postmortem import End, examine
-from hettui.domain.process import ProcessSpec
+from hettui.domain.chat.wire import Timings
+from hettui.domain.cluster.postmortem import End, examine
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, LoadProgress
 from hettui.domain.units import MIB
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
 from hettui.ui.app import HettuiApp

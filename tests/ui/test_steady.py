@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from hettui.domain.chat import Timings
-from hettui.domain.telemetry import DeviceSample, Link
+from hettui.domain.chat.wire import Timings
+from hettui.domain.telemetry.readings import DeviceSample, Link
 from hettui.domain.units import GIB, MIB
 from hettui.services.events import ChatEnded
 from hettui.ui.widgets.device_card import DeviceCard

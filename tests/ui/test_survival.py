@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from hettui.domain.cluster import ClusterSnapshot, ClusterState, Waiting
-from hettui.domain.postmortem import End, PostMortem, examine
-from hettui.domain.process import ProcessSpec
-from hettui.domain.rescue import without
-from hettui.domain.session import Session
+from hettui.domain.cluster.postmortem import End, PostMortem, examine
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, Waiting
+from hettui.domain.session.rescue import without
+from hettui.domain.session.session import Session
 from hettui.domain.units import MIB
 from hettui.services.events import ClusterChanged
 from hettui.ui.screens.ask import ChoiceScreen

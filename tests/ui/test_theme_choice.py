@@ -12,7 +12,7 @@ from typing import Any, cast
 from textual.widgets import OptionList
 
 from hettui.adapters.config_toml import load
-from hettui.domain.config import Config
+from hettui.domain.config.values import Config
 from hettui.ports import ThemeFiles
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hettui.adapters.llama_http import HttpLlamaClient
-from hettui.domain.chat import ChatTurn
+from hettui.domain.chat.wire import ChatTurn
 from hettui.services.chat_session import ChatSession
 from hettui.services.parallel import ParallelTest
 from hettui.wiring.engine import SystemClock

@@ -12,11 +12,11 @@ import pytest
 from hettui.adapters.chat_store import ChatFolder
 from hettui.adapters.config_toml import load
 from hettui.adapters.paths import config_file, last_config, last_model, remember_model
-from hettui.domain.config import Config
-from hettui.domain.device import Device
+from hettui.domain.config.values import Config
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import ModelFileError, UsageError
-from hettui.domain.learned import Learned
-from hettui.domain.session import Session
+from hettui.domain.planner.learned import Learned
+from hettui.domain.session.session import Session
 from hettui.domain.units import GIB
 from hettui.services.chat_keeper import ChatKeeper
 from hettui.services.learner import Learner

@@ -11,10 +11,10 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from hettui.domain.bench import BenchOutcome, BenchPlan, BenchProgress, BenchResult, BenchRun
-from hettui.domain.cluster import ClusterSnapshot
+from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchResult, BenchRun
+from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.errors import HettuiError
-from hettui.domain.session import Session
+from hettui.domain.session.session import Session
 from hettui.domain.text import clean, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, format_ms, format_seconds
 from hettui.services.backend import Backend
@@ -156,7 +156,7 @@ class BenchPane(VerticalScroll, Reading):
     def action_copy(self) -> None:
         if self._run is None:
             return
-        from hettui.domain.bench_report import markdown
+        from hettui.domain.bench.report import markdown
 
         self.app.copy_to_clipboard(markdown(self._run))
         self.status(f"run {self._run.key} was sent to the terminal's clipboard as Markdown")
@@ -168,7 +168,7 @@ class BenchPane(VerticalScroll, Reading):
         if run is None:
             lines = []
         else:
-            from hettui.domain.bench_report import article_lines, remarks
+            from hettui.domain.bench.report import article_lines, remarks
 
             lines = [f"{run.started[:16].replace('T', ' ')}  {run.key}", "", *_result_lines(run.results)]
             lines += ["", *_device_lines(run, self.scrollable_content_region.width)] if run.devices else []
@@ -179,7 +179,7 @@ class BenchPane(VerticalScroll, Reading):
     def _history_lines(self) -> list[str]:
         if len(self._runs) < 2:
             return []
-        from hettui.domain.bench_compare import compare
+        from hettui.domain.bench.compare import compare
         from hettui.ui.bench_plot import history_plot
 
         lines: list[str] = []

@@ -16,7 +16,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static, TextArea
 
-from hettui.domain.conversation import (
+from hettui.domain.chat.conversation import (
     ARTICLE_PROMPT,
     ARTICLE_TEMPERATURE,
     ARTICLE_TOKENS,
@@ -365,7 +365,7 @@ class ChatPane(Vertical):
     def show_parallel(self, event: ParallelChanged) -> None:
         if self._streams is None:
             return
-        from hettui.domain.parallel import parallel_lines
+        from hettui.domain.chat.parallel import parallel_lines
 
         lines = parallel_lines(event.rows) if event.rows else []
         self._streams.update(Content("\n".join([*([event.problem] if event.problem else []), *lines])))
@@ -440,7 +440,7 @@ class ChatPane(Vertical):
 
 def how_it_ended(event: ChatEnded, *, begun: bool) -> tuple[End, str]:
     """The kind of end, and what stands under the answer: what happened, then the figures."""
-    from hettui.domain.chat_figures import figure_lines
+    from hettui.domain.chat.figures import figure_lines
 
     notes = list(figure_lines(event.timings, event.clock, event.context_tokens))
     if event.problem:

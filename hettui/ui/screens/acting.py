@@ -6,9 +6,9 @@ from textual.binding import ActiveBinding
 from textual.notifications import Notification, Notify
 from textual.widget import Widget
 
-from hettui.domain.actions import BY_ID, Action
-from hettui.domain.keymap import Keymap
-from hettui.domain.situation import Situation
+from hettui.domain.screen.actions import BY_ID, Action
+from hettui.domain.screen.keymap import Keymap
+from hettui.domain.screen.situation import Situation
 from hettui.domain.text import clean
 from hettui.ui.slow_line import CalmScreen
 

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 
-from hettui.domain.conversation import Conversation
+from hettui.domain.chat.conversation import Conversation
 from hettui.domain.text import clean_line
 
 

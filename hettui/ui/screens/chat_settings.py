@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, Static, TextArea
 
-from hettui.domain.conversation import SAMPLING_LIMITS, Sampling, parse_sampling
+from hettui.domain.chat.conversation import SAMPLING_LIMITS, Sampling, parse_sampling
 from hettui.domain.text import clean
 
 

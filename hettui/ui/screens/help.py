@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from hettui.domain.keymap import Keymap
+from hettui.domain.screen.keymap import Keymap
 from hettui.ui import keys, matching, typed
 from hettui.ui.help_text import HelpGroup, Line, help_lines
 from hettui.ui.widgets.reading import Reading

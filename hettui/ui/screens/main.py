@@ -11,18 +11,18 @@ from textual.binding import Binding
 from textual.timer import Timer
 from textual.widget import Widget
 
-from hettui.domain.actions import ACTIONS, BY_ID, Action
-from hettui.domain.aim import Objective
-from hettui.domain.cluster import ClusterState
+from hettui.domain.cluster.launch import exposures
+from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.errors import HettuiError
-from hettui.domain.launch import exposures
-from hettui.domain.plan import History as PlanHistory
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session
-from hettui.domain.situation import Situation
-from hettui.domain.steady import Steady
-from hettui.domain.telemetry import TelemetrySnapshot
-from hettui.domain.why import Finding
+from hettui.domain.plan.aim import Objective
+from hettui.domain.plan.plan import History as PlanHistory
+from hettui.domain.plan.plan import Plan
+from hettui.domain.screen.actions import ACTIONS, BY_ID, Action
+from hettui.domain.screen.situation import Situation
+from hettui.domain.session.session import Session
+from hettui.domain.telemetry.readings import TelemetrySnapshot
+from hettui.domain.telemetry.steady import Steady
+from hettui.domain.telemetry.why import Finding
 from hettui.services.backend import Backend
 from hettui.services.events import BenchChanged, ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
 from hettui.ui import circumstances, keys, presenter

@@ -11,8 +11,8 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from hettui.domain.found_models import ModelEntry, best_of
-from hettui.domain.session import Session
+from hettui.domain.library.found import ModelEntry, best_of
+from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
 from hettui.ports import Completion
 from hettui.services.backend import Backend

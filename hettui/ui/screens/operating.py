@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
-from hettui.domain.cluster import ClusterSnapshot, ClusterState
+from hettui.domain.cluster.postmortem import PostMortem
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.errors import HettuiError
-from hettui.domain.postmortem import PostMortem
-from hettui.domain.session import Session
-from hettui.domain.split import Split
+from hettui.domain.plan.split import Split
+from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
 from hettui.services.backend import Backend
 from hettui.ui.messages import NoticeArrived
 from hettui.ui.screens.planning import PlanningScreen
 
 if TYPE_CHECKING:
-    from hettui.domain.rescue import Rescue
+    from hettui.domain.session.rescue import Rescue
     from hettui.ui.screens.post_mortem import Choice, PostMortemScreen
 
 

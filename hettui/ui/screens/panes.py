@@ -17,11 +17,11 @@ from textual.geometry import Region, Size
 from textual.timer import Timer
 from textual.widgets import ContentSwitcher
 
-from hettui.domain.actions import BY_ID
-from hettui.domain.keymap import Keymap
-from hettui.domain.panes import PanesState
-from hettui.domain.session import Session
-from hettui.domain.split import HOST
+from hettui.domain.plan.split import HOST
+from hettui.domain.screen.actions import BY_ID
+from hettui.domain.screen.keymap import Keymap
+from hettui.domain.screen.panes import PanesState
+from hettui.domain.session.session import Session
 from hettui.services.backend import Backend
 from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane

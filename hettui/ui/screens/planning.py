@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from textual import events, on
 
-from hettui.domain.aim import OBJECTIVES, Objective
-from hettui.domain.keymap import Keymap
-from hettui.domain.plan import History as PlanHistory
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session
-from hettui.domain.split import HOST, Split
+from hettui.domain.plan.aim import OBJECTIVES, Objective
+from hettui.domain.plan.plan import History as PlanHistory
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import HOST, Split
+from hettui.domain.screen.keymap import Keymap
+from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
 from hettui.ui import keys, matching, typed
 from hettui.ui.presenter import Facts

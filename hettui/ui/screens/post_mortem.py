@@ -12,10 +12,10 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from hettui.domain.plan import Plan
-from hettui.domain.postmortem import PostMortem
-from hettui.domain.rescue import Rescue, without
-from hettui.domain.session import Session
+from hettui.domain.cluster.postmortem import PostMortem
+from hettui.domain.plan.plan import Plan
+from hettui.domain.session.rescue import Rescue, without
+from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
 from hettui.domain.units import format_rate
 

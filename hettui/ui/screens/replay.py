@@ -7,12 +7,12 @@ from dataclasses import replace
 from textual import on
 from textual.binding import Binding
 
-from hettui.domain.actions import ACTIONS, Action
-from hettui.domain.plan import History as PlanHistory
-from hettui.domain.plan import Plan
-from hettui.domain.session import Session
-from hettui.domain.situation import Situation
-from hettui.domain.steady import Steady
+from hettui.domain.plan.plan import History as PlanHistory
+from hettui.domain.plan.plan import Plan
+from hettui.domain.screen.actions import ACTIONS, Action
+from hettui.domain.screen.situation import Situation
+from hettui.domain.session.session import Session
+from hettui.domain.telemetry.steady import Steady
 from hettui.services.backend import Backend
 from hettui.services.events import (
     ChatEnded,

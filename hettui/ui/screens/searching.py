@@ -7,8 +7,8 @@ from textual.message import Message
 from textual.screen import ModalScreen, ScreenResultType
 from textual.timer import Timer
 
-from hettui.domain.found_models import ModelEntry
-from hettui.domain.session import Session
+from hettui.domain.library.found import ModelEntry
+from hettui.domain.session.session import Session
 from hettui.services.backend import Backend
 from hettui.services.model_search import ModelSearch, Searched
 

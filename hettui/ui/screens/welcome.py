@@ -15,8 +15,8 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from hettui.domain.errors import HettuiError
-from hettui.domain.found_models import best_of
-from hettui.domain.session import Session
+from hettui.domain.library.found import best_of
+from hettui.domain.session.session import Session
 from hettui.domain.text import clean, clean_line
 from hettui.domain.wrapping import GrowingRows
 from hettui.services.backend import Backend

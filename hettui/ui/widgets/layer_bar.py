@@ -9,7 +9,7 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
-from hettui.domain.split import HOST
+from hettui.domain.plan.split import HOST
 from hettui.ui import drawing
 from hettui.ui.drawing import BarPart, Runs
 from hettui.ui.views import LayerBarView

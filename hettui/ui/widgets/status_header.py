@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from hettui.domain.cluster import ClusterState
+from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.text import shorten_middle
 from hettui.ui.views import HeaderView
 

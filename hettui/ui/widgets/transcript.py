@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 from textual.widget import AwaitMount
 from textual.widgets import Static
 
-from hettui.domain.conversation import Exchange
+from hettui.domain.chat.conversation import Exchange
 from hettui.domain.text import clean
 from hettui.ui.widgets.turn import Answer, Question
 

@@ -1,0 +1,1 @@
+"""Measuring: what a run is, its results kept, compared and told."""

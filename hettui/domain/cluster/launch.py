@@ -1,0 +1,285 @@
+"""Cluster and split into ordered process specifications: the exact command lines of llama.cpp.
+
+Rules that come from llama.cpp b10068 and b11434:
+- `--device` stands after `--rpc`, which connects while arguments are parsed, and fixes the device order;
+- integer `-ts` counts whose sum is `-ngl` come out exactly, nothing else does;
+- `RPCn` numbers endpoints in `--rpc` order; every worker here lends one device, so n is its rank in `--rpc`;
+- an rpc server takes an IPv4 literal for `-H` and has no authentication, so it listens on loopback.
+
+A device without layers is left out of the master's command line: its worker stays free and can be probed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.devices.device import LOCAL, MAX_DEVICES, Device, Host
+from hettui.domain.errors import ConfigError, EngineError
+from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.plan.split import Split
+from hettui.domain.text import clean_line
+
+FIRST_RPC_PORT = 50052
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - only where the configuration says expose = true
+_MAX_LINE_CHARS = 1 << 20
+
+_LOAD_MODE_FLAGS = {
+    "none": ("--no-mmap",),
+    "mmap": ("--mmap",),
+    "mlock": ("--no-mmap", "--mlock"),
+    "mmap+mlock": ("--mmap", "--mlock"),
+    "dio": ("--direct-io",),
+}
+"""For builds without `--load-mode` (b10068)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Everything about a cluster that a split does not change."""
+
+    model_path: str
+    params: RuntimeParams
+    serving: Serving
+    devices: tuple[Device, ...]
+    """In device order."""
+    engine: EngineInfo
+    hosts: tuple[Host, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """What to start, in this order; stopping goes the other way."""
+
+    workers: tuple[ProcessSpec, ...]
+    master: ProcessSpec
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Device name by what llama.cpp calls it: `RPC0`, `CUDA0`, and the endpoint `127.0.0.1:50052`."""
+
+    @property
+    def processes(self) -> tuple[ProcessSpec, ...]:
+        return (*self.workers, self.master)
+
+
+def default_ports(devices: Sequence[Device]) -> dict[str, int]:
+    """A port for every worker, by device name: the configured one, else counting up from llama.cpp's default."""
+    fixed = {d.port for d in devices if d.via == "worker" and d.port}
+    ports: dict[str, int] = {}
+    candidate = FIRST_RPC_PORT
+    for device in devices:
+        if device.via != "worker":
+            continue
+        if device.port:
+            ports[device.name] = device.port
+            continue
+        while candidate in fixed:
+            candidate += 1
+        ports[device.name] = candidate
+        candidate += 1
+    return ports
+
+
+def plan_launch(cluster: Cluster, split: Split, ports: Mapping[str, int] | None = None) -> LaunchPlan:
+    """The processes for one split. `ports` are the workers' ports by device name, else `default_ports`.
+
+    Raises ConfigError when the cluster cannot be expressed to llama.cpp at all, EngineError when workers are
+    needed and the build has none.
+    """
+    check(cluster)
+    ports = ports or default_ports(cluster.devices)
+    workers = tuple(
+        _worker(cluster, device, ports[device.name]) for device in cluster.devices if device.via == "worker"
+    )
+    names, owners, endpoints = _device_names(cluster.devices, split, ports)
+    return LaunchPlan(workers, _master(cluster, split, names, endpoints), owners)
+
+
+def check(cluster: Cluster) -> None:
+    """What no split can repair. Raises ConfigError or EngineError with the remedy."""
+    devices = cluster.devices
+    if len(devices) > MAX_DEVICES:
+        raise ConfigError(
+            f"{len(devices)} devices, but llama.cpp drives at most {MAX_DEVICES}: remove some [[devices]]"
+        )
+    for device in devices:
+        if device.via == "master" and device.host != LOCAL:
+            raise ConfigError(
+                f'device "{device.name}" is on host "{device.host}": a remote device needs via = "worker"'
+            )
+        if device.via == "master" and device.backend == "cpu":
+            raise ConfigError(
+                f'device "{device.name}" is the CPU: the master always has it; use via = "worker" to lend it'
+            )
+        if device.via == "worker" and device.host == LOCAL and cluster.engine.rpc_server is None:
+            raise EngineError(
+                f'device "{device.name}" needs a worker, but no ggml-rpc-server was found beside '
+                f"{cluster.engine.server}: build llama.cpp with -DGGML_RPC=ON"
+            )
+
+
+def unsafe(cluster: Cluster, *, has_key: bool) -> str | None:
+    """Why this cluster must not be started unless somebody insists; None when it is safe by itself."""
+    host = cluster.serving.host
+    if is_loopback(host) or has_key:
+        return None
+    return (
+        f"llama-server would listen on {host} without a key: anyone on that network could use it; "
+        "set [serving] api-key-file or host 127.0.0.1"
+    )
+
+
+def exposures(devices: Sequence[Device]) -> list[str]:
+    """A sentence for every worker that listens on more than loopback, for the screen and the doctor."""
+    return [
+        f'the worker of "{clean_line(d.name, 60)}" listens on every network of '
+        f"{'this machine' if d.host == LOCAL else clean_line(d.host, 60)}: RPC has no password, so anyone there can "
+        "run code on it; remove expose = true unless that network is yours alone"
+        for d in devices
+        if d.via == "worker" and d.expose
+    ]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether llama-server's `--host` (a list, in newer builds) is reached from this machine only."""
+    return all(_is_loopback(part.strip()) for part in host.split(","))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        # A socket's path is reached by this machine's users alone.
+        return host == "localhost" or host.endswith(".sock")
+
+
+def worker_name(device: Device) -> str:
+    """What its process is called, in logs, on the screen and in messages."""
+    return f"worker {clean_line(device.name, 80)}"
+
+
+def _cuda_index(device: Device) -> str:
+    """What CUDA_VISIBLE_DEVICES takes: the UUID, which no reordering changes, else the index in PCI order."""
+    return device.uuid or re.sub(r"\D", "", device.engine_name) or "0"
+
+
+def _cuda_env(devices: Sequence[Device]) -> dict[str, str]:
+    return {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": ",".join(_cuda_index(d) for d in devices if d.backend == "cuda"),
+    }
+
+
+def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
+    own_name = "CUDA0" if device.backend == "cuda" else device.engine_name
+    env = _cuda_env([device]) if device.backend == "cuda" else {}
+    options = ["-H", EVERYWHERE if device.expose else LOOPBACK, "-p", str(port)]
+    if own_name:
+        options += ["-d", own_name]
+    if device.threads is not None:
+        options += ["-t", str(device.threads)]
+    if device.host == LOCAL:
+        program = str(cluster.engine.rpc_server)
+        argv, env = (program, *options), {**dict(cluster.engine.env), **env}
+    else:
+        argv, env = _over_ssh(cluster, device, port, options, env), {}
+    return ProcessSpec(worker_name(device), "worker", argv, env, device.host, device.name, address=(LOOPBACK, port))
+
+
+def _over_ssh(
+    cluster: Cluster, device: Device, port: int, options: list[str], env: Mapping[str, str]
+) -> tuple[str, ...]:
+    """One ssh that starts the worker on its host and carries its port here.
+
+    `-tt` gives the worker a terminal, so that it gets SIGHUP and ends when the connection does; the shell
+    ignores SIGPIPE for it, of which it would die when a client vanishes.
+    """
+    host = next((h for h in cluster.hosts if h.name == device.host), None)
+    if host is None or host.ssh is None:
+        raise ConfigError(f'device "{device.name}" names host "{device.host}", which no [[hosts]] table describes')
+    program = f"{host.bin.rstrip('/')}/ggml-rpc-server" if host.bin else "ggml-rpc-server"
+    words = [f"{key}={shlex.quote(value)}" for key, value in env.items()]
+    words += ["exec", shlex.quote(program), *map(shlex.quote, options)]
+    if env:
+        words = ["export", *words[: len(env)], ";", *words[len(env) :]]
+    return (
+        "ssh", "-tt", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes",
+        "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3",
+        "-L", f"{LOOPBACK}:{port}:{LOOPBACK}:{port}", host.ssh,
+        "trap '' PIPE; " + " ".join(words),
+    )  # fmt: skip
+
+
+def _device_names(
+    devices: Sequence[Device], split: Split, ports: Mapping[str, int]
+) -> tuple[list[str], dict[str, str], list[str]]:
+    """llama.cpp's names of the devices with layers in device order, who is who, and the endpoints."""
+    names: list[str] = []
+    owners: dict[str, str] = {}
+    endpoints: list[str] = []
+    attached_cuda = [d.name for d in devices if d.via == "master" and d.backend == "cuda"]
+    for index in split.active:
+        device = devices[index]
+        if device.via == "worker":
+            name = f"RPC{len(endpoints)}"
+            endpoints.append(f"{LOOPBACK}:{ports[device.name]}")
+            owners[endpoints[-1]] = device.name
+        elif device.backend == "cuda":
+            name = f"CUDA{attached_cuda.index(device.name)}"
+        else:
+            name = device.engine_name
+        names.append(name)
+        owners[name] = device.name
+    return names, owners, endpoints
+
+
+def _master(cluster: Cluster, split: Split, names: list[str], endpoints: list[str]) -> ProcessSpec:
+    params, serving, engine = cluster.params, cluster.serving, cluster.engine
+    argv = [str(engine.server), "-m", cluster.model_path, "--host", serving.host, "--port", str(serving.port)]
+    argv += ["-c", str(params.ctx_size), "-np", str(params.parallel)]
+    argv += ["-b", str(params.batch_size), "-ub", str(params.ubatch_size), "-fa", params.flash_attn]
+    argv += ["-ctk", params.cache_type_k, "-ctv", params.cache_type_v]
+    if params.kv_unified:
+        argv.append("-kvu")
+    if params.swa_full:
+        argv.append("--swa-full")
+    if params.n_cpu_moe:
+        argv += ["-ncmoe", str(params.n_cpu_moe)]
+    if params.override_tensor:
+        argv += ["-ot", ",".join(params.override_tensor)]
+    argv += _load_mode(params.load_mode, engine)
+    if endpoints:
+        argv += ["--rpc", ",".join(endpoints)]
+    argv += ["--device", ",".join(names) or "none", "-ngl", str(split.n_gpu_layers)]
+    if names:
+        argv += ["-sm", "layer", "-ts", ",".join(str(split.layers[i]) for i in split.active)]
+    # Everything is set above, so llama.cpp must not adjust anything; level 4 prints the buffers.
+    argv += ["-fit", "off", "-lv", "4"]
+    if serving.alias:
+        argv += ["--alias", serving.alias]
+    if serving.api_key_file:
+        argv += ["--api-key-file", serving.api_key_file]
+    argv += serving.extra_args
+    env = dict(engine.env)
+    if any(d.backend == "cuda" and d.host == LOCAL for d in cluster.devices):
+        env |= _cuda_env([d for d in cluster.devices if d.via == "master"])
+    return ProcessSpec("master", "master", tuple(argv), env, address=(serving.host, serving.port))
+
+
+def _load_mode(mode: str, engine: EngineInfo) -> tuple[str, ...]:
+    if mode == "auto":
+        return ()
+    if "--mmap" in engine.options:
+        return _LOAD_MODE_FLAGS[mode]
+    return ("--load-mode", mode)
+
+
+def shell_line(spec: ProcessSpec) -> str:
+    """The process as a line for people, who can paste it into a shell. Control characters in it are dropped."""
+    words = [f"{key}={shlex.quote(value)}" for key, value in spec.env.items()]
+    return clean_line(" ".join([*words, shlex.join(spec.argv)]), _MAX_LINE_CHARS)

@@ -1,0 +1,89 @@
+"""llama-server's log as facts: how far loading is, which buffers lie where. Why it gave up: `postmortem.py`.
+
+The lines were read from b10068 and b11434 at `-lv 4` (layer lines need 5). With `-fit off` there is no dry
+pass, so every buffer line is real; a compute buffer that is reserved again replaces the earlier one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from hettui.domain.devices.device import HOST_KEY
+from hettui.domain.memory.forecast import Memory
+from hettui.domain.units import MIB
+
+_BUFFER = re.compile(
+    r"(load_tensors|llama_kv_cache\w*|llama_memory_recurrent|sched_reserve|llama_context):\s+(\S+)\s+"
+    r"(model|KV|RS|compute|output) buffer size\s*=\s*([\d.]+) MiB"
+)
+_LAYER = re.compile(r"layer\s+(\d+) assigned to device ([^,\s]+), is_swa = [01]")
+_OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
+_LISTENING = re.compile(r"listening on (http://\S+)")
+_ENDPOINT = re.compile(r"\w+\[([^\]]+)\]")
+_DOTS = re.compile(r"\.{2,}")
+LINE_PREFIX = re.compile(r"^\d+\.\d+\.\d+\.\d+ [A-Z] ")
+
+
+class MasterLog:
+    """Collects the facts line by line."""
+
+    def __init__(self, owners: Mapping[str, str]) -> None:
+        self._owners = owners
+        self._buffers: dict[tuple[str, str, str], float] = {}
+        """MiB by (owner, kind, llama.cpp's buffer name); several buffers of one kind add up."""
+        self._layers: dict[int, str] = {}
+        self.offloaded: tuple[int, int] | None = None
+        self.listening: str | None = None
+        self.load_fraction = 0.0
+
+    def _owner(self, name: str) -> str:
+        endpoint = _ENDPOINT.fullmatch(name)
+        return self._owners.get(endpoint[1] if endpoint else name, HOST_KEY)
+
+    def feed(self, line: str) -> None:
+        """One complete line."""
+        self.feed_partial(line)
+        if "buffer size" in line and (match := _BUFFER.search(line)):
+            self._feed_buffer(*match.groups())
+        elif "assigned to device" in line and (match := _LAYER.search(line)):
+            self._layers[int(match[1])] = self._owner(match[2])
+        elif match := _OFFLOADED.search(line):
+            self.offloaded = (int(match[1]), int(match[2]))
+        elif match := _LISTENING.search(line):
+            self.listening = match[1]
+            self.load_fraction = 1.0
+
+    def feed_partial(self, line: str) -> None:
+        """A line that is still growing: the dots of the progress, one for each hundredth of the weights."""
+        dots = _DOTS.search(LINE_PREFIX.sub("", line))
+        if dots and not line.strip(". ").strip("0123456789IDW. "):
+            self.load_fraction = max(self.load_fraction, min(1.0, len(dots[0]) / 100))
+
+    def _feed_buffer(self, source: str, name: str, kind: str, mib: str) -> None:
+        key = (self._owner(name), kind, f"{source} {name}")
+        if kind == "KV":
+            # A sliding-window model has two caches of the same name on each device.
+            self._buffers[key] = self._buffers.get(key, 0.0) + float(mib)
+        else:
+            self._buffers[key] = float(mib)
+
+    @property
+    def memory(self) -> dict[str, Memory]:
+        """Buffers by device name, and of the host. MiB with two decimals is all that llama.cpp prints."""
+
+        def total(owner: str, *kinds: str) -> int:
+            return round(sum(v for (o, k, _), v in self._buffers.items() if o == owner and k in kinds) * MIB)
+
+        return {
+            owner: Memory(total(owner, "model"), total(owner, "KV", "RS"), total(owner, "compute"))
+            for owner in {o for o, _, _ in self._buffers}
+        }
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """Layers by device name as the master assigned them; empty below `-lv 5`."""
+        counts: dict[str, int] = {}
+        for owner in self._layers.values():
+            counts[owner] = counts.get(owner, 0) + 1
+        return counts

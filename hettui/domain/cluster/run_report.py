@@ -1,0 +1,94 @@
+"""`hettui status`: what runs, as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hettui.domain.cluster.launch import exposures, is_loopback
+from hettui.domain.cluster.run_state import ProcessRecord, RunState
+from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.text import clean_line
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """A record, which of its processes really live, and who owns it."""
+
+    record: RunState | None
+    alive: Mapping[str, bool]
+    owner_pid: int | None
+    """0: somebody whose pid is not known. None: nobody."""
+
+    @property
+    def state(self) -> str:
+        """As the cluster's states, and `half dead` when something of it is gone that nobody has noticed yet."""
+        if self.record is None:
+            return ClusterState.DOWN.value
+        if not all(self.alive.values()) and self.record.state in (ClusterState.READY, ClusterState.LOADING):
+            return "half dead"
+        if not any(self.alive.values()):
+            return ClusterState.FAILED.value if self.record.problem else ClusterState.DOWN.value
+        return self.record.state.value
+
+    @property
+    def ready(self) -> bool:
+        return self.state == ClusterState.READY.value
+
+    @property
+    def api(self) -> str | None:
+        if self.record is None or not self.ready:
+            return None
+        host, port = self.record.processes[-1].spec.address
+        return f"http://{host if is_loopback(host) else '127.0.0.1'}:{port}"
+
+    def as_json(self) -> dict[str, object]:
+        record = self.record
+        return {
+            "state": self.state,
+            "api": self.api,
+            "model": record.cluster.model_path if record else None,
+            "owner_pid": self.owner_pid,
+            "devices": [d.name for d in record.cluster.devices] if record else [],
+            "tensor_split": list(record.split.layers) if record else [],
+            "problem": record.problem if record else None,
+            "exposed": exposures(record.cluster.devices) if record else [],
+            "processes": [self._process(p) for p in record.processes] if record else [],
+        }
+
+    def _process(self, entry: ProcessRecord) -> dict[str, object]:
+        return {
+            "name": entry.spec.name,
+            "role": entry.spec.role,
+            "device": entry.spec.device,
+            "host": entry.spec.host,
+            "state": self._state_of(entry),
+            "pid": entry.pid,
+            "address": f"{entry.spec.address[0]}:{entry.spec.address[1]}",
+            "log": entry.log_path,
+        }
+
+    def _state_of(self, entry: ProcessRecord) -> str:
+        if not self.alive.get(entry.spec.name):
+            return "gone"
+        return "ready" if entry.ready else "starting"
+
+    def as_text(self) -> str:
+        record = self.record
+        if record is None:
+            return "Nothing runs."
+        lines = [f"The cluster is {self.state}" + (f" at {self.api}." if self.api else ".")]
+        if record.problem:
+            lines.append(clean_line(record.problem))
+        lines.append(f"Model: {clean_line(record.cluster.model_path)}")
+        width = max((len(clean_line(p.spec.name, 40)) for p in record.processes), default=0)
+        for entry in record.processes:
+            host, port = entry.spec.address
+            pid = "–" if entry.pid is None else str(entry.pid)
+            name = clean_line(entry.spec.name, 40)
+            lines.append(f"  {name:<{width}}  {self._state_of(entry):<8}  pid {pid:>7}  {host}:{port}")
+        if self.owner_pid is None:
+            lines.append("No hettui watches it; hettui takes it over.")
+        else:
+            lines.append(f"A hettui owns it (pid {self.owner_pid or 'unknown'}).")
+        return "\n".join([*lines, *exposures(record.cluster.devices)])

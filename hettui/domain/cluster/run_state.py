@@ -1,0 +1,78 @@
+"""The running cluster as a document: what the next hettui needs to take it over, and nothing secret.
+
+One JSON object with a checksum of its content: a file that was cut anywhere, or changed by hand, is told from a
+whole one. Keys and prompts never stand in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hettui.domain.cluster.launch import Cluster
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.documents.plain import decode, encode
+from hettui.domain.plan.split import Split
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """One process: enough to find it again, and to know that it is still the same."""
+
+    spec: ProcessSpec
+    pid: int | None
+    """None: about to be started when this was written."""
+    started: int | None
+    """The kernel's start time in clock ticks since boot: with the pid it names one process for ever."""
+    log_path: str
+    log_offset: int = 0
+    """Where in its log file this run begins."""
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Everything about what runs."""
+
+    boot_id: str
+    """Pids and start times mean nothing after a reboot."""
+    owner_pid: int
+    """The hettui that wrote this."""
+    state: ClusterState
+    cluster: Cluster
+    split: Split
+    processes: tuple[ProcessRecord, ...] = ()
+    """Workers first, the master last."""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Device names by what llama.cpp calls them."""
+    weights_bytes: int = 0
+    config_path: str | None = None
+    demo: bool = False
+    problem: str | None = None
+
+
+def to_text(state: RunState) -> str:
+    """As it is written to the state file."""
+    content = encode(state)
+    return json.dumps({"version": VERSION, "sha256": _checksum(content), "run": content}, indent=1) + "\n"
+
+
+def from_text(text: str) -> RunState:
+    """Raises ValueError for anything but a whole document of this version."""
+    found = json.loads(text)
+    if not isinstance(found, dict) or found.get("version") != VERSION:
+        raise ValueError("it is not of this version of hettui")
+    content = found.get("run")
+    if found.get("sha256") != _checksum(content):
+        raise ValueError("its checksum is wrong")
+    return decode(RunState, content)
+
+
+def _checksum(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

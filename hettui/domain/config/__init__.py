@@ -1,0 +1,1 @@
+"""The configuration: values, schema, checking, writing, and its devices against those that were found."""

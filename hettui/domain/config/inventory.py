@@ -1,0 +1,136 @@
+"""Configuration and found hardware, brought together: the devices of the cluster.
+
+A device that the configuration names but that is not there stays in the cluster with the reason in `missing`:
+a plan can be made for a machine that one is not sitting at, a start is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hettui.domain.config.values import DEFAULT_MARGIN_BYTES, Config, DeviceConfig
+from hettui.domain.devices.device import LOCAL, Device, Hardware
+from hettui.domain.errors import ConfigError
+
+_UNLISTED = (
+    "this llama.cpp build has no backend for it, or lists it so that it may be another card; hettui devices shows "
+    "both, and an entry of the list can be named as id"
+)
+_MAKER = re.compile(r"^(NVIDIA|AMD|Intel(\(R\))?)\s+((GeForce|Radeon|Arc(\(TM\))?)\s+(?=\S))?")
+_ENGINE_NAME = re.compile(r"([A-Za-z]+)(\d*)")
+
+
+def assemble(config: Config, hardware: Sequence[Hardware]) -> tuple[Device, ...]:
+    """The configured devices in their order; without any, every GPU that was found, attached to the master."""
+    if not config.devices:
+        cards = _attached(hardware)
+        return tuple(_found(card, name) for card, name in zip(cards, device_names(cards), strict=True))
+    return tuple(_configured(entry, hardware, rank) for rank, entry in enumerate(config.devices))
+
+
+def device_names(cards: Sequence[Hardware]) -> tuple[str, ...]:
+    """`RTX 3060` for `NVIDIA GeForce RTX 3060`: short, since they stand everywhere; like cards get `#1`, `#2`."""
+    short = [_MAKER.sub("", card.name).strip() or card.name for card in cards]
+    ranks = [short[:place].count(name) + 1 for place, name in enumerate(short)]
+    return tuple(f"{name} #{rank}" if short.count(name) > 1 else name for name, rank in zip(short, ranks, strict=True))
+
+
+def _attached(hardware: Sequence[Hardware]) -> list[Hardware]:
+    """The cards that are used when nobody says which.
+
+    To the kernel a processor's graphics is a card as well. One that the engine does not list would get layers and
+    stand in the way of every start; a real card stays, with its reason, when there is nothing else.
+    """
+    cards = [card for card in hardware if card.backend != "cpu"]
+    any_listed = any(card.engine_name for card in cards)
+    return [c for c in cards if c.engine_name or c.backend == "cuda" or (not any_listed and c.total_bytes)]
+
+
+def _found(card: Hardware, name: str) -> Device:
+    return Device(
+        name=name,
+        id=card.id,
+        backend=card.backend,
+        engine_name=card.engine_name or "",
+        uuid=card.uuid,
+        pci_address=card.pci_address,
+        budget_bytes=_budget(card, DEFAULT_MARGIN_BYTES),
+        bandwidth_bytes_per_s=card.bandwidth_bytes_per_s,
+        missing=None if card.engine_name else f"{card.name}: {_UNLISTED}",
+    )
+
+
+def _budget(card: Hardware | None, margin_bytes: int) -> int | None:
+    if card is None or card.free_bytes is None:
+        return None
+    return max(0, card.free_bytes - margin_bytes)
+
+
+def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) -> Device:
+    card = None if entry.host != LOCAL else _match(entry, hardware)
+    backend, engine_name, uuid = _identity(entry, card, rank)
+    default_via = "worker" if backend == "cpu" or entry.host != LOCAL else "master"
+    missing = None
+    if entry.host == LOCAL and card is None:
+        missing = f'device "{entry.name}": nothing with id {entry.id or entry.name} is here; see hettui devices'
+    elif card is not None and not engine_name:
+        missing = f'device "{entry.name}", {card.name}: {_UNLISTED}'
+    # A CPU's free memory is the whole machine's: without a stated budget nothing sensible can be planned on it.
+    measured = None if backend == "cpu" else _budget(card, entry.margin_bytes)
+    return Device(
+        name=entry.name,
+        id=entry.id or (card.id if card else ""),
+        host=entry.host,
+        via=entry.via or default_via,  # type: ignore[arg-type]
+        backend=backend,
+        engine_name=engine_name,
+        uuid=uuid,
+        pci_address=card.pci_address if card else None,
+        bandwidth_bytes_per_s=entry.bandwidth_bytes or (card.bandwidth_bytes_per_s if card else None),
+        budget_bytes=entry.budget_bytes if entry.budget_bytes is not None else measured,
+        locked=entry.locked,
+        layers=entry.layers,
+        threads=entry.threads,
+        port=entry.port,
+        expose=entry.expose,
+        missing=missing,
+    )
+
+
+def _match(entry: DeviceConfig, hardware: Sequence[Hardware]) -> Hardware | None:
+    wanted = (entry.id or "").lower()
+    for card in hardware:
+        names = {card.id, f"pci:{card.pci_address}", f"uuid:{card.uuid}", card.engine_name or ""}
+        if wanted and wanted in {name.lower() for name in names}:
+            return card
+    if wanted:
+        return None
+    like = [c for c in hardware if entry.name.lower() in c.name.lower()]
+    if len(like) > 1:
+        raise ConfigError(
+            f'device "{entry.name}" may be any of {len(like)} cards: say which with id = "{like[0].id}" or the like'
+        )
+    return like[0] if like else None
+
+
+def _identity(entry: DeviceConfig, card: Hardware | None, rank: int) -> tuple[str, str, str | None]:
+    """Backend, llama.cpp's name and UUID: from the card that was found, else from what the id itself says."""
+    if card is not None:
+        return card.backend, card.engine_name or "", card.uuid
+    wanted = entry.id or ""
+    if wanted == "cpu":
+        return "cpu", "CPU", None
+    if wanted.startswith("uuid:"):
+        return "cuda", "CUDA0", wanted.removeprefix("uuid:")
+    if wanted.startswith("pci:") and entry.host != LOCAL:
+        raise ConfigError(
+            f'device "{entry.name}" on host "{entry.host}": a PCI address is only known on this machine; '
+            "name it by uuid:GPU-… or by llama.cpp's name there, such as CUDA0"
+        )
+    if match := _ENGINE_NAME.fullmatch(wanted):
+        return match[1].lower(), wanted, None
+    if entry.host != LOCAL:
+        return "cuda", "", None
+    # Planned for elsewhere: cards that are named by PCI address are taken for NVIDIA's, in the order given.
+    return "cuda", f"CUDA{rank}", None

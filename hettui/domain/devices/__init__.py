@@ -1,0 +1,1 @@
+"""What can hold layers, on which host, and the table of `hettui devices`."""

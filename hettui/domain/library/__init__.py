@@ -1,0 +1,1 @@
+"""Models that lie about, and whether they fit."""

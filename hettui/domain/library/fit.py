@@ -1,0 +1,141 @@
+"""Whether a model fits the devices that are there, by the planner that will plan it, and the plan it is opened with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from hettui.domain.devices.device import LOCAL, Device
+from hettui.domain.llama.build import NEWEST_BUILD
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import Forecast, context_size
+from hettui.domain.memory.forecast import forget as forget_layouts
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.plan import Plan
+from hettui.domain.planner.headroom import propose
+from hettui.domain.planner.learned import Learned
+from hettui.domain.planner.objectives import best_plan, fits_any_way, roomiest_context
+from hettui.domain.planner.speed import read_bytes, seconds_per_token
+
+LEAST_USEFUL_CONTEXT = 1024
+"""Tokens: with less nobody is helped."""
+
+
+class Fit(IntEnum):
+    """How well, the best first."""
+
+    FITS = 0
+    LESS_CONTEXT = 1
+    """All of it, but with a smaller context than is configured."""
+    OPEN = 2
+    """A device that would hold layers has no known budget."""
+    PARTLY_CPU = 3
+    """Some blocks, or all, stay with this machine's CPU."""
+    NOT = 4
+    """Not even with the CPU's help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Against what a model is judged. Equal ones give equal outlooks."""
+
+    params: RuntimeParams
+    devices: tuple[Device, ...]
+    ram_bytes: int | None = None
+    """Free memory of this machine; None is not known."""
+    build: int = NEWEST_BUILD
+
+
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """What the planner says of a model."""
+
+    fit: Fit
+    plan: Plan
+    """What it is opened with."""
+    ctx_size: int
+    """With this plan."""
+    short_bytes: int = 0
+    """What is missing when it does not fit."""
+    decode_tps: float | None = None
+    """Of one stream; None is not known."""
+
+
+def for_another_model(devices: Sequence[Device]) -> tuple[Device, ...]:
+    """The devices without the layer counts and locks that were another model's."""
+    return tuple(replace(d, layers=None, locked=False) for d in devices)
+
+
+def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = None) -> Outlook:
+    """The mildest of: as configured in the given order of devices, in another order, with less context, partly on
+    the CPU. Takes 10 to 200 ms: not between two keys."""
+    learned = learned or Learned()
+    params, devices, build = around.params, around.devices, around.build
+    plan = Plan(devices, propose(shape, params, devices, build=build))
+    outlook = learned.forecast(shape, params, plan, build)
+    if not devices or plan.split.host_layers or not outlook.fits:
+        other = _whole(shape, around)
+        if other is not None:
+            plan, outlook = other, learned.forecast(shape, other.settings(params), other, build)
+    ctx_size = context_size(shape, plan.settings(params))
+    short_bytes = _short_of_ram(shape, plan, outlook, around.ram_bytes)
+    short_bytes += sum(outlook.short_bytes(i) for i in range(len(devices)))
+    seconds = seconds_per_token(shape, plan.devices, plan.split.layers)
+    fit = _fit(plan, short_bytes)
+    return Outlook(fit, plan, ctx_size, short_bytes, None if seconds is None else 1 / seconds)
+
+
+def _fit(plan: Plan, short_bytes: int) -> Fit:
+    if short_bytes:
+        return Fit.NOT
+    if plan.split.host_layers:
+        return Fit.PARTLY_CPU
+    if any(d.budget_bytes is None for d, n in zip(plan.devices, plan.split.layers, strict=True) if n):
+        return Fit.OPEN
+    return Fit.FITS if plan.ctx_size is None else Fit.LESS_CONTEXT
+
+
+def _whole(shape: ModelShape, around: Surroundings) -> Plan | None:
+    """All of it on the devices, in any order: with the configured context, else with the largest that fits."""
+    params, devices, build = around.params, around.devices, around.build
+    budgets = [d.budget_bytes for d in devices]
+    if not devices or (None not in budgets and shape.weights_bytes - shape.host_bytes > sum(b or 0 for b in budgets)):
+        return None
+    if fits_any_way(shape, params, devices, build=build):
+        best = best_plan(shape, params, devices, "latency", build=build)
+    else:
+        best = best_plan(shape, params, devices, "fit", build=build)
+        if (best.plan.ctx_size or 0) < LEAST_USEFUL_CONTEXT:
+            return None
+    return best.plan if best.found is not None else None
+
+
+def _short_of_ram(shape: ModelShape, plan: Plan, outlook: Forecast, ram_bytes: int | None) -> int:
+    """What this machine's memory lacks for the host's part and that of the CPU devices here.
+
+    Weights count once: the file's pages of what the CPU repacks into buffers of its own can be dropped.
+    """
+    if ram_bytes is None:
+        return 0
+    held = plan.split.host_layers
+    in_file = shape.host_bytes + sum(shape.block_bytes[:held])
+    in_file += shape.output_bytes if held == shape.layers and not shape.tied else 0
+    host = outlook.host
+    need = min(host.weights_bytes, in_file) + host.context_bytes + host.compute_bytes + host.overhead_bytes
+    cpus = zip(plan.devices, outlook.devices, strict=True)
+    need += sum(m.total_bytes for d, m in cpus if d.backend == "cpu" and d.host == LOCAL)
+    return max(0, need - ram_bytes)
+
+
+def largest_context(shape: ModelShape, around: Surroundings) -> int | None:
+    """The largest context with which all of it fits in any order; None where a budget is not known, or none does."""
+    if not around.devices or any(d.budget_bytes is None for d in around.devices):
+        return None
+    return roomiest_context(shape, around.params, around.devices, build=around.build) or None
+
+
+def forget() -> None:
+    """After many models: those that nobody looks at any more leave the memory. The next plan takes a little longer."""
+    forget_layouts()
+    read_bytes.cache_clear()

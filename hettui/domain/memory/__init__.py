@@ -1,0 +1,1 @@
+"""What every device will hold, to the byte, and what it held against that."""

@@ -1,0 +1,507 @@
+"""What llama.cpp computes for one micro-batch, as far as memory goes: which results live how long.
+
+Every block is sketched from its own tensors (`attn_q`, `ffn_gate_exps`, `ssm_in`, …), in the order in which llama.cpp
+builds its graph (`build_*` of src/llama-graph.cpp and src/models/*.cpp of b11434, read and compared with the graphs
+that `GGML_SCHED_DEBUG=2` prints in b10068 and b11434). `allocator.peak_bytes` then says how large the buffer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from hettui.domain.memory.allocator import Tensor
+from hettui.domain.model.architecture import BlockContext
+from hettui.domain.plan.split import HOST
+
+F32 = 4
+_MAX_EXPERTS_USED = 256
+"""Far above any model; the number comes from a file and decides how much is laid out."""
+_CACHE = Tensor(0)
+"""Stands for the KV cache: what is written there takes nothing from the compute buffer."""
+
+
+class Shapes(dict[str, tuple[int, ...]]):
+    """A block's tensors by name without `blk.N.`; four dimensions each, fastest first, as ggml has them.
+
+    What a file lacks has no width, so a strange file gives a small buffer rather than an exception.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        super().__init__((name, (*shape, 1, 1, 1, 1)[:4]) for name, shape in shapes.items())
+
+    def __missing__(self, name: str) -> tuple[int, ...]:
+        return (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The micro-batch that llama.cpp reserves for."""
+
+    tokens: int
+    sequences: int
+    outputs: int
+    """Rows for which logits are computed."""
+    flash_attn: bool
+    streams: int
+    """Separate caches: one per slot, or one for all."""
+    cells: int
+    """KV cells of one stream that a block of full attention sees."""
+    window_cells: int
+    mask_bytes: int
+    window_mask_bytes: int
+    cache_in_f16: bool = False
+    """Flash attention converts a cache of another type first, beside its result: CUDA in newer builds
+    (`ggml_cuda_flash_attn_ext_get_alloc_size` of b11434; older ones take it from CUDA's own pool)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the tensors alone do not say."""
+
+    heads: int
+    experts_used: int
+    softcap: bool
+    """Attention logits are capped."""
+    keys_first: bool
+    """K is computed before V: models with windows."""
+    weights_before_experts: bool
+    """llama4 weighs the input of its experts, not their output."""
+    residual_first: bool
+    """LFM2 adds to the residual, the others add the residual to what is new: that decides which is overwritten."""
+    full_offload: bool
+    """Nothing stays on the host."""
+    rank_mla: int
+    """`attention.kv_lora_rank`, 0 without MLA."""
+    rope_dims: int
+    head_v: int
+
+
+class Graph:
+    """Collects the operations of one device."""
+
+    def __init__(self, batch: Batch, rules: Rules) -> None:
+        self.batch = batch
+        self.rules = rules
+        self.operations: list[Tensor] = []
+        self.place: int | None = None
+        """The device of the block that is being added."""
+        self.experts_on_host = False
+        """Its experts stay on the host (`n-cpu-moe`)."""
+        self.fixed = 0
+        """How many operations llama.cpp has put into its graph for good. What comes after is put there when
+        something needs it, so that the state of the next recurrent block gets in before it."""
+        self.inputs: dict[tuple[str, bool], Tensor] = {}
+        """By name and by whether it belongs to the blocks with a window."""
+
+    # -- operations ----------------------------------------------------------------------------------------
+
+    def raw(self, size_bytes: int, *parents: Tensor, inplace: bool = False, anchored: bool = True) -> Tensor:
+        """A result of that many bytes. `anchored`: it uses a weight or the cache, so it is computed where they lie."""
+        tensor = Tensor(size_bytes, parents, inplace=inplace, home=self.place if anchored else None)
+        self.operations.append(tensor)
+        return tensor
+
+    @property
+    def token_bytes(self) -> int:
+        """One value for each token."""
+        return self.batch.tokens * F32
+
+    def rows(self, width: int, *parents: Tensor, anchored: bool = True) -> Tensor:
+        """A new result of `width` values per token."""
+        return self.raw(width * self.token_bytes, *parents, anchored=anchored)
+
+    def over(self, *parents: Tensor, anchored: bool = False) -> Tensor:
+        """An element-wise operation that may overwrite its first parent."""
+        return self.raw(parents[0].size_bytes, *parents, inplace=True, anchored=anchored)
+
+    def given(self, name: str, *, windowed: bool = False) -> Tensor:
+        """An input. A strange file may ask for one that nothing keeps; it then takes nothing."""
+        return self.inputs.get((name, windowed), _CACHE)
+
+    def view(self, of: Tensor, size_bytes: int | None = None) -> Tensor:
+        """The whole or, with a size, the beginning of a result, seen in another shape."""
+        tensor = Tensor(of.size_bytes if size_bytes is None else size_bytes, (of,), source=of)
+        self.operations.append(tensor)
+        return tensor
+
+    def part(self, of: Tensor) -> Tensor:
+        """Some columns of a result: nothing can overwrite it in place."""
+        return self.view(of, 0)
+
+    def store(self, *parents: Tensor) -> None:
+        """Written into the cache."""
+        self.raw(0, *parents)
+        self.fix()
+
+    def fix(self) -> None:
+        """llama.cpp's `ggml_build_forward_expand`."""
+        self.fixed = len(self.operations)
+
+    # -- parts of a block ----------------------------------------------------------------------------------
+
+    def norm(self, x: Tensor) -> Tensor:
+        """Norm and its weight. With everything offloaded llama.cpp keeps the norm on its block's device."""
+        bare = self.raw(x.size_bytes, x, inplace=True, anchored=self.rules.full_offload)
+        return self.over(bare, anchored=True)
+
+    def feed_forward(self, x: Tensor, b: Shapes, suffix: str = "") -> Tensor:
+        up = b[f"ffn_up{suffix}.weight"][1]
+        down = b[f"ffn_down{suffix}.weight"]
+        if f"ffn_gate{suffix}.weight" in b:
+            gate = self._biased(self.rows(b[f"ffn_gate{suffix}.weight"][1], x), b, f"ffn_gate{suffix}")
+            hidden = self.rows(up, gate, self._biased(self.rows(up, x), b, f"ffn_up{suffix}"))
+        elif up > down[0]:
+            hidden = self.rows(down[0], self.rows(up, x))
+        else:
+            hidden = self.over(self._biased(self.rows(up, x), b, f"ffn_up{suffix}"))
+        return self._biased(self.rows(down[1], hidden), b, f"ffn_down{suffix}")
+
+    def _biased(self, x: Tensor, b: Shapes, name: str) -> Tensor:
+        return self.over(x, anchored=True) if f"{name}.bias" in b else x
+
+    def experts(self, x: Tensor, b: Shapes) -> Tensor:
+        """The chosen experts of each token, weighted and summed up, and the shared ones."""
+        block_place, expert_place = self.place, HOST if self.experts_on_host else self.place
+        n_embd = b["ffn_down_exps.weight"][1]
+        used = max(1, min(self.rules.experts_used, b["ffn_down_exps.weight"][2], _MAX_EXPERTS_USED))
+        count = b["ffn_gate_inp.weight"][1]
+        logits = self._biased(self.rows(count, x), b, "ffn_gate_inp")
+        probs = self.over(logits)
+        choice = self.rows(count, probs) if "exp_probs_b.bias" in b else probs
+        sorted_ = self.rows(count, choice)
+        chosen = self.part(sorted_)
+        weights = self.rows(used, self.view(probs), chosen)
+        weights = self.over(weights, self.rows(1, weights))
+        if self.rules.weights_before_experts:
+            x = self.over(self.rows(n_embd * used, self.view(x)), weights)
+        self.place = expert_place
+        if "ffn_gate_up_exps.weight" in b:
+            both = self.rows(b["ffn_gate_up_exps.weight"][1] * used, self.view(x), chosen)
+            hidden = self.rows(b["ffn_gate_up_exps.weight"][1] // 2 * used, self.part(both), self.part(both))
+        else:
+            width = b["ffn_up_exps.weight"][1]
+            gate = self._biased(self.rows(width * used, self.view(x), chosen), b, "ffn_gate_exps")
+            up = self._biased(self.rows(width * used, self.view(x), chosen), b, "ffn_up_exps")
+            hidden = self.rows(width * used, gate, up, anchored=False)
+        out = self._biased(self.rows(n_embd * used, hidden, chosen), b, "ffn_down_exps")
+        self.place = block_place
+        if not self.rules.weights_before_experts:
+            out = self.over(out, weights)
+        if used == 1:
+            total = self.rows(n_embd, self.part(out), anchored=False)
+        else:
+            views = [self.part(out) for _ in range(used)]
+            self.fix()
+            total = self.rows(n_embd, views[0], views[1], anchored=False)
+            for view in views[2:]:
+                total = self.over(total, view)
+            self.fix()
+        if "ffn_up_shexp.weight" in b:
+            shared = self.feed_forward(x, b, "_shexp")
+            if "ffn_gate_inp_shexp.weight" in b:
+                shared = self.over(shared, self.over(self.rows(1, x)))
+            total = self.over(total, shared)
+        return total
+
+    def attention(self, x: Tensor, b: Shapes, context: BlockContext) -> Callable[[], Tensor]:
+        """From the normed input to the heads' results; what is returned computes the rest when it is needed."""
+
+        def output() -> Tensor:
+            out = self._rotated(heads, "rot_v", windowed=context.window > 0) if context.v_width else heads
+            if gate is not None:
+                out = self.over(
+                    self.view(out), self.over(self.rows(gate.size_bytes // 2 // self.token_bytes, self.part(gate)))
+                )
+            return self._biased(self.rows(b["attn_output.weight"][1], out), b, "attn_output")
+
+        heads, gate = self._heads(x, b, context)
+        self.fix()
+        return output
+
+    def _heads(self, x: Tensor, b: Shapes, context: BlockContext) -> tuple[Tensor, Tensor | None]:
+        """The heads' results, and the projection that holds their output gate, where there is one."""
+        if "attn_kv_a_mqa.weight" in b:
+            return self._latent_attention(x, b, context), None
+        heads, head_v, windowed = self.rules.heads, self.rules.head_v, context.window > 0
+        fused = "attn_qkv.weight" in b
+        gate = None
+        if fused:
+            width = b["attn_qkv.weight"][1]
+            qkv = self._biased(self.rows(width, x), b, "attn_qkv")
+            q_width = width - context.k_width - context.v_width
+            positions = self.given("positions")
+            query = self._rotated(self.rows(q_width, self.part(qkv), positions), "rot_k", windowed=windowed)
+            value = self.part(qkv)
+            if ("rot_v", windowed) in self.inputs:
+                value = self.rows(context.v_width, value)
+            key = self._rotated(self.rows(context.k_width, self.part(qkv), positions), "rot_k", windowed=windowed)
+        else:
+            q_width = b["attn_output.weight"][0] if "attn_output.weight" in b else b["attn_q.weight"][1]
+            query = self._biased(self.rows(b["attn_q.weight"][1], x), b, "attn_q")
+            if b["attn_q.weight"][1] >= 2 * q_width:
+                gate = query
+                query = self.rows(q_width, self.part(query))
+            else:
+                query = self.view(query)
+            if "attn_q_norm.weight" in b:
+                query = self.norm(query)
+            query = self._rotated(self._turned(query, context), "rot_k", windowed=windowed)
+            if self.rules.keys_first:
+                key, value = self._key(x, b, context), self._value(x, b, windowed=windowed)
+            else:
+                value = self._value(x, b, windowed=windowed)
+                key = self._key(x, b, context)
+        return self._remembered(query, key, value, heads * head_v, context), gate
+
+    def _key(self, x: Tensor, b: Shapes, context: BlockContext) -> Tensor:
+        if "attn_k.weight" not in b:
+            return _CACHE
+        key = self.view(self._biased(self.rows(b["attn_k.weight"][1], x), b, "attn_k"))
+        if "attn_k_norm.weight" in b:
+            key = self.norm(key)
+        return self._rotated(self._turned(key, context), "rot_k", windowed=context.window > 0)
+
+    def _rotated(self, x: Tensor, matrix: str, *, windowed: bool) -> Tensor:
+        """A quantised cache holds K and V rotated, which makes them easier to quantise."""
+        rotation = self.inputs.get((matrix, windowed))
+        return x if rotation is None else self.view(self.raw(x.size_bytes, self.view(x), rotation))
+
+    def _turned(self, x: Tensor, context: BlockContext) -> Tensor:
+        """RoPE, which never overwrites what it reads."""
+        return self.raw(x.size_bytes, x, self.given("positions")) if context.positions else x
+
+    def _value(self, x: Tensor, b: Shapes, *, windowed: bool) -> Tensor:
+        if "attn_v.weight" not in b:
+            return _CACHE
+        value = self._biased(self.rows(b["attn_v.weight"][1], x), b, "attn_v")
+        return self._rotated(value, "rot_v", windowed=windowed)
+
+    def _remembered(self, query: Tensor, key: Tensor, value: Tensor, v_width: int, context: BlockContext) -> Tensor:
+        """K and V go into the cache, and the heads look at what is there."""
+        windowed = context.window > 0
+        if key is not _CACHE:
+            self.store(self.view(key), self.given("k_idxs", windowed=windowed))
+            self.store(self.view(value), self.given("v_idxs", windowed=windowed))
+        return self._attend(query, v_width, context)
+
+    def _attend(self, query: Tensor, v_width: int, context: BlockContext) -> Tensor:
+        batch, windowed = self.batch, context.window > 0
+        mask = self.given("mask", windowed=windowed)
+        if batch.flash_attn:
+            size = v_width * self.token_bytes + self._converted_bytes(context)
+            return self.view(self.raw(size, self.view(query), mask), v_width * self.token_bytes)
+        kq = self.rows((batch.window_cells if windowed else batch.cells) * self.rules.heads, self.view(query))
+        if self.rules.softcap:
+            kq = self.over(self.over(self.over(kq)))
+        kq = self.over(kq, mask)
+        return self.rows(v_width, self.view(self.rows(v_width, kq)))
+
+    def _converted_bytes(self, context: BlockContext) -> int:
+        batch = self.batch
+        if not batch.cache_in_f16:
+            return 0
+        depth = (batch.window_cells if context.window else batch.cells) * batch.streams
+        return depth * (context.k_width + context.v_width) * 2
+
+    def _latent_attention(self, x: Tensor, b: Shapes, context: BlockContext) -> Tensor:
+        """MLA of deepseek2: with `attn_k_b` in the compressed form, without it in full."""
+        rules, batch, mask = self.rules, self.batch, self.given("mask")
+        heads, lora, rope = rules.heads, rules.rank_mla, rules.rope_dims
+        if "attn_q_a.weight" in b:
+            low = self.norm(self.rows(b["attn_q_a.weight"][1], x))
+            query = self.rows(b["attn_q_b.weight"][1], low)
+        else:
+            query = self.rows(b["attn_q.weight"][1], x)
+        if "attn_k_b.weight" not in b:
+            return self._expanded_attention(x, b, query, context)
+        absorbed = self.rows(heads * lora, self.part(query))
+        positions = self.given("positions")
+        turned = self.rows(heads * rope, self.part(query), positions)
+        query = self.rows(heads * (lora + rope), self.view(absorbed), turned)
+        compressed = self.rows(lora + rope, x)
+        latent = self.over(self.rows(lora, self.part(compressed)))
+        key = self.rows(lora + rope, self.view(latent), self.rows(rope, self.part(compressed), positions))
+        self.store(self.view(key), self.given("k_idxs"))
+        value = b["attn_v_b.weight"][1] * heads
+        if batch.flash_attn:
+            size = heads * lora * self.token_bytes + self._converted_bytes(context)
+            out = self.raw(size, self.view(query), mask)
+            return self.view(self.rows(value, self.part(self.rows(value, self.part(out)))))
+        kq = self.over(self.rows(batch.cells * heads, self.view(query)), mask)
+        turned_v = self.raw(batch.cells * batch.streams * lora * 2)
+        out = self.rows(heads * lora, turned_v, kq)
+        return self.rows(value, self.part(self.rows(value, out)))
+
+    def _expanded_attention(self, x: Tensor, b: Shapes, query: Tensor, context: BlockContext) -> Tensor:
+        heads, lora, rope, head_v = self.rules.heads, self.rules.rank_mla, self.rules.rope_dims, self.rules.head_v
+        width = query.size_bytes // self.token_bytes
+        positions = self.given("positions")
+        query = self.rows(width, self.view(query), positions)
+        compressed = self.rows(lora + rope, x)
+        latent = self.over(self.rows(lora, self.part(compressed)))
+        both = self.rows(b["attn_kv_b.weight"][1], latent)
+        turned_k = self.rows(rope, self.part(compressed), positions)
+        value = self.rows(heads * head_v, self.part(both))
+        key = self.rows(width, self.part(both), self.rows(heads * rope, turned_k))
+        self.store(self.view(key), self.given("k_idxs"))
+        self.store(self.view(value), self.given("v_idxs"))
+        return self._attend(query, heads * head_v, context)
+
+    # -- recurrent blocks ----------------------------------------------------------------------------------
+
+    def _state(self, values: int) -> Tensor:
+        """Looked up in the cache ahead of everything that is not yet in the graph for good."""
+        state = Tensor(values * self.batch.sequences * F32, home=self.place)
+        self.operations.insert(self.fixed, state)
+        self.fixed += 1
+        return state
+
+    def _convolved(self, projected: Tensor, state: Tensor, kernel: int, channels: int) -> Tensor:
+        """A convolution over the last inputs of each sequence and the new ones."""
+        return self.rows(channels, self._joined(projected, state, kernel, channels))
+
+    def _joined(self, projected: Tensor, state: Tensor, kernel: int, channels: int) -> Tensor:
+        """The last inputs of each sequence before the new ones; their end is kept for the next time."""
+        batch = self.batch
+        size = channels * (batch.tokens + (kernel - 1) * batch.sequences) * F32
+        joined = self.raw(size, self.view(state), self.part(projected))
+        self.store(self.part(joined))
+        return joined
+
+    def state_space(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Callable[[], Tensor]:
+        """Mamba, and mamba2 with `ssm_dt` folded into `ssm_in`; what is returned goes up to the output matrix."""
+        batch = self.batch
+        channels = b["ssm_conv1d.weight"][1]
+        scan_state = (state_values - (kernel - 1) * channels) * batch.sequences
+        recent = self._state((kernel - 1) * channels)
+        projected = self.rows(b["ssm_in.weight"][1], x)
+        mixed = self._convolved(projected, recent, kernel, channels)
+        mixed = self.over(self._biased(mixed, b, "ssm_conv1d"))
+        first = "ssm_dt.weight" in b
+        if first:
+            parts = self.rows(b["ssm_x.weight"][1], mixed)
+            step = self.over(self.rows(inner, self.rows(b["ssm_dt.weight"][0], self.part(parts))))
+            scanned = self.raw((inner * batch.tokens + scan_state) * F32, self.view(mixed), step, self.part(parts))
+        else:
+            step = self.over(self.rows(b["ssm_dt.bias"][0], self.part(projected)))
+            scanned = self.raw((inner * batch.tokens + scan_state) * F32, self.part(mixed), step, self.part(mixed))
+        self.store(self.part(scanned))
+
+        def finish() -> Tensor:
+            gate = self.rows(inner, self.part(projected), anchored=False)
+            skip = self.over(mixed, anchored=True) if first else self.rows(inner, self.part(mixed))
+            out = self.rows(inner, gate, self.over(self.view(scanned, inner * batch.tokens * F32), skip))
+            return self.norm(self.view(out)) if "ssm_norm.weight" in b else out
+
+        return finish
+
+    def delta_net(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Tensor:
+        """Gated delta net of qwen3next and qwen35, up to before the output matrix."""
+        batch = self.batch
+        channels = b["ssm_conv1d.weight"][1]
+        keys = (channels - inner) // 2
+        scan_state = (state_values - (kernel - 1) * channels) * batch.sequences
+        self.fix()
+        recent = self._state((kernel - 1) * channels)
+        joined = self._joined(self.rows(b["attn_qkv.weight"][1], x), recent, kernel, channels)
+        state = self.raw(scan_state * F32)
+        mixed = self.over(self.rows(channels, joined))
+        query = self.over(self.rows(keys, self.part(mixed)))
+        query = self.rows(inner, self.view(query)) if inner > keys else query
+        key = self.over(self.rows(keys, self.part(mixed)))
+        key = self.rows(inner, self.view(key)) if inner > keys else key
+        rank = b["ssm_alpha.weight"][1] or b["ssm_ba.weight"][1] // 2
+        decay = self.over(self.rows(rank, self.part(self.rows(2 * rank, x))))
+        strength = self.over(self.rows(rank, self.part(decay)))
+        scanned = self.raw(
+            inner * batch.tokens * F32 + scan_state * F32,
+            self.view(query), self.view(key), self.part(mixed), decay, strength, self.view(state),
+        )  # fmt: skip
+        self.store(self.part(scanned))
+        out = self.norm(self.view(scanned, inner * batch.tokens * F32))
+        gate = self.over(self.view(self.rows(b["attn_gate.weight"][1], x)))
+        return self.view(self.over(out, gate))
+
+    def short_convolution(self, x: Tensor, b: Shapes, state_values: int) -> Tensor:
+        """LFM2, up to before the output matrix."""
+        n_embd = b["shortconv.out_proj.weight"][0]
+        kernel = state_values // max(1, n_embd) + 1
+        recent = self._state(state_values)
+        three = self.rows(3 * n_embd, x)
+        mixed = self._convolved(self.rows(n_embd, self.part(three), self.part(three)), recent, kernel, n_embd)
+        return self.over(mixed, self.part(three))
+
+
+def add_block(g: Graph, x: Tensor, b: Shapes, context: BlockContext, inner: int, kernel: int, *, last: bool) -> Tensor:
+    """One block on `g`; returns its result. The last block goes on with the rows that become logits only."""
+    normed = g.norm(x) if "attn_norm.weight" in b else x
+    own_norm = any(n in b for n in ("ffn_norm.weight", "ffn_norm", "post_attention_norm.weight"))
+    feeds = any(n.startswith("ffn_") and n.endswith(".weight") and "norm" not in n for n in b)
+    if _attends(b) and feeds and not own_norm:
+        return _parallel_block(g, x, normed, b, context, last=last)
+    mixed = _mixed(g, x, normed, b, context, inner, kernel)
+    post_norms = "post_attention_norm.weight" in b and ("ffn_norm.weight" in b or "post_ffw_norm.weight" in b)
+    if mixed is not None and post_norms:
+        mixed = g.norm(mixed)
+    if mixed is None:
+        if last:
+            g, (x, normed) = _outputs_only(g, x, normed)
+        return g.over(_fed(g, normed, b), x)
+    if last:
+        g, (mixed, x) = _outputs_only(g, mixed, x)
+    residual = g.over(x, mixed) if g.rules.residual_first else g.over(mixed, x)
+    if not feeds:
+        return residual
+    pre_norm = "post_ffw_norm.weight" not in b or "ffn_norm.weight" in b
+    fed = _fed(g, g.norm(residual) if pre_norm else residual, b)
+    if "post_ffw_norm.weight" in b:
+        fed = g.norm(fed)
+    return g.over(residual, fed) if g.rules.residual_first else g.over(fed, residual)
+
+
+def _mixed(
+    g: Graph, x: Tensor, normed: Tensor, b: Shapes, context: BlockContext, inner: int, kernel: int
+) -> Tensor | None:
+    """What a block does across tokens: attention, a recurrence, or both side by side."""
+    attend = g.attention(normed, b, context) if _attends(b) else None
+    if "shortconv.in_proj.weight" in b:
+        return g.rows(b["shortconv.out_proj.weight"][1], g.short_convolution(normed, b, context.state_values))
+    if "ssm_out.weight" in b:
+        width = b["ssm_out.weight"][1]
+        if "attn_gate.weight" in b:
+            return g.rows(width, g.delta_net(normed, b, context.state_values, inner, kernel))
+        finish = g.state_space(g.norm(x) if attend is not None else normed, b, context.state_values, inner, kernel)
+        if attend is None:
+            return g.rows(width, finish())
+        attended = attend()
+        return g.over(attended, g.rows(width, finish()))
+    return None if attend is None else attend()
+
+
+def _parallel_block(g: Graph, x: Tensor, normed: Tensor, b: Shapes, context: BlockContext, *, last: bool) -> Tensor:
+    """Attention and feed-forward both read the block's input."""
+    attend = g.attention(normed, b, context)
+    if last:
+        g, (attended, x, normed) = _outputs_only(g, attend(), x, normed)
+        return g.over(g.over(_fed(g, normed, b), x), attended)
+    fed = g.over(_fed(g, normed, b), x)
+    return g.over(fed, attend())
+
+
+def _attends(b: Shapes) -> bool:
+    return "attn_output.weight" in b
+
+
+def _fed(g: Graph, x: Tensor, b: Shapes) -> Tensor:
+    return g.experts(x, b) if "ffn_gate_inp.weight" in b else g.feed_forward(x, b)
+
+
+def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
+    """From here on only the rows that become logits are computed."""
+    few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
+    few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
+    few.experts_on_host = g.experts_on_host
+    out_ids = g.given("out_ids")
+    sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
+    return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]

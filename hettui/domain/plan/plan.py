@@ -1,0 +1,108 @@
+"""The plan that the sliders edit: devices in order with their layers, and its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.plan import split as rules
+from hettui.domain.plan.split import HOST, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the sliders say. Every edit gives a new plan; the sum of layers never changes."""
+
+    devices: tuple[Device, ...]
+    split: Split
+    ctx_size: int | None = None
+    """What the planner chose for the largest context; None: what the settings say."""
+
+    def settings(self, params: RuntimeParams) -> RuntimeParams:
+        """The settings with the plan's own context."""
+        return params if self.ctx_size is None else replace(params, ctx_size=self.ctx_size)
+
+    @property
+    def locked(self) -> frozenset[int]:
+        return frozenset(i for i, d in enumerate(self.devices) if d.locked)
+
+    def with_layers(self, device: int, layers: int) -> Plan:
+        """One slider moved; `device` may be `HOST`. See `split.set_layers` for who gives and takes."""
+        return replace(self, split=rules.set_layers(self.split, device, layers, self.locked))
+
+    def with_boundary(self, left: int, right: int, layers: int) -> Plan:
+        """A boundary of the layer bar was dragged: only its two sides change."""
+        return replace(self, split=rules.move_boundary(self.split, left, right, layers, self.locked))
+
+    def evened(self) -> Plan:
+        return replace(self, split=rules.even(self.split, self.locked))
+
+    def with_lock_toggled(self, device: int) -> Plan:
+        changed = self.devices[device].with_lock(not self.devices[device].locked)
+        changed = replace(changed, layers=self.split.layers[device])
+        return replace(self, devices=(*self.devices[:device], changed, *self.devices[device + 1 :]))
+
+    def with_device_moved(self, device: int, to: int) -> Plan:
+        """The device takes another place in the order and keeps its layers. Outside the order: unchanged."""
+        if not 0 <= to < len(self.devices) or device == HOST:
+            return self
+        order = [i for i in range(len(self.devices)) if i != device]
+        order.insert(to, device)
+        split = Split(tuple(self.split.layers[i] for i in order), self.split.total_layers)
+        return replace(self, devices=tuple(self.devices[i] for i in order), split=split)
+
+    def without(self, names: frozenset[str]) -> Plan:
+        """The plan without these devices, as far as they hold nothing: their workers are not even started."""
+        held = zip(self.devices, self.split.layers, strict=True)
+        kept = [(d, n) for d, n in held if n or d.name not in names]
+        return replace(
+            self, devices=tuple(d for d, _ in kept), split=Split(tuple(n for _, n in kept), self.split.total_layers)
+        )
+
+    def differs_from(self, devices: tuple[Device, ...], split: Split) -> bool:
+        """Whether another order or other layers run. A device that holds nothing makes no difference."""
+        mine = [(d.name, n) for d, n in zip(self.devices, self.split.layers, strict=True) if n]
+        theirs = [(d.name, n) for d, n in zip(devices, split.layers, strict=True) if n]
+        return mine != theirs
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change: the plan on its other side, and what it was in a few words."""
+
+    plan: Plan
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Undo and redo of plans."""
+
+    past: tuple[Step, ...] = ()
+    future: tuple[Step, ...] = ()
+    limit: int = 200
+
+    @property
+    def undo_words(self) -> str:
+        """What `undo` takes back; empty when there is nothing."""
+        return self.past[-1].words if self.past else ""
+
+    @property
+    def redo_words(self) -> str:
+        return self.future[0].words if self.future else ""
+
+    def record(self, before: Plan, words: str = "a change") -> History:
+        return replace(self, past=(*self.past, Step(before, words))[-self.limit :], future=())
+
+    def undo(self, now: Plan) -> tuple[Plan, History]:
+        if not self.past:
+            return now, self
+        last = self.past[-1]
+        return last.plan, replace(self, past=self.past[:-1], future=(Step(now, last.words), *self.future))
+
+    def redo(self, now: Plan) -> tuple[Plan, History]:
+        if not self.future:
+            return now, self
+        following = self.future[0]
+        return following.plan, replace(self, past=(*self.past, Step(now, following.words)), future=self.future[1:])

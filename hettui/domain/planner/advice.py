@@ -1,0 +1,184 @@
+"""What would fit: the largest context for a split, what stands in the way of a plan, and the smallest changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import LayerCosts, context_size, context_step, forecast
+from hettui.domain.model.ggml import TYPES_BY_NAME
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.headroom import propose
+from hettui.domain.planner.objectives import fits_any_way, roomiest_context
+from hettui.domain.text import clean_line
+from hettui.domain.units import format_bytes
+
+_LEAST_USEFUL_CONTEXT = 1024
+_LEAST_UBATCH = 64
+_SMALLER_TYPES = ("q8_0", "q6_K", "q5_K", "q4_K", "iq4_xs", "q3_K", "iq3_xxs", "q2_K", "iq2_xs", "iq2_xxs")
+"""What models are quantised to, the largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One change with which everything fits."""
+
+    words: str
+    params: RuntimeParams
+    split: Split | None
+    """None: the planner finds one, in another order of the devices."""
+    shape: ModelShape
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A plan that is asked about."""
+
+    shape: ModelShape
+    params: RuntimeParams
+    split: Split
+    devices: Sequence[Device]
+    build: int
+
+    def fits(self, params: RuntimeParams | None = None, split: Split | None = None) -> bool:
+        outlook = forecast(self.shape, params or self.params, split or self.split, self.devices, build=self.build)
+        return outlook.fits
+
+
+def largest_context(asked: Question) -> int:
+    """The largest `ctx-size` with which this split fits, up to the model's training length; 0 when none does."""
+    base, step = asked.params, context_step(asked.params)
+    low, high = 0, max(asked.shape.n_ctx_train, context_size(asked.shape, base)) // step
+    while low < high:
+        middle = (low + high + 1) // 2
+        if asked.fits(replace(base, ctx_size=middle * step)):
+            low = middle
+        else:
+            high = middle - 1
+    return low * step
+
+
+def obstacle(asked: Question) -> str | None:
+    """Why no split at all puts the model on the devices, in one sentence; None when one does."""
+    shape, params, devices = asked.shape, asked.params, tuple(asked.devices)
+    if not devices:
+        return "There is no device to put layers on: everything stays on this machine's CPU."
+    locked = [(d, d.layers or 0) for d in devices if d.locked]
+    if sum(n for _, n in locked) > shape.layers:
+        names = ", ".join(f"{clean_line(d.name, 40)} {n}" for d, n in locked)
+        return f"The locks ask for more than the {shape.layers} layers there are: {names}."
+    if fits_any_way(shape, params, devices, build=asked.build):
+        return None
+    costs = LayerCosts(shape, params, devices, build=asked.build, several=len(devices) > 1)
+    most = [max((last + 1 - first for last, first in enumerate(costs.reach(i, d.budget_bytes))), default=0)
+            for i, d in enumerate(devices)]  # fmt: skip
+    for i, device in enumerate(devices):
+        count = device.layers or 0
+        if device.locked and count > most[i]:
+            return f"{clean_line(device.name, 40)} is locked at {count} layers, but at most {most[i]} fit there."
+    if not any(most):
+        least = min(costs.held_bytes(i, 1, 1) for i in range(len(devices))) if shape.blocks > 1 else 0
+        largest = max((d.budget_bytes or 0 for d in devices), default=0)
+        return (
+            f"No device can hold even one block: it takes {format_bytes(least)} with its share of the context and "
+            f"compute buffers, and the largest budget is {format_bytes(largest)}."
+        )
+    if fits_any_way(shape, params, tuple(replace(d, locked=False) for d in devices), build=asked.build):
+        names = ", ".join(clean_line(d.name, 40) for d, _ in locked)
+        return f"With the locks ({names}) no split fits; without them one does."
+    return (
+        f"The devices can hold {sum(most)} of the {shape.layers} layers: "
+        + ", ".join(f"{clean_line(d.name, 40)} {n}" for d, n in zip(devices, most, strict=True))
+        + "."
+    )
+
+
+def ways_to_fit(asked: Question) -> list[Way]:
+    """What makes a plan fit that does not, each change by itself, the mildest first; empty when nothing does.
+
+    Where the plan's own split does not do even then, the planner's split or another order of the devices is said.
+    """
+    shape, params, split = asked.shape, asked.params, asked.split
+    found = [way for way in (_way(asked, "", params),) if way]
+    for changes in (_smaller_batches(params), _smaller_caches(params), _fewer_slots(params)):
+        ways = (_way(asked, words, changed) for words, changed in changes)
+        found += [way for way in (next((way for way in ways if way), None),) if way]
+    context = largest_context(asked)
+    if context < _LEAST_USEFUL_CONTEXT:
+        context = roomiest_context(shape, params, asked.devices, build=asked.build)
+    if _LEAST_USEFUL_CONTEXT <= context < context_size(shape, params):
+        smaller = _way(asked, f"a smaller context: --ctx-size {context}", replace(params, ctx_size=context))
+        found += [smaller] if smaller else []
+    if not found:
+        ways = (_way(asked, f"the model quantised to about {kind.upper()}", params, smaller_shape)
+                for kind, smaller_shape in _smaller_models(shape))  # fmt: skip
+        found += [way for way in (next((way for way in ways if way), None),) if way]
+        other = propose(shape, params, asked.devices, build=asked.build)
+        if other.active and other.host_layers and asked.fits(split=other):
+            found.append(Way(f"the first {other.host_layers} layers on the host", params, other, shape))
+        elif split.active and not other.active:
+            found.append(Way("everything on the host", params, other, shape))
+    return found
+
+
+def _way(asked: Question, words: str, params: RuntimeParams, shape: ModelShape | None = None) -> Way | None:
+    """The change when something fits with it: this split, the planner's for this order, or any; None when not."""
+    shape = shape or asked.shape
+    with_it = replace(asked, params=params, shape=shape)
+    # A split that leaves layers on the host on purpose may stay so; one that had to may not.
+    if with_it.fits() and (not asked.split.host_layers or not asked.fits()):
+        return Way(words, params, asked.split, shape)
+    other = propose(shape, params, asked.devices, build=asked.build)
+    sep = ", with " if words else ""
+    if not other.host_layers and with_it.fits(split=other):
+        return Way(f"{words}{sep}another split: {','.join(map(str, other.layers))}", params, other, shape)
+    if fits_any_way(shape, params, asked.devices, build=asked.build):
+        return Way(f"{words}{sep}another order of the devices: --objective latency", params, None, shape)
+    return None
+
+
+_Changes = Iterator[tuple[str, RuntimeParams]]
+
+
+def _smaller_batches(params: RuntimeParams) -> _Changes:
+    halved = params.ubatch_size // 2
+    while halved >= _LEAST_UBATCH:
+        yield f"a smaller micro-batch: --ubatch-size {halved}", replace(params, ubatch_size=halved)
+        halved //= 2
+
+
+def _smaller_caches(params: RuntimeParams) -> _Changes:
+    if params.flash_attn == "off":
+        return
+    for kind in ("q8_0", "q4_0"):
+        if (params.cache_type_k, params.cache_type_v) != (kind, kind):
+            yield (
+                f"a {kind} KV cache: -ctk {kind} -ctv {kind}",
+                replace(params, cache_type_k=kind, cache_type_v=kind),
+            )
+
+
+def _fewer_slots(params: RuntimeParams) -> _Changes:
+    for slots in range(params.slots - 1, 0, -1):
+        yield f"fewer slots: --parallel {slots}", replace(params, parallel=slots, kv_unified=params.unified)
+
+
+def _smaller_models(shape: ModelShape) -> Iterator[tuple[str, ModelShape]]:
+    """The same model with every matrix that takes more quantised to one type."""
+    for name in _SMALLER_TYPES:
+        kind, tensors, changed = TYPES_BY_NAME[name], [], False
+        for tensor in shape.file.tensors:
+            rows, rest = divmod(tensor.shape[0] if tensor.shape else 0, kind.elements)
+            size = rows * kind.size_bytes
+            for n in tensor.shape[1:]:
+                size *= n
+            if len(tensor.shape) < 2 or rest or size >= tensor.size_bytes:
+                tensors.append(tensor)
+            else:
+                changed = True
+                tensors.append(replace(tensor, type_name=name, size_bytes=size))
+        if changed:
+            yield name, ModelShape.of(replace(shape.file, tensors=tuple(tensors)))

@@ -1,0 +1,1 @@
+"""What a recording holds, what of it stays private, and whether one can be believed."""

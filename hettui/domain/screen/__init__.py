@@ -1,0 +1,3 @@
+"""What the screen can do, said without one: actions, their keys, why one cannot be done now, panes, the terminal's
+abilities.
+"""

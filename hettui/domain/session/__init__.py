@@ -1,0 +1,1 @@
+"""What a screen or a command works with, all brought together, and the reports on it."""

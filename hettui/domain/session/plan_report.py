@@ -1,0 +1,307 @@
+"""`hettui plan` and `hettui model` as a JSON document and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+from hettui.domain.cluster.launch import LaunchPlan, shell_line
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.build import NEWEST_BUILD
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import (
+    Forecast,
+    Memory,
+    compute_error_bytes,
+    context_size,
+    contexts,
+    known,
+    kv_bytes_per_cell,
+    shortage,
+)
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import HOST, Split
+from hettui.domain.planner.advice import Question, Way, largest_context, obstacle, ways_to_fit
+from hettui.domain.planner.explain import explain
+from hettui.domain.planner.learned import Learned
+from hettui.domain.planner.objectives import Best
+from hettui.domain.planner.speed import seconds_per_token
+from hettui.domain.tables import table
+from hettui.domain.text import clean_line, shorten_middle
+from hettui.domain.units import MIB, UNKNOWN, format_bytes, mib, missing_mib
+
+
+@dataclass(frozen=True, eq=False)
+class PlanReport:
+    """Everything that a plan's report says."""
+
+    shape: ModelShape
+    params: RuntimeParams
+    plan: Plan
+    launch: LaunchPlan | None = None
+    build: int = NEWEST_BUILD
+    """llama.cpp's build that the numbers are for."""
+    learned: Learned = field(default_factory=Learned)
+    best: Best | None = None
+    """The answer of the planner when it was asked for an objective."""
+
+    @cached_property
+    def forecast(self) -> Forecast:
+        return self.learned.forecast(self.shape, self._settings, self.plan, self.build)
+
+    @property
+    def _question(self) -> Question:
+        return Question(self.shape, self._settings, self.plan.split, self.plan.devices, self.build)
+
+    @property
+    def _processes(self) -> tuple[ProcessSpec, ...]:
+        return self.launch.processes if self.launch else ()
+
+    @property
+    def _settings(self) -> RuntimeParams:
+        return self.plan.settings(self.params)
+
+    @property
+    def _expected(self) -> dict[str, object]:
+        seconds = seconds_per_token(self.shape, self.plan.devices, self.plan.split.layers)
+        tps = None if seconds is None else round(1 / seconds, 2)
+        basis = "none" if tps is None else "measured" if self._measured_speeds else "spec"
+        return {"decode_tps": tps, "prefill_tps": None, "basis": basis}
+
+    @property
+    def _measured_speeds(self) -> bool:
+        held = zip(self.plan.devices, self.plan.split.layers, strict=True)
+        return all(d.measured_slowness is not None for d, n in held if n)
+
+    def _speed(self) -> list[str]:
+        lines = []
+        if (tps := self._expected["decode_tps"]) is not None:
+            basis = "as measured on these devices" if self._measured_speeds else "by the devices' data"
+            lines.append(f"One stream should decode about {tps:.3g} tokens a second, {basis}.")
+        best = self.best
+        if best is not None and best.found is not None:
+            gap = 1 - best.found.least / best.found.value
+            proof = "no other order or split is better" if best.proven else f"at most {gap:.0%} could be gained"
+            lines.append(f"Chosen for {best.objective}: under these speeds {proof}.")
+            lines += [f"  {line}" for line in explain(self.shape, self.params, best, build=self.build)]
+        return lines
+
+    @property
+    def _limited(self) -> bool:
+        return any(
+            d.budget_bytes is not None and n for d, n in zip(self.plan.devices, self.plan.split.layers, strict=True)
+        )
+
+    @cached_property
+    def largest_context(self) -> int | None:
+        """The largest `ctx-size` for this split; None without any budget."""
+        return largest_context(self._question) if self._limited else None
+
+    @cached_property
+    def ways_to_fit(self) -> list[Way]:
+        """What would put all of it on the devices; empty when it is."""
+        whole = self.forecast.fits and not (self._limited and self.plan.split.host_layers)
+        return [] if whole else ways_to_fit(self._question)
+
+    def as_json(self) -> dict[str, object]:
+        """The document of `hettui plan --json`. Bytes everywhere; `short_by` is the sum over devices."""
+        outlook = self.forecast
+        devices = self.plan.devices
+        short = sum(outlook.short_bytes(i) for i in range(len(devices)))
+        return {
+            "model": model_json(self.shape),
+            "settings": asdict(self.params) | {"ctx_size": context_size(self.shape, self._settings)},
+            "devices": [self._device_json(i, outlook) for i in range(len(devices))],
+            "host": {
+                "weights_bytes": outlook.host.weights_bytes,
+                "context_bytes": outlook.host.context_bytes,
+                "compute_bytes": outlook.host.compute_bytes,
+            },
+            "fits": outlook.fits,
+            "short_by": short or None,
+            "largest_ctx_size": self.largest_context,
+            "ways_to_fit": [way.words for way in self.ways_to_fit],
+            "known_architecture": known(self.shape),
+            "tensor_split": list(self.plan.split.layers),
+            "expected": self._expected,
+            "objective": self.best.objective if self.best else None,
+            "commands": [
+                {"role": spec.role, "host": spec.host, "argv": list(spec.argv), "env": dict(spec.env)}
+                for spec in self._processes
+            ],
+        }
+
+    def _advice(self) -> list[str]:
+        if self.forecast.fits and not self.plan.split.host_layers:
+            context = self.largest_context
+            more = context is not None and context > context_size(self.shape, self._settings)
+            return [f"The largest context for this split: {context} tokens."] if more else []
+        if not self._limited and self.forecast.fits:
+            return []
+        why = obstacle(self._question)
+        lines = [why] if why else []
+        if self.ways_to_fit:
+            return [*lines, "All of it would fit with", *(f"  {way.words}" for way in self.ways_to_fit)]
+        return [*lines, "No single change makes it fit: take layers off the devices."] if why else []
+
+    def _device_json(self, index: int, outlook: Forecast) -> dict[str, object]:
+        device, memory, split = self.plan.devices[index], outlook.devices[index], self.plan.split
+        blocks = split.block_range(index)
+        return {
+            "name": device.name,
+            "blocks": [blocks.start, blocks.stop - 1] if blocks else None,
+            "output": split.output_device == index,
+            "weights_bytes": memory.weights_bytes,
+            "context_bytes": memory.context_bytes,
+            "compute_bytes": memory.compute_bytes,
+            "compute_error_bytes": 0 if index in outlook.measured else _error(self.shape, memory),
+            "compute_basis": "measured" if index in outlook.measured else "forecast",
+            "overhead_bytes": memory.overhead_bytes,
+            "total_bytes": memory.total_bytes,
+            "budget_bytes": device.budget_bytes,
+            "fits": not outlook.short_bytes(index),
+        }
+
+    def explanation(self) -> list[str]:
+        """Whether it fits, how fast it is, why it is so, and what would change it."""
+        outlook = self.forecast
+        return [
+            _verdict(self.plan.devices, self.plan.split, outlook),
+            *self._speed(),
+            *self._advice(),
+            *_doubts(self.shape, outlook),
+        ]
+
+    def as_text(self) -> str:
+        outlook = self.forecast
+        split = self.plan.split
+        rows = [("device", "layers", "blocks", "weights", "KV", "compute", "other", "total", "budget", "")]
+        for i, device in enumerate(self.plan.devices):
+            short = outlook.short_bytes(i)
+            verdict = f"short by {missing_mib(short)}" if short else ""
+            memory, budget = outlook.devices[i], mib(device.budget_bytes)
+            name = shorten_middle(clean_line(device.name), 24)
+            rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory), budget, verdict))
+        rows.append(("host (CPU)", str(split.host_layers), _span(split, HOST), *_columns(outlook.host), UNKNOWN, ""))
+        lines = [_headline(self.shape, self._settings), "", *table(rows), "", *self.explanation(), ""]
+        lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self._processes]
+        return "\n".join(lines)
+
+
+def _error(shape: ModelShape, memory: Memory) -> int:
+    return compute_error_bytes(shape, memory.compute_bytes)
+
+
+def _doubts(shape: ModelShape, outlook: Forecast) -> list[str]:
+    """How far the compute buffers may be off: weights and context are exact."""
+    if not known(shape):
+        return [
+            f"hettui does not know the architecture {clean_line(shape.file.architecture, 40)}: these numbers follow "
+            "the general rule and may be wrong."
+        ]
+    doubtful = [m for i, m in enumerate(outlook.devices) if i not in outlook.measured]
+    off = max((_error(shape, m) for m in doubtful), default=0)
+    return [f"Weights and KV are exact, compute is within {missing_mib(off)} per device."] if off else []
+
+
+def _span(split: Split, device: int) -> str:
+    """`0–17`, `30 + output`, `output`, `–`"""
+    blocks = split.block_range(device)
+    parts = [f"{blocks.start}–{blocks.stop - 1}" if len(blocks) > 1 else str(blocks.start)] if blocks else []
+    parts += ["output"] if split.output_device == device else []
+    return " + ".join(parts) or UNKNOWN
+
+
+def _columns(memory: Memory) -> tuple[str, str, str, str, str]:
+    return (
+        mib(memory.weights_bytes),
+        mib(memory.context_bytes),
+        mib(memory.compute_bytes),
+        mib(memory.overhead_bytes),
+        mib(memory.total_bytes),
+    )
+
+
+def _headline(shape: ModelShape, params: RuntimeParams) -> str:
+    slots = f"{params.slots} slot{'s' if params.slots != 1 else ''}"
+    return (
+        f"{clean_line(shape.name, 60)} {shape.quantisation}: {shape.blocks} blocks and the output layer, "
+        f"{format_bytes(shape.weights_bytes)}; context {context_size(shape, params)}, {slots}. Sizes in MiB."
+    )
+
+
+def _verdict(devices: Sequence[Device], split: Split, outlook: Forecast) -> str:
+    if outlook.fits:
+        unknown = [
+            d.name for d, m in zip(devices, outlook.devices, strict=True) if m.total_bytes and d.budget_bytes is None
+        ]
+        left = f", with {split.host_layers} layers on this machine's CPU" if split.host_layers else ""
+        return (
+            f"It fits{left}."
+            if not unknown
+            else f"No budget is known for {', '.join(unknown)}: whether it fits is open."
+        )
+    return f"It does not fit: {shortage(outlook, devices)}."
+
+
+def model_json(shape: ModelShape) -> dict[str, object]:
+    return {
+        "path": shape.file.paths[0],
+        "architecture": shape.file.architecture,
+        "blocks": shape.blocks,
+        "layers": shape.layers,
+        "file_bytes": shape.file.file_bytes,
+    }
+
+
+def model_details_json(shape: ModelShape, params: RuntimeParams) -> dict[str, object]:
+    """The document of `hettui model --json`."""
+    return model_json(shape) | {
+        "name": shape.name,
+        "quantisation": shape.quantisation,
+        "parts": len(shape.file.paths),
+        "context_length": shape.n_ctx_train or None,
+        "embedding_length": shape.n_embd or None,
+        "vocabulary": shape.n_vocab or None,
+        "tied_embeddings": shape.tied,
+        "block_bytes": list(shape.block_bytes),
+        "output_bytes": shape.output_bytes,
+        "host_bytes": shape.host_bytes,
+        "block_kinds": [c.kind for c in contexts(shape)],
+        "known_architecture": known(shape),
+        "state_bytes_per_slot": sum(c.state_values * 4 for c in contexts(shape)),
+        "kv_bytes_per_token": sum(kv_bytes_per_cell(shape, params, b) for b in range(shape.blocks)),
+    }
+
+
+def model_text(shape: ModelShape, params: RuntimeParams) -> str:
+    kv = sum(kv_bytes_per_cell(shape, params, b) for b in range(shape.blocks))
+    blocks = shape.block_bytes or (0,)
+    low, high = min(blocks) / MIB, max(blocks) / MIB
+    per_block = f"{low:.1f} MiB" if low == high else f"{low:.1f} to {high:.1f} MiB"
+    facts = [
+        ("model", shape.name),
+        ("file", shape.file.paths[0] + (f" and {len(shape.file.paths) - 1} more" if len(shape.file.paths) > 1 else "")),
+        ("size", f"{format_bytes(shape.file.file_bytes)}, {shape.quantisation}"),
+        ("architecture", shape.file.architecture + ("" if known(shape) else ", unknown to hettui: the general rule")),
+        ("layers", f"{shape.layers}: {shape.blocks} blocks and the output layer"),
+        ("each block", per_block),
+        ("output layer", format_bytes(shape.output_bytes) + (" (a copy of the embedding)" if shape.tied else "")),
+        ("on the host", format_bytes(shape.host_bytes)),
+        ("KV cache", f"{kv / 1024:.1f} KiB per token ({params.cache_type_k}/{params.cache_type_v})"),
+        ("blocks keep", _kinds(shape)),
+        ("trained for", f"{shape.n_ctx_train} tokens" if shape.n_ctx_train else UNKNOWN),
+        ("vocabulary", str(shape.n_vocab) if shape.n_vocab else UNKNOWN),
+    ]
+    return "\n".join(f"{key:<13}{clean_line(value, 300)}" for key, value in facts)
+
+
+def _kinds(shape: ModelShape) -> str:
+    """`24 × attention, 24 × window of 128`"""
+    counts: dict[str, int] = {}
+    for context in contexts(shape):
+        counts[context.kind] = counts.get(context.kind, 0) + 1
+    return ", ".join(f"{n} × {kind}" for kind, n in counts.items()) or UNKNOWN

@@ -1,0 +1,42 @@
+"""What can still be run when a device is lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hettui.domain.memory.forecast import forecast, shortage
+from hettui.domain.plan.plan import Plan
+from hettui.domain.planner.objectives import best_plan
+from hettui.domain.planner.speed import pace, seconds_per_token
+from hettui.domain.session.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """The planner's answer for the devices that are left."""
+
+    plan: Plan
+    fits: bool
+    missing: str = ""
+    """Where it does not fit: device and MiB."""
+    tokens_per_second: float | None = None
+    """Of one stream; None where a device's speed is not known or something would stay on the host."""
+
+
+def without(session: Session, plan: Plan, device: str) -> Rescue | None:
+    """The best plan for the same model and settings on all devices but one. None without a model or other devices.
+
+    By the least time per token; where speeds are not known, the even headroom of `balanced` comes out of it.
+    """
+    rest = tuple(d for d in session.measured(plan).devices if d.name != device)
+    if session.shape is None or not rest or len(rest) == len(plan.devices):
+        return None
+    shape, params, build = session.shape, session.params(plan), session.build
+    known = all(pace(d).known for d in rest)
+    free = tuple(d if not d.locked else d.with_lock(False) for d in rest)
+    best = best_plan(shape, params, free, "latency" if known else "balanced", build=build).plan
+    best = Plan(best.devices, best.split, plan.ctx_size)
+    outlook = forecast(shape, params, best.split, best.devices, build=build)
+    seconds = seconds_per_token(shape, best.devices, best.split.layers)
+    missing = "" if outlook.fits else shortage(outlook, best.devices)
+    return Rescue(best, outlook.fits, missing, None if not seconds else 1 / seconds)

@@ -1,0 +1,112 @@
+"""What a screen or a command works with: configuration, hardware, model and the first plan, brought together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from hettui.domain.cluster.launch import Cluster
+from hettui.domain.config.values import Config
+from hettui.domain.devices.device import LOCAL, Device, Hardware
+from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
+from hettui.domain.llama.build import NEWEST_BUILD
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import Forecast, shortage
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.headroom import propose
+from hettui.domain.planner.learned import Learned
+
+if TYPE_CHECKING:
+    from hettui.domain.library.fit import Surroundings
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One opened configuration. What could not be found is None, and `problem` says why."""
+
+    config: Config
+    hardware: tuple[Hardware, ...]
+    devices: tuple[Device, ...]
+    cluster: Cluster | None
+    """None without llama.cpp binaries: planning works, starting does not."""
+    shape: ModelShape | None
+    """None without a model."""
+    problem: str | None = None
+    simulated: bool = False
+    learned: Learned = field(default_factory=Learned)
+    """What earlier launches reserved. Shared with whoever watches the next one."""
+    demo: bool = False
+    chosen: Plan | None = None
+    """What a model that was chosen on the screen is opened with; None: as the configuration says."""
+
+    @property
+    def title(self) -> str:
+        """The model in words: conversations and measurements are kept under it. Empty without a model."""
+        return "" if self.shape is None else f"{self.shape.name} {self.shape.quantisation}".strip()
+
+    @property
+    def build(self) -> int:
+        """llama.cpp's build that would run, the newest known when none was found."""
+        return NEWEST_BUILD if self.cluster is None else self.cluster.engine.build
+
+    def forecast(self, plan: Plan) -> Forecast | None:
+        """The memory of a plan, with what earlier launches reserved; None without a model."""
+        if self.shape is None:
+            return None
+        return self.learned.forecast(self.shape, self.params(plan), plan, self.build)
+
+    def measured(self, plan: Plan) -> Plan:
+        """The plan, its devices with what was measured on them meanwhile."""
+        return replace(plan, devices=self.learned.with_measured(plan.devices))
+
+    def params(self, plan: Plan) -> RuntimeParams:
+        """The settings with which the plan would run."""
+        return plan.settings(self.config.params)
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """Against what another model would be judged."""
+        from hettui.domain.library.fit import Surroundings, for_another_model
+
+        ram = next((h.free_bytes for h in self.hardware if h.backend == "cpu" and h.host == LOCAL), None)
+        return Surroundings(self.config.params, for_another_model(self.devices), ram, self.build)
+
+    @property
+    def initial_plan(self) -> Plan | None:
+        if self.shape is None or self.chosen is not None:
+            return self.chosen
+        return Plan(self.devices, initial_split(self.shape, self.config, self.devices, build=self.build))
+
+
+def initial_split(
+    shape: ModelShape, config: Config, devices: tuple[Device, ...], *, build: int = NEWEST_BUILD
+) -> Split:
+    """The configured layers when every device has them and they sum up, else the planner's proposal."""
+    counts = [d.layers for d in devices]
+    known = [n for n in counts if n is not None]
+    if devices and len(known) == len(counts):
+        if sum(known) > shape.layers:
+            raise ConfigError(
+                f"the [[devices]] ask for {sum(known)} layers, but {shape.name} has {shape.layers} "
+                f"({shape.blocks} blocks and the output layer): lower some layers, or leave them all out"
+            )
+        return Split(tuple(known), shape.layers)
+    return propose(shape, config.params, devices, build=build)
+
+
+def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
+    """The cluster to start with this plan's devices. Raises the reason why it cannot be started."""
+    if session.shape is None:
+        raise ConfigError("no model is chosen: choose one on the screen, or set [model] path")
+    if session.cluster is None:
+        raise HettuiError(session.problem or "no llama.cpp binaries were found")
+    for device, layers in zip(plan.devices, plan.split.layers, strict=True):
+        if device.missing and (layers or device.via == "worker"):
+            raise HettuiError(device.missing)
+    outlook = session.forecast(plan)
+    if outlook is not None and not outlook.fits and not force:
+        missing = shortage(outlook, plan.devices)
+        raise DoesNotFit(f"this split does not fit: {missing}. Move layers away, or use a smaller ctx-size")
+    return replace(session.cluster, devices=plan.devices, params=session.params(plan))

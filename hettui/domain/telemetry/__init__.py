@@ -1,0 +1,1 @@
+"""What sensors say, when a card needs somebody, why it is slow."""
