@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hettui.adapters.gguf import read_model
+from hettui.adapters.llama.gguf import read_model
 from hettui.domain.errors import ModelFileError
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast

@@ -27,7 +27,10 @@ def test_themes_and_samples_travel_in_the_wheel(tmp_path: Path) -> None:
     assert {f"hettui/_sample_configs/{p.name}" for p in (ROOT / "sample_configs").glob("*.toml")} <= names
     assert not [n for n in names if n.startswith(("tests/", "themes/"))]
     # From the wheel, not from this checkout.
-    code = "from hettui.adapters.resources import resource_folder as f; print(f('themes'), *f('themes').glob('ember*'))"
+    code = (
+        "from hettui.adapters.files.resources import resource_folder as f;"
+        "print(f('themes'), *f('themes').glob('ember*'))"
+    )
     found = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

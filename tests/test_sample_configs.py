@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.config_toml import load
-from hettui.adapters.resources import resource_folder
+from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.resources import resource_folder
 from hettui.domain.cluster.launch import Cluster, plan_launch
 from hettui.domain.config.inventory import assemble
 from hettui.domain.plan.split import Split, proportional

@@ -157,7 +157,7 @@ def run_init(options: Namespace) -> int:
 
 
 def run_keys(options: Namespace) -> int:
-    from hettui.adapters.config_toml import load
+    from hettui.adapters.files.config_toml import load
     from hettui.domain.screen.keymap import Keymap, key_table
 
     rows = key_table(Keymap(load(options.config).keys if options.config else {}))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import traceback
 
-from hettui.adapters.atomic import replace_file
-from hettui.adapters.paths import state_dir
+from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.paths import state_dir
 from hettui.domain.errors import HettuiError
 from hettui.domain.text import clean_line
 

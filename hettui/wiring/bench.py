@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from hettui import __version__
-from hettui.adapters.bench_store import BenchFolder
-from hettui.adapters.config_toml import load
-from hettui.adapters.llama_http import HttpLlamaClient
-from hettui.adapters.machine import Listener, listener, machine_facts, model_sum
-from hettui.adapters.paths import config_file, last_config, state_dir
+from hettui.adapters.files.bench_store import BenchFolder
+from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.paths import config_file, last_config, state_dir
+from hettui.adapters.llama.http import HttpLlamaClient
+from hettui.adapters.machine.facts import Listener, listener, machine_facts, model_sum
 from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchRun, Setting
 from hettui.domain.bench.setting import setting_of, setting_of_foreign, with_sum
 from hettui.domain.config.values import Config

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hettui.adapters.demo_model import Progress, demo_model
-from hettui.adapters.paths import cache_dir
+from hettui.adapters.files.paths import cache_dir
+from hettui.adapters.library.demo_model import Progress, demo_model
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import EngineError

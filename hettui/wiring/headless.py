@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hettui.adapters import proc
-from hettui.adapters.config_toml import load
-from hettui.adapters.log_files import LogFolder
-from hettui.adapters.paths import config_file, last_config, log_dir, remember_config
-from hettui.adapters.run_folder import RunFolder
+from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.paths import config_file, last_config, log_dir, remember_config
+from hettui.adapters.processes import proc
+from hettui.adapters.processes.log_files import LogFolder
+from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.run_report import RunReport
 from hettui.domain.cluster.run_state import ProcessRecord
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hettui.adapters.config_toml import load, write_text
-from hettui.adapters.paths import config_file, remember_config
+from hettui.adapters.files.config_toml import load, write_text
+from hettui.adapters.files.paths import config_file, remember_config
 from hettui.domain.config.inventory import device_names
 from hettui.domain.config.schema import commented_config
 from hettui.domain.config.values import Config, DeviceConfig

@@ -20,7 +20,7 @@ MODULES = (
     "hettui.domain.session.plan_report",
     "hettui.services.bench",
     "hettui.services.model_search",
-    "hettui.adapters.model_files",
+    "hettui.adapters.library.finder",
     "hettui.ui.bench_plot",
     "hettui.ui.commands",
     "hettui.ui.screens.ask",

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from hettui.adapters.llama_http import HttpLlamaClient
+from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.domain.chat.figures import ClientClock, figure_lines
 from hettui.domain.chat.wire import ChatTurn, Timings
 from hettui.services.chat_session import ChatSession

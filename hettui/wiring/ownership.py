@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from hettui.adapters import proc
-from hettui.adapters.config_toml import load
-from hettui.adapters.paths import runtime_dir
-from hettui.adapters.processes import LocalRunner
-from hettui.adapters.run_folder import RunFolder
+from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.paths import runtime_dir
+from hettui.adapters.processes import proc
+from hettui.adapters.processes.local import LocalRunner
+from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError

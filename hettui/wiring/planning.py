@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from hettui.adapters.config_toml import load
-from hettui.adapters.learned_file import load_learned
-from hettui.adapters.paths import memory_dir
+from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.learned_file import load_learned
+from hettui.adapters.files.paths import memory_dir
 from hettui.domain.cluster.launch import Cluster, plan_launch
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device

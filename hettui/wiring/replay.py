@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hettui.adapters.recording_file import RecordingFile, recorded_lines
+from hettui.adapters.files.recording_file import RecordingFile, recorded_lines
 from hettui.domain.bench.run import BenchOutcome, BenchRun
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.errors import HettuiError

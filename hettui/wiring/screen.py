@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hettui import __version__
-from hettui.adapters.chat_store import ChatFolder
-from hettui.adapters.config_toml import load, save_plan, save_values
-from hettui.adapters.learned_file import save_learned
-from hettui.adapters.panes_file import load_panes, save_panes
-from hettui.adapters.paths import (
+from hettui.adapters.files.chat_store import ChatFolder
+from hettui.adapters.files.config_toml import load, save_plan, save_values
+from hettui.adapters.files.learned_file import save_learned
+from hettui.adapters.files.panes_file import load_panes, save_panes
+from hettui.adapters.files.paths import (
     cache_path,
     config_file,
     last_config,
@@ -27,10 +27,10 @@ from hettui.adapters.paths import (
     remember_model,
     user_themes,
 )
-from hettui.adapters.resources import resource_folder
-from hettui.adapters.run_folder import RunFolder
-from hettui.adapters.terminal_env import this_terminal
-from hettui.adapters.theme_files import ThemeFolders
+from hettui.adapters.files.resources import resource_folder
+from hettui.adapters.files.theme_files import ThemeFolders
+from hettui.adapters.machine.terminal_env import this_terminal
+from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.bench.run import BenchOutcome, BenchRun
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.config.values import Config
@@ -78,7 +78,7 @@ class ScreenBackend:
 
     @cached_property
     def _catalogue(self) -> ModelCatalogue:
-        from hettui.adapters.model_files import ModelFiles
+        from hettui.adapters.library.finder import ModelFiles
         from hettui.services.model_search import ModelCatalogue
 
         return ModelCatalogue(ModelFiles(Path.home(), os.environ, cache_path()))
@@ -142,7 +142,7 @@ class ScreenBackend:
         return bench_folder().runs(session.title)
 
     def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
-        from hettui.adapters.machine import machine_facts
+        from hettui.adapters.machine.facts import machine_facts
         from hettui.domain.bench.setting import setting_of
         from hettui.wiring.bench import finished_run, keep
 

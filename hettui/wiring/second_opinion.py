@@ -10,10 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from hettui.adapters.llama_bench import find_llama_bench, run_llama_bench
-from hettui.adapters.processes import LocalProcess, LocalRunner
-from hettui.adapters.rpc_probe import Prober
-from hettui.adapters.tcp_ports import LocalPorts
+from hettui.adapters.llama.bench import find_llama_bench, run_llama_bench
+from hettui.adapters.llama.rpc_probe import Prober
+from hettui.adapters.processes.local import LocalProcess, LocalRunner
+from hettui.adapters.processes.tcp_ports import LocalPorts
 from hettui.domain.bench.llama_bench import llama_bench_argv, read_llama_bench
 from hettui.domain.bench.run import BenchPlan, BenchResult
 from hettui.domain.cluster.launch import LaunchPlan, default_ports, plan_launch

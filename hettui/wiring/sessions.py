@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from hettui.adapters.amdgpu import AmdGpuSource
-from hettui.adapters.binaries import find_engine
-from hettui.adapters.discovery import discover
-from hettui.adapters.gguf import read_model
-from hettui.adapters.intel_gpu import IntelGpuSource
-from hettui.adapters.learned_file import load_learned, save_learned
-from hettui.adapters.memory_speed import read_speed
-from hettui.adapters.nvml import NvmlSource
-from hettui.adapters.paths import memory_dir
+from hettui.adapters.files.learned_file import load_learned, save_learned
+from hettui.adapters.files.paths import memory_dir
+from hettui.adapters.gpu.amdgpu import AmdGpuSource
+from hettui.adapters.gpu.intel_gpu import IntelGpuSource
+from hettui.adapters.gpu.nvml import NvmlSource
+from hettui.adapters.llama.binaries import find_engine
+from hettui.adapters.llama.discovery import discover
+from hettui.adapters.llama.gguf import read_model
+from hettui.adapters.machine.memory_speed import read_speed
 from hettui.domain.cluster.launch import Cluster, check, unsafe
 from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config

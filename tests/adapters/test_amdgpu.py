@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.amdgpu import AmdGpuSource
-from hettui.adapters.amdgpu_metrics import Evidence, throttles
+from hettui.adapters.gpu.amdgpu import AmdGpuSource
+from hettui.adapters.gpu.amdgpu_metrics import Evidence, throttles
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
 from hettui.ports import TelemetryTarget
 from tests.sysfs_trees import AMD_WAY, GIB, MIB, Tree, client, metrics, rx_7900, unreadable, write

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters import binaries
-from hettui.adapters.binaries import EngineDevice, find_engine, list_devices
+from hettui.adapters.llama import binaries
+from hettui.adapters.llama.binaries import EngineDevice, find_engine, list_devices
 from hettui.domain.errors import EngineError
 from hettui.domain.units import MIB
 

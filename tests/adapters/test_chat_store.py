@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.chat_store import ChatFolder
+from hettui.adapters.files.chat_store import ChatFolder
 from hettui.domain.chat.conversation import Conversation, Exchange
 from hettui.domain.errors import HettuiError
 from hettui.ports import KeptPrompts

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hettui.adapters.config_toml import load, save_plan, save_values, write_text
+from hettui.adapters.files.config_toml import load, save_plan, save_values, write_text
 from hettui.domain.cluster.process import RestartPolicy
 from hettui.domain.cluster.supervision import Supervision
 from hettui.domain.config.schema import SECTIONS, commented_config

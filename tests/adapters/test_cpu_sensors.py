@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.cpu_sensors import CpuSensors
-from hettui.adapters.psutil_host import ProcessSource
+from hettui.adapters.machine.cpu_sensors import CpuSensors
+from hettui.adapters.machine.psutil_host import ProcessSource
 from hettui.ports import TelemetryTarget
 from hettui.wiring.engine import telemetry_sources
 from tests.sysfs_trees import write
@@ -87,6 +87,6 @@ def test_a_cpu_device_carries_them_and_its_processes(tmp_path: Path) -> None:
 
 
 def test_sources_of_drivers_that_run_no_card_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hettui.adapters.amdgpu.AmdGpuSource.present", lambda: True)
-    monkeypatch.setattr("hettui.adapters.intel_gpu.IntelGpuSource.present", lambda: False)
+    monkeypatch.setattr("hettui.adapters.gpu.amdgpu.AmdGpuSource.present", lambda: True)
+    monkeypatch.setattr("hettui.adapters.gpu.intel_gpu.IntelGpuSource.present", lambda: False)
     assert [type(make()).__name__ for make in telemetry_sources()] == ["NvmlSource", "ProcessSource", "AmdGpuSource"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters import demo_model
+from hettui.adapters.library import demo_model
 from hettui.domain.errors import HettuiError
 
 CONTENT = b"GGUF" + bytes(1000)

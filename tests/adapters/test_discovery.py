@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters import discovery
-from hettui.adapters.amdgpu import AmdGpuSource
-from hettui.adapters.binaries import EngineDevice
-from hettui.adapters.engine_match import match
-from hettui.adapters.intel_gpu import IntelGpuSource
-from hettui.adapters.nvml import NvmlSource
+from hettui.adapters.gpu.amdgpu import AmdGpuSource
+from hettui.adapters.gpu.intel_gpu import IntelGpuSource
+from hettui.adapters.gpu.nvml import NvmlSource
+from hettui.adapters.llama import discovery
+from hettui.adapters.llama.binaries import EngineDevice
+from hettui.adapters.llama.engine_match import match
 from hettui.domain.devices.device import Hardware
 from tests.fake_nvml import FakeNvml, three_cards
 from tests.fakes import ENGINE

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hettui.adapters.gguf import read_model
+from hettui.adapters.llama.gguf import read_model
 from hettui.domain.errors import ModelFileError
 from hettui.domain.model.shape import ModelShape
 from tests.gguf_files import Tensor, header, llama, pair, text, write_gguf

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hettui.adapters.gguf import read_model
+from hettui.adapters.llama.gguf import read_model
 from hettui.domain.errors import ModelFileError
 from hettui.domain.model.shape import ModelShape
 from tests.gguf_files import header, llama

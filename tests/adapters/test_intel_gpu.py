@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.intel_gpu import IntelGpuSource
+from hettui.adapters.gpu.intel_gpu import IntelGpuSource
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
 from hettui.ports import TelemetryTarget
 from tests.sysfs_trees import GIB, INTEL_WAY, MIB, Tree, arc_b580, client, unreadable, write

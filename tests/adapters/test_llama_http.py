@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from hettui.adapters.llama_http import HttpLlamaClient
+from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.domain.chat.wire import ChatDelta, ChatTurn
 from hettui.domain.errors import ServerError
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters import model_files, ollama_models
-from hettui.adapters.model_files import ModelFiles
-from hettui.adapters.path_completion import complete
+from hettui.adapters.library import finder as model_files
+from hettui.adapters.library import ollama as ollama_models
+from hettui.adapters.library.finder import ModelFiles
+from hettui.adapters.library.path_completion import complete
 from hettui.domain.errors import ModelFileError
 from hettui.domain.library.found import FoundModel
 from tests.gguf_files import llama, write_gguf
@@ -266,7 +267,7 @@ def test_completion(tree: Path, typed: str, text: str, candidates: list[str]) ->
 def test_completion_where_there_is_nothing_or_too_much(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert complete("~/none/x", tree).problem == "~/none/: No such file or directory"
     assert complete("/\0/x", tree).problem is not None
-    monkeypatch.setattr("hettui.adapters.path_completion.MAX_CANDIDATES", 1)
+    monkeypatch.setattr("hettui.adapters.library.path_completion.MAX_CANDIDATES", 1)
     found = complete("~/Models/", tree)
     assert (len(found.candidates), found.more) == (1, 1)
     (tree / "Models/qwen-\x1b[2J.gguf").touch()

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from hettui.adapters.rpc_probe import Prober
-from hettui.adapters.tcp_info import sent_bytes
-from hettui.adapters.tcp_ports import LocalPorts
+from hettui.adapters.llama.rpc_probe import Prober
+from hettui.adapters.processes.tcp_info import sent_bytes
+from hettui.adapters.processes.tcp_ports import LocalPorts
 from hettui.domain.errors import LaunchError
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

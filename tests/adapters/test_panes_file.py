@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.panes_file import load_panes, save_panes
+from hettui.adapters.files.panes_file import load_panes, save_panes
 from hettui.domain.screen.panes import PanesState
 
 LEFT = PanesState("logs", "explain", "bench", zoomed=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters import paths
+from hettui.adapters.files import paths
 from hettui.domain.errors import HettuiError
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.log_files import FileTail, LogFolder
-from hettui.adapters.processes import LocalProcess, LocalRunner
+from hettui.adapters.processes.local import LocalProcess, LocalRunner
+from hettui.adapters.processes.log_files import FileTail, LogFolder
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.errors import LaunchError
 

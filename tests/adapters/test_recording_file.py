@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.recording_file import RecordingFile, recorded_lines
+from hettui.adapters.files.recording_file import RecordingFile, recorded_lines
 from hettui.domain.errors import RecordingError, UsageError
 from hettui.domain.recording.format import MAX_BYTES, MAX_LINE_BYTES
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters import paths, proc
-from hettui.adapters.processes import LocalRunner
-from hettui.adapters.run_folder import RunFolder
+from hettui.adapters.files import paths
+from hettui.adapters.processes import proc
+from hettui.adapters.processes.local import LocalRunner
+from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
@@ -69,7 +70,7 @@ def test_a_record_in_a_folder_that_is_gone_cannot_be_written(tmp_path: Path) -> 
 
 def test_there_is_one_owner_and_the_lock_dies_with_it(tmp_path: Path) -> None:
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom hettui.adapters.run_folder import RunFolder\n"
+        "import sys, time\nfrom pathlib import Path\nfrom hettui.adapters.processes.run_folder import RunFolder\n"
         "runs = RunFolder(Path(sys.argv[1])); print(runs.acquire(), flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from hettui.adapters import discovery
-from hettui.adapters.binaries import EngineDevice
-from hettui.adapters.nvml import LOOK_AGAIN_S, NvmlSource
-from hettui.adapters.psutil_host import ProcessSource, cpu_hardware
+from hettui.adapters.gpu.nvml import LOOK_AGAIN_S, NvmlSource
+from hettui.adapters.llama import discovery
+from hettui.adapters.llama.binaries import EngineDevice
+from hettui.adapters.machine.psutil_host import ProcessSource, cpu_hardware
 from hettui.domain.devices.report import hardware_json, hardware_text
 from hettui.domain.errors import EngineError
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from hettui.adapters.terminal_env import this_terminal
+from hettui.adapters.machine.terminal_env import this_terminal
 from hettui.domain.screen.terminal import colour_depth, glyphs
 
 _ASK = (
-    "from hettui.adapters.terminal_env import this_terminal as t;"
+    "from hettui.adapters.machine.terminal_env import this_terminal as t;"
     "from hettui.domain.screen.terminal import colour_depth as c, glyphs as g; print(c(t()), g(t()))"
 )
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.resources import resource_folder
-from hettui.adapters.theme_files import ThemeFolders
+from hettui.adapters.files.resources import resource_folder
+from hettui.adapters.files.theme_files import ThemeFolders
 from hettui.ports import ThemeFiles
 
 EMBER = (resource_folder("themes") / "ember.toml").read_text()

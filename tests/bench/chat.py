@@ -168,7 +168,7 @@ def main() -> None:
     if sys.argv[1:2] == ["fast"]:
         asyncio.run(fast(int(sys.argv[2]) if len(sys.argv) > 2 else 30))
         return
-    from hettui.adapters.run_folder import RunFolder
+    from hettui.adapters.processes.run_folder import RunFolder
     from hettui.wiring.demo import demo_session
     from hettui.wiring.engine import build_engine
     from hettui.wiring.sessions import request_for

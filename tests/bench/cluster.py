@@ -24,8 +24,8 @@ from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hettui.adapters.gguf import read_model
-from hettui.adapters.memory_speed import read_speed
+from hettui.adapters.llama.gguf import read_model
+from hettui.adapters.machine.memory_speed import read_speed
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast

@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-from hettui.adapters.nvml import NvmlSource
+from hettui.adapters.gpu.nvml import NvmlSource
 from tests.bench.terminal import Cost, Terminal
 from tests.fake_nvml import Card, FakeNvml
 
@@ -70,7 +70,7 @@ def scripted(count: int, *, still: bool = False) -> FakeNvml:
 
 def child(cards: int, hang_after_s: float | None, still: bool = False, plain: bool = False) -> None:
     """The program under test: hettui's screen on scripted cards; `plain`: written as Textual writes."""
-    from hettui.adapters.run_folder import RunFolder
+    from hettui.adapters.processes.run_folder import RunFolder
     from hettui.domain.config.values import Config
     from hettui.domain.devices.device import Device
     from hettui.services.chat_keeper import ChatKeeper, Unkept

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hettui.adapters.gguf import read_model
+from hettui.adapters.llama.gguf import read_model
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.model.shape import ModelShape

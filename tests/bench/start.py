@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hettui.adapters.demo_model import demo_model
-from hettui.adapters.paths import cache_dir
+from hettui.adapters.files.paths import cache_dir
+from hettui.adapters.library.demo_model import demo_model
 from tests.bench.terminal import Terminal, load_now, parse_size
 
 REST_S = 5.0

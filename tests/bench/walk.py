@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hettui.adapters.demo_model import demo_model
-from hettui.adapters.paths import cache_dir
+from hettui.adapters.files.paths import cache_dir
+from hettui.adapters.library.demo_model import demo_model
 from tests.bench.slow_line import Tmux, first_layers
 from tests.bench.terminal import load_now, parse_size
 

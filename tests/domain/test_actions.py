@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.keys import _character_to_key
 
-from hettui.adapters.config_toml import load
+from hettui.adapters.files.config_toml import load
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.errors import ConfigError
 from hettui.domain.screen.actions import ACTIONS, BY_ID

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.learned_file import load_learned, save_learned
+from hettui.adapters.files.learned_file import load_learned, save_learned
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Memory, forecast
 from hettui.domain.memory.reconcile import differences

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hettui.adapters.demo_model import demo_model
-from hettui.adapters.paths import cache_dir
+from hettui.adapters.files.paths import cache_dir
+from hettui.adapters.library.demo_model import demo_model
 
 HETTUI = [sys.executable, "-m", "hettui"]
 DEADLINE_S = 30.0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.binaries import find_engine
-from hettui.adapters.gguf import read_model
-from hettui.adapters.run_folder import RunFolder
+from hettui.adapters.llama.binaries import find_engine
+from hettui.adapters.llama.gguf import read_model
+from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.devices.device import HOST_KEY, Device
 from hettui.domain.llama.params import RuntimeParams, Serving

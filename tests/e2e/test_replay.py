@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.recording_file import recorded_lines
+from hettui.adapters.files.recording_file import recorded_lines
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, TelemetryUpdated
 from hettui.services.replay import read_recording

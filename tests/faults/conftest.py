@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.demo_model import demo_model
-from hettui.adapters.paths import cache_dir
+from hettui.adapters.files.paths import cache_dir
+from hettui.adapters.library.demo_model import demo_model
 from tests.faults.rig import Rig
 
 

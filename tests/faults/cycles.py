@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hettui.adapters.binaries import find_engine
-from hettui.adapters.demo_model import demo_model
-from hettui.adapters.paths import cache_dir
-from hettui.adapters.processes import LocalRunner
-from hettui.adapters.run_folder import RunFolder
+from hettui.adapters.files.paths import cache_dir
+from hettui.adapters.library.demo_model import demo_model
+from hettui.adapters.llama.binaries import find_engine
+from hettui.adapters.processes.local import LocalRunner
+from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split

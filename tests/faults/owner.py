@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from hettui.adapters.binaries import find_engine
-from hettui.adapters.run_folder import RunFolder
+from hettui.adapters.llama.binaries import find_engine
+from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.chat.wire import ChatTurn
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.process import RestartPolicy

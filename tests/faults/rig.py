@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hettui.adapters.proc import marked_processes, start_time
-from hettui.adapters.processes import MARK
-from hettui.adapters.run_folder import RunFolder
+from hettui.adapters.processes.local import MARK
+from hettui.adapters.processes.proc import marked_processes, start_time
+from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.run_state import RunState
 
 HANG_S = 60.0

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from hettui.adapters.demo_model import demo_model
-from hettui.adapters.paths import cache_dir
-from hettui.adapters.proc import start_time
+from hettui.adapters.files.paths import cache_dir
+from hettui.adapters.library.demo_model import demo_model
+from hettui.adapters.processes.proc import start_time
 from tests.faults.rig import Rig
 
 COMMANDS = (

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.binaries import find_engine
-from hettui.adapters.processes import LocalRunner
-from hettui.adapters.run_folder import RunFolder
-from hettui.adapters.tcp_ports import LocalPorts
+from hettui.adapters.llama.binaries import find_engine
+from hettui.adapters.processes.local import LocalRunner
+from hettui.adapters.processes.run_folder import RunFolder
+from hettui.adapters.processes.tcp_ports import LocalPorts
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.snapshot import ClusterState
@@ -107,7 +107,7 @@ def test_a_line_of_10_mb_is_cut_and_the_next_one_is_read(bench: Bench, monkeypat
 def test_a_child_that_never_becomes_ready_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     faults(monkeypatch, never_ready=True)
     # The probes themselves keep the fake busy: its CPU time is no sign of progress here.
-    monkeypatch.setattr("hettui.adapters.proc.activity", lambda pid: 0)
+    monkeypatch.setattr("hettui.adapters.processes.proc.activity", lambda pid: 0)
     starting = bench.engine.start(bench.request(load_timeout_s=1.0))
     bench.until(lambda: bench.engine.snapshot.load is not None)
     with pytest.raises(LaunchError, match="did not make any progress within 1 s"):

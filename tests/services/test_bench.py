@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from hettui.adapters.llama_http import HttpLlamaClient
+from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchTest
 from hettui.domain.errors import ServerError
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot

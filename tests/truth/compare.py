@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hettui.adapters.gguf import read_model
+from hettui.adapters.llama.gguf import read_model
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.model.shape import ModelShape

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from textual.pilot import Pilot
 from textual.worker import WorkerCancelled
 
-from hettui.adapters.resources import resource_folder
-from hettui.adapters.theme_files import read_themes
+from hettui.adapters.files.resources import resource_folder
+from hettui.adapters.files.theme_files import read_themes
 from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchRun, Setting
 from hettui.domain.chat.conversation import Conversation
 from hettui.domain.chat.wire import ChatTurn

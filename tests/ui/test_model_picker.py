@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from hettui.adapters.gguf import read_model
-from hettui.adapters.model_files import ModelFiles
+from hettui.adapters.library.finder import ModelFiles
+from hettui.adapters.llama.gguf import read_model
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.config.values import Config

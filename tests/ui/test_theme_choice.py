@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from textual.widgets import OptionList
 
-from hettui.adapters.config_toml import load
+from hettui.adapters.files.config_toml import load
 from hettui.domain.config.values import Config
 from hettui.ports import ThemeFiles
 from hettui.ui.app import HettuiApp

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from textual.color import Color
 
-from hettui.adapters.resources import resource_folder
-from hettui.adapters.theme_files import read_themes
+from hettui.adapters.files.resources import resource_folder
+from hettui.adapters.files.theme_files import read_themes
 from hettui.domain.errors import ConfigError
 from hettui.ui.colour_math import RGB, contrast
 from hettui.ui.themes import DEFAULT_THEME, TEXT_CONTRAST, build_theme, ink, terminal_theme

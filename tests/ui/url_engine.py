@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from hettui.adapters.llama_http import HttpLlamaClient
+from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.domain.chat.wire import ChatTurn
 from hettui.services.chat_session import ChatSession
 from hettui.services.parallel import ParallelTest

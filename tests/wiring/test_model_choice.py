@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hettui.adapters.chat_store import ChatFolder
-from hettui.adapters.config_toml import load
-from hettui.adapters.paths import config_file, last_config, last_model, remember_model
+from hettui.adapters.files.chat_store import ChatFolder
+from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.paths import config_file, last_config, last_model, remember_model
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import ModelFileError, UsageError

@@ -11,8 +11,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from hettui.adapters import proc
-from hettui.adapters.atomic import replace_file
+from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.processes import proc
 from hettui.domain.cluster.run_state import RunState, from_text, to_text
 from hettui.domain.errors import HettuiError
 

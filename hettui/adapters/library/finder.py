@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hettui.adapters.gguf import read_model
-from hettui.adapters.model_places import usual_places
-from hettui.adapters.ollama_models import ollama_models
-from hettui.adapters.path_completion import complete
+from hettui.adapters.library.ollama import ollama_models
+from hettui.adapters.library.path_completion import complete
+from hettui.adapters.library.places import usual_places
+from hettui.adapters.llama.gguf import read_model
 from hettui.domain.library.found import SUFFIX, FoundFile, FoundModel, joined, repository
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.text import clean_line

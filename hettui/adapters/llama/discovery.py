@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from hettui.adapters.binaries import EngineDevice, list_devices
-from hettui.adapters.engine_match import backend_of, match
-from hettui.adapters.psutil_host import cpu_hardware
+from hettui.adapters.llama.binaries import EngineDevice, list_devices
+from hettui.adapters.llama.engine_match import backend_of, match
+from hettui.adapters.machine.psutil_host import cpu_hardware
 from hettui.domain.devices.device import Hardware
 from hettui.domain.errors import EngineError
 from hettui.ports import EngineInfo

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
-from hettui.adapters.cpu_sensors import CpuSensors
+from hettui.adapters.machine.cpu_sensors import CpuSensors
 from hettui.domain.devices.device import Hardware
 from hettui.domain.telemetry.readings import DeviceSample, Holder
 from hettui.domain.text import clean_line

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from hettui.adapters.atomic import replace_file
+from hettui.adapters.files.atomic import replace_file
 
 _BLOCK_BYTES = 1 << 22
 _SUMS = "model-sums.json"

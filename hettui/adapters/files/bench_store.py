@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hettui.adapters.atomic import replace_file
+from hettui.adapters.files.atomic import replace_file
 from hettui.domain.bench.kept import run_from_json, run_json
 from hettui.domain.bench.run import BenchRun
 from hettui.domain.errors import HettuiError, UsageError

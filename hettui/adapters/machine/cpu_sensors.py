@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hettui.adapters.sysfs import celsius, children, read_number, read_text, threshold_c
+from hettui.adapters.machine.sysfs import celsius, children, read_number, read_text, threshold_c
 
 _CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal")
 _MOST_CHANNELS = 64

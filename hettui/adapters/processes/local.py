@@ -14,7 +14,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from hettui.adapters import proc
+from hettui.adapters.processes import proc
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.errors import LaunchError
 from hettui.domain.text import clean_line

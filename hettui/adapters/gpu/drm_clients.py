@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from hettui.adapters.sysfs import children, read_text
+from hettui.adapters.machine.sysfs import children, read_text
 from hettui.domain.telemetry.readings import Holder
 from hettui.domain.text import clean_line
 

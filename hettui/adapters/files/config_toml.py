@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hettui.adapters.atomic import replace_file
+from hettui.adapters.files.atomic import replace_file
 from hettui.domain.config.schema import Problem, read_config
 from hettui.domain.config.values import Config
 from hettui.domain.errors import ConfigError

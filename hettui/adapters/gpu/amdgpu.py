@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hettui.adapters.amdgpu_metrics import Evidence, is_apu, throttles
-from hettui.adapters.drm_source import CardReader, DrmSource
-from hettui.adapters.pci_names import card_name
-from hettui.adapters.pcie_link import amd_slot_port, link, most
-from hettui.adapters.sysfs import (
+from hettui.adapters.gpu.amdgpu_metrics import Evidence, is_apu, throttles
+from hettui.adapters.gpu.drm_source import CardReader, DrmSource
+from hettui.adapters.gpu.pci_names import card_name
+from hettui.adapters.gpu.pcie_link import amd_slot_port, link, most
+from hettui.adapters.machine.sysfs import (
     DrmCard,
     celsius,
     children,

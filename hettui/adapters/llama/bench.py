@@ -10,7 +10,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hettui.adapters.processes import scrubbed_environment
+from hettui.adapters.processes.local import scrubbed_environment
 from hettui.domain.errors import EngineError
 from hettui.domain.text import clean_line
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from hettui.adapters.atomic import replace_file
+from hettui.adapters.files.atomic import replace_file
 from hettui.domain.errors import HettuiError
 
 _NAME = "hettui"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hettui.adapters.nvml_card import NvmlCard
+from hettui.adapters.gpu.nvml_card import NvmlCard
 from hettui.domain.devices.device import Hardware
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.text import clean_line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hettui.adapters.sysfs import pci_id
+from hettui.adapters.machine.sysfs import pci_id
 from hettui.domain.text import clean_line
 
 _AMDGPU_IDS = Path("usr/share/libdrm/amdgpu.ids")

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from hettui.adapters.atomic import replace_file
+from hettui.adapters.files.atomic import replace_file
 from hettui.domain.screen.panes import PanesState
 
 _NAME = "screen.json"

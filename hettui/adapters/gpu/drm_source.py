@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from hettui.adapters.drm_clients import DrmClients, Held
-from hettui.adapters.sysfs import DrmCard, drm_cards, is_asleep, read_bytes
+from hettui.adapters.gpu.drm_clients import DrmClients, Held
+from hettui.adapters.machine.sysfs import DrmCard, drm_cards, is_asleep, read_bytes
 from hettui.domain.devices.device import Hardware
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.ports import TelemetryTarget

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hettui.adapters.sysfs import pci_id, read_number, read_text
+from hettui.adapters.machine.sysfs import pci_id, read_number, read_text
 from hettui.domain.telemetry.readings import Link
 
 _GENERATIONS = {"2.5": 1, "5": 2, "5.0": 2, "8": 3, "8.0": 3, "16.0": 4, "32.0": 5, "64.0": 6}

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hettui.adapters.atomic import replace_file
+from hettui.adapters.files.atomic import replace_file
 from hettui.domain.planner.learned import MAX_LAUNCHES, Learned, Slowness
 
 _NAME = "measured.json"

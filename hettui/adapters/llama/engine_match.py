@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hettui.adapters.binaries import EngineDevice
-from hettui.adapters.pci_names import is_nameless
+from hettui.adapters.gpu.pci_names import is_nameless
+from hettui.adapters.llama.binaries import EngineDevice
 from hettui.domain.devices.device import Hardware
 
 _MAKERS_OWN = frozenset({"cuda", "rocm", "sycl"})

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hettui.adapters.atomic import replace_file
+from hettui.adapters.files.atomic import replace_file
 from hettui.domain.chat.conversation import Conversation, from_json, to_json
 from hettui.domain.text import clean
 from hettui.ports import KeptPrompts

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hettui.adapters.processes import scrubbed_environment
+from hettui.adapters.processes.local import scrubbed_environment
 from hettui.domain.cluster.process import exit_in_words
 from hettui.domain.errors import EngineError
 from hettui.domain.text import clean_line

@@ -1,0 +1,1 @@
+"""Whatever is kept or read on disk: paths, atomic writing, configuration, stores."""

@@ -1,0 +1,1 @@
+"""llama.cpp from outside: binaries, HTTP, RPC probe, GGUF reader, which entry of its list is which card."""

@@ -1,0 +1,1 @@
+"""This computer: kernel files, CPU, memory, terminal."""

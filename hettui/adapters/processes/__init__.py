@@ -1,0 +1,1 @@
+"""Children, their logs, ports, sockets, the run folder."""
