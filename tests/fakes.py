@@ -18,7 +18,7 @@ from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.model.header import ModelFile, TensorInfo
 from hettui.domain.model.shape import ModelShape
 from hettui.ports import FoundProcess, RpcServerInfo
-from hettui.services.world import World
+from hettui.services.cluster.world import World
 
 ENGINE = EngineInfo(
     Path("/opt/llama/llama-server"), Path("/opt/llama/ggml-rpc-server"), "PATH", "", frozenset({"--mmap"})

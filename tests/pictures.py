@@ -28,7 +28,7 @@ from hettui.domain.chat.figures import ClientClock
 from hettui.domain.chat.wire import ServerFacts, Timings
 from hettui.domain.errors import HettuiError
 from hettui.services.events import BenchEnded, ChatEnded, ChatProgressed
-from hettui.services.replay import ReplayEngine
+from hettui.services.recording.replay import ReplayEngine
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.replay import ReplayScreen
 from hettui.wiring.replay import ReplayBackend, open_recording

@@ -10,8 +10,8 @@ from hettui.domain.recording.format import Header, LineWriter, Recording, withou
 from hettui.domain.recording.private import Veil
 from hettui.domain.session.session import Session
 from hettui.services.events import Recorded
-from hettui.services.recorder import CHANGING, KINDS
-from hettui.services.replay import read_recording
+from hettui.services.recording.recorder import CHANGING, KINDS
+from hettui.services.recording.replay import read_recording
 
 START_S = 1000.0
 STARTED = "2026-03-01T12:00:00Z"

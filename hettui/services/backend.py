@@ -14,12 +14,12 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.session import Session
 from hettui.ports import Completion
-from hettui.services.chat_keeper import ChatKeeper
+from hettui.services.chat.keeper import ChatKeeper
+from hettui.services.cluster.world import Request
 from hettui.services.events import Event
-from hettui.services.world import Request
 
 if TYPE_CHECKING:
-    from hettui.services.model_search import ModelSearch, PathCompleter
+    from hettui.services.library.search import ModelSearch, PathCompleter
 
 
 class EngineFacade(Protocol):

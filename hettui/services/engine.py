@@ -23,15 +23,15 @@ from hettui.domain.errors import HettuiError, ServerError
 from hettui.domain.telemetry.memory_back import in_words, not_back, worth_watching
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.ports import LlamaClient
-from hettui.services.alerts import AlertWatcher
-from hettui.services.chat_session import ChatSession
-from hettui.services.cluster import ClusterController
+from hettui.services.chat.parallel import ParallelTest
+from hettui.services.chat.session import ChatSession
+from hettui.services.cluster.controller import ClusterController
+from hettui.services.cluster.viewer import Viewer
+from hettui.services.cluster.world import Request, Supervision, World
 from hettui.services.events import BenchChanged, BenchEnded, ChatEnded, ClusterChanged, Event, Notice, TelemetryUpdated
-from hettui.services.parallel import ParallelTest
-from hettui.services.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poller, SourceFactory
-from hettui.services.targets import targets
-from hettui.services.viewer import Viewer
-from hettui.services.world import Request, Supervision, World
+from hettui.services.telemetry.alerts import AlertWatcher
+from hettui.services.telemetry.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poller, SourceFactory
+from hettui.services.telemetry.targets import targets
 
 if TYPE_CHECKING:
     from hettui.services.bench import BenchRunner

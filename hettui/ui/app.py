@@ -56,7 +56,7 @@ from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, terminal_th
 if TYPE_CHECKING:
     from textual.command import Provider
 
-    from hettui.services.replay import Player
+    from hettui.services.recording.replay import Player
     from hettui.ui.screens.themes import ThemeScreen
 
 

@@ -11,7 +11,7 @@ from hettui.domain.library.found import ModelEntry, best_of, left_out
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, format_tokens
-from hettui.services.model_search import Searched
+from hettui.services.library.search import Searched
 from hettui.ui.drawing import Runs, fit
 
 _SIZE, _QUANT, _CONTEXT = 8, 7, 5

@@ -30,8 +30,8 @@ from hettui.domain.session.session import Session
 from hettui.ports import TelemetryTarget
 from hettui.services.bench import BenchRunner
 from hettui.services.events import Event, TelemetryUpdated
-from hettui.services.poller import Poller
-from hettui.services.targets import targets
+from hettui.services.telemetry.poller import Poller
+from hettui.services.telemetry.targets import targets
 from hettui.wiring.engine import SystemClock, build_engine, telemetry_sources
 from hettui.wiring.ownership import living_record, open_runs, own_run, recorded_session
 from hettui.wiring.sessions import (

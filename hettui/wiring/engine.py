@@ -17,9 +17,9 @@ from hettui.adapters.processes.local import LocalRunner
 from hettui.adapters.processes.log_files import LogFolder
 from hettui.adapters.processes.run_folder import RunFolder
 from hettui.adapters.processes.tcp_ports import LocalPorts
+from hettui.services.cluster.world import World
 from hettui.services.engine import Engine
-from hettui.services.poller import SourceFactory
-from hettui.services.world import World
+from hettui.services.telemetry.poller import SourceFactory
 
 
 class SystemClock:

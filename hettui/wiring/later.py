@@ -19,7 +19,7 @@ MODULES = (
     "hettui.domain.chat.parallel",
     "hettui.domain.session.plan_report",
     "hettui.services.bench",
-    "hettui.services.model_search",
+    "hettui.services.library.search",
     "hettui.adapters.library.finder",
     "hettui.ui.bench_plot",
     "hettui.ui.commands",

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.domain.chat.figures import ClientClock, figure_lines
 from hettui.domain.chat.wire import ChatTurn, Timings
-from hettui.services.chat_session import ChatSession
+from hettui.services.chat.session import ChatSession
 from hettui.services.events import ChatEnded, ChatProgressed, Event
 from hettui.wiring.bench import Target
 from hettui.wiring.engine import SystemClock

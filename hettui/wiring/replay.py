@@ -17,12 +17,12 @@ from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.session import Session
 from hettui.ports import Completion
 from hettui.services.backend import Backend, EngineFacade
-from hettui.services.chat_keeper import ChatKeeper, Unkept
-from hettui.services.cluster import Request
+from hettui.services.chat.keeper import ChatKeeper, Unkept
+from hettui.services.cluster.controller import Request
 from hettui.services.engine import Engine
-from hettui.services.model_search import ModelSearch, PathCompleter
-from hettui.services.recorder import Recorder
-from hettui.services.replay import ReplayEngine, read_recording
+from hettui.services.library.search import ModelSearch, PathCompleter
+from hettui.services.recording.recorder import Recorder
+from hettui.services.recording.replay import ReplayEngine, read_recording
 from hettui.wiring.engine import SystemClock
 
 

@@ -40,10 +40,10 @@ from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.session import Session
 from hettui.ports import Completion
 from hettui.services.backend import Backend
-from hettui.services.chat_keeper import ChatKeeper
+from hettui.services.chat.keeper import ChatKeeper
+from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.services.learner import Learner
-from hettui.services.world import Request
 from hettui.wiring.ahead import Ahead
 from hettui.wiring.ending import Ending, watching
 from hettui.wiring.engine import SystemClock, build_engine
@@ -51,7 +51,7 @@ from hettui.wiring.ownership import living_record, open_runs, owned_by, recorded
 from hettui.wiring.sessions import api_key, open_session, request_for, with_model
 
 if TYPE_CHECKING:
-    from hettui.services.model_search import ModelCatalogue, ModelSearch, PathCompleter
+    from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
 
 
 class ScreenBackend:
@@ -79,7 +79,7 @@ class ScreenBackend:
     @cached_property
     def _catalogue(self) -> ModelCatalogue:
         from hettui.adapters.library.finder import ModelFiles
-        from hettui.services.model_search import ModelCatalogue
+        from hettui.services.library.search import ModelCatalogue
 
         return ModelCatalogue(ModelFiles(Path.home(), os.environ, cache_path()))
 
@@ -117,7 +117,7 @@ class ScreenBackend:
         )
 
     def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
-        from hettui.services.model_search import PathCompleter
+        from hettui.services.library.search import PathCompleter
 
         return PathCompleter(self._catalogue.finder, tell)
 
@@ -200,7 +200,7 @@ def run_session(session: Session, theme: str | None, record: str | None = None) 
 
 def run_replay(path: str, theme: str | None) -> int:
     """The screen on a recording. Raises RecordingError when there is nothing to show."""
-    from hettui.services.replay import ReplayEngine
+    from hettui.services.recording.replay import ReplayEngine
     from hettui.wiring.replay import ReplayBackend, open_recording
 
     recording = open_recording(path)

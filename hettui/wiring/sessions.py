@@ -24,7 +24,7 @@ from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.session.session import Session, runnable
 from hettui.domain.text import clean_line
-from hettui.services.world import Request
+from hettui.services.cluster.world import Request
 
 
 def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:

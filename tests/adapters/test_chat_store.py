@@ -11,7 +11,7 @@ from hettui.adapters.files.chat_store import ChatFolder
 from hettui.domain.chat.conversation import Conversation, Exchange
 from hettui.domain.errors import HettuiError
 from hettui.ports import KeptPrompts
-from hettui.services.chat_keeper import ChatKeeper
+from hettui.services.chat.keeper import ChatKeeper
 
 
 def talk(key: str, changed: str = "2026-01-01", model: str = "smol [Q4_1] ../x") -> Conversation:

@@ -73,7 +73,7 @@ def child(cards: int, hang_after_s: float | None, still: bool = False, plain: bo
     from hettui.adapters.processes.run_folder import RunFolder
     from hettui.domain.config.values import Config
     from hettui.domain.devices.device import Device
-    from hettui.services.chat_keeper import ChatKeeper, Unkept
+    from hettui.services.chat.keeper import ChatKeeper, Unkept
     from hettui.services.learner import Learner
     from hettui.wiring.engine import build_engine
     from hettui.wiring.screen import ScreenBackend

@@ -20,7 +20,7 @@ from hettui.domain.planner.learned import Slowness
 from hettui.domain.recording.format import MAX_LINE_BYTES
 from hettui.domain.telemetry.readings import DeviceSample, Link, TelemetrySnapshot
 from hettui.services.events import ClusterChanged, LogLines, Notice, Recorded, TelemetryUpdated
-from hettui.services.replay import read_recording
+from hettui.services.recording.replay import read_recording
 from tests.fakes import shape, workers
 from tests.forms import plain, values
 from tests.recordings import edited, lines, recording

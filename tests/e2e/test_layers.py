@@ -16,7 +16,7 @@ from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
-from hettui.services.cluster import Request
+from hettui.services.cluster.controller import Request
 from hettui.services.engine import Engine
 from hettui.wiring.engine import build_engine
 

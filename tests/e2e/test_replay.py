@@ -11,7 +11,7 @@ import pytest
 from hettui.adapters.files.recording_file import recorded_lines
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, TelemetryUpdated
-from hettui.services.replay import read_recording
+from hettui.services.recording.replay import read_recording
 from tests.e2e.conftest import HETTUI, Terminal
 
 pytestmark = [pytest.mark.engine, pytest.mark.tmux]

@@ -21,7 +21,7 @@ from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
-from hettui.services.world import Request
+from hettui.services.cluster.world import Request
 from hettui.wiring.engine import build_engine
 from tests.faults.owner import DEVICES
 from tests.faults.rig import LAYERS

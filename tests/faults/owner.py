@@ -21,9 +21,9 @@ from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
+from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.services.events import ChatEnded, ChatProgressed, Event, Notice
-from hettui.services.world import Request
 from hettui.wiring.engine import build_engine
 
 DEVICES = tuple(Device(name, via="worker", threads=1) for name in ("big", "middle", "small"))

@@ -28,9 +28,9 @@ from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError, LaunchError
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
+from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.services.events import Event, LogLines, Notice
-from hettui.services.world import Request
 from hettui.wiring.engine import build_engine
 from tests import fake_engine
 from tests.faults.rig import LAYERS, Rig

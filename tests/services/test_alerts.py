@@ -9,9 +9,9 @@ from hettui.domain.devices.device import Device
 from hettui.domain.telemetry.alerts import Alert
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.ports import TelemetryTarget
-from hettui.services.alerts import AlertWatcher
 from hettui.services.engine import Engine
 from hettui.services.events import Event, LogLines, TelemetryUpdated
+from hettui.services.telemetry.alerts import AlertWatcher
 from tests.fakes import FakeWorld, workers
 from tests.services.test_engine import Heard
 

@@ -8,10 +8,10 @@ import pytest
 
 from hettui.domain.chat.wire import ChatDelta, ChatTurn, PromptProgress, Slot, Timings
 from hettui.domain.errors import ConnectionLost, ServerError
-from hettui.services import chat_session
-from hettui.services.chat_session import ChatSession
+from hettui.services.chat import session as chat_session
+from hettui.services.chat.parallel import ParallelTest
+from hettui.services.chat.session import ChatSession
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, Event, ParallelChanged
-from hettui.services.parallel import ParallelTest
 from tests.fakes import ANSWER, BROKEN_ANSWER, FakeClient, FakeClock, FakeWorld
 
 QUESTION = [ChatTurn("user", "colours?")]

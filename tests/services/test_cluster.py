@@ -14,9 +14,9 @@ from hettui.domain.errors import HettuiError, LaunchError
 from hettui.domain.llama.params import Serving
 from hettui.domain.plan.split import Split
 from hettui.ports import RpcServerInfo
-from hettui.services.cluster import ClusterController, Request
+from hettui.services.cluster.controller import ClusterController, Request
+from hettui.services.cluster.world import Supervision
 from hettui.services.events import ClusterChanged, Event, LogLines, Notice
-from hettui.services.world import Supervision
 from tests.fakes import FakeWorld, cluster, workers
 
 
@@ -110,7 +110,7 @@ async def test_a_worker_that_cannot_start_fails_the_start_and_leaves_nothing(ben
 
 
 async def test_a_silent_worker_is_given_up_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hettui.services.bringing_up.WORKER_READY_S", 0.05)
+    monkeypatch.setattr("hettui.services.cluster.bringing_up.WORKER_READY_S", 0.05)
     bench.world.silent_workers = {50053}
     with pytest.raises(LaunchError, match="worker d1 did not answer"):
         await bench.controller.start(request())

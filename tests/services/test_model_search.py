@@ -16,7 +16,7 @@ from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.planner.learned import Learned
 from hettui.ports import Completion, ModelPlace
-from hettui.services.model_search import ModelCatalogue, ModelSearch, PathCompleter, Searched
+from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter, Searched
 from tests.fakes import shape, workers
 
 AROUND = Surroundings(RuntimeParams(), workers(400, 400), 64 << 30)
@@ -176,7 +176,7 @@ def test_headers_that_make_no_sense_are_one_rows_matter(monkeypatch: pytest.Monk
     def absurd(*_: object) -> object:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("hettui.services.model_search.judge", absurd)
+    monkeypatch.setattr("hettui.services.library.search.judge", absurd)
     finder = ScriptedFinder({"a": [found("m", "a")]}, {"/a/m": shape()})
     entries, _ = finished(begin(ModelCatalogue(finder)))
     assert entries["/a/m"].problem == "its header makes no sense to the planner (ZeroDivisionError)"

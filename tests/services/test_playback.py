@@ -17,7 +17,7 @@ from hettui.services.events import (
     Rewound,
     TelemetryUpdated,
 )
-from hettui.services.playback import REMEMBERED_LINES, REMEMBERED_S, SPEEDS, Playback
+from hettui.services.recording.playback import REMEMBERED_LINES, REMEMBERED_S, SPEEDS, Playback
 from tests.fakes import shape
 from tests.recordings import Entry, recording
 from tests.ui.stage import readings, session

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.ports import TelemetryTarget
 from hettui.services.events import Event, TelemetryUpdated
-from hettui.services.poller import ABANDON_AFTER_S, MOST_HUNG_THREADS, RETRY_AFTER_S, Poller
+from hettui.services.telemetry.poller import ABANDON_AFTER_S, MOST_HUNG_THREADS, RETRY_AFTER_S, Poller
 from tests.fakes import FakeClock
 
 TARGETS = (TelemetryTarget("card", "cuda", uuid="GPU-1"),)

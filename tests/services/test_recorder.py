@@ -11,7 +11,7 @@ from typing import Any
 from hettui.domain.chat.wire import Timings
 from hettui.domain.plan.plan import Plan
 from hettui.domain.session.session import Session
-from hettui.services.cluster import Request
+from hettui.services.cluster.controller import Request
 from hettui.services.events import (
     ChatEnded,
     ChatProgressed,
@@ -20,8 +20,8 @@ from hettui.services.events import (
     PlaybackMoved,
     TelemetryUpdated,
 )
-from hettui.services.recorder import MAX_WAITING, UNTOLD_LINES, Recorder
-from hettui.services.replay import read_recording
+from hettui.services.recording.recorder import MAX_WAITING, UNTOLD_LINES, Recorder
+from hettui.services.recording.replay import read_recording
 from hettui.wiring.replay import RecordedBackend
 from tests.fakes import FakeClock, shape
 from tests.ui.stage import StageBackend, readings, session

@@ -20,7 +20,7 @@ from hettui.services.events import (
     Rewound,
     TelemetryUpdated,
 )
-from hettui.services.replay import ReplayEngine, read_recording
+from hettui.services.recording.replay import ReplayEngine, read_recording
 from tests.recordings import Entry, lines
 from tests.ui.stage import readings, session
 

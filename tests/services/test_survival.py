@@ -13,10 +13,10 @@ from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.cluster.supervision import Supervision
 from hettui.domain.errors import HettuiError, LaunchError
 from hettui.ports import FoundProcess, RpcServerInfo
-from hettui.services import supervisor
-from hettui.services.cluster import ClusterController, Request
+from hettui.services.cluster import supervisor
+from hettui.services.cluster.controller import ClusterController, Request
+from hettui.services.cluster.viewer import Viewer
 from hettui.services.events import ClusterChanged, Event, Notice
-from hettui.services.viewer import Viewer
 from tests.fakes import FakeChild
 from tests.services.test_cluster import Bench, request, until
 
@@ -336,8 +336,8 @@ async def test_what_not_even_sigkill_ends_is_named_and_not_waited_for_for_ever(
 
 
 async def test_an_escalation_counts_down_visibly(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hettui.services.stopping._TELL_S", 0.01)
-    monkeypatch.setattr("hettui.services.stopping._QUICK_S", -1)
+    monkeypatch.setattr("hettui.services.cluster.stopping._TELL_S", 0.01)
+    monkeypatch.setattr("hettui.services.cluster.stopping._QUICK_S", -1)
     bench.world.stubborn = {"master"}
     await bench.controller.start(stubborn(0, stop_grace_s=0.2))
     stopping = asyncio.create_task(bench.controller.stop())

@@ -31,10 +31,10 @@ from hettui.domain.session.session import Session, runnable
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, TelemetrySnapshot
 from hettui.domain.units import MIB
 from hettui.ports import Completion, KeptPrompts, ModelFinder, ModelPlace, ThemeFiles
-from hettui.services.chat_keeper import ChatKeeper
-from hettui.services.cluster import Request
+from hettui.services.chat.keeper import ChatKeeper
+from hettui.services.cluster.controller import Request
 from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
-from hettui.services.model_search import ModelCatalogue, ModelSearch, PathCompleter
+from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
 from tests.fakes import cluster, shape, workers

@@ -13,7 +13,7 @@ from hettui.domain.chat.wire import Timings
 from hettui.domain.errors import HettuiError
 from hettui.domain.session.session import Session
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
-from hettui.services.replay import ReplayEngine
+from hettui.services.recording.replay import ReplayEngine
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.help import HelpScreen
 from hettui.ui.screens.replay import ReplayScreen, mark

@@ -11,8 +11,8 @@ from typing import Any
 
 from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.domain.chat.wire import ChatTurn
-from hettui.services.chat_session import ChatSession
-from hettui.services.parallel import ParallelTest
+from hettui.services.chat.parallel import ParallelTest
+from hettui.services.chat.session import ChatSession
 from hettui.wiring.engine import SystemClock
 from tests.ui.stage import StageEngine
 

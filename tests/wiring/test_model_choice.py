@@ -18,7 +18,7 @@ from hettui.domain.errors import ModelFileError, UsageError
 from hettui.domain.planner.learned import Learned
 from hettui.domain.session.session import Session
 from hettui.domain.units import GIB
-from hettui.services.chat_keeper import ChatKeeper
+from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.learner import Learner
 from hettui.wiring import screen
 from hettui.wiring.screen import ScreenBackend

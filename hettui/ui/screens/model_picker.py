@@ -16,7 +16,7 @@ from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
 from hettui.ports import Completion
 from hettui.services.backend import Backend
-from hettui.services.model_search import PathCompleter
+from hettui.services.library.search import PathCompleter
 from hettui.ui import model_rows
 from hettui.ui.drawing import Runs, fit
 from hettui.ui.screens.searching import SearchingScreen

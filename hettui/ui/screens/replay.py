@@ -23,7 +23,7 @@ from hettui.services.events import (
     Recorded,
     TelemetryUpdated,
 )
-from hettui.services.replay import Player
+from hettui.services.recording.replay import Player
 from hettui.ui import keys, presenter
 from hettui.ui.messages import (
     ChatArrived,

@@ -10,7 +10,7 @@ from textual.timer import Timer
 from hettui.domain.library.found import ModelEntry
 from hettui.domain.session.session import Session
 from hettui.services.backend import Backend
-from hettui.services.model_search import ModelSearch, Searched
+from hettui.services.library.search import ModelSearch, Searched
 
 _PACE_S = 0.1
 """Between two drawings while models are found."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hettui.domain.cluster.launch import Cluster, default_ports
 from hettui.domain.errors import LaunchError
 from hettui.ports import Ports
-from hettui.services.supervisor import Supervised
+from hettui.services.cluster.supervisor import Supervised
 
 
 def with_free_port(cluster: Cluster, master: Supervised | None, ports: Ports) -> Cluster:

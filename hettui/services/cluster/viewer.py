@@ -10,8 +10,8 @@ from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
 from hettui.domain.errors import HettuiError
 from hettui.ports import LlamaClient, LogTail
+from hettui.services.cluster.world import Request, Supervision, World
 from hettui.services.events import ClusterChanged, Event, LogLines
-from hettui.services.world import Request, Supervision, World
 
 
 class Viewer:

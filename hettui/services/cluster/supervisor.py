@@ -28,7 +28,7 @@ from hettui.domain.cluster.run_state import ProcessRecord
 from hettui.domain.cluster.snapshot import ProcessSnapshot
 from hettui.domain.errors import LaunchError
 from hettui.ports import ChildProcess
-from hettui.services.world import World
+from hettui.services.cluster.world import World
 
 TERM_GRACE_S = 5.0
 """From SIGTERM to SIGKILL. llama-server with an open stream of somebody else's would wait up to 30 s."""

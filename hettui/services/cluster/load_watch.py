@@ -8,7 +8,7 @@ from hettui.domain.cluster.llama_log import MasterLog
 from hettui.domain.cluster.snapshot import LoadProgress
 from hettui.domain.memory.forecast import Memory
 from hettui.ports import Clock, TransferMeter
-from hettui.services.supervisor import Supervised
+from hettui.services.cluster.supervisor import Supervised
 
 
 class LoadWatch:

@@ -12,12 +12,12 @@ from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import ProcessSpec, ProcessState
 from hettui.domain.cluster.snapshot import Applied, LoadProgress
 from hettui.domain.errors import LaunchError
-from hettui.services import aftermath
+from hettui.services.cluster import aftermath
+from hettui.services.cluster.port_choice import same_worker, with_free_port, worker_ports
+from hettui.services.cluster.running import Running
+from hettui.services.cluster.supervisor import Supervised
+from hettui.services.cluster.world import Request
 from hettui.services.events import Notice
-from hettui.services.port_choice import same_worker, with_free_port, worker_ports
-from hettui.services.running import Running
-from hettui.services.supervisor import Supervised
-from hettui.services.world import Request
 
 WORKER_READY_S = 10.0
 REMOTE_WORKER_READY_S = 30.0

@@ -9,7 +9,7 @@ from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.ports import ChildProcess, FoundProcess
-from hettui.services.world import World
+from hettui.services.cluster.world import World
 
 _LAST_BYTES = 64 * 1024
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from hettui.domain.cluster.snapshot import Waiting
 from hettui.domain.units import format_seconds
 from hettui.ports import Clock, LlamaClient
-from hettui.services.supervisor import Supervised
+from hettui.services.cluster.supervisor import Supervised
 
 _TELL_S = 0.25
 _QUICK_S = 0.6

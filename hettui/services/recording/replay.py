@@ -16,10 +16,10 @@ from hettui.domain.recording.format import Recording, read
 from hettui.domain.recording.plausible import applied_problem, session_problem, telemetry_problem
 from hettui.domain.session.session import Session
 from hettui.ports import Clock
-from hettui.services.cluster import Request
+from hettui.services.cluster.controller import Request
 from hettui.services.events import ClusterChanged, Event, Notice, PlaybackMoved, Rewound, TelemetryUpdated
-from hettui.services.playback import Playback
-from hettui.services.recorder import KINDS
+from hettui.services.recording.playback import Playback
+from hettui.services.recording.recorder import KINDS
 
 
 class Player(Protocol):

@@ -17,15 +17,15 @@ from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterState, LoadProgress, Waiting
 from hettui.domain.errors import HettuiError, LaunchError
 from hettui.ports import ChildProcess
-from hettui.services import aftermath, takeover
-from hettui.services.bringing_up import BringingUp
+from hettui.services.cluster import aftermath, takeover
+from hettui.services.cluster.bringing_up import BringingUp
+from hettui.services.cluster.port_choice import may_move
+from hettui.services.cluster.stopping import answers_end
+from hettui.services.cluster.supervisor import Supervised
+from hettui.services.cluster.world import Request as Request
+from hettui.services.cluster.world import Supervision
+from hettui.services.cluster.world import World as World
 from hettui.services.events import Notice
-from hettui.services.port_choice import may_move
-from hettui.services.stopping import answers_end
-from hettui.services.supervisor import Supervised
-from hettui.services.world import Request as Request
-from hettui.services.world import Supervision
-from hettui.services.world import World as World
 
 PORT_TRIES = 3
 

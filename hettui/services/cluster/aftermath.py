@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hettui.domain.cluster.postmortem import PostMortem, examine
-from hettui.services.supervisor import Supervised
-from hettui.services.takeover import Found
+from hettui.services.cluster.supervisor import Supervised
+from hettui.services.cluster.takeover import Found
 
 SETTLE_S = 0.15
 """How long ends that belong together are apart at most: llama.cpp's master ends 0.02 s after its worker."""

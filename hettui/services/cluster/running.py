@@ -12,13 +12,13 @@ from hettui.domain.cluster.process import Life, ProcessSpec, ProcessState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, Waiting, derived_state
 from hettui.domain.errors import LaunchError
 from hettui.ports import LlamaClient
-from hettui.services import aftermath
+from hettui.services.cluster import aftermath
+from hettui.services.cluster.load_watch import LoadWatch
+from hettui.services.cluster.record_keeper import RecordKeeper
+from hettui.services.cluster.stopping import stop_all
+from hettui.services.cluster.supervisor import Supervised
+from hettui.services.cluster.world import Request, Supervision, World
 from hettui.services.events import ClusterChanged, Event, LogLines, Notice
-from hettui.services.load_watch import LoadWatch
-from hettui.services.record_keeper import RecordKeeper
-from hettui.services.stopping import stop_all
-from hettui.services.supervisor import Supervised
-from hettui.services.world import Request, Supervision, World
 
 
 class Running:

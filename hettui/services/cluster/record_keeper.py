@@ -9,9 +9,9 @@ from hettui.domain.cluster.run_state import RunState
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.errors import HettuiError
 from hettui.ports import RunStore
+from hettui.services.cluster.supervisor import Supervised
+from hettui.services.cluster.world import Request
 from hettui.services.events import Event, Notice
-from hettui.services.supervisor import Supervised
-from hettui.services.world import Request
 
 
 class RecordKeeper:

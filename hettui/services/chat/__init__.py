@@ -1,0 +1,1 @@
+"""Answers, the parallel test, the keeper of conversations."""

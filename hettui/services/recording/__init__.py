@@ -1,0 +1,1 @@
+"""What the screen saw, kept and shown again."""

@@ -1,0 +1,1 @@
+"""Poller, what it is asked about, alerts."""
