@@ -23,7 +23,7 @@ from hettui.domain.units import parse_bytes
 
 @contextmanager
 def _collector_off() -> Iterator[None]:
-    """Until the screen stands, which switches it on again: `hettui.ui.collector` says why."""
+    """Until the screen stands, which switches it on again: `hettui.ui.terminal.collector` says why."""
     gc.disable()
     try:
         yield

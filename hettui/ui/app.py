@@ -37,6 +37,8 @@ from hettui.services.events import (
     Rewound,
     TelemetryUpdated,
 )
+from hettui.ui.colours.theme_set import ThemeSet
+from hettui.ui.colours.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, terminal_theme
 from hettui.ui.messages import (
     BenchArrived,
     ChatArrived,
@@ -47,22 +49,20 @@ from hettui.ui.messages import (
     RewoundArrived,
     TelemetryArrived,
 )
-from hettui.ui.output import Output
 from hettui.ui.screens.main import MainScreen
-from hettui.ui.slow_line import SlowLineApp
-from hettui.ui.theme_set import ThemeSet
-from hettui.ui.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, terminal_theme
+from hettui.ui.terminal.output import Output
+from hettui.ui.terminal.slow_line import SlowLineApp
 
 if TYPE_CHECKING:
     from textual.command import Provider
 
     from hettui.services.recording.replay import Player
-    from hettui.ui.screens.themes import ThemeScreen
+    from hettui.ui.dialogs.themes import ThemeScreen
 
 
 def _action_commands() -> type[Provider]:
     """Imported when the palette opens."""
-    from hettui.ui.commands import ActionCommands
+    from hettui.ui.palette import ActionCommands
 
     return ActionCommands
 
@@ -201,7 +201,7 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
         return sorted(self._themes.themes.values(), key=lambda theme: (not theme.dark, theme.name))
 
     def action_themes(self) -> None:
-        from hettui.ui.screens.themes import ThemeScreen
+        from hettui.ui.dialogs.themes import ThemeScreen
 
         if not isinstance(self.screen, ThemeScreen):
             self._theme_screen = ThemeScreen(self.sorted_themes, self.theme, partial(setattr, self, "theme"))
@@ -252,7 +252,7 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
             return
         self.push_screen(self._main)
         if self._backend.first_run(session):
-            from hettui.ui.screens.welcome import WelcomeScreen
+            from hettui.ui.dialogs.welcome import WelcomeScreen
 
             self.push_screen(WelcomeScreen(self._backend, session), self._main.after_welcome)
         if self._when_shown is not None:

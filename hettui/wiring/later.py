@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from importlib import import_module
 
-from hettui.ui.collector import calm_collector
+from hettui.ui.terminal.collector import calm_collector
 
 MODULES = (
     "hettui.domain.bench.compare",
@@ -21,17 +21,17 @@ MODULES = (
     "hettui.services.bench",
     "hettui.services.library.search",
     "hettui.adapters.library.finder",
-    "hettui.ui.bench_plot",
-    "hettui.ui.commands",
-    "hettui.ui.screens.ask",
-    "hettui.ui.screens.chat_list",
-    "hettui.ui.screens.chat_settings",
-    "hettui.ui.screens.help",
-    "hettui.ui.screens.jump",
-    "hettui.ui.screens.model_picker",
-    "hettui.ui.screens.post_mortem",
-    "hettui.ui.screens.themes",
-    "hettui.ui.screens.welcome",
+    "hettui.ui.drawing.bench_plot",
+    "hettui.ui.palette",
+    "hettui.ui.dialogs.ask",
+    "hettui.ui.dialogs.chat_list",
+    "hettui.ui.dialogs.chat_settings",
+    "hettui.ui.dialogs.help",
+    "hettui.ui.dialogs.jump",
+    "hettui.ui.dialogs.model_picker",
+    "hettui.ui.dialogs.post_mortem",
+    "hettui.ui.dialogs.themes",
+    "hettui.ui.dialogs.welcome",
     "hettui.ui.widgets.markdown_rows",
     "hettui.wiring.bench",
     "hettui.wiring.init",

@@ -25,8 +25,8 @@ from hettui.domain.chat.wire import SseParser
 from hettui.domain.statistics import spread
 from hettui.services.events import ChatEnded, Event
 from hettui.ui.app import HettuiApp
-from hettui.ui.collector import calm_collector
 from hettui.ui.panes.chat import ChatPane
+from hettui.ui.terminal.collector import calm_collector
 from hettui.ui.widgets.turn import Answer
 from tests.scripted_server import Script, ScriptedServer
 from tests.ui.stage import MemoryStore, Stage, StageBackend, build, session
@@ -64,7 +64,7 @@ async def bare(client: httpx.AsyncClient, body: dict[str, object]) -> tuple[floa
 async def on_the_cluster(url: str) -> None:
     """The pane asks the cluster at `url` through the engine's own client and chat session."""
     from hettui.domain.chat.conversation import Sampling
-    from hettui.ui.screens.chat_settings import ChatSettings
+    from hettui.ui.dialogs.chat_settings import ChatSettings
 
     with UrlEngine(url=url) as engine:
         backend = StageBackend(session(), engine, store=MemoryStore())

@@ -30,8 +30,8 @@ from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Telemet
 from hettui.domain.units import GIB, MIB
 from hettui.services.events import ClusterChanged, TelemetryUpdated
 from hettui.ui.app import HettuiApp
-from hettui.ui.collector import calm_collector
-from hettui.ui.slow_line import SlowLineApp
+from hettui.ui.terminal.collector import calm_collector
+from hettui.ui.terminal.slow_line import SlowLineApp
 from hettui.ui.widgets.device_card import DeviceCard
 from tests.scripted_server import Script, ScriptedServer
 from tests.truth.compare import shape_of

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.markdown_blocks import Block, BlockSplitter
+from hettui.ui.drawing.markdown_blocks import Block, BlockSplitter
 
 ANSWER = """Two **words**.
 Still the first paragraph.

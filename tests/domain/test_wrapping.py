@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from hettui.domain.wrapping import GrowingRows
+from hettui.ui.drawing.wrapping import GrowingRows
 
 
 def rows(text: str, width: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hettui.ui.colour_math import RGB, linear
+from hettui.ui.colours.colour_math import RGB, linear
 
 Light = tuple[float, float, float]
 

@@ -16,7 +16,7 @@ from hettui.domain.bench.run import (
 )
 from hettui.domain.chat.wire import ServerFacts
 from hettui.services.events import BenchChanged, BenchEnded
-from hettui.ui.bench_plot import history_plot
+from hettui.ui.drawing.bench_plot import history_plot
 from hettui.ui.widgets.device_card import DeviceCard
 from tests.ui.stage import stage
 

@@ -9,7 +9,7 @@ from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
 
-from hettui.ui.cells import Picture, cells_of, change_of_look
+from hettui.ui.terminal.cells import Picture, cells_of, change_of_look
 from tests.ui.mini_terminal import MiniTerminal
 
 COLUMNS, LINES = 20, 4

@@ -15,8 +15,8 @@ from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, LoadProgress
 from hettui.ports import KeptPrompts
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ClusterChanged, ParallelChanged
-from hettui.ui.screens.chat_list import ChatListScreen
-from hettui.ui.screens.chat_settings import ChatSettingsScreen
+from hettui.ui.dialogs.chat_list import ChatListScreen
+from hettui.ui.dialogs.chat_settings import ChatSettingsScreen
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.turn import Answer
 from tests.ui.stage import MemoryStore, Stage, session, stage

@@ -12,8 +12,8 @@ from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
 from hettui.ui.app import HettuiApp
-from hettui.ui.colour_math import contrast
-from hettui.ui.themes import TEXT_CONTRAST
+from hettui.ui.colours.colour_math import contrast
+from hettui.ui.colours.themes import TEXT_CONTRAST
 from hettui.ui.widgets.key_footer import KeyFooter
 from tests.ui.stage import StageBackend, build, card_readings, card_session, running
 from tests.ui.test_themes import FILES, GRAPHIC_CONTRAST

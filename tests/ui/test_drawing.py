@@ -9,8 +9,8 @@ from rich.cells import cell_len
 
 from hettui.domain.memory.forecast import Memory
 from hettui.domain.units import MIB
-from hettui.ui import drawing
-from hettui.ui.drawing import Runs
+from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing.gauges import Runs
 
 widths = st.integers(0, 120)
 sizes = st.integers(0, 64 * 1024) | st.just(0)

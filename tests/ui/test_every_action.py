@@ -16,17 +16,17 @@ from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.screen import situation as why
 from hettui.domain.screen.actions import ACTIONS, BY_ID, Action
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
+from hettui.ui.dialogs.chat_list import ChatListScreen
+from hettui.ui.dialogs.chat_settings import ChatSettingsScreen
+from hettui.ui.dialogs.help import HelpScreen
+from hettui.ui.dialogs.jump import JumpScreen
+from hettui.ui.dialogs.model_picker import ModelPicker
+from hettui.ui.dialogs.post_mortem import PostMortemScreen
+from hettui.ui.dialogs.themes import ThemeScreen
 from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane
 from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.logs import LogsPane
-from hettui.ui.screens.chat_list import ChatListScreen
-from hettui.ui.screens.chat_settings import ChatSettingsScreen
-from hettui.ui.screens.help import HelpScreen
-from hettui.ui.screens.jump import JumpScreen
-from hettui.ui.screens.model_picker import ModelPicker
-from hettui.ui.screens.post_mortem import PostMortemScreen
-from hettui.ui.screens.themes import ThemeScreen
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.prompt import Prompt
 from tests.ui.stage import Stage, session, stage

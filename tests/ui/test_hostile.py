@@ -22,13 +22,13 @@ from hettui.domain.model.shape import ModelShape
 from hettui.domain.text import clean, clean_line
 from hettui.ports import ModelPlace
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
-from hettui.ui.screens.chat_list import ChatListScreen
-from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
-from hettui.ui.screens.model_picker import ModelPicker
-from hettui.ui.screens.post_mortem import PostMortemScreen
+from hettui.ui.dialogs.chat_list import ChatListScreen
+from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
+from hettui.ui.dialogs.model_picker import ModelPicker
+from hettui.ui.dialogs.post_mortem import PostMortemScreen
+from hettui.ui.dialogs.themes import ThemeScreen
+from hettui.ui.dialogs.welcome import WelcomeScreen
 from hettui.ui.screens.replay import ReplayScreen
-from hettui.ui.screens.themes import ThemeScreen
-from hettui.ui.screens.welcome import WelcomeScreen
 from tests.fakes import shape, workers
 from tests.hostile import HOSTILE, NEVER
 from tests.ui.stage import NoModels, Stage, running, session, stage

@@ -10,7 +10,7 @@ from textual.command import CommandPalette
 
 from hettui.domain.session.session import Session
 from hettui.services.events import LogLines
-from hettui.ui.screens.help import HelpScreen
+from hettui.ui.dialogs.help import HelpScreen
 from hettui.ui.widgets.device_card import DeviceCard
 from tests.ui.stage import session, stage
 

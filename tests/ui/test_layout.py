@@ -12,12 +12,13 @@ from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.memory.forecast import Memory
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.units import MIB
-from hettui.ui import card_rows, drawing
-from hettui.ui.card_rows import Frame
-from hettui.ui.drawing import Runs
-from hettui.ui.key_row import GAP_CELLS, KeyEntry, fitting
-from hettui.ui.layout import LEAST_CARD_CELLS, Form, arrange
-from hettui.ui.views import CardView, HeaderView
+from hettui.ui.drawing import card_rows
+from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing.card_rows import Frame
+from hettui.ui.drawing.gauges import Runs
+from hettui.ui.drawing.key_row import GAP_CELLS, KeyEntry, fitting
+from hettui.ui.drawing.layout import LEAST_CARD_CELLS, Form, arrange
+from hettui.ui.presenting.views import CardView, HeaderView
 from hettui.ui.widgets.status_header import fitted
 
 devices = st.integers(0, 40)

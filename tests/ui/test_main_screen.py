@@ -16,8 +16,8 @@ from hettui.domain.model.shape import ModelShape
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot, Throttle
 from hettui.domain.units import MIB
 from hettui.services.events import Alert, ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, TelemetryUpdated
-from hettui.ui.screens.ask import ChoiceScreen
-from hettui.ui.screens.model_picker import ModelPicker
+from hettui.ui.dialogs.ask import ChoiceScreen
+from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.prompt import Prompt
 from tests.fakes import shape, workers

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from hettui.domain.markdown_blocks import Block
+from hettui.ui.drawing.markdown_blocks import Block
 from hettui.ui.widgets.markdown_rows import Renderer
 
 

@@ -19,10 +19,10 @@ from hettui.domain.library.found import FoundModel
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.session.session import Session
 from hettui.ports import ModelPlace
-from hettui.ui.screens.ask import ChoiceScreen
+from hettui.ui.dialogs.ask import ChoiceScreen
+from hettui.ui.dialogs.model_picker import ModelPicker
+from hettui.ui.dialogs.welcome import WelcomeScreen
 from hettui.ui.screens.main import MainScreen
-from hettui.ui.screens.model_picker import ModelPicker
-from hettui.ui.screens.welcome import WelcomeScreen
 from hettui.ui.widgets.pick_list import PickList
 from tests.gguf_files import llama, write_gguf
 from tests.hostile import HOSTILE, NEVER

@@ -22,12 +22,12 @@ from textual.pilot import Pilot
 from hettui.domain.screen.terminal import Terminal
 from hettui.services.events import ChatProgressed, LogLines, Notice
 from hettui.ui.app import HettuiApp
-from hettui.ui.colour_depth import DepthFilter, colour_filter, fixed_rgb, nearest_fixed
-from hettui.ui.colour_math import RGB, contrast
-from hettui.ui.drawing import COMPUTE, CONTEXT, FOREIGN, FREE, MEASURED, OVER, OVERHEAD, WEIGHTS
-from hettui.ui.glyphs import ascii_text, console_text
-from hettui.ui.output import Output
-from hettui.ui.themes import TEXT_CONTRAST, build_theme
+from hettui.ui.colours.colour_math import RGB, contrast
+from hettui.ui.colours.themes import TEXT_CONTRAST, build_theme
+from hettui.ui.drawing.gauges import COMPUTE, CONTEXT, FOREIGN, FREE, MEASURED, OVER, OVERHEAD, WEIGHTS
+from hettui.ui.terminal.colour_depth import DepthFilter, colour_filter, fixed_rgb, nearest_fixed
+from hettui.ui.terminal.glyphs import ascii_text, console_text
+from hettui.ui.terminal.output import Output
 from tests.hostile import HOSTILE
 from tests.ui import test_snapshots as scenes
 from tests.ui.stage import StageBackend, build, card_session, session, text_of

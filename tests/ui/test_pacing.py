@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from hettui.ui.pacing import Pacer
+from hettui.ui.terminal.pacing import Pacer
 
 STEP_S = 0.005
 

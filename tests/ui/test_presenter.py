@@ -17,7 +17,7 @@ from hettui.domain.planner.learned import launch_key
 from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot, Throttle
 from hettui.domain.units import MIB
-from hettui.ui.presenter import Facts, cards, plan_line, why
+from hettui.ui.presenting.presenter import Facts, cards, plan_line, why
 from tests.fakes import cluster, shape, workers
 
 

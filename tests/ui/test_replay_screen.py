@@ -15,7 +15,7 @@ from hettui.domain.session.session import Session
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
 from hettui.services.recording.replay import ReplayEngine
 from hettui.ui.app import HettuiApp
-from hettui.ui.screens.help import HelpScreen
+from hettui.ui.dialogs.help import HelpScreen
 from hettui.ui.screens.replay import ReplayScreen, mark
 from hettui.wiring.replay import ReplayBackend
 from tests.fakes import FakeClock, shape

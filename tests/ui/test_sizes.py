@@ -10,9 +10,9 @@ from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 
 from hettui.domain.screen.panes import PanesState
-from hettui.ui import drawing
-from hettui.ui.layout import Form
-from hettui.ui.screens.jump import JumpScreen
+from hettui.ui.dialogs.jump import JumpScreen
+from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing.layout import Form
 from hettui.ui.widgets.device_card import DeviceCard, DeviceDetails, DevicePart
 from hettui.ui.widgets.key_footer import KeyFooter
 from hettui.ui.widgets.layer_bar import LayerBar

@@ -6,7 +6,7 @@ from rich.console import Console
 from textual._compositor import ChopsUpdate
 from textual.geometry import Region
 
-from hettui.ui.slow_line import FrugalCompositor, FrugalUpdate
+from hettui.ui.terminal.slow_line import FrugalCompositor, FrugalUpdate
 from hettui.ui.widgets.device_card import DeviceCard
 from tests.ui.stage import Stage, card_readings, card_session, stage
 

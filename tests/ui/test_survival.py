@@ -13,8 +13,8 @@ from hettui.domain.session.rescue import without
 from hettui.domain.session.session import Session
 from hettui.domain.units import MIB
 from hettui.services.events import ClusterChanged
-from hettui.ui.screens.ask import ChoiceScreen
-from hettui.ui.screens.post_mortem import PostMortemScreen
+from hettui.ui.dialogs.ask import ChoiceScreen
+from hettui.ui.dialogs.post_mortem import PostMortemScreen
 from tests.fakes import workers
 from tests.ui.stage import Stage, running, session, stage
 

@@ -15,8 +15,8 @@ from hettui.adapters.files.config_toml import load
 from hettui.domain.config.values import Config
 from hettui.ports import ThemeFiles
 from hettui.ui.app import HettuiApp
+from hettui.ui.dialogs.themes import ThemeScreen
 from hettui.ui.screens.main import MainScreen
-from hettui.ui.screens.themes import ThemeScreen
 from hettui.wiring.screen import ScreenBackend
 from tests.ui.stage import Stage, StageBackend, session, shipped_themes, stage, text_of
 

@@ -180,7 +180,7 @@ class BenchPane(VerticalScroll, Reading):
         if len(self._runs) < 2:
             return []
         from hettui.domain.bench.compare import compare
-        from hettui.ui.bench_plot import history_plot
+        from hettui.ui.drawing.bench_plot import history_plot
 
         lines: list[str] = []
         last, before = self._runs[-1], self._runs[-2]

@@ -38,7 +38,7 @@ from hettui.ui.widgets.transcript import Transcript
 from hettui.ui.widgets.turn import Answer
 
 if TYPE_CHECKING:
-    from hettui.ui.screens.chat_settings import ChatSettings
+    from hettui.ui.dialogs.chat_settings import ChatSettings
 
 HINT = "⏎ sends · ctrl+j new line · {chat.test} test · Esc devices"
 _CONTINUE_HINT = "⏎ goes on with the answer · {chat.retry} asks again"
@@ -386,7 +386,7 @@ class ChatPane(Vertical):
         self._show(replace(fresh, raw=before.raw, system=before.system, sampling=before.sampling))
 
     def action_open(self) -> None:
-        from hettui.ui.screens.chat_list import ChatListScreen
+        from hettui.ui.dialogs.chat_list import ChatListScreen
 
         self.app.push_screen(ChatListScreen(self._known), self._opened)
 
@@ -396,7 +396,7 @@ class ChatPane(Vertical):
 
     def action_settings(self) -> None:
         now = self._conversation
-        from hettui.ui.screens.chat_settings import ChatSettings, ChatSettingsScreen
+        from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
 
         self.app.push_screen(ChatSettingsScreen(ChatSettings(now.raw, now.system, now.sampling)), self._set)
 

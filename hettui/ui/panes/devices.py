@@ -9,11 +9,11 @@ from textual.containers import Vertical, VerticalScroll
 from textual.geometry import Size
 from textual.message import Message
 
-from hettui.ui import card_rows
-from hettui.ui.drawing import Runs
-from hettui.ui.layout import Arrangement, Form, arrange
+from hettui.ui.drawing import card_rows
+from hettui.ui.drawing.gauges import Runs
+from hettui.ui.drawing.layout import Arrangement, Form, arrange
 from hettui.ui.panes.explain import ExplainPane
-from hettui.ui.views import CardView
+from hettui.ui.presenting.views import CardView
 from hettui.ui.widgets.device_card import DeviceCard, DeviceDetails
 from hettui.ui.widgets.painted import Painted
 

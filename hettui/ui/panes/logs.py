@@ -13,7 +13,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from hettui.domain.text import clean_line
-from hettui.ui import matching, typed
+from hettui.ui import typed
+from hettui.ui.drawing import matching
 from hettui.ui.keys import keymap_of
 from hettui.ui.widgets.log_lines import LogLines, Row
 from hettui.ui.widgets.reading import Reading

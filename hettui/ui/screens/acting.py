@@ -10,7 +10,7 @@ from hettui.domain.screen.actions import BY_ID, Action
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.screen.situation import Situation
 from hettui.domain.text import clean
-from hettui.ui.slow_line import CalmScreen
+from hettui.ui.terminal.slow_line import CalmScreen
 
 _REMARK_S = 4.0
 

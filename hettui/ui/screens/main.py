@@ -25,7 +25,7 @@ from hettui.domain.telemetry.steady import Steady
 from hettui.domain.telemetry.why import Finding
 from hettui.services.backend import Backend
 from hettui.services.events import BenchChanged, ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
-from hettui.ui import circumstances, keys, presenter
+from hettui.ui import keys
 from hettui.ui.messages import BenchArrived, ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
 from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane
@@ -33,9 +33,10 @@ from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.devices import DeviceList
 from hettui.ui.panes.explain import ExplainPane, Parts
 from hettui.ui.panes.logs import LogsPane
-from hettui.ui.presenter import Facts, History
-from hettui.ui.screens.panes import DEVICES, PANES, PanedScreen
-from hettui.ui.slow_line import FrugalCompositor
+from hettui.ui.presenting import circumstances, presenter
+from hettui.ui.presenting.presenter import Facts, History
+from hettui.ui.screens.places import DEVICES, PANES, PanedScreen
+from hettui.ui.terminal.slow_line import FrugalCompositor
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.plan_line import PlanLine
@@ -43,8 +44,8 @@ from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.status_header import StatusHeader
 
 if TYPE_CHECKING:
-    from hettui.ui.help_text import HelpGroup
-    from hettui.ui.screens.welcome import Greeted
+    from hettui.ui.dialogs.welcome import Greeted
+    from hettui.ui.drawing.help_text import HelpGroup
 
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Between two rounds of readings."""
@@ -173,7 +174,7 @@ class MainScreen(PanedScreen):
 
     def help_groups(self) -> list[HelpGroup]:
         """All keys that work on this screen; those of the pane in front first."""
-        from hettui.ui.help_text import HelpGroup, HelpRow
+        from hettui.ui.drawing.help_text import HelpGroup, HelpRow
 
         offered = {action.id for action in self.offered()}
         groups: dict[str, list[HelpRow]] = {}
@@ -391,7 +392,7 @@ class MainScreen(PanedScreen):
             self._engine.sample_every(wanted_s)
 
     def action_help(self) -> None:
-        from hettui.ui.screens.help import HelpScreen
+        from hettui.ui.dialogs.help import HelpScreen
 
         self.app.push_screen(HelpScreen(self.help_groups(), self.keymap))
 
@@ -404,7 +405,7 @@ class MainScreen(PanedScreen):
         self._choose_model()
 
     def _choose_model(self, preferred: str | None = None, *, best: bool = False) -> None:
-        from hettui.ui.screens.model_picker import ModelPicker
+        from hettui.ui.dialogs.model_picker import ModelPicker
 
         self.app.push_screen(ModelPicker(self._backend, self._session, preferred, best=best), self._open)
 
@@ -414,7 +415,7 @@ class MainScreen(PanedScreen):
 
     @work(thread=True, group="model", exclusive=True, exit_on_error=False)
     def _open_model(self, path: str) -> None:
-        from hettui.ui.screens.welcome import offer_configuration
+        from hettui.ui.dialogs.welcome import offer_configuration
 
         first = self._backend.first_run(self._session)
         try:

@@ -20,7 +20,7 @@ from hettui.ui.screens.planning import PlanningScreen
 
 if TYPE_CHECKING:
     from hettui.domain.session.rescue import Rescue
-    from hettui.ui.screens.post_mortem import Choice, PostMortemScreen
+    from hettui.ui.dialogs.post_mortem import Choice, PostMortemScreen
 
 
 class OperatingScreen(PlanningScreen):
@@ -75,7 +75,7 @@ class OperatingScreen(PlanningScreen):
     @work(group="stop", exclusive=True, exit_on_error=False)
     async def _ask_and_stop(self) -> None:
         """Whether something is being answered is asked of the server: others may use it as well."""
-        from hettui.ui.screens.ask import ChoiceScreen
+        from hettui.ui.dialogs.ask import ChoiceScreen
 
         running = await asyncio.wrap_future(self._engine.busy())
         if not running:
@@ -97,7 +97,7 @@ class OperatingScreen(PlanningScreen):
         return self._post_mortem is not None and self.app.screen is self._post_mortem
 
     def action_post_mortem(self) -> None:
-        from hettui.ui.screens.post_mortem import PostMortemScreen
+        from hettui.ui.dialogs.post_mortem import PostMortemScreen
 
         found = self._cluster.post_mortem
         if found is not None:
@@ -129,7 +129,7 @@ class OperatingScreen(PlanningScreen):
                 self._run_plan(force=False)
 
     def action_quit(self) -> None:
-        from hettui.ui.screens.ask import ChoiceScreen
+        from hettui.ui.dialogs.ask import ChoiceScreen
 
         on_exit = self._session.config.on_exit
         if self._quitting or not self._cluster.processes or self._backend.read_only:

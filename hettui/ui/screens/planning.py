@@ -14,8 +14,9 @@ from hettui.domain.plan.split import HOST, Split
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
-from hettui.ui import keys, matching, typed
-from hettui.ui.presenter import Facts
+from hettui.ui import keys, typed
+from hettui.ui.drawing import matching
+from hettui.ui.presenting.presenter import Facts
 from hettui.ui.screens.acting import ActingScreen
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar

@@ -24,7 +24,7 @@ from hettui.services.events import (
     TelemetryUpdated,
 )
 from hettui.services.recording.replay import Player
-from hettui.ui import keys, presenter
+from hettui.ui import keys
 from hettui.ui.messages import (
     ChatArrived,
     ClusterArrived,
@@ -35,6 +35,7 @@ from hettui.ui.messages import (
 )
 from hettui.ui.panes.chat import ChatPane
 from hettui.ui.panes.logs import LogsPane
+from hettui.ui.presenting import presenter
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.widgets.status_header import StatusHeader
 

@@ -1,6 +1,7 @@
 """One device: name and state, slider, memory against the budget, sensors, and one line why.
 
-In which form, its list decides (`hettui.ui.layout`); what the forms look like is in `hettui.ui.card_rows`.
+In which form, its list decides (`hettui.ui.drawing.layout`); what the forms look like is in
+`hettui.ui.drawing.card_rows`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
-from hettui.ui import card_rows, drawing
-from hettui.ui.card_rows import Frame
-from hettui.ui.drawing import Runs
-from hettui.ui.layout import CARD_ROWS, ROOMY_ROWS, Form
-from hettui.ui.views import CardView
+from hettui.ui.drawing import card_rows
+from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing.card_rows import Frame
+from hettui.ui.drawing.gauges import Runs
+from hettui.ui.drawing.layout import CARD_ROWS, ROOMY_ROWS, Form
+from hettui.ui.presenting.views import CardView
 from hettui.ui.widgets.drag import Draggable
 from hettui.ui.widgets.painted import Painted
 
@@ -30,7 +32,7 @@ class DevicePart(Painted, Draggable):
     """What shows a device and its slider. Keys are the screen's; the mouse moves the slider.
 
     | component class | what |
-    | `device-card--ROLE` | the colours of the roles in `hettui.ui.drawing` |
+    | `device-card--ROLE` | the colours of the roles in `hettui.ui.drawing.gauges` |
     """
 
     ALLOW_SELECT = False

@@ -8,8 +8,8 @@ from textual import events
 from textual.binding import ActiveBinding
 from textual.screen import Screen
 
-from hettui.ui.drawing import Runs
-from hettui.ui.key_row import GAP_CELLS, MORE, KeyEntry, KeyRow, fitting
+from hettui.ui.drawing.gauges import Runs
+from hettui.ui.drawing.key_row import GAP_CELLS, MORE, KeyEntry, KeyRow, fitting
 from hettui.ui.widgets.painted import Painted
 
 _PINNED = ("help", "quit")

@@ -10,9 +10,9 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from hettui.domain.plan.split import HOST
-from hettui.ui import drawing
-from hettui.ui.drawing import BarPart, Runs
-from hettui.ui.views import LayerBarView
+from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing.gauges import BarPart, Runs
+from hettui.ui.presenting.views import LayerBarView
 from hettui.ui.widgets.drag import Draggable
 from hettui.ui.widgets.painted import Painted
 

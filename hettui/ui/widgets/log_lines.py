@@ -12,7 +12,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from hettui.ui.drawing import fit
+from hettui.ui.drawing.gauges import fit
 
 _NAME_CELLS = 8
 _COLOURS = tuple(Style.parse(colour) for colour in ("cyan", "magenta", "yellow", "green", "blue"))

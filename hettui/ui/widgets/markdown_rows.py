@@ -20,7 +20,7 @@ from rich.syntax import Syntax
 from rich.theme import Theme
 from textual.strip import Strip
 
-from hettui.domain.markdown_blocks import Block
+from hettui.ui.drawing.markdown_blocks import Block
 
 _GAP = Strip([])
 

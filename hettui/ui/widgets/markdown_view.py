@@ -17,8 +17,8 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
-from hettui.domain.markdown_blocks import Block, BlockSplitter
-from hettui.domain.wrapping import GrowingRows
+from hettui.ui.drawing.markdown_blocks import Block, BlockSplitter
+from hettui.ui.drawing.wrapping import GrowingRows
 
 if TYPE_CHECKING:
     from hettui.ui.widgets.markdown_rows import Renderer

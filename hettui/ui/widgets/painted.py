@@ -12,8 +12,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from hettui.ui import drawing
-from hettui.ui.drawing import Runs
+from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing.gauges import Runs
 
 
 class Painted(Widget):

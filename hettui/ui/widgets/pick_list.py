@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from hettui.ui import drawing
-from hettui.ui.drawing import Runs
+from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing.gauges import Runs
 
 Draw = Callable[[int, int], Runs]
 """The row of a number in so many cells."""

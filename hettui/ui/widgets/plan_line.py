@@ -7,7 +7,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from hettui.ui.views import PlanLineView
+from hettui.ui.presenting.views import PlanLineView
 
 _STYLES = {
     "muted": "$hettui-muted",

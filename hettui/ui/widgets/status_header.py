@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.text import shorten_middle
-from hettui.ui.views import HeaderView
+from hettui.ui.presenting.views import HeaderView
 
 # A sign beside the colour: the state must be readable without colours.
 _SIGNS = {

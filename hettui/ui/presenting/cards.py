@@ -13,8 +13,8 @@ from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.telemetry.why import worst
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, mib
-from hettui.ui.facts import Facts
-from hettui.ui.views import CardView
+from hettui.ui.presenting.facts import Facts
+from hettui.ui.presenting.views import CardView
 
 STALE_AFTER_INTERVALS = 3
 

@@ -14,7 +14,7 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from hettui.domain.errors import ConfigError
-from hettui.ui.colour_math import contrast, luminance
+from hettui.ui.colours.colour_math import contrast, luminance
 
 COLORS = (
     "primary", "secondary", "accent", "foreground", "background", "surface", "panel", "success", "warning", "error",

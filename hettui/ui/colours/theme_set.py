@@ -8,7 +8,7 @@ from textual.theme import Theme
 
 from hettui.domain.errors import ConfigError
 from hettui.ports import ThemeFiles
-from hettui.ui.themes import build_theme
+from hettui.ui.colours.themes import build_theme
 
 
 class ThemeSet:

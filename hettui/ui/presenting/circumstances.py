@@ -8,7 +8,7 @@ from hettui.domain.plan.plan import History
 from hettui.domain.plan.split import HOST
 from hettui.domain.screen.situation import Situation
 from hettui.domain.text import clean_line
-from hettui.ui.presenter import Facts
+from hettui.ui.presenting.presenter import Facts
 
 _NO_BINARIES = "no llama.cpp was found: set [llama-cpp] bin, or put llama-server on PATH"
 

@@ -17,9 +17,9 @@ from hettui.domain.text import clean_line
 from hettui.ports import Completion
 from hettui.services.backend import Backend
 from hettui.services.library.search import PathCompleter
-from hettui.ui import model_rows
-from hettui.ui.drawing import Runs, fit
-from hettui.ui.screens.searching import SearchingScreen
+from hettui.ui.dialogs.searching import SearchingScreen
+from hettui.ui.drawing import model_rows
+from hettui.ui.drawing.gauges import Runs, fit
 from hettui.ui.widgets.pick_list import NOWHERE, PickList
 
 _DWELL_S = 0.25

@@ -12,7 +12,7 @@ from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, format_tokens
 from hettui.services.library.search import Searched
-from hettui.ui.drawing import Runs, fit
+from hettui.ui.drawing.gauges import Runs, fit
 
 _SIZE, _QUANT, _CONTEXT = 8, 7, 5
 _VERDICT, _WIDE_VERDICT = 19, 24

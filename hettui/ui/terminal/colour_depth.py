@@ -25,8 +25,8 @@ from textual.filter import LineFilter
 from textual.theme import Theme
 
 from hettui.domain.screen.terminal import ColourDepth
-from hettui.ui.colour_math import RGB, contrast, oklab
-from hettui.ui.themes import TEXT_CONTRAST, terminal_theme
+from hettui.ui.colours.colour_math import RGB, contrast, oklab
+from hettui.ui.colours.themes import TEXT_CONTRAST, terminal_theme
 
 _CUBE = (0, 95, 135, 175, 215, 255)
 _FIXED: dict[int, RGB] = {

@@ -18,12 +18,12 @@ from hettui.domain.errors import HettuiError
 from hettui.domain.library.found import best_of
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean, clean_line
-from hettui.domain.wrapping import GrowingRows
 from hettui.services.backend import Backend
-from hettui.ui import model_rows
+from hettui.ui.dialogs.ask import ChoiceScreen
+from hettui.ui.dialogs.searching import SearchingScreen
+from hettui.ui.drawing import model_rows
+from hettui.ui.drawing.wrapping import GrowingRows
 from hettui.ui.messages import NoticeArrived
-from hettui.ui.screens.ask import ChoiceScreen
-from hettui.ui.screens.searching import SearchingScreen
 
 _MOST_DEVICES = 6
 _LABEL_CELLS = 11

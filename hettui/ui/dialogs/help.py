@@ -15,8 +15,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from hettui.domain.screen.keymap import Keymap
-from hettui.ui import keys, matching, typed
-from hettui.ui.help_text import HelpGroup, Line, help_lines
+from hettui.ui import keys, typed
+from hettui.ui.drawing import matching
+from hettui.ui.drawing.help_text import HelpGroup, Line, help_lines
 from hettui.ui.widgets.reading import Reading
 
 LEGEND = (

@@ -244,7 +244,7 @@ class PanedScreen(OperatingScreen):
 
     def action_jump(self, anywhere: bool = False) -> None:
         """A letter on everything that can have the keyboard; `anywhere`: by the key that is no letter itself."""
-        from hettui.ui.screens.jump import JumpScreen, Target, lettered
+        from hettui.ui.dialogs.jump import JumpScreen, Target, lettered
 
         shown = self.shown
         panes = []

@@ -50,7 +50,7 @@ class CardView:
     note: str = ""
     """One line: why it is slow, or what else there is to say."""
     note_role: str = "warn"
-    """A colour's role in `hettui.ui.drawing`."""
+    """A colour's role in `hettui.ui.drawing.gauges`."""
     entry: str | None = None
     """A number that is being typed for it."""
 

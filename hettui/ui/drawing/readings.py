@@ -6,7 +6,7 @@ import re
 
 from hettui.domain.telemetry.readings import DeviceSample, Link
 from hettui.domain.units import UNKNOWN
-from hettui.ui.drawing import Runs
+from hettui.ui.drawing.gauges import Runs
 
 NO_READINGS = DeviceSample()
 

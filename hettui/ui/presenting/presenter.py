@@ -12,9 +12,9 @@ from hettui.domain.memory.reconcile import differences
 from hettui.domain.planner.explain import WhatIf, explain, what_if
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds
-from hettui.ui.card_presenter import cards
-from hettui.ui.facts import USUAL_HISTORY_CELLS, Facts, History, why
-from hettui.ui.views import HeaderView, LayerBarView, PlanLineView
+from hettui.ui.presenting.cards import cards
+from hettui.ui.presenting.facts import USUAL_HISTORY_CELLS, Facts, History, why
+from hettui.ui.presenting.views import HeaderView, LayerBarView, PlanLineView
 
 __all__ = [
     "USUAL_HISTORY_CELLS", "Facts", "History", "cards", "commands", "explanation", "header", "layer_bar", "plan_line",

@@ -9,8 +9,8 @@ from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 
 from hettui.domain.screen.terminal import Glyphs, Terminal, colour_depth, glyphs
-from hettui.ui.colour_depth import colour_filter
-from hettui.ui.glyphs import GlyphFilter
+from hettui.ui.terminal.colour_depth import colour_filter
+from hettui.ui.terminal.glyphs import GlyphFilter
 
 
 class WholeCells(ScrollBarRender):

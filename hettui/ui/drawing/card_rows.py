@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from hettui.domain.units import UNKNOWN, format_bytes, missing_mib
-from hettui.ui import drawing, readings
-from hettui.ui.drawing import Runs
-from hettui.ui.layout import CARD_ROWS, ROOMY_ROWS, Form
-from hettui.ui.readings import NO_READINGS
-from hettui.ui.views import CardView
+from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing import readings
+from hettui.ui.drawing.gauges import Runs
+from hettui.ui.drawing.layout import CARD_ROWS, ROOMY_ROWS, Form
+from hettui.ui.drawing.readings import NO_READINGS
+from hettui.ui.presenting.views import CardView
 
 LABEL_CELLS = 7
 LAYERS_CELLS = 12

@@ -1,8 +1,8 @@
 """Less to write and less to draw when little changes, as with every reading: for slow lines and small machines.
 
 What is drawn goes into a picture of the terminal; what is written is how that differs from what was written before
-(`hettui.ui.cells`), when the line has room for it (`hettui.ui.pacing`). On a slow line frames so merge, and nothing
-piles up before the answer to a key.
+(`cells`), when the line has room for it (`pacing`). On a slow line frames so merge, and nothing piles up before the
+answer to a key.
 
 What Textual 8.2.8 does for one number that changes in a card: it writes the row from the widget's left edge on, with
 a line feed behind it (`ChopsUpdate.render_segments` crops on the right only), some 250 bytes instead of 60; and it
@@ -26,8 +26,8 @@ from textual.geometry import Region
 from textual.screen import Screen
 from textual.strip import Strip
 
-from hettui.ui.cells import Picture, cells_of
-from hettui.ui.pacing import QUERY, Pacer
+from hettui.ui.terminal.cells import Picture, cells_of
+from hettui.ui.terminal.pacing import QUERY, Pacer
 
 _ReturnType = TypeVar("_ReturnType")
 _QUEUED_WRITES = 2

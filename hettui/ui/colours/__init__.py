@@ -1,0 +1,1 @@
+"""Themes: read, tested, handed to Textual."""

@@ -1,0 +1,1 @@
+"""Facts into views: pure, without Textual and Rich."""
