@@ -12,8 +12,7 @@ from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.memory.forecast import Memory
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.units import MIB
-from hettui.ui.drawing import card_rows
-from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing import card_rows, gauges
 from hettui.ui.drawing.card_rows import Frame
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.key_row import GAP_CELLS, KeyEntry, fitting
@@ -183,5 +182,5 @@ def test_the_header_fits_and_keeps_what_matters(width: int, model: str, differs:
 
 
 def test_a_bar_part_of_one_cell_is_a_boundary() -> None:
-    parts = [drawing.BarPart(str(n), "x", layers, "a") for n, layers in enumerate((40, 1, 40, 1))]
-    assert text(drawing.layer_bar(20, parts)[0]).count(drawing.BOUNDARY) == 3
+    parts = [gauges.BarPart(str(n), "x", layers, "a") for n, layers in enumerate((40, 1, 40, 1))]
+    assert text(gauges.layer_bar(20, parts)[0]).count(gauges.BOUNDARY) == 3

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from hettui.domain.screen.panes import PanesState
 from hettui.ui.dialogs.jump import JumpScreen
-from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing import gauges
 from hettui.ui.drawing.layout import Form
 from hettui.ui.widgets.device_card import DeviceCard, DeviceDetails, DevicePart
 from hettui.ui.widgets.key_footer import KeyFooter
@@ -157,7 +157,7 @@ async def drag(s: Stage, card: DevicePart, from_: int, to: int) -> None:
     """Over its slider, from one value to another."""
     row, start, track = card.frame.slider
     left, top = card.content_region.x - card.region.x, card.content_region.y - card.region.y
-    cells = [left + start + drawing.slider_cell(track, value, card.view.maximum) for value in (from_, to)]
+    cells = [left + start + gauges.slider_cell(track, value, card.view.maximum) for value in (from_, to)]
     await s.pilot.mouse_down(card, offset=(cells[0], top + row))
     await s.pilot.hover(card, offset=(cells[1], top + row))
     await s.pilot.mouse_up(card, offset=(cells[1], top + row))
@@ -224,7 +224,7 @@ async def test_a_click_on_a_row_selects_and_its_details_follow() -> None:
 async def test_the_planners_ghost_stands_on_rows_too() -> None:
     async with stage(farm_session(8), size=(100, 30)) as s:
         await s.press("p", "9", "0", "enter")
-        assert drawing.GHOST in lines_of(s, s.screen.device_list.cards[0])[0]
+        assert gauges.GHOST in lines_of(s, s.screen.device_list.cards[0])[0]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30)])
@@ -233,15 +233,15 @@ async def test_a_boundary_is_dragged_in_one_row_and_in_two(size: tuple[int, int]
     async with stage(farm_session(count), size=size) as s:
         bar = s.screen.query_one(LayerBar)
         assert bar.size.height == (2 if size[1] >= 28 else 1)
-        assert lines_of(s, bar)[0].count(drawing.CHOSEN) == 1
+        assert lines_of(s, bar)[0].count(gauges.CHOSEN) == 1
         holders = bar._holders()
         left, right = holders[0][0], holders[1][0]
         x, before, y = holders[1][1], s.layers, bar.size.height - 1
         await s.pilot.hover(bar, offset=(x, y))
-        assert drawing.HELD in lines_of(s, bar)[0], "it says that it can be taken"
+        assert gauges.HELD in lines_of(s, bar)[0], "it says that it can be taken"
         await s.pilot.mouse_down(bar, offset=(x, y))
         await s.pilot.hover(bar, offset=(x - 3, y))
-        assert lines_of(s, bar)[y].count(drawing.HELD) == 1
+        assert lines_of(s, bar)[y].count(gauges.HELD) == 1
         await s.pilot.mouse_up(bar, offset=(x - 3, y))
         held = [s.plan.split.host_layers, *s.layers]
         was = [sum(held) - sum(before), *before]

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from hettui.domain.units import UNKNOWN, format_bytes, missing_mib
-from hettui.ui.drawing import gauges as drawing
-from hettui.ui.drawing import readings
+from hettui.ui.drawing import gauges, readings
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.layout import CARD_ROWS, ROOMY_ROWS, Form
 from hettui.ui.drawing.readings import NO_READINGS
@@ -36,7 +35,7 @@ _ROOM_C = 20.0
 """Where the heat's scale begins."""
 _USUAL_SLOWDOWN_C = 90.0
 """Of cards that do not tell theirs."""
-_LOAD_GAUGE = drawing.Gauge(0.0, 100.0, 1e9, 1e9)
+_LOAD_GAUGE = gauges.Gauge(0.0, 100.0, 1e9, 1e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +152,15 @@ def row_columns(width: int) -> RowColumns:
 def row_titles(width: int) -> Runs:
     """What stands in the columns of the rows below."""
     columns = row_columns(width)
-    text = " " * _MARK_CELLS + drawing.fit("device", columns.name + 2) + drawing.fit("layers", columns.slider)
+    text = " " * _MARK_CELLS + gauges.fit("device", columns.name + 2) + gauges.fit("layers", columns.slider)
     text += " " * (_COUNT_CELLS + columns.change)
     if columns.bar:
-        text += " " + drawing.fit("memory", columns.bar)
+        text += " " + gauges.fit("memory", columns.bar)
     text += " " * columns.numbers + f"{'mem' if not columns.bar else '':>{columns.share}}"
     text += f"{'°C':>5}" if columns.temperature else ""
     text += f"{'load':>5}" if columns.load else ""
     text += f"{'W':>5}" if columns.power else ""
-    return [(drawing.fit(text, width), "label")]
+    return [(gauges.fit(text, width), "label")]
 
 
 def _row(view: CardView, frame: Frame) -> Runs:
@@ -170,9 +169,9 @@ def _row(view: CardView, frame: Frame) -> Runs:
     over = view.short_bytes > 0
     runs: Runs = [
         (f"{frame.marker}{number} ", "title"),
-        (drawing.fit_name(view.name, columns.name), "title"),
-        (f"{drawing.OUTPUT if view.output else ' '} ", "dim"),
-        *drawing.slider(
+        (gauges.fit_name(view.name, columns.name), "title"),
+        (f"{gauges.OUTPUT if view.output else ' '} ", "dim"),
+        *gauges.slider(
             columns.slider,
             view.layers,
             view.maximum,
@@ -212,8 +211,8 @@ def _row(view: CardView, frame: Frame) -> Runs:
 def _row_memory(view: CardView, width: int) -> Runs:
     """A bar against the budget; without one there is nothing to compare with, and a number says more."""
     if view.budget_bytes is None and view.card_bytes is None:
-        return [(drawing.fit(format_bytes(view.memory.total_bytes), width), "dim")]
-    return drawing.memory_bar(width, view.memory, _scale(view))
+        return [(gauges.fit(format_bytes(view.memory.total_bytes), width), "dim")]
+    return gauges.memory_bar(width, view.memory, _scale(view))
 
 
 def _count(view: CardView, columns: RowColumns) -> Runs:
@@ -233,8 +232,8 @@ def _sign(view: CardView) -> tuple[str, str]:
     return f" {sign}", role
 
 
-def _scale(view: CardView) -> drawing.MemoryScale:
-    return drawing.MemoryScale(view.budget_bytes, view.card_bytes, view.own_bytes, view.foreign_bytes)
+def _scale(view: CardView) -> gauges.MemoryScale:
+    return gauges.MemoryScale(view.budget_bytes, view.card_bytes, view.own_bytes, view.foreign_bytes)
 
 
 def _limit_c(view: CardView) -> float:
@@ -246,7 +245,7 @@ def _limit_c(view: CardView) -> float:
 
 def _title(view: CardView, frame: Frame, *, facts: bool = False) -> Runs:
     number = "  " if view.is_host else f"{view.index + 1} "
-    signs = (" locked" if view.locked else "") + (f" {drawing.OUTPUT} output" if view.output else "")
+    signs = (" locked" if view.locked else "") + (f" {gauges.OUTPUT} output" if view.output else "")
     sign, word, role = STATES.get(view.process, ("", "", "dim"))
     state = f"{sign} {word}" if sign else ""
     said = view.role
@@ -254,7 +253,7 @@ def _title(view: CardView, frame: Frame, *, facts: bool = False) -> Runs:
         said = f"{readings.celsius(view.sample)}{readings.percent(view.sample.utilisation_percent)}"
     right = f"{said}{'  ' if state else ''}"
     taken = 1 + len(number) + cell_len(signs) + cell_len(right) + cell_len(state)
-    name = drawing.fit_name(view.name, min(cell_len(view.name), max(4, frame.width - taken - 1)))
+    name = gauges.fit_name(view.name, min(cell_len(view.name), max(4, frame.width - taken - 1)))
     gap = max(1, frame.width - taken - cell_len(name))
     return [
         (f"{frame.marker}{number}", "title"),
@@ -271,7 +270,7 @@ def _slider(view: CardView, frame: Frame) -> Runs:
     _, start, track = frame.slider
     runs: Runs = [("layers".ljust(start), "label")]
     over = view.short_bytes > 0
-    runs += drawing.slider(
+    runs += gauges.slider(
         track, view.layers, view.maximum, running=view.running, ghost=view.ghost, locked=view.locked, over=over
     )
     if view.entry is not None:
@@ -296,7 +295,7 @@ def _memory(view: CardView, frame: Frame) -> Runs:
     if view.budget_bytes is None and view.card_bytes is None and view.own_bytes is None:
         shown = _told_parts(view, frame.gauge_cells)
     else:
-        shown = drawing.memory_bar(frame.gauge_cells, view.memory, _scale(view))
+        shown = gauges.memory_bar(frame.gauge_cells, view.memory, _scale(view))
     return [("memory".ljust(LABEL_CELLS), "label"), *shown, *_memory_numbers(view)]
 
 
@@ -304,10 +303,10 @@ def _memory_parts(view: CardView) -> list[tuple[str, str, str, int]]:
     """Glyph, role, word and bytes."""
     memory = view.memory
     return [
-        (drawing.WEIGHTS, "weights", "weights", memory.weights_bytes),
-        (drawing.CONTEXT, "kv", "KV cache", memory.context_bytes),
-        (drawing.COMPUTE, "compute", "compute", memory.compute_bytes),
-        (drawing.OVERHEAD, "overhead", "overhead", memory.overhead_bytes),
+        (gauges.WEIGHTS, "weights", "weights", memory.weights_bytes),
+        (gauges.CONTEXT, "kv", "KV cache", memory.context_bytes),
+        (gauges.COMPUTE, "compute", "compute", memory.compute_bytes),
+        (gauges.OVERHEAD, "overhead", "overhead", memory.overhead_bytes),
     ]
 
 
@@ -343,15 +342,15 @@ def _heat(view: CardView, frame: Frame, *, facts: str = "all") -> Runs:
         said = f"{readings.percent(sample.utilisation_percent)}  {readings.celsius(sample)}"
     else:
         said = readings.heat_facts(sample) if facts == "some" else readings.all_facts(sample)
-    drawn = drawing.history(frame.gauge_cells, view.history, gauge)
+    drawn = gauges.history(frame.gauge_cells, view.history, gauge)
     return [(label.ljust(LABEL_CELLS), "label"), *drawn, *readings.pieces(said)]
 
 
-def _gauge(view: CardView) -> tuple[str, drawing.Gauge]:
+def _gauge(view: CardView) -> tuple[str, gauges.Gauge]:
     if view.is_cpu:
         return "cpu", _LOAD_GAUGE
     limit = _limit_c(view)
-    return "heat", drawing.Gauge(_ROOM_C, limit, limit - 10, limit)
+    return "heat", gauges.Gauge(_ROOM_C, limit, limit - 10, limit)
 
 
 def _load(view: CardView, frame: Frame) -> Runs:
@@ -359,7 +358,7 @@ def _load(view: CardView, frame: Frame) -> Runs:
     load = sample.utilisation_percent
     cells = frame.gauge_cells
     full = 0 if load is None else round(min(load, 100) / 100 * cells)
-    bar: Runs = [("▆" * full, "fill"), ((" " if load is None else drawing.FREE) * (cells - full), "track")]
+    bar: Runs = [("▆" * full, "fill"), ((" " if load is None else gauges.FREE) * (cells - full), "track")]
     return [("load".ljust(LABEL_CELLS), "label"), *bar, *readings.pieces(readings.load_facts(sample))]
 
 
@@ -372,9 +371,9 @@ def _graphs(view: CardView, frame: Frame) -> list[Runs]:
     label, gauge = _gauge(view)
     if view.is_cpu:
         said = f"{readings.percent(sample.utilisation_percent)}  {readings.celsius(sample)}"
-        return _labelled(label, drawing.graph(cells, 2 * each, view.history, gauge), [said])
-    heat = drawing.graph(cells, each, view.history, gauge)
-    load = drawing.graph(cells, each, view.loads, _LOAD_GAUGE)
+        return _labelled(label, gauges.graph(cells, 2 * each, view.history, gauge), [said])
+    heat = gauges.graph(cells, each, view.history, gauge)
+    load = gauges.graph(cells, each, view.loads, _LOAD_GAUGE)
     return [
         *_labelled(label, heat, [readings.heat_facts(sample)]),
         *_labelled("load", load, [readings.load_facts(sample), readings.limits(sample)]),
@@ -402,5 +401,5 @@ def _note(view: CardView, frame: Frame) -> Runs:
     if not view.note:
         return []
     label = "why" if view.note_role in ("warn", "crit") else ""
-    shown = drawing.fit(view.note, frame.width - LABEL_CELLS).rstrip()
+    shown = gauges.fit(view.note, frame.width - LABEL_CELLS).rstrip()
     return [(label.ljust(LABEL_CELLS), "label"), (shown, view.note_role)]

@@ -12,8 +12,7 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
-from hettui.ui.drawing import card_rows
-from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing import card_rows, gauges
 from hettui.ui.drawing.card_rows import Frame
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.layout import CARD_ROWS, ROOMY_ROWS, Form
@@ -119,7 +118,7 @@ class DevicePart(Painted, Draggable):
     def _point(self, event: events.MouseEvent) -> None:
         _, start, track = self.frame.slider
         cell = event.screen_x - self.content_region.x - start
-        self.post_message(self.SliderMoved(self, drawing.slider_value(track, cell, self.view.maximum)))
+        self.post_message(self.SliderMoved(self, gauges.slider_value(track, cell, self.view.maximum)))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         if self._on_slider(event):

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from hettui.domain.plan.split import HOST
-from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import BarPart, Runs
 from hettui.ui.presenting.views import LayerBarView
 from hettui.ui.widgets.drag import Draggable
@@ -76,12 +76,12 @@ class LayerBar(Painted, Draggable):
     def drawn_rows(self) -> Sequence[Runs]:
         boundary = self._dragged or self._near
         held = None if boundary is None else boundary[1] + 1
-        return drawing.layer_bar(self.content_size.width, self._parts(), max(1, self.content_size.height), held)
+        return gauges.layer_bar(self.content_size.width, self._parts(), max(1, self.content_size.height), held)
 
     def _holders(self) -> list[tuple[int, int, int]]:
         """Device, first cell and end cell of everything that holds layers."""
         parts = self._parts()
-        widths = drawing.bar_widths(self.size.width, [part.layers for part in parts])
+        widths = gauges.bar_widths(self.size.width, [part.layers for part in parts])
         found, x = [], 0
         for position, cells in enumerate(widths):
             if parts[position].layers:

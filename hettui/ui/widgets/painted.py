@@ -12,7 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import Runs
 
 
@@ -36,7 +36,7 @@ class Painted(Widget):
         if len(before) != len(self._drawn):
             self.refresh()
             return
-        changes = (drawing.changed_cells(old, new) for old, new in zip(before, self._drawn, strict=True))
+        changes = (gauges.changed_cells(old, new) for old, new in zip(before, self._drawn, strict=True))
         regions = [Region(cells[0], y, cells[1], 1) for y, cells in enumerate(changes) if cells]
         if regions:
             self.refresh(*regions)

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from hettui.ui.drawing import gauges as drawing
+from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import Runs
 
 Draw = Callable[[int, int], Runs]
@@ -110,7 +110,7 @@ class PickList(Widget):
 
     def _lines(self) -> list[Runs]:
         width, rows = self.content_size.width, self.content_size.height
-        thumb = drawing.thumb(rows, self._top, self._count)
+        thumb = gauges.thumb(rows, self._top, self._count)
         lines: list[Runs] = []
         for y in range(rows):
             index = self._top + y
