@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from hettui.cli.parser import COMMANDS, build_parser
+from hettui.cli.commands import COMMANDS
+from hettui.cli.parser import build_parser
 from tests.documentation import README, written
 
 PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]

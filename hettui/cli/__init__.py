@@ -19,11 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     parser = build_parser()
     options = parser.parse_args(_with_default_command(list(sys.argv[1:] if arguments is None else arguments)))
-    from hettui.cli import commands
+    from hettui.cli.commands import command
     from hettui.cli.signals import Interrupted
 
     try:
-        return int(getattr(commands, f"run_{options.command}")(options))
+        return command(options.command)(options)
     except HettuiError as error:
         # Names of files, cards and hosts are in it: the last place where they can be cleaned.
         print(f"hettui: {clean(str(error))}", file=sys.stderr)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _with_default_command(words: list[str]) -> list[str]:
     """`hettui` and `hettui CONFIG` open the screen; a file called like a command is written ./demo."""
-    from hettui.cli.parser import COMMANDS
+    from hettui.cli.commands import COMMANDS
 
     if words and (words[0] in COMMANDS or words[0] in ("-h", "--help", "--version")):
         return words

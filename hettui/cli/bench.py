@@ -1,4 +1,4 @@
-"""`hettui bench` and `hettui chat`: options in, a table or one document out, progress on stderr."""
+"""`hettui bench`: options in, a table or one document out, progress on stderr."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run_bench(options: Namespace) -> int:
         raise UsageError("nothing to measure: --n-prompt or --n-gen above 0, and --repetitions of at least 1")
     refused: HettuiError | None = None
     with interruptible():
-        session = _demo(options)
+        session = demo(options)
         with bench.target(options.url, options.config, session) as where:
             if options.llama_bench:
                 # Minutes before it is needed.
@@ -57,7 +57,8 @@ def run_bench(options: Namespace) -> int:
     return 0 if run.problem is None else 1
 
 
-def _demo(options: Namespace) -> Any:
+def demo(options: Namespace) -> Any:
+    """The demo cluster's session where `--demo` asks for it, else None."""
     if not options.demo:
         return None
     if options.url or options.config:
@@ -120,30 +121,3 @@ def _sizes(text: str, option: str, least: int, *, zero: bool = False) -> tuple[i
     if option == "--parallel" and max(numbers) > _MOST:
         raise UsageError(f"--parallel {text}: at most {_MOST} at once")
     return numbers if zero else tuple(n for n in numbers if n)
-
-
-def run_chat(options: Namespace) -> int:
-    """One answer from a cluster, streamed to stdout; its figures come last, on stderr or in the document."""
-    from hettui.wiring import bench
-    from hettui.wiring.one_chat import ask
-
-    text = sys.stdin.read() if options.text == "-" else options.text
-    if not text.strip():
-        raise UsageError('there is nothing to ask: hettui chat "TEXT", or - to read it from stdin')
-    sampling = {"temperature": options.temperature, "max_tokens": options.max_tokens, "seed": options.seed}
-    settings = {name: value for name, value in sampling.items() if value is not None}
-    with interruptible(), bench.target(options.url, options.config, _demo(options)) as where:
-        show = None if options.json else _show
-        answer = ask(where, text, raw=options.raw, system=options.system, options=settings, show=show)
-    if options.json:
-        print(json.dumps(answer.as_json(), indent=1))
-    else:
-        print()
-        print("\n".join(answer.lines), file=sys.stderr)
-    if answer.problem:
-        print(f"hettui: {answer.problem}", file=sys.stderr)
-    return 1 if answer.problem else 0
-
-
-def _show(text: str) -> None:
-    print(text, end="", flush=True)

@@ -9,13 +9,9 @@ from hettui import __version__
 from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES
 from hettui.domain.plan.aim import OBJECTIVES
 
-COMMANDS = (
-    "screen", "demo", "devices", "model", "plan", "init", "keys", "up", "down", "status", "logs", "chat", "bench",
-)  # fmt: skip
-
 
 def build_parser() -> argparse.ArgumentParser:
-    """One parser for everything; `command` names the function in `hettui.cli.commands`."""
+    """One parser for everything; `command` names its function in `hettui.cli.commands.COMMANDS`."""
     parser = argparse.ArgumentParser(
         prog="hettui",
         usage="hettui [CONFIG] [--record FILE | --replay FILE] | hettui COMMAND …",

@@ -106,7 +106,7 @@ def test_a_fault_of_our_own_is_a_line_and_a_file(
     def broken(*_: object) -> int:
         raise ZeroDivisionError("seven [/] \x1b[31m")
 
-    monkeypatch.setattr("hettui.cli.commands.run_devices", broken)
+    monkeypatch.setattr("hettui.cli.plan.run_devices", broken)
     assert main(["devices"]) == 1
     said = capsys.readouterr().err
     assert "ZeroDivisionError: seven [/]" in said
@@ -118,7 +118,7 @@ def test_an_error_of_a_command_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
     def refused(*_: object) -> int:
         raise HettuiError("nothing is here: look there")
 
-    monkeypatch.setattr("hettui.cli.commands.run_devices", refused)
+    monkeypatch.setattr("hettui.cli.plan.run_devices", refused)
     assert main(["devices"]) == 1
     assert capsys.readouterr().err == "hettui: nothing is here: look there\n"
 
