@@ -2,174 +2,43 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hettui import __version__
 from hettui.adapters.files.chat_store import ChatFolder
-from hettui.adapters.files.config_toml import load, save_plan, save_values
+from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.learned_file import save_learned
-from hettui.adapters.files.panes_file import load_panes, save_panes
 from hettui.adapters.files.paths import (
-    cache_path,
     config_file,
     last_config,
     last_model,
     log_dir,
     memory_dir,
     remember_config,
-    remember_model,
     user_themes,
 )
 from hettui.adapters.files.resources import resource_folder
 from hettui.adapters.files.theme_files import ThemeFolders
 from hettui.adapters.machine.terminal_env import this_terminal
 from hettui.adapters.processes.run_folder import RunFolder
-from hettui.domain.bench.run import BenchOutcome, BenchRun
-from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, ModelFileError, UsageError
-from hettui.domain.plan.plan import Plan
-from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.session import Session
-from hettui.ports import Completion
 from hettui.services.backend import Backend
 from hettui.services.chat.keeper import ChatKeeper
-from hettui.services.cluster.world import Request
-from hettui.services.engine import Engine
 from hettui.services.learner import Learner
 from hettui.wiring.ahead import Ahead
+from hettui.wiring.backend import ScreenBackend
 from hettui.wiring.ending import Ending, watching
 from hettui.wiring.engine import SystemClock, build_engine
 from hettui.wiring.ownership import living_record, open_runs, owned_by, recorded_session, sweep
-from hettui.wiring.sessions import api_key, open_session, request_for, with_model
+from hettui.wiring.sessions import open_session, with_model
 
 if TYPE_CHECKING:
-    from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
-
-
-class ScreenBackend:
-    """Implements Backend."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        opener: Callable[[], Session],
-        learner: Learner,
-        chats: ChatKeeper,
-        read_only: str | None = None,
-    ) -> None:
-        self.engine = engine
-        self.chats = chats
-        self.read_only = read_only
-        self.leaves = False
-        """The user chose to leave the cluster running."""
-        self.panes = PanesState()
-        self._config = Config()
-        self._opener = opener
-        self._learner = learner
-        engine.subscribe(learner)
-
-    @cached_property
-    def _catalogue(self) -> ModelCatalogue:
-        from hettui.adapters.library.finder import ModelFiles
-        from hettui.services.library.search import ModelCatalogue
-
-        return ModelCatalogue(ModelFiles(Path.home(), os.environ, cache_path()))
-
-    def open(self) -> Session:
-        session = self._opener()
-        self._config = session.config
-        self.panes = load_panes(memory_dir())
-        return session
-
-    def begin(self) -> None:
-        try:
-            key = api_key(self._config)
-        except HettuiError:
-            # Told when it is needed: what runs is taken over all the same.
-            key = None
-        self.engine.take_over(key, self._config.supervision)
-
-    def leave_running(self) -> None:
-        self.leaves = True
-
-    def runs_on(self, hangup: bool) -> bool:
-        """Whether the cluster outlives an end that nobody answers questions at."""
-        return (self._config.on_hangup if hangup else self._config.on_exit) == "leave"
-
-    def with_model(self, session: Session, path: str) -> Session:
-        other = with_model(session, path)
-        if other.config.path is None and other.config.model_path is not None and not other.demo:
-            remember_model(other.config.model_path)
-        return other
-
-    def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
-        config = session.config
-        return self._catalogue.search(
-            config.model_folders, config.model_path, session.surroundings, session.learned, changed
-        )
-
-    def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
-        from hettui.services.library.search import PathCompleter
-
-        return PathCompleter(self._catalogue.finder, tell)
-
-    def first_run(self, session: Session) -> bool:
-        unknown = session.config.path is None and session.config.model_path is None
-        return unknown and self.read_only is None and last_model() is None
-
-    def write_config(self, session: Session) -> Session:
-        from hettui.wiring.init import write_for
-
-        self._config = write_for(session)
-        return replace(session, config=self._config)
-
-    def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
-        request = request_for(session, plan, force=force)
-        self._learner.expect(session, plan)
-        return request
-
-    def bench_runs(self, session: Session) -> list[BenchRun]:
-        from hettui.wiring.bench import bench_folder
-
-        return bench_folder().runs(session.title)
-
-    def keep_bench(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> BenchRun:
-        from hettui.adapters.machine.facts import machine_facts
-        from hettui.domain.bench.setting import setting_of
-        from hettui.wiring.bench import finished_run, keep
-
-        facts, limits_w = outcome.facts, outcome.limits_w
-        setting = setting_of(session, measured, facts, machine_facts(), __version__, limits_w)
-        return keep(finished_run(outcome.plan, outcome, setting, lambda done, total: None))
-
-    def keep_panes(self, state: PanesState) -> None:
-        if self.read_only is None:
-            save_panes(memory_dir(), state)
-
-    def save(self, session: Session, plan: Plan) -> str | None:
-        path, model = session.config.path, session.config.model_path
-        if path is None:
-            return None
-        if model is not None and model != self._config.model_path:
-            # Layers of one model with the path of another could not be opened again.
-            save_values(path, {("model", "path"): model})
-            self._config = replace(self._config, model_path=model)
-        save_plan(path, plan)
-        return path
-
-    def keep_theme(self, session: Session, name: str) -> str | None:
-        if session.config.path is None:
-            return None
-        save_values(session.config.path, {("ui", "theme"): name})
-        return session.config.path
+    pass
 
 
 def run_screen(config_path: str | None, theme: str | None, record: str | None = None) -> int:

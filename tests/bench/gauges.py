@@ -75,8 +75,8 @@ def child(cards: int, hang_after_s: float | None, still: bool = False, plain: bo
     from hettui.domain.devices.device import Device
     from hettui.services.chat.keeper import ChatKeeper, Unkept
     from hettui.services.learner import Learner
+    from hettui.wiring.backend import ScreenBackend
     from hettui.wiring.engine import build_engine
-    from hettui.wiring.screen import ScreenBackend
     from tests.bench.scene import write_plainly
     from tests.truth.compare import shape_of
     from tests.ui.stage import build, session

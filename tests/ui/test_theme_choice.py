@@ -17,7 +17,7 @@ from hettui.ports import ThemeFiles
 from hettui.ui.app import HettuiApp
 from hettui.ui.dialogs.themes import ThemeScreen
 from hettui.ui.screens.main import MainScreen
-from hettui.wiring.screen import ScreenBackend
+from hettui.wiring.backend import ScreenBackend
 from tests.ui.stage import Stage, StageBackend, session, shipped_themes, stage, text_of
 
 MINE = "/config/themes/mine.toml"

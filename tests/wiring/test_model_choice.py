@@ -21,7 +21,7 @@ from hettui.domain.units import GIB
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.learner import Learner
 from hettui.wiring import screen
-from hettui.wiring.screen import ScreenBackend
+from hettui.wiring.backend import ScreenBackend
 from hettui.wiring.sessions import with_model
 from tests.fakes import cluster
 from tests.gguf_files import llama, write_gguf
