@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 from textual.pilot import Pilot
 
-from hettui.domain.chat.wire import SseParser
+from hettui.domain.chat.sse import SseParser
 from hettui.domain.statistics import spread
 from hettui.services.events import ChatEnded, Event
 from hettui.ui.app import HettuiApp

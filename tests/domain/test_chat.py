@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.chat.wire import SseParser, Timings
+from hettui.domain.chat.sse import SseParser
+from hettui.domain.chat.wire import Timings
 
 STREAM = b': ping\n\ndata: {"a": "\xf0\x9f\xa6\x99"}\n\ndata: two\r\ndata: lines\r\n\r\nid: 7\n\ndata: [DONE]\n\n'
 

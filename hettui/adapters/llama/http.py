@@ -10,7 +10,8 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hettui.domain.chat.wire import ChatDelta, ChatTurn, PromptProgress, ServerFacts, Slot, SseParser, Timings
+from hettui.domain.chat.sse import SseParser
+from hettui.domain.chat.wire import ChatDelta, ChatTurn, PromptProgress, ServerFacts, Slot, Timings
 from hettui.domain.errors import ConnectionLost, ServerError
 from hettui.domain.llama.server_errors import error_reason, http_reason
 from hettui.domain.text import clean_line
