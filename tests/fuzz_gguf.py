@@ -21,7 +21,7 @@ from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
-from hettui.domain.session.plan_report import model_text
+from hettui.domain.session.model_report import model_text
 from tests.gguf_files import header, llama
 from tests.truth.make import CUT
 from tests.truth.models import MODELS

@@ -27,7 +27,7 @@ def run_devices(options: Namespace) -> int:
 
 def run_model(options: Namespace) -> int:
     from hettui.domain.llama.params import RuntimeParams
-    from hettui.domain.session.plan_report import model_details_json, model_text
+    from hettui.domain.session.model_report import model_details_json, model_text
     from hettui.wiring.sessions import read_shape
 
     shape = read_shape(options.model)

@@ -7,7 +7,7 @@ from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Memory, forecast
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
-from hettui.domain.session.plan_report import model_json
+from hettui.domain.session.model_report import model_json
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN, format_ms, format_rate, mib

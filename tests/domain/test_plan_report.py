@@ -9,7 +9,8 @@ from hettui.domain.cluster.launch import plan_launch
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
-from hettui.domain.session.plan_report import PlanReport, model_details_json, model_text
+from hettui.domain.session.model_report import model_details_json, model_text
+from hettui.domain.session.plan_report import PlanReport
 from hettui.domain.units import MIB
 from tests.fakes import cluster, shape, workers
 
