@@ -8,8 +8,8 @@ from pathlib import Path
 from hettui.adapters.files.config_toml import load, write_text
 from hettui.adapters.files.paths import config_file, remember_config
 from hettui.domain.config.inventory import device_names
-from hettui.domain.config.schema import commented_config
 from hettui.domain.config.values import Config, DeviceConfig
+from hettui.domain.config.writing import commented_config
 from hettui.domain.errors import UsageError
 from hettui.domain.session.session import Session
 from hettui.wiring.sessions import engine_or_problem, local_hardware, read_shape

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hettui.adapters.files.config_toml import load, save_plan, save_values, write_text
 from hettui.domain.cluster.process import RestartPolicy
 from hettui.domain.cluster.supervision import Supervision
-from hettui.domain.config.schema import SECTIONS, commented_config
+from hettui.domain.config.schema import SECTIONS
 from hettui.domain.config.values import Config, DeviceConfig
+from hettui.domain.config.writing import commented_config
 from hettui.domain.devices.device import Device, Host
 from hettui.domain.errors import ConfigError
 from hettui.domain.plan.plan import Plan

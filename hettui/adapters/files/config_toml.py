@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hettui.adapters.files.atomic import replace_file
-from hettui.domain.config.schema import Problem, read_config
+from hettui.domain.config.reading import Problem, read_config
 from hettui.domain.config.values import Config
 from hettui.domain.errors import ConfigError
 from hettui.domain.plan.plan import Plan

@@ -1,0 +1,227 @@
+"""A parsed configuration as values, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from hettui.domain.cluster.process import RestartPolicy
+from hettui.domain.cluster.supervision import Supervision
+from hettui.domain.config.schema import DEVICE_ID, KEYS, SECTIONS, WORDS_FOR_KEYS, Key, Section
+from hettui.domain.config.values import Config, DeviceConfig
+from hettui.domain.devices.device import LOCAL, Host
+from hettui.domain.llama.params import RuntimeParams, Serving, override_pattern
+from hettui.domain.screen.keymap import read_keymap
+from hettui.domain.text import clean_line, nearest
+from hettui.domain.units import parse_bytes
+
+# What hettui sets itself, by every spelling that llama-server knows, and the key to use instead.
+_OWN_OPTIONS = {
+    **dict.fromkeys(("-m", "--model"), "[model] path"),
+    **dict.fromkeys(("-ts", "--tensor-split", "-ngl", "--gpu-layers", "--n-gpu-layers"), "layers in [[devices]]"),
+    **dict.fromkeys(("--rpc", "-dev", "--device", "-sm", "--split-mode", "-mg", "--main-gpu"), "[[devices]]"),
+    **dict.fromkeys(("-fit", "--fit"), "layers in [[devices]]: hettui fits them"),
+    "--host": "[serving] host",
+    "--port": "[serving] port",
+    **dict.fromkeys(("-c", "--ctx-size"), "[serving] ctx-size"),
+    **dict.fromkeys(("-np", "--parallel"), "[serving] parallel"),
+    **dict.fromkeys(("-b", "--batch-size"), "[serving] batch-size"),
+    **dict.fromkeys(("-ub", "--ubatch-size"), "[serving] ubatch-size"),
+    **dict.fromkeys(("-fa", "--flash-attn"), "[serving] flash-attn"),
+    **dict.fromkeys(("-ctk", "--cache-type-k"), "[serving] cache-type-k"),
+    **dict.fromkeys(("-ctv", "--cache-type-v"), "[serving] cache-type-v"),
+    **dict.fromkeys(("-kvu", "--kv-unified"), "[serving] kv-unified"),
+    "--swa-full": "[serving] swa-full",
+    **dict.fromkeys(("-ncmoe", "--n-cpu-moe"), "[serving] n-cpu-moe"),
+    **dict.fromkeys(("-ot", "--override-tensor"), "[serving] override-tensor"),
+    **dict.fromkeys(("-a", "--alias"), "[serving] alias"),
+    **dict.fromkeys(("--mmap", "--no-mmap", "--mlock", "-lm", "--load-mode"), "[serving] load-mode"),
+    **dict.fromkeys(("--api-key", "--api-key-file"), "[serving] api-key-file: a key in argv is seen by everybody"),
+}
+
+_BY_NAME = {section.name: section for section in SECTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong and where: section, number of the table in an array (from 0), key."""
+
+    section: str
+    index: int | None
+    key: str | None
+    message: str
+
+
+def read_config(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
+    """A parsed TOML file as a Config, or everything that is wrong with it. Paths are left as they are written."""
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    for name, content in data.items():
+        section = _BY_NAME.get(name)
+        if name == KEYS and isinstance(content, Mapping):
+            values[name], wrong = read_keymap(content)
+            problems += [Problem(name, None, action, message) for action, message in wrong]
+        elif section is None and name != KEYS:
+            problems.append(Problem(name, None, None, f"unknown section{_hint(name, (*_BY_NAME, KEYS))}"))
+        elif section is not None and section.many:
+            values[name] = _read_many(section, content, problems)
+        elif section is None or not isinstance(content, Mapping):
+            problems.append(Problem(name, None, None, f"found {_found(content)}, allowed: a table [{name}]"))
+        else:
+            values[name] = _read_table(section, content, None, problems)
+    if not problems:
+        _check_names(values, problems)
+    return (None, problems) if problems else (_build(values), [])
+
+
+def _read_many(section: Section, content: Any, problems: list[Problem]) -> list[dict[str, Any]]:
+    if not isinstance(content, list) or not all(isinstance(entry, Mapping) for entry in content):
+        problems.append(Problem(section.name, None, None, f"found one table, allowed: [[{section.name}]]"))
+        return []
+    return [_read_table(section, entry, index, problems) for index, entry in enumerate(content)]
+
+
+def _read_table(
+    section: Section, content: Mapping[str, Any], index: int | None, problems: list[Problem]
+) -> dict[str, Any]:
+    keys = {key.name: key for key in section.keys}
+    result: dict[str, Any] = {}
+    for name, raw in content.items():
+        key = keys.get(name)
+        if key is None:
+            message = WORDS_FOR_KEYS if name == "api-key" else f"unknown key{_hint(name, keys)}"
+            problems.append(Problem(section.name, index, name, message))
+            continue
+        try:
+            result[name] = _check(key, raw)
+        except ValueError as error:
+            detail = str(error) or f"found {_found(raw)}, allowed: {key.allowed}"
+            problems.append(Problem(section.name, index, name, detail))
+    for key in section.keys:
+        if key.required and key.name not in content:
+            problems.append(Problem(section.name, index, None, f"{key.name} is missing: {key.doc}"))
+    return result
+
+
+def _check(key: Key, raw: Any) -> Any:
+    """The value, or ValueError: with a message of its own, or empty for the usual "found …, allowed …"."""
+    if key.kind == "boolean":
+        if isinstance(raw, bool):
+            return raw
+    elif key.kind == "slots" and raw == "auto":
+        return -1
+    elif key.kind in ("integer", "slots"):
+        in_range = isinstance(raw, int) and not isinstance(raw, bool) and raw >= (key.least or 0)
+        if in_range and (key.most is None or raw <= key.most):
+            return raw
+    elif key.kind == "size":
+        return _check_size(raw)
+    elif key.kind == "overrides":
+        if isinstance(raw, list) and all(isinstance(word, str) for word in raw):
+            for word in raw:
+                override_pattern(word)
+            return tuple(raw)
+    elif key.kind == "paths":
+        if isinstance(raw, list) and all(isinstance(word, str) and word and word.isprintable() for word in raw):
+            return tuple(raw)
+    elif key.kind in ("texts", "options"):
+        if isinstance(raw, list) and all(isinstance(word, str) for word in raw):
+            return _check_options(raw)
+    elif isinstance(raw, str) and raw and raw.isprintable() and _may_stand(key, raw):
+        return raw
+    raise ValueError
+
+
+def _may_stand(key: Key, raw: str) -> bool:
+    if key.kind == "device-id":
+        return DEVICE_ID.fullmatch(raw) is not None
+    return not key.choices or raw in key.choices
+
+
+def _check_size(raw: Any) -> int:
+    if isinstance(raw, str):
+        try:
+            return parse_bytes(raw)
+        except ValueError:
+            raise ValueError from None
+    if isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0:
+        return raw
+    raise ValueError
+
+
+def _check_options(words: list[str]) -> tuple[str, ...]:
+    for word in words:
+        instead = _OWN_OPTIONS.get(word.split("=", 1)[0])
+        if instead:
+            raise ValueError(f"{word} is set by hettui: use {instead}")
+    return tuple(words)
+
+
+def _found(raw: Any) -> str:
+    if isinstance(raw, bool):
+        return "true" if raw else "false"
+    if isinstance(raw, str):
+        return f'"{clean_line(raw, 60)}"'
+    if isinstance(raw, Mapping):
+        return "a table"
+    return clean_line(str(raw), 60)
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    like = nearest(name, known)
+    return f"; did you mean {like}?" if like else f"; known are {', '.join(known)}"
+
+
+def _check_names(values: Mapping[str, Any], problems: list[Problem]) -> None:
+    hosts = [host["name"] for host in values.get("hosts", [])]
+    for section in ("hosts", "devices"):
+        seen: set[str] = set()
+        for index, entry in enumerate(values.get(section, [])):
+            if entry["name"] in seen or (section == "hosts" and entry["name"] == LOCAL):
+                problems.append(Problem(section, index, "name", f'the name "{entry["name"]}" is taken: choose another'))
+            seen.add(entry["name"])
+    for index, device in enumerate(values.get("devices", [])):
+        host = device.get("host", LOCAL)
+        if host != LOCAL and host not in hosts:
+            known = ", ".join(f'"{name}"' for name in (LOCAL, *hosts))
+            problems.append(Problem("devices", index, "host", f'found "{host}", allowed: {known}, or add a [[hosts]]'))
+
+
+def _build(values: Mapping[str, Any]) -> Config:
+    serving = {name.replace("-", "_"): value for name, value in values.get("serving", {}).items()}
+    params = {f.name for f in fields(RuntimeParams)}
+    devices = []
+    for entry in values.get("devices", []):
+        known = dict(entry)
+        for size in ("margin", "budget", "bandwidth"):
+            if size in known:
+                known[f"{size}_bytes"] = known.pop(size)
+        devices.append(DeviceConfig(**known))
+    return Config(
+        model_path=values.get("model", {}).get("path"),
+        model_folders=values.get("model", {}).get("folders", ()),
+        params=RuntimeParams(**{k: v for k, v in serving.items() if k in params}),
+        serving=Serving(**{k: v for k, v in serving.items() if k not in params}),
+        llama_cpp_bin=values.get("llama-cpp", {}).get("bin"),
+        hosts=tuple(Host(**host) for host in values.get("hosts", [])),
+        devices=tuple(devices),
+        supervision=_supervision(values.get("supervision", {})),
+        keys=values.get(KEYS, {}),
+        **{name.replace("-", "_"): value for name, value in values.get("ui", {}).items()},
+    )
+
+
+def _supervision(said: Mapping[str, Any]) -> Supervision:
+    default = Supervision()
+    restart = RestartPolicy(
+        limit=said.get("restarts", default.restart.limit),
+        window_s=said.get("restart-window", default.restart.window_s),
+        first_pause_s=said.get("restart-pause", default.restart.first_pause_s),
+    )
+    return Supervision(
+        restart,
+        load_timeout_s=said.get("load-timeout", default.load_timeout_s),
+        stop_grace_s=said.get("stop-grace", default.stop_grace_s),
+        answer_patience_s=said.get("answer-patience", default.answer_patience_s),
+    )
