@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import Cells, cells, forecast
+from hettui.domain.memory.context import Cells, cells
+from hettui.domain.memory.forecast import forecast
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.weights import Part
 from hettui.domain.plan.split import Split

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hettui.domain.memory.forecast import compute_error_bytes
+from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.model.architecture import KNOWN
 from tests.truth.compare import BUILDS, Compared, cases, compare, shape_of
 

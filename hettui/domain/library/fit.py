@@ -9,8 +9,9 @@ from enum import IntEnum
 from hettui.domain.devices.device import LOCAL, Device
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import Forecast, context_size
-from hettui.domain.memory.forecast import forget as forget_layouts
+from hettui.domain.memory.context import context_size
+from hettui.domain.memory.costs import forget as forget_layouts
+from hettui.domain.memory.forecast import Forecast
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.headroom import propose

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import LayerCosts, context_size, context_step, forecast
+from hettui.domain.memory.context import context_size, context_step
+from hettui.domain.memory.costs import LayerCosts
+from hettui.domain.memory.forecast import forecast
 from hettui.domain.model.ggml import TYPES_BY_NAME
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split

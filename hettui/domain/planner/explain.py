@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import LayerCosts, forecast
+from hettui.domain.memory.costs import LayerCosts
+from hettui.domain.memory.forecast import forecast
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.objectives import Best, best_plan, wanted

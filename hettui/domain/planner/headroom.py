@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import LayerCosts
+from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split, proportional
 

@@ -14,7 +14,7 @@ from itertools import accumulate, pairwise
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import LayerCosts
+from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.speed import Pace, pace, read_bytes, stages_s

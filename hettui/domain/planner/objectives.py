@@ -10,7 +10,8 @@ from itertools import accumulate
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import LayerCosts, context_size, context_step
+from hettui.domain.memory.context import context_size, context_step
+from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan

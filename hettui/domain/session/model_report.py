@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import (
-    contexts,
-    known,
-    kv_bytes_per_cell,
-)
+from hettui.domain.memory.context import contexts, known, kv_bytes_per_cell
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, UNKNOWN, format_bytes

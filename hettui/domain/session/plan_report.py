@@ -11,14 +11,9 @@ from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import (
-    Forecast,
-    Memory,
-    compute_error_bytes,
-    context_size,
-    known,
-    shortage,
-)
+from hettui.domain.memory.context import context_size, known
+from hettui.domain.memory.forecast import Forecast, Memory, shortage
+from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import HOST, Split

@@ -7,7 +7,9 @@ from dataclasses import replace
 from hettui.domain.cluster.launch import exposures, worker_name
 from hettui.domain.cluster.snapshot import Applied
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
-from hettui.domain.memory.forecast import Forecast, compute_error_bytes, known
+from hettui.domain.memory.context import known
+from hettui.domain.memory.forecast import Forecast
+from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.plan.split import HOST
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.telemetry.why import worst

@@ -1,0 +1,101 @@
+"""What each block keeps for the slots: KV cache and recurrent state, to the byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hettui.domain.llama.build import NEWEST_BUILD, OVERLAPPING_BUILD
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.model.architecture import KNOWN, BlockContext, block_contexts
+from hettui.domain.model.shape import ModelShape
+
+# Bytes per element of ggml's cache types, as (bytes, elements) of one block.
+_CACHE_BYTES = {
+    "f32": (4, 1), "f16": (2, 1), "bf16": (2, 1), "q8_0": (34, 32), "q5_1": (24, 32),
+    "q5_0": (22, 32), "q4_1": (20, 32), "q4_0": (18, 32), "iq4_nl": (18, 32),
+}  # fmt: skip
+
+
+def padded(value: int, to: int = 256) -> int:
+    return -(-value // to) * to
+
+
+def context_size(shape: ModelShape, params: RuntimeParams) -> int:
+    """`ctx-size` with 0 replaced by the model's training length."""
+    return params.ctx_size or shape.n_ctx_train
+
+
+def context_step(params: RuntimeParams) -> int:
+    """What a context is padded to: 256 for each stream."""
+    return 256 if params.unified else 256 * params.slots
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The KV cache's geometry (`llama_context` and `llama_kv_cache_iswa`, the same in both builds)."""
+
+    streams: int
+    """One for all slots when unified, else one per slot."""
+    full: int
+    """Cells of one stream for a block that sees everything."""
+    ubatch: int
+    """Tokens of a micro-batch, after the context's limit."""
+
+    def windowed(self, window: int, params: RuntimeParams) -> int:
+        """Cells of one stream for a block that sees `window` tokens: the window and one micro-batch."""
+        if params.swa_full:
+            return self.full
+        seen = window * (params.slots if params.unified else 1) + self.ubatch
+        return min(self.full, padded(min(self.full, seen)))
+
+
+def cells(params: RuntimeParams, ctx_size: int) -> Cells:
+    """llama.cpp pads the context to 256, and each stream's share of it again."""
+    total = padded(ctx_size)
+    ubatch = min(params.ubatch_size, params.batch_size, max(1, ctx_size))
+    if params.unified:
+        return Cells(1, total, ubatch)
+    return Cells(params.slots, padded(total // params.slots), ubatch)
+
+
+@lru_cache(maxsize=64)
+def contexts(shape: ModelShape, build: int = NEWEST_BUILD) -> tuple[BlockContext, ...]:
+    """What each block keeps. Newer builds keep nothing for MTP blocks."""
+    found = block_contexts(shape.file, shape.blocks)
+    if build >= OVERLAPPING_BUILD and shape.mtp_blocks:
+        return found[: -shape.mtp_blocks] + (BlockContext(),) * shape.mtp_blocks
+    return found
+
+
+def known(shape: ModelShape) -> bool:
+    """Whether the architecture was read in llama.cpp; another one gets the general rule."""
+    return shape.file.architecture in KNOWN
+
+
+def _cell_bytes(context: BlockContext, params: RuntimeParams, v_width: int) -> int:
+    k_bytes, k_elements = _CACHE_BYTES[params.cache_type_k]
+    v_bytes, v_elements = _CACHE_BYTES[params.cache_type_v]
+    return context.k_width * k_bytes // k_elements + v_width * v_bytes // v_elements
+
+
+def kv_bytes_per_cell(shape: ModelShape, params: RuntimeParams, block: int) -> int:
+    """K and V of one cell in one block; 0 for a block that keeps a state or nothing."""
+    context = contexts(shape)[block]
+    return _cell_bytes(context, params, context.v_width)
+
+
+@lru_cache(maxsize=64)
+def context_bytes_per_block(shape: ModelShape, params: RuntimeParams, build: int = NEWEST_BUILD) -> tuple[int, ...]:
+    """What each block keeps, for all slots: KV cache and recurrent state."""
+    geometry = cells(params, context_size(shape, params))
+    kept = contexts(shape, build)
+    widest_v = max((c.v_width for c in kept), default=0)
+    found = []
+    for context in kept:
+        depth = geometry.windowed(context.window, params) if context.window else geometry.full
+        # Without flash attention V lies transposed, with the same width in every block.
+        v_width = widest_v if params.flash_attn == "off" and context.v_width else context.v_width
+        cache = _cell_bytes(context, params, v_width) * depth * geometry.streams
+        found.append(cache + context.state_values * 4 * params.slots)
+    return tuple(found)

@@ -1,0 +1,131 @@
+"""What any run of layers needs on a device, for searching splits; and letting go of what was remembered."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import lru_cache
+
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.build import NEWEST_BUILD
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory import compute
+from hettui.domain.memory.context import context_bytes_per_block, contexts
+from hettui.domain.memory.layout import input_copies, layout_of
+from hettui.domain.memory.weights import host_weights_bytes, model_buffers
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.model.weights import buffer_kind
+from hettui.domain.plan.split import HOST
+
+
+def _runs(ends: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Per block: the number, the first block and the end of its run of equal blocks."""
+    found: list[tuple[int, int, int]] = []
+    for i, end in enumerate(ends):
+        same = i > 0 and ends[i - 1] == end
+        found.append((found[-1][0], found[-1][1], end) if same else (len(found), i, end))
+    return found
+
+
+@lru_cache(maxsize=64)
+def _known_work(layout: compute.Layout, full_offload: bool, copies: int) -> dict[tuple[int, ...], int]:
+    """What `LayerCosts` found out about a layout, so that the next search need not."""
+    return {}
+
+
+_OTHER = -2
+"""Any other device."""
+
+
+class LayerCosts:
+    """What any run of layers needs on a device, for searching splits."""
+
+    def __init__(
+        self,
+        shape: ModelShape,
+        params: RuntimeParams,
+        devices: Sequence[Device],
+        *,
+        several: bool,
+        full_offload: bool = True,
+        build: int = NEWEST_BUILD,
+    ) -> None:
+        """`several`: more than one device holds layers. `full_offload`: nothing stays on the host."""
+        context = context_bytes_per_block(shape, params, build)
+        self.total_layers = shape.layers
+        self._layouts = [layout_of(shape, params, build, full_offload, d.backend) for d in devices]
+        self._copies = input_copies(params, build, several=several, full_offload=full_offload)
+        # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
+        self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
+        self._overhead = [d.overhead_bytes for d in devices]
+        self._work = [_known_work(layout, full_offload, self._copies) for layout in self._layouts]
+        self._runs = _runs(self._layouts[0].run_ends) if devices else []
+        self._below: list[list[int]] = []
+        self._rope: list[int] = []
+        for device in devices:
+            weights = model_buffers(shape, params, build, buffer_kind(device.backend))
+            below = [0]
+            for w, c in zip(weights.blocks, context, strict=True):
+                below.append(below[-1] + w + c)
+            self._below.append([*below, below[-1] + weights.output])
+            self._rope.append(weights.rope)
+
+    def held_bytes(self, device: int, first: int, last: int) -> int:
+        """What a device needs for the layers first … last; the output layer has the highest number."""
+        below, blocks = self._below[device], self.total_layers - 1
+        key, known = self._likeness(first, last), self._work[device]
+        work = known.get(key)
+        if work is None:
+            work = known[key] = self._work_bytes(device, first, last)
+        rope = self._rope[device] if first < blocks else 0
+        return below[last + 1] - below[first] + rope + work + self._overhead[device]
+
+    def reach(self, device: int, budget_bytes: int | None) -> list[int]:
+        """For every last layer the smallest first one with which the run fits; last + 1 when not even one does."""
+        if budget_bytes is None:
+            return [0] * self.total_layers
+        found, below, more = [0] * self.total_layers, self._below[device], 0
+        for last in range(self.total_layers - 1, -1, -1):
+            # A guess by what the run before needed beside its weights and context; then it is walked to the truth.
+            first = min(max(bisect_left(below, below[last + 1] + more - budget_bytes), 0), last)
+            held = self.held_bytes(device, first, last)
+            while held > budget_bytes and first <= last:
+                first += 1
+                held = self.held_bytes(device, first, last) if first <= last else 0
+            while first and first <= last and (next_held := self.held_bytes(device, first - 1, last)) <= budget_bytes:
+                first, held = first - 1, next_held
+            more = held - (below[last + 1] - below[first]) if first <= last else more
+            found[last] = first
+        return found
+
+    def _likeness(self, first: int, last: int) -> tuple[int, ...]:
+        """Equal for runs of layers that need the same compute buffer: they meet the same kinds of blocks, and of
+        equal blocks no more than a few are laid out."""
+        blocks, runs = self.total_layers - 1, self._runs
+        stop = last + 1 if last < blocks else blocks
+        if first >= stop:
+            return (-1,)
+        first_run, first_start, _ = runs[first]
+        last_run, last_start, last_end = runs[stop - 1]
+        most = compute.REPEATS
+        if first_run == last_run:
+            inside, outside = min(stop - first, most), 0
+        else:
+            inside, outside = min(runs[first][2] - first, most), min(stop - last_start, most)
+        edges = (first == 0) * 8 + (first == first_start) * 4 + (stop == last_end) * 2 + (last == blocks)
+        return first_run, last_run, inside, outside, edges
+
+    def _work_bytes(self, device: int, first: int, last: int) -> int:
+        blocks, layout = self.total_layers - 1, self._layouts[device]
+        return max(
+            compute.range_bytes(
+                layout, first, min(last + 1, blocks), before, output=last == blocks, copies=self._copies
+            )
+            for before in self._before
+        )
+
+
+def forget() -> None:
+    """Lets go of everything that is remembered of models: after many have been looked at they would stay in memory."""
+    for known_of in (contexts, context_bytes_per_block, layout_of, model_buffers, host_weights_bytes, _known_work):
+        known_of.cache_clear()

@@ -1,0 +1,78 @@
+"""llama.cpp's model buffers: what lies on a device, and what in the master's RAM."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hettui.domain.llama.build import OVERLAPPING_BUILD
+from hettui.domain.llama.params import RuntimeParams, override_pattern
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.model.weights import BufferKind, Part, Placed, host_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBuffers:
+    """Bytes in buffers of one kind."""
+
+    blocks: tuple[int, ...]
+    output: int
+    rope: int
+
+
+def _used(shape: ModelShape, placed: Placed, build: int) -> bool:
+    """MTP blocks are not loaded unless they are asked for; older builds load the biases of their attention."""
+    if placed.part is not Part.BLOCK or placed.block < shape.blocks - shape.mtp_blocks:
+        return True
+    return build < OVERLAPPING_BUILD and placed.tensor.name.endswith(".bias") and ".attn_" in placed.tensor.name
+
+
+@lru_cache(maxsize=16)
+def _patterns(said: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    return tuple(override_pattern(one) for one in said)
+
+
+def _stays_on_host(placed: Placed, params: RuntimeParams) -> bool:
+    if placed.expert and placed.block < params.n_cpu_moe:
+        return True
+    return any(pattern.search(placed.tensor.name) for pattern in _patterns(params.override_tensor))
+
+
+def host_experts(shape: ModelShape, params: RuntimeParams) -> frozenset[int]:
+    """Blocks whose experts the host computes wherever the block lies."""
+    if not params.overrides:
+        return frozenset()
+    return frozenset(
+        p.block for p in shape.placed if p.expert and "_down_" in p.tensor.name and _stays_on_host(p, params)
+    )
+
+
+@lru_cache(maxsize=64)
+def model_buffers(shape: ModelShape, params: RuntimeParams, build: int, kind: BufferKind) -> ModelBuffers:
+    blocks, output, rope = [0] * shape.blocks, 0, 0
+    for placed in shape.placed:
+        size = kind.size_bytes(placed.tensor)
+        if placed.part is Part.BLOCK and _used(shape, placed, build) and not _stays_on_host(placed, params):
+            blocks[placed.block] += size
+        elif placed.part is Part.OUTPUT or (shape.tied and placed.tensor.name == "token_embd.weight"):
+            output += size
+        elif placed.part is Part.ROPE:
+            rope += size
+    return ModelBuffers(tuple(blocks), output, rope)
+
+
+@lru_cache(maxsize=256)
+def host_weights_bytes(shape: ModelShape, params: RuntimeParams, build: int, host_blocks: int, output: bool) -> int:
+    """The master's model buffers with its first `host_blocks` blocks and, if `output`, the output layer."""
+
+    def held(placed: Placed) -> bool:
+        if placed.part is Part.BLOCK:
+            mine = placed.block < host_blocks or _stays_on_host(placed, params)
+            return mine and _used(shape, placed, build)
+        if placed.part is Part.ROPE:
+            return host_blocks > 0
+        # A tied output on the host is the embedding itself; only a device gets a copy.
+        return placed.part is Part.INPUT or output
+
+    return host_bytes([p for p in shape.placed if held(p)], maps_files=params.maps_files)
