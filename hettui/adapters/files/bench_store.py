@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.json_file import read_json_file
 from hettui.domain.bench.kept import run_from_json, run_json
 from hettui.domain.bench.run import BenchRun
 from hettui.domain.errors import HettuiError, UsageError
@@ -35,7 +35,7 @@ class BenchFolder:
         """Those that can be read, of one model or of all, the oldest first."""
         found = []
         for path in sorted(self._folder.glob("*.json")):
-            run = run_from_json(path.stem, _read(path))
+            run = run_from_json(path.stem, read_json_file(path, _MAX_BYTES))
             if run is not None and model in (None, run.setting.model):
                 found.append(run)
         return found
@@ -44,7 +44,7 @@ class BenchFolder:
         """A run by its key, a beginning of it that only it has, `last`, `last-1`, or a file. Raises UsageError."""
         path = Path(name)
         if path.suffix == ".json" and path.is_file():
-            run = run_from_json(path.stem, _read(path))
+            run = run_from_json(path.stem, read_json_file(path, _MAX_BYTES))
             if run is None:
                 raise UsageError(f"{name} holds no run of hettui bench")
             return run
@@ -59,12 +59,3 @@ class BenchFolder:
             what = "no run begins" if not matching else f"{len(matching)} runs begin"
             raise UsageError(f"{what} with {name}: hettui bench --list shows them")
         return matching[0]
-
-
-def _read(path: Path) -> Any:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            return None
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None

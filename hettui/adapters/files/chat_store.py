@@ -7,9 +7,9 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.json_file import read_json_file
 from hettui.domain.chat.conversation import Conversation, from_json, to_json
 from hettui.domain.text import clean
 from hettui.ports import KeptPrompts
@@ -31,7 +31,7 @@ class ChatFolder:
     def conversations(self, model: str) -> list[Conversation]:
         found = []
         for path in self._of(model).glob("*.json"):
-            if path.name != _PROMPTS and (data := _read(path)) is not None:
+            if path.name != _PROMPTS and (data := read_json_file(path, _MAX_BYTES)) is not None:
                 conversation = from_json(path.stem, data)
                 if conversation is not None and conversation.exchanges:
                     found.append(conversation)
@@ -41,7 +41,7 @@ class ChatFolder:
         _write(self._made(conversation.model) / f"{_word(conversation.key)}.json", to_json(conversation))
 
     def prompts(self, model: str) -> KeptPrompts:
-        data = _read(self._of(model) / _PROMPTS)
+        data = read_json_file(self._of(model) / _PROMPTS, _MAX_BYTES)
         if not isinstance(data, dict):
             return KeptPrompts()
         draft, history = data.get("draft"), data.get("history")
@@ -96,16 +96,6 @@ class ChatFolder:
 def _word(text: str) -> str:
     """A file name without surprises."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:60] or "unnamed"
-
-
-def _read(path: Path) -> Any:
-    """None for a file that is missing, too large or damaged: it is left as it is."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            return None
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def _write(path: Path, data: object) -> None:

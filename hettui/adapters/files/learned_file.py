@@ -9,21 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.json_file import read_json_file
 from hettui.domain.planner.learned import MAX_LAUNCHES, Learned, Slowness
 
 _NAME = "measured.json"
 _MAX_BYTES = 8 << 20
+_ABSURD = 1 << 60
+"""Bytes, or bytes a second, that no machine has: such a number is damage."""
 
 
 def load_learned(folder: Path) -> Learned:
     """What is there. Nothing depends on it: a file that is missing or damaged counts as empty."""
-    path = folder / _NAME
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            return Learned()
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return Learned()
+    found = read_json_file(folder / _NAME, _MAX_BYTES)
     if not isinstance(found, dict):
         return Learned()
     compute = {k: row for k, v in _table(found.get("compute")) if (row := _numbers(v))}
@@ -40,12 +37,12 @@ def _table(value: Any) -> list[tuple[str, Any]]:
 
 
 def _numbers(value: Any) -> dict[str, int]:
-    return {k: v for k, v in _table(value) if isinstance(v, int) and not isinstance(v, bool) and v >= 0}
+    return {k: v for k, v in _table(value) if isinstance(v, int) and not isinstance(v, bool) and 0 <= v < _ABSURD}
 
 
 def _positive(value: Any) -> float | None:
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
-    return number if 0 < number < float("inf") else None
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    return float(number) if 0 < number < _ABSURD else None
 
 
 def _slowness(value: Any) -> Slowness | None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.json_file import read_json_file
 from hettui.domain.screen.panes import PanesState
 
 _NAME = "screen.json"
@@ -16,13 +17,7 @@ _MAX_BYTES = 64 << 10
 
 def load_panes(folder: Path) -> PanesState:
     """What was kept. Nothing depends on it: a file that is missing or damaged counts as none."""
-    path = folder / _NAME
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            return PanesState()
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return PanesState()
+    found = read_json_file(folder / _NAME, _MAX_BYTES)
     if not isinstance(found, dict):
         return PanesState()
     words = {key: str(found[key]) for key in ("front", "side", "second") if isinstance(found.get(key), str)}

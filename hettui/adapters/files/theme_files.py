@@ -37,6 +37,8 @@ def _read(folders: Sequence[Path]) -> ThemeFiles:
             try:
                 with file.open("rb") as stream:
                     parsed[str(file)] = tomllib.loads(stream.read(_MAX_BYTES).decode("utf-8"))
+            except RecursionError:
+                unreadable[str(file)] = f"theme {file}: it is nested too deeply"
             except (OSError, ValueError) as error:
                 unreadable[str(file)] = f"theme {file}: {clean_line(str(error), 150)}"
     return ThemeFiles(parsed, unreadable)

@@ -6,13 +6,13 @@ GGUF, in `blobs/sha256-…`.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hettui.domain.json_text import parse_json
 from hettui.domain.library.found import FoundModel
 from hettui.domain.text import clean_line
 from hettui.ports import ModelPlace
@@ -60,12 +60,12 @@ def _model(root: Path, manifest: Path, label: str) -> FoundModel | None:
     name = _name(manifest)
     try:
         with manifest.open("rb") as file:
-            said: Any = json.loads(file.read(_MAX_BYTES))
+            said: Any = parse_json(file.read(_MAX_BYTES))
         layers = said["layers"]
         digests = [layer["digest"] for layer in layers if layer["mediaType"] == _MODEL]
     except OSError as error:
         return _broken(manifest, name, label, f"its manifest cannot be read: {error.strerror}")
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         return _broken(manifest, name, label, f"its manifest is damaged: ollama pull {name}")
     if not digests:
         return None

@@ -5,7 +5,6 @@ httpx is imported when the first client is made: it costs a tenth of a second th
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hettui.domain.chat.sse import SseParser
 from hettui.domain.chat.wire import ChatDelta, ChatTurn, PromptProgress, ServerFacts, Slot, Timings
 from hettui.domain.errors import ConnectionLost, ServerError
+from hettui.domain.json_text import parse_json
 from hettui.domain.llama.server_errors import error_reason, http_reason
 from hettui.domain.text import clean_line
 
@@ -96,7 +96,7 @@ class HttpLlamaClient:
     async def slots(self) -> tuple[Slot, ...] | None:
         try:
             response = await self._client.get("/slots", timeout=_HEALTH_S)
-            found = response.json() if response.status_code == 200 else None
+            found = parse_json(response.content) if response.status_code == 200 else None
         except (self._httpx.HTTPError, RuntimeError, ValueError):
             return None
         return tuple(_slot(_table(slot)) for slot in found) if isinstance(found, list) else None
@@ -116,7 +116,7 @@ class HttpLlamaClient:
         """An empty table when it cannot be had: these facts are nice to know, nothing depends on them."""
         try:
             response = await self._client.get(path, timeout=_HEALTH_S)
-            return _table(response.json()) if response.status_code == 200 else {}
+            return _table(parse_json(response.content)) if response.status_code == 200 else {}
         except (self._httpx.HTTPError, RuntimeError, ValueError):
             return {}
 
@@ -154,7 +154,7 @@ class HttpLlamaClient:
 
 def _event(event: str) -> Mapping[str, Any]:
     """One event's JSON. Raises ServerError for an error inside the stream, ValueError for what is no JSON."""
-    data = _table(json.loads(event))
+    data = _table(parse_json(event))
     if isinstance(data.get("error"), dict):
         raise ServerError(error_reason(_table(data["error"])))
     return data

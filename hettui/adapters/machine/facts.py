@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from hettui.adapters.files.atomic import replace_file
+from hettui.domain.json_text import parse_json
 
 _BLOCK_BYTES = 1 << 22
 _SUMS = "model-sums.json"
@@ -64,7 +65,7 @@ def model_sum(folder: Path, paths: Sequence[str], tell: Callable[[int, int], Non
     mark = "|".join(f"{p}:{s.st_size}:{s.st_mtime_ns}" for p, s in zip(paths, stats, strict=True))
     known: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads((folder / _SUMS).read_text(encoding="utf-8"))
+        found = parse_json((folder / _SUMS).read_text(encoding="utf-8"))
         known = {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
     if mark in known:
         return known[mark]

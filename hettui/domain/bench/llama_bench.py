@@ -5,11 +5,11 @@ It takes lists with `/` where llama-server takes `,` (b11434): with a comma it r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from hettui.domain.bench.run import BenchPlan, BenchResult, BenchSample, BenchTest
 from hettui.domain.errors import EngineError
+from hettui.domain.json_text import parse_json
 
 _SAME = {"-b": "-b", "-ub": "-ub", "-ctk": "-ctk", "-ctv": "-ctv", "-ngl": "-ngl", "-ncmoe": "-ncmoe"}
 """Options that both programs spell alike."""
@@ -38,7 +38,7 @@ def llama_bench_argv(program: str, master: Sequence[str], plan: BenchPlan) -> li
 def read_llama_bench(text: str) -> tuple[BenchResult, ...]:
     """Its `-o json`. Raises EngineError for anything else."""
     try:
-        rows = json.loads(text)
+        rows = parse_json(text)
         results = []
         for row in rows:
             test = BenchTest(int(row["n_prompt"]), int(row["n_gen"]), int(row.get("n_depth", 0)))

@@ -16,6 +16,7 @@ from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.documents.plain import decode, encode
+from hettui.domain.json_text import parse_json
 from hettui.domain.plan.split import Split
 
 VERSION = 1
@@ -65,7 +66,7 @@ def to_text(state: RunState) -> str:
 
 def from_text(text: str) -> RunState:
     """Raises ValueError for anything but a whole document of this version."""
-    found = json.loads(text)
+    found = parse_json(text)
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise ValueError("it is not of this version of hettui")
     content = found.get("run")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
+from hettui.domain.json_text import parse_json
 from hettui.domain.text import clean_line
 
 
 def http_reason(status: int, body: bytes) -> str:
     """The server's own words for an HTTP error, with what to do where we know it."""
     try:
-        error = json.loads(body)["error"]
+        error = parse_json(body)["error"]
         text = error_reason(error) if isinstance(error, dict) else clean_line(str(error), 300)
     except (ValueError, KeyError, TypeError):
         text = clean_line(body.decode("utf-8", errors="replace"), 300)

@@ -20,6 +20,7 @@ from hettui.domain.documents.change import applied, change
 from hettui.domain.documents.codec import Codec, Given
 from hettui.domain.documents.forms import Json, Mismatch
 from hettui.domain.errors import HettuiError, RecordingError
+from hettui.domain.json_text import parse_json
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.recording.private import Veil
@@ -268,8 +269,8 @@ class _Reader:
 
 def _object(line: bytes) -> Json:
     try:
-        data = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
+        data = parse_json(line.decode("utf-8"))
+    except ValueError:
         raise Mismatch("is not JSON: the file is damaged") from None
     if not isinstance(data, dict):
         raise Mismatch("is no object: the file is damaged")
