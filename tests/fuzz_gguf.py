@@ -19,6 +19,7 @@ from hettui.adapters.llama.gguf import read_model
 from hettui.domain.errors import ModelFileError
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
 from hettui.domain.session.model_report import model_text
@@ -73,8 +74,8 @@ def try_one(data: bytes, path: Path, hole_bytes: int) -> bool:
     split = Split((shape.layers // 2, shape.layers - shape.layers // 2), shape.layers)
     for params in (RuntimeParams(), RuntimeParams(flash_attn="off", parallel=3, cache_type_k="q8_0")):
         for build in (10068, 11434):
-            forecast(shape, params, split, build=build)
-    model_text(shape, RuntimeParams())
+            forecast(Workload(shape, params, build), split)
+    model_text(Workload(shape, RuntimeParams()))
     return True
 
 

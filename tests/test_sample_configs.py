@@ -10,6 +10,7 @@ from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.resources import resource_folder
 from hettui.domain.cluster.launch import Cluster, plan_launch
 from hettui.domain.config.inventory import assemble
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split, proportional
 from hettui.domain.session.session import initial_split
 from tests.fakes import ENGINE, shape
@@ -27,7 +28,7 @@ def test_a_sample_loads_and_can_be_launched(path: Path) -> None:
     devices = assemble(config, ())
     cluster = Cluster(config.model_path or "", config.params, config.serving, devices, ENGINE, config.hosts)
     model = shape(blocks=48)
-    plan = plan_launch(cluster, initial_split(model, config, devices))
+    plan = plan_launch(cluster, initial_split(Workload(model, config.params), devices))
     assert len(plan.workers) == sum(d.via == "worker" for d in devices)
 
 

@@ -27,12 +27,12 @@ def run_devices(options: Namespace) -> int:
 
 def run_model(options: Namespace) -> int:
     from hettui.domain.llama.params import RuntimeParams
+    from hettui.domain.memory.workload import Workload
     from hettui.domain.session.model_report import model_details_json, model_text
     from hettui.wiring.sessions import read_shape
 
-    shape = read_shape(options.model)
-    params = overridden(RuntimeParams(), options)
-    print(json.dumps(model_details_json(shape, params), indent=1) if options.json else model_text(shape, params))
+    workload = Workload(read_shape(options.model), overridden(RuntimeParams(), options))
+    print(json.dumps(model_details_json(workload), indent=1) if options.json else model_text(workload))
     return 0
 
 

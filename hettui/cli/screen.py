@@ -82,6 +82,6 @@ def _headless_demo(session: Any, *, as_json: bool, record: str | None) -> int:
                 recorder.begin(session)
                 recorder.hide(request.api_key)
             result = smoke.run(engine, request)
-    report = (session.shape, session.config.params, plan, result, session.build)
+    report = (session.workload, plan, result)
     print(json.dumps(smoke_json(*report), indent=1) if as_json else smoke_text(*report))
     return 0

@@ -23,9 +23,9 @@ class Learner:
 
     def expect(self, session: Session, plan: Plan) -> None:
         """This plan is about to be launched."""
-        if session.shape is not None:
-            params = session.params(plan)
-            self._expected = session, launch_key(session.shape, params, plan.devices, plan.split, session.build)
+        workload = session.workload_of(plan)
+        if workload is not None:
+            self._expected = session, launch_key(workload, plan.devices, plan.split)
 
     def __call__(self, event: Event) -> None:
         if self._expected is None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from hettui.domain.devices.device import HOST_KEY
-from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Memory, forecast
-from hettui.domain.model.shape import ModelShape
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
 from hettui.domain.session.model_report import model_json
 from hettui.domain.tables import table
@@ -25,11 +24,9 @@ def _memory_json(memory: Memory | None) -> dict[str, int] | None:
     }
 
 
-def smoke_json(
-    shape: ModelShape, params: RuntimeParams, plan: Plan, result: SmokeResult, build: int
-) -> dict[str, object]:
+def smoke_json(workload: Workload, plan: Plan, result: SmokeResult) -> dict[str, object]:
     """Predicted and measured bytes are llama.cpp's buffers; `resident_bytes` is what the process really holds."""
-    outlook = forecast(shape, params, plan.split, plan.devices, build=build)
+    outlook = forecast(workload, plan.split, plan.devices)
     measured = result.applied.measured
     samples = result.telemetry.samples if result.telemetry else {}
     timings = result.timings
@@ -52,7 +49,7 @@ def smoke_json(
             }
         )
     return {
-        "model": model_json(shape),
+        "model": model_json(workload.shape),
         "devices": devices,
         "host": {"predicted": _memory_json(outlook.host), "measured": _memory_json(measured.get(HOST_KEY))},
         "split": list(plan.split.layers),
@@ -66,8 +63,9 @@ def smoke_json(
     }
 
 
-def smoke_text(shape: ModelShape, params: RuntimeParams, plan: Plan, result: SmokeResult, build: int) -> str:
-    outlook = forecast(shape, params, plan.split, plan.devices, build=build)
+def smoke_text(workload: Workload, plan: Plan, result: SmokeResult) -> str:
+    shape = workload.shape
+    outlook = forecast(workload, plan.split, plan.devices)
     rows = [("device", "layers", "budget", "predicted", "measured")]
     for i, device in enumerate(plan.devices):
         predicted, measured = outlook.devices[i], result.applied.measured.get(device.name)

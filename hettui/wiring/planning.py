@@ -15,6 +15,7 @@ from hettui.domain.devices.device import Device
 from hettui.domain.errors import UsageError
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
@@ -52,14 +53,14 @@ def plan_report(
     shape = shape or read_shape(model)
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
     cluster = replace(cluster, model_path=shape.file.paths[0])
-    build = build or cluster.engine.build
+    workload = Workload(shape, config.params, build or cluster.engine.build)
     best = ctx_size = None
     if weights is None and objective is not None:
-        best = best_plan(shape, config.params, members, objective, build=build)
+        best = best_plan(workload, members, objective)
         members, split, ctx_size = best.plan.devices, best.plan.split, best.plan.ctx_size
         cluster = replace(cluster, devices=members, params=best.plan.settings(cluster.params))
     elif weights is None:
-        split = initial_split(shape, config, members, build=build)
+        split = initial_split(workload, members)
         if n_gpu_layers is not None and 0 <= n_gpu_layers < split.n_gpu_layers:
             split = Split.from_weights(split.layers, shape.layers, n_gpu_layers)
     else:
@@ -68,7 +69,7 @@ def plan_report(
         weights = weights + [0.0] * (len(members) - len(weights))
         split = Split.from_weights(weights, shape.layers, -1 if n_gpu_layers is None else n_gpu_layers)
     plan, launch = Plan(members, split, ctx_size), plan_launch(cluster, split)
-    return PlanReport(shape, config.params, plan, launch, build, learned, best)
+    return PlanReport(workload, plan, launch, learned, best)
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

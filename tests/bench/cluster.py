@@ -29,6 +29,7 @@ from hettui.adapters.machine.memory_speed import read_speed
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.split import Split, proportional
@@ -67,13 +68,13 @@ class Everything:
                 _chosen([d.name for d in order], layers)
                 for order in permutations(devices)
                 for layers in _counts(shape.layers, len(devices))
-                if forecast(shape, PARAMS, Split(layers, shape.layers), order).fits
+                if forecast(Workload(shape, PARAMS), Split(layers, shape.layers), order).fits
             }
         )
 
     def planner(self, learned: Learned, objective: Objective) -> Chosen:
         devices = learned.with_measured(self.devices)
-        plan = best_plan(self.shape, PARAMS, devices, objective).plan
+        plan = best_plan(Workload(self.shape, PARAMS), devices, objective).plan
         return _chosen([d.name for d in plan.devices], plan.split.layers)
 
     def expected_s(self, chosen: Chosen, learned: Learned) -> float:

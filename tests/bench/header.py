@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from hettui.adapters.llama.gguf import read_model
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
 from tests.gguf_files import write_gguf
@@ -67,8 +68,8 @@ def _plan_rows(folder: Path) -> list[tuple[str, str]]:
         process_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     shape = ModelShape.of(read_model(path))
     split = Split((20, 20, 22), shape.layers)
-    forecast(shape, RuntimeParams(), split)
-    again = seconds(lambda: forecast(shape, RuntimeParams(), split), 200)
+    forecast(Workload(shape, RuntimeParams()), split)
+    again = seconds(lambda: forecast(Workload(shape, RuntimeParams()), split), 200)
     size = path.stat().st_size / 1e9
     return [
         (f"hettui plan on deepseek-v3 of {size:.0f} GB, process time", f"{statistics.median(process_s):.2f} s"),

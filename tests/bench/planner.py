@@ -13,6 +13,7 @@ import statistics
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.aim import OBJECTIVES
 from hettui.domain.planner.objectives import best_plan
@@ -51,14 +52,14 @@ def main() -> None:
             # A shape of its own: the first plan with a model also lays out its blocks.
             shape = ModelShape.of(shape_of(name, blocks).file)
             sets = [cards(count, shape, seed) for seed in range(SEEDS)]
-            first = seconds(lambda: best_plan(shape, PARAMS, sets[0], objective), 1)  # noqa: B023 - called at once
-            proven = sum(best_plan(shape, PARAMS, devices, objective).proven for devices in sets)
-            times = [seconds(lambda: best_plan(shape, PARAMS, devices, objective), 5) for devices in sets]  # noqa: B023
+            first = seconds(lambda: best_plan(Workload(shape, PARAMS), sets[0], objective), 1)  # noqa: B023 - called at once
+            proven = sum(best_plan(Workload(shape, PARAMS), devices, objective).proven for devices in sets)
+            times = [seconds(lambda: best_plan(Workload(shape, PARAMS), devices, objective), 5) for devices in sets]  # noqa: B023
             told = "".join(f"{t * 1000:>7.1f} ms" for t in (first, statistics.median(times), max(times)))
             print(f"{name:<12}{count:>8}{shape.layers:>8}  {objective:<12}{told}  {proven}/{SEEDS}")
     shape = shape_of("qwen3moe", 48)
-    plan = best_plan(shape, PARAMS, cards(3, shape, 0), "latency").plan
-    once = seconds(lambda: forecast(shape, PARAMS, plan.split, plan.devices), 200)
+    plan = best_plan(Workload(shape, PARAMS), cards(3, shape, 0), "latency").plan
+    once = seconds(lambda: forecast(Workload(shape, PARAMS), plan.split, plan.devices), 200)
     print(f"\nforecast of one split: {once * 1e6:.0f} µs")
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.advice import Question, Way, largest_context, obstacle, ways_to_fit
 from hettui.domain.planner.objectives import fits_any_way
@@ -17,7 +18,11 @@ from tests.truth.compare import shape_of
 
 
 def asked(budgets: tuple[int, ...], layers: tuple[int, ...], **settings: object) -> Question:
-    return Question(shape(), RuntimeParams(**settings), Split(layers, 31), workers(*budgets), 11434)  # type: ignore[arg-type]
+    return Question(Workload(shape(), RuntimeParams(**settings), 11434), Split(layers, 31), workers(*budgets))  # type: ignore[arg-type]
+
+
+def _with_context(question: Question, ctx_size: int) -> Workload:
+    return question.workload.having(replace(question.workload.params, ctx_size=ctx_size))
 
 
 @settings(max_examples=25, deadline=None)
@@ -27,9 +32,9 @@ def test_the_largest_context_fits_and_the_next_one_does_not(budget: int, slots: 
     found = largest_context(question)
     step = 256 if unified else 256 * slots
     if found:
-        assert question.fits(replace(question.params, ctx_size=found))
-    if found + step <= question.shape.n_ctx_train:
-        assert not question.fits(replace(question.params, ctx_size=found + step))
+        assert question.fits(_with_context(question, found))
+    if found + step <= question.workload.shape.n_ctx_train:
+        assert not question.fits(_with_context(question, found + step))
 
 
 def test_every_way_to_fit_fits() -> None:
@@ -43,14 +48,14 @@ def test_every_way_to_fit_fits() -> None:
 def _all_fit(question: Question, ways: list[Way]) -> None:
     for way in ways:
         if way.split is None:
-            assert fits_any_way(way.shape, way.params, question.devices, build=question.build)
+            assert fits_any_way(way.workload, question.devices)
         else:
-            assert replace(question, shape=way.shape).fits(way.params, way.split)
+            assert question.fits(way.workload, way.split)
 
 
 def test_a_model_that_is_too_large_would_fit_with_fewer_bits() -> None:
     model = shape_of("llama-8b", 32)
-    question = Question(model, RuntimeParams(ctx_size=1024), Split((16, 17), 33), workers(1900, 1900), 11434)
+    question = Question(Workload(model, RuntimeParams(ctx_size=1024), 11434), Split((16, 17), 33), workers(1900, 1900))
     ways = ways_to_fit(question)
     assert ways[0].words.startswith("the model quantised to about ")
     _all_fit(question, ways)
@@ -83,4 +88,4 @@ def test_the_obstacle_in_one_sentence(budgets: tuple[int, ...], locks: dict[int,
 def test_a_plan_that_fits_at_the_training_length_says_that(slots: int) -> None:
     question = asked((4000, 4000), (15, 16), parallel=slots)
     step = 256 * slots
-    assert largest_context(question) == question.shape.n_ctx_train // step * step
+    assert largest_context(question) == question.workload.shape.n_ctx_train // step * step

@@ -10,6 +10,7 @@ from hettui.domain.config.inventory import assemble, device_names
 from hettui.domain.config.values import Config, DeviceConfig
 from hettui.domain.devices.device import Hardware
 from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.session.session import Session, initial_split, runnable
@@ -116,10 +117,10 @@ def session(**changes: object) -> Session:
 
 def test_configured_layers_are_the_first_split_when_they_can_be() -> None:
     devices = tuple(replace(d, layers=n) for d, n in zip(workers(1, 1, 1), (20, 5, 6), strict=True))
-    assert initial_split(shape(), Config(), devices).layers == (20, 5, 6)
-    assert initial_split(shape(), Config(), devices[:2]).host_layers == 6
+    assert initial_split(Workload(shape(), Config().params), devices).layers == (20, 5, 6)
+    assert initial_split(Workload(shape(), Config().params), devices[:2]).host_layers == 6
     with pytest.raises(ConfigError, match="ask for 43 layers, but SmolLM2 135M has 31"):
-        initial_split(shape(), Config(), (*devices, replace(devices[0], name="more", layers=12)))
+        initial_split(Workload(shape(), Config().params), (*devices, replace(devices[0], name="more", layers=12)))
 
 
 def test_what_cannot_be_started_says_why() -> None:

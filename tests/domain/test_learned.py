@@ -11,6 +11,7 @@ from hettui.adapters.files.learned_file import load_learned, save_learned
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Memory, forecast
 from hettui.domain.memory.reconcile import differences
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.learned import Learned, device_key, launch_key, speed_key
 from hettui.domain.planner.speed import pace, seconds_per_token, stages_s
@@ -19,7 +20,7 @@ from tests.fakes import shape, workers
 
 PARAMS, SPLIT = RuntimeParams(), Split((11, 0, 20), 31)
 DEVICES = workers(400, 400, 400)
-KEY = launch_key(shape(), PARAMS, DEVICES, SPLIT, 11434)
+KEY = launch_key(Workload(shape(), PARAMS, 11434), DEVICES, SPLIT)
 MEASURED = {"d0": Memory(1, 2, 50 * MIB), "d2": Memory(1, 2, 60 * MIB), "host": Memory(1, 0, 70 * MIB)}
 
 
@@ -27,7 +28,7 @@ def test_a_launch_is_measured_next_time() -> None:
     learned = Learned()
     assert learned.add_launch(KEY, MEASURED, ["d0", "d2"])
     assert not learned.add_launch(KEY, MEASURED, ["d0", "d2"])
-    outlook = learned.corrected(forecast(shape(), PARAMS, SPLIT, DEVICES), KEY)
+    outlook = learned.corrected(forecast(Workload(shape(), PARAMS), SPLIT, DEVICES), KEY)
     assert [m.compute_bytes // MIB for m in (*outlook.devices, outlook.host)] == [50, 0, 60, 70]
     assert outlook.measured == {0, 2, 3}
 
@@ -40,8 +41,8 @@ def test_what_differs_is_forecast() -> None:
         (PARAMS, Split((12, 0, 19), 31), 11434),
         (PARAMS, SPLIT, 10068),
     ):
-        outlook = forecast(shape(), params, split, DEVICES, build=build)
-        assert learned.corrected(outlook, launch_key(shape(), params, DEVICES, split, build)) == outlook
+        outlook = forecast(Workload(shape(), params, build), split, DEVICES)
+        assert learned.corrected(outlook, launch_key(Workload(shape(), params, build), DEVICES, split)) == outlook
 
 
 def test_half_a_report_teaches_nothing() -> None:
@@ -73,7 +74,7 @@ def test_it_survives_a_restart_and_a_damaged_file(tmp_path: Path) -> None:
 
 
 def test_a_difference_beyond_the_uncertainty_is_named() -> None:
-    outlook = forecast(shape(), PARAMS, SPLIT, DEVICES)
+    outlook = forecast(Workload(shape(), PARAMS), SPLIT, DEVICES)
     exact = {"d0": outlook.devices[0], "d2": outlook.devices[2], "host": outlook.host}
     assert differences(shape(), outlook, exact, DEVICES) == []
     heavier = replace(outlook.devices[2], compute_bytes=outlook.devices[2].compute_bytes + 9 * MIB)

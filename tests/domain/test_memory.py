@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.context import Cells, cells
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.weights import Part
 from hettui.domain.plan.split import Split
@@ -22,7 +23,7 @@ from tests.truth.make import CUT
 
 
 def context_mib(params: RuntimeParams) -> float:
-    outlook = forecast(shape(), params, Split((31,), 31))
+    outlook = forecast(Workload(shape(), params), Split((31,), 31))
     return outlook.devices[0].context_bytes / MIB
 
 
@@ -60,7 +61,7 @@ def test_the_compute_buffers_of_smollm2_as_llama_cpp_printed_them(
     build: int, ubatch: int, ctx: int, flash_attn: str, reserved_mib: tuple[float, ...]
 ) -> None:
     params = RuntimeParams(ctx_size=ctx, ubatch_size=ubatch, flash_attn=flash_attn)
-    outlook = forecast(shape(), params, Split((10, 21), 31), build=build)
+    outlook = forecast(Workload(shape(), params, build), Split((10, 21), 31))
     found = [m.compute_bytes / MIB for m in (*outlook.devices, outlook.host)]
     assert found == pytest.approx(reserved_mib, abs=0.06)
 
@@ -71,7 +72,7 @@ splits = st.lists(st.integers(0, 31), min_size=1, max_size=5).filter(lambda n: s
 @given(splits)
 def test_every_weight_lies_somewhere_and_a_tied_output_twice(layers: list[int]) -> None:
     model, split = shape(), Split(tuple(layers), 31)
-    outlook = forecast(model, RuntimeParams(load_mode="none"), split)
+    outlook = forecast(Workload(model, RuntimeParams(load_mode="none")), split)
     held = sum(m.weights_bytes for m in outlook.devices) + outlook.host.weights_bytes
     assert held == model.weights_bytes + (model.embedding_bytes if split.active else 0)
 
@@ -80,7 +81,7 @@ def test_every_weight_lies_somewhere_and_a_tied_output_twice(layers: list[int]) 
 def test_the_host_maps_its_tensors_and_what_lies_between_them(layers: list[int]) -> None:
     model, split = shape(), Split(tuple(layers), 31)
     read, mapped = (
-        forecast(model, RuntimeParams(load_mode=mode), split).host.weights_bytes for mode in ("none", "mmap")
+        forecast(Workload(model, RuntimeParams(load_mode=mode)), split).host.weights_bytes for mode in ("none", "mmap")
     )
     # The fake's tensors stand in layer order, so nothing lies between them.
     assert mapped == read
@@ -90,32 +91,32 @@ def test_a_host_layer_at_the_end_of_the_file_maps_all_of_it() -> None:
     head = shape().file.tensors
     last = replace(head[1], begin_bytes=head[-1].begin_bytes + head[-1].size_bytes)
     model = ModelShape.of(replace(shape().file, tensors=(head[0], last, *head[2:])))
-    outlook = forecast(model, RuntimeParams(), Split((30,), 31))
+    outlook = forecast(Workload(model, RuntimeParams()), Split((30,), 31))
     assert outlook.host.weights_bytes == last.begin_bytes + last.size_bytes - head[0].begin_bytes
 
 
 @given(splits)
 def test_the_context_is_shared_out_completely(layers: list[int]) -> None:
-    outlook = forecast(shape(), RuntimeParams(), Split(tuple(layers), 31))
+    outlook = forecast(Workload(shape(), RuntimeParams()), Split(tuple(layers), 31))
     assert sum(m.context_bytes for m in outlook.devices) + outlook.host.context_bytes == 90 * MIB
 
 
 @given(splits, st.integers(256, 8192), st.integers(0, 4096))
 def test_more_context_never_needs_less(layers: list[int], ctx: int, more: int) -> None:
     split = Split(tuple(layers), 31)
-    small = forecast(shape(), RuntimeParams(ctx_size=ctx), split)
-    large = forecast(shape(), RuntimeParams(ctx_size=ctx + more), split)
+    small = forecast(Workload(shape(), RuntimeParams(ctx_size=ctx)), split)
+    large = forecast(Workload(shape(), RuntimeParams(ctx_size=ctx + more)), split)
     assert all(a.total_bytes <= b.total_bytes for a, b in zip(small.devices, large.devices, strict=True))
 
 
 def test_an_empty_device_holds_nothing_and_fits_any_budget() -> None:
-    outlook = forecast(shape(), RuntimeParams(), Split((31, 0), 31), workers(400, 1))
+    outlook = forecast(Workload(shape(), RuntimeParams()), Split((31, 0), 31), workers(400, 1))
     assert outlook.devices[1].total_bytes == 0
     assert outlook.fits
 
 
 def test_a_full_device_says_what_is_missing() -> None:
-    outlook = forecast(shape(), RuntimeParams(), Split((31,), 31), workers(100))
+    outlook = forecast(Workload(shape(), RuntimeParams()), Split((31,), 31), workers(100))
     assert not outlook.fits
     assert outlook.short_bytes(0) == outlook.devices[0].total_bytes - 100 * MIB
 
@@ -142,7 +143,7 @@ def cuts(draw: st.DrawFn) -> tuple[ModelShape, tuple[int, ...]]:
 def test_every_tensor_lies_somewhere(cut: tuple[ModelShape, tuple[int, ...]], build: int) -> None:
     model, layers = cut
     split = Split(layers, model.layers)
-    outlook = forecast(model, RuntimeParams(load_mode="none"), split, build=build)
+    outlook = forecast(Workload(model, RuntimeParams(load_mode="none"), build), split)
     held = sum(m.weights_bytes for m in outlook.devices) + outlook.host.weights_bytes
     rope = sum(p.tensor.size_bytes for p in model.placed if p.part is Part.ROPE)
     first_mtp = model.blocks - model.mtp_blocks
@@ -162,7 +163,9 @@ def test_more_context_never_needs_less_of_any_model(
 ) -> None:
     model, layers = cut
     small, large = (
-        forecast(model, RuntimeParams(ctx_size=n, parallel=slots, kv_unified=unified), Split(layers, model.layers))
+        forecast(
+            Workload(model, RuntimeParams(ctx_size=n, parallel=slots, kv_unified=unified)), Split(layers, model.layers)
+        )
         for n in (ctx, ctx + more)
     )
     for a, b in zip((*small.devices, small.host), (*large.devices, large.host), strict=True):
@@ -179,8 +182,8 @@ def test_idle_devices_may_stand_anywhere(cut: tuple[ModelShape, tuple[int, ...]]
     wide = list(busy)
     for _ in range(data.draw(st.integers(1, 3))):
         wide.insert(data.draw(st.integers(0, len(wide))), 0)
-    outlook = forecast(model, RuntimeParams(), Split(tuple(busy), model.layers))
-    wider = forecast(model, RuntimeParams(), Split(tuple(wide), model.layers))
+    outlook = forecast(Workload(model, RuntimeParams()), Split(tuple(busy), model.layers))
+    wider = forecast(Workload(model, RuntimeParams()), Split(tuple(wide), model.layers))
     assert [m for m in wider.devices if m.total_bytes] == [m for m in outlook.devices if m.total_bytes]
     assert wider.host == outlook.host
 
@@ -190,6 +193,6 @@ def test_idle_devices_may_stand_anywhere(cut: tuple[ModelShape, tuple[int, ...]]
 def test_permuting_the_cards_permutes_what_they_add(backends: list[str]) -> None:
     devices = tuple(replace(d, backend=b) for d, b in zip(workers(None, None, None), backends, strict=True))
     split = Split((5, 7, 19), 31)
-    outlook = forecast(shape(), RuntimeParams(), split, devices)
+    outlook = forecast(Workload(shape(), RuntimeParams()), split, devices)
     for i, device in enumerate(devices):
-        assert outlook.devices[i] == forecast(shape(), RuntimeParams(), split, (device,) * 3).devices[i]
+        assert outlook.devices[i] == forecast(Workload(shape(), RuntimeParams()), split, (device,) * 3).devices[i]

@@ -10,6 +10,7 @@ from hettui.domain.devices.device import Device
 from hettui.domain.library.fit import Fit, Outlook, Surroundings, for_another_model, judge, largest_context
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.planner.learned import Learned
 from hettui.domain.units import GIB, MIB
 from tests.fakes import shape, workers
@@ -54,7 +55,7 @@ def kept(outlook: Outlook, surroundings: Surroundings) -> None:
     assert len(plan.devices) == len(surroundings.devices)
     if outlook.fit in (Fit.FITS, Fit.LESS_CONTEXT):
         assert plan.split.host_layers == 0
-        assert forecast(MODEL, plan.settings(surroundings.params), plan.split, plan.devices).fits
+        assert forecast(Workload(MODEL, plan.settings(surroundings.params)), plan.split, plan.devices).fits
     assert (outlook.short_bytes > 0) == (outlook.fit is Fit.NOT)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.moves import WORTH_A_MOVE, Move, Running, relief, rhythm
 from hettui.domain.planner.speed import seconds_per_token
@@ -32,7 +33,7 @@ def cards(*specs: tuple[int, float | None]) -> tuple[Device, ...]:
 
 
 def running(devices: tuple[Device, ...], *layers: int) -> Running:
-    return Running(MODEL, PARAMS, devices, Split(layers, 31))
+    return Running(Workload(MODEL, PARAMS), devices, Split(layers, 31))
 
 
 def after(what: Running, giver: int, taker: int, count: int) -> tuple[int, ...]:
@@ -48,7 +49,7 @@ def change(what: Running, layers: tuple[int, ...]) -> float | None:
     then = seconds_per_token(MODEL, what.devices, layers)
     assert before is not None
     assert then is not None
-    fits = forecast(MODEL, PARAMS, Split(layers, 31), what.devices, build=what.build).fits
+    fits = forecast(what.workload, Split(layers, 31), what.devices).fits
     return then / before - 1 if fits else None
 
 
@@ -78,7 +79,7 @@ def test_no_more_than_fits() -> None:
     assert change(what, after(what, 1, 0, move.layers)) == pytest.approx(move.change)
     assert change(what, after(what, 1, 0, move.layers + 1)) is None
     before, then = (
-        forecast(MODEL, PARAMS, Split(layers, 31), what.devices, build=what.build).devices[0].total_bytes
+        forecast(what.workload, Split(layers, 31), what.devices).devices[0].total_bytes
         for layers in (what.split.layers, after(what, 1, 0, move.layers))
     )
     assert move.more_bytes == then - before
@@ -90,7 +91,9 @@ def test_no_more_than_fits() -> None:
         running(cards((3000, FAST), (3000, None)), 16, 15),
         running(cards((3000, FAST), (3000, SLOW)), 31, 0),
         running(cards((3000, FAST), (3000, SLOW)), 10, 15),
-        replace(running(cards((3000, FAST), (3000, SLOW)), 16, 15), params=replace(PARAMS, n_cpu_moe=1)),
+        replace(
+            running(cards((3000, FAST), (3000, SLOW)), 16, 15), workload=Workload(MODEL, replace(PARAMS, n_cpu_moe=1))
+        ),
     ],
     ids=["unknown speed", "one device", "the host computes", "experts on the host"],
 )

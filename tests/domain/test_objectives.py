@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.explain import explain, what_if
 from hettui.domain.planner.objectives import best_plan, fits_any_way, roomiest_context
-from hettui.domain.planner.speed import pace, read_bytes, seconds_per_token
+from hettui.domain.planner.speed import pace, seconds_per_token
 from hettui.domain.units import MIB
 from tests.fakes import shape, workers
 from tests.truth.compare import shape_of
@@ -36,9 +37,9 @@ def cards(*specs: tuple[int, float]) -> tuple[Device, ...]:
 
 def value(model: ModelShape, devices: tuple[Device, ...], layers: tuple[int, ...], objective: Objective) -> float:
     """Infinite when it does not fit."""
-    if not forecast(model, PARAMS, Split(layers, model.layers), devices, build=11434).fits:
+    if not forecast(Workload(model, PARAMS, 11434), Split(layers, model.layers), devices).fits:
         return float("inf")
-    work, first, stages = read_bytes(model), 0, []
+    work, first, stages = model.layer_read_bytes, 0, []
     for device, n in zip(devices, layers, strict=True):
         if n:
             p = pace(device)
@@ -65,7 +66,7 @@ def test_no_order_and_no_split_is_better(specs: list[tuple[int, float]], blocks:
         for layers in product(range(blocks + 2), repeat=len(devices))
         if sum(layers) == blocks + 1
     )
-    found = best_plan(model, PARAMS, devices, objective, build=11434)
+    found = best_plan(Workload(model, PARAMS, 11434), devices, objective)
     if best == float("inf"):
         assert found.value is None
         return
@@ -76,7 +77,7 @@ def test_no_order_and_no_split_is_better(specs: list[tuple[int, float]], blocks:
 
 def test_the_fastest_card_is_filled_and_carries_the_output() -> None:
     devices = cards((15_000, 960.0), (11_000, 360.0), (5_300, 336.0))
-    plan = best_plan(shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192), devices, "latency").plan
+    plan = best_plan(Workload(shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192)), devices, "latency").plan
     assert [d.name for d in plan.devices] == ["g1", "g0", "g2"]
     assert plan.split.layers[2] == 0
     assert plan.split.output_device == 1
@@ -85,21 +86,21 @@ def test_the_fastest_card_is_filled_and_carries_the_output() -> None:
 def test_a_locked_device_keeps_its_layers() -> None:
     devices = cards((900, 960.0), (900, 100.0))
     locked = (devices[0], replace(devices[1], locked=True, layers=5))
-    plan = best_plan(shape(), PARAMS, locked, "latency").plan
+    plan = best_plan(Workload(shape(), PARAMS), locked, "latency").plan
     assert dict(zip([d.name for d in plan.devices], plan.split.layers, strict=True))["g1"] == 5
 
 
 def test_what_does_not_fit_is_shared_out_with_the_host() -> None:
-    found = best_plan(shape(), PARAMS, cards((640, 960.0)), "latency")
+    found = best_plan(Workload(shape(), PARAMS), cards((640, 960.0)), "latency")
     assert found.value is None
     assert found.plan.split.host_layers > 0
 
 
 def test_an_expert_model_reads_only_the_chosen_experts() -> None:
     model = shape_of("qwen3moe", 48)
-    assert sum(read_bytes(model)) < 0.15 * model.weights_bytes
+    assert sum(model.layer_read_bytes) < 0.15 * model.weights_bytes
     dense = shape()
-    assert sum(read_bytes(dense)) == sum(dense.block_bytes) + dense.output_bytes
+    assert sum(dense.layer_read_bytes) == sum(dense.block_bytes) + dense.output_bytes
 
 
 def test_an_unknown_speed_gives_no_number() -> None:
@@ -111,25 +112,25 @@ def test_an_unknown_speed_gives_no_number() -> None:
 
 def test_the_explanation_names_the_brake_and_what_would_change() -> None:
     model, params = shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192)
-    best = best_plan(model, params, cards((15_000, 960.0), (11_000, 200.0), (5_300, 336.0)), "latency")
-    text = "\n".join(explain(model, params, best))
+    best = best_plan(Workload(model, params), cards((15_000, 960.0), (11_000, 200.0), (5_300, 336.0)), "latency")
+    text = "\n".join(explain(Workload(model, params), best))
     assert "The brake is" in text
     assert "g0" in next(line for line in text.splitlines() if line.startswith("Full:"))
     assert "One GiB more on g0:" in text
     assert "Without g0 the model does not fit." in text
-    assert explain(model, params, best_plan(model, params, cards((30_000, 1.0)), "balanced")) == []
+    assert explain(Workload(model, params), best_plan(Workload(model, params), cards((30_000, 1.0)), "balanced")) == []
 
 
 def test_a_worse_order_costs_what_it_costs() -> None:
     model, params = shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192)
     devices = cards((15_000, 960.0), (11_000, 360.0), (5_300, 336.0))
-    best = best_plan(model, params, devices, "latency")
-    same = what_if(model, params, best.plan)
+    best = best_plan(Workload(model, params), devices, "latency")
+    same = what_if(Workload(model, params), best.plan)
     assert same is not None
     assert same.slower == 0.0
     assert same.gained_bytes == 0
     worse = Plan(devices, Split((24, 17, 8), 49))
-    found = what_if(model, params, worse)
+    found = what_if(Workload(model, params), worse)
     assert found is not None
     assert best.value is not None
     mine = seconds_per_token(model, devices, (24, 17, 8))
@@ -138,8 +139,8 @@ def test_a_worse_order_costs_what_it_costs() -> None:
     # The fastest card is not as full as in the best plan.
     assert found.roomier == "g0"
     assert found.gained_bytes > 1000 * MIB
-    assert what_if(shape(), params, Plan(workers(400), Split((31,), 31))) is None
-    assert what_if(model, params, Plan(devices, Split((10, 10, 10), 49))) is None
+    assert what_if(Workload(shape(), params), Plan(workers(400), Split((31,), 31))) is None
+    assert what_if(Workload(model, params), Plan(devices, Split((10, 10, 10), 49))) is None
 
 
 @settings(max_examples=15, deadline=None)
@@ -148,13 +149,13 @@ def test_the_largest_context_fits_and_no_larger_one_fits_in_any_order(
     specs: list[tuple[int, float]], blocks: int
 ) -> None:
     model, devices = shape(blocks), cards(*specs)
-    found = best_plan(model, PARAMS, devices, "fit", build=11434)
-    size = roomiest_context(model, PARAMS, devices, build=11434)
+    found = best_plan(Workload(model, PARAMS, 11434), devices, "fit")
+    size = roomiest_context(Workload(model, PARAMS, 11434), devices)
 
     def any_split(ctx_size: int) -> bool:
         params = replace(PARAMS, ctx_size=ctx_size)
         return any(
-            forecast(model, params, Split(layers, model.layers), order, build=11434).fits
+            forecast(Workload(model, params, 11434), Split(layers, model.layers), order).fits
             for order in permutations(devices)
             for layers in product(range(blocks + 2), repeat=len(devices))
             if sum(layers) == blocks + 1
@@ -165,19 +166,19 @@ def test_the_largest_context_fits_and_no_larger_one_fits_in_any_order(
         assert not any_split(256)
         return
     assert found.plan.ctx_size == size
-    assert forecast(model, found.plan.settings(PARAMS), found.plan.split, found.plan.devices, build=11434).fits
+    assert forecast(Workload(model, found.plan.settings(PARAMS), 11434), found.plan.split, found.plan.devices).fits
     assert size + 256 > model.n_ctx_train or not any_split(size + 256)
 
 
 def test_any_way_knows_what_one_device_alone_can_hold() -> None:
-    assert fits_any_way(shape(), PARAMS, cards((900, 1.0)))
-    assert not fits_any_way(shape(), PARAMS, cards((640, 1.0)))
-    assert not fits_any_way(shape(), PARAMS, ())
+    assert fits_any_way(Workload(shape(), PARAMS), cards((900, 1.0)))
+    assert not fits_any_way(Workload(shape(), PARAMS), cards((640, 1.0)))
+    assert not fits_any_way(Workload(shape(), PARAMS), ())
 
 
 def test_another_gib_is_more_context() -> None:
     model, params = shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192)
-    best = best_plan(model, params, cards((15_000, 960.0), (11_000, 200.0)), "fit")
-    lines = explain(model, params, best)
+    best = best_plan(Workload(model, params), cards((15_000, 960.0), (11_000, 200.0)), "fit")
+    lines = explain(Workload(model, params), best)
     assert any(line.startswith("One GiB more on g0: a context of ") for line in lines)
     assert any("Without g0 the model does not fit." in line for line in lines)

@@ -7,6 +7,7 @@ import re
 
 from hettui.domain.cluster.launch import plan_launch
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.session.model_report import model_details_json, model_text
@@ -18,7 +19,7 @@ from tests.fakes import cluster, shape, workers
 def report(*layers: int, budgets: tuple[int | None, ...] = (240, 180, 90)) -> PlanReport:
     devices = workers(*budgets)
     split = Split(layers, 31)
-    return PlanReport(shape(), RuntimeParams(), Plan(devices, split), plan_launch(cluster(devices), split))
+    return PlanReport(Workload(shape(), RuntimeParams()), Plan(devices, split), plan_launch(cluster(devices), split))
 
 
 def test_the_document_has_the_promised_fields() -> None:
@@ -67,7 +68,7 @@ def test_an_unknown_budget_leaves_the_answer_open() -> None:
 
 
 def test_what_a_header_says() -> None:
-    details = model_details_json(shape(), RuntimeParams())
+    details = model_details_json(Workload(shape(), RuntimeParams()))
     assert details["kv_bytes_per_token"] == 30 * 2 * 192 * 2
     assert details["tied_embeddings"] is True
-    assert "22.5 KiB per token" in model_text(shape(), RuntimeParams())
+    assert "22.5 KiB per token" in model_text(Workload(shape(), RuntimeParams()))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
 from tests.fakes import shape, workers
@@ -20,7 +21,7 @@ PARAMS = RuntimeParams(ctx_size=2048)
 def fullest(layers: tuple[int, ...], budgets: list[int], blocks: int) -> float:
     """The highest fill ratio of a split; infinite when it does not fit."""
     devices = workers(*budgets)
-    outlook = forecast(shape(blocks), PARAMS, Split(layers, blocks + 1), devices)
+    outlook = forecast(Workload(shape(blocks), PARAMS), Split(layers, blocks + 1), devices)
     ratios = [m.total_bytes / (b * 1024 * 1024) for m, b in zip(outlook.devices, budgets, strict=True)]
     return max(ratios) if outlook.fits else float("inf")
 
@@ -29,12 +30,12 @@ def fullest(layers: tuple[int, ...], budgets: list[int], blocks: int) -> float:
 @given(st.lists(st.integers(20, 160), min_size=1, max_size=3), st.integers(1, 8))
 def test_as_good_as_trying_every_split(budgets: list[int], blocks: int) -> None:
     model = shape(blocks)
-    proposed = propose(model, PARAMS, workers(*budgets))
+    proposed = propose(Workload(model, PARAMS), workers(*budgets))
     everything = [c for c in product(range(blocks + 2), repeat=len(budgets)) if sum(c) == blocks + 1]
     best = min(fullest(c, budgets, blocks) for c in everything)
     if best == float("inf"):
         assert proposed.host_layers > 0
-        assert forecast(model, PARAMS, proposed, workers(*budgets)).fits
+        assert forecast(Workload(model, PARAMS), proposed, workers(*budgets)).fits
     else:
         assert proposed.host_layers == 0
         assert fullest(proposed.layers, budgets, blocks) == best
@@ -43,14 +44,14 @@ def test_as_good_as_trying_every_split(budgets: list[int], blocks: int) -> None:
 def test_a_locked_device_keeps_its_layers() -> None:
     devices = workers(240, 180, 180)
     locked = replace(devices[1], locked=True, layers=3)
-    split = propose(shape(), RuntimeParams(), (devices[0], locked, devices[2]))
+    split = propose(Workload(shape(), RuntimeParams()), (devices[0], locked, devices[2]))
     assert split.layers[1] == 3
     assert split.host_layers == 0
 
 
 def test_without_budgets_layers_are_shared_evenly() -> None:
-    assert propose(shape(), RuntimeParams(), workers(None, None, None)).layers == (11, 10, 10)
+    assert propose(Workload(shape(), RuntimeParams()), workers(None, None, None)).layers == (11, 10, 10)
 
 
 def test_no_devices_leave_everything_on_the_host() -> None:
-    assert propose(shape(), RuntimeParams(), ()) == Split((), 31)
+    assert propose(Workload(shape(), RuntimeParams()), ()) == Split((), 31)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.moves import Running
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
@@ -39,7 +40,7 @@ OURS = frozenset({100})
 
 
 def runs(*layers: int, devices: tuple[Device, ...] = (FAST, SLOW)) -> Running:
-    return Running(MODEL, RuntimeParams(ctx_size=2048), devices, Split(layers, 31))
+    return Running(Workload(MODEL, RuntimeParams(ctx_size=2048)), devices, Split(layers, 31))
 
 
 def card(sample: DeviceSample | None, **scene: object) -> list[Finding]:
@@ -204,7 +205,7 @@ def test_equal_or_unknown_devices_brake_nobody(devices: tuple[Device, ...]) -> N
 def test_the_demo_has_no_brake() -> None:
     """Its last worker holds the output layer alone: much time for one layer, but no more than its bytes take."""
     cpus = tuple(replace(d, measured_slowness=1.0) for d in workers(240, 180, 90))
-    running = Running(shape(), RuntimeParams(), cpus, Split((18, 12, 1), 31))
+    running = Running(Workload(shape(), RuntimeParams()), cpus, Split((18, 12, 1), 31))
     samples = {d.name: DeviceSample(used_bytes=80 * MIB, total_bytes=90 * MIB, utilisation_percent=30.0) for d in cpus}
     assert findings(Scene(cpus, samples, running, generating=True)) == {}
 

@@ -14,6 +14,7 @@ from hettui.domain.cluster.launch import Cluster
 from hettui.domain.devices.device import HOST_KEY, Device
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
 from hettui.services.cluster.controller import Request
@@ -60,7 +61,7 @@ def test_the_masters_log_says_what_the_sliders_say(engine: Engine, model: Path, 
         expected[HOST_KEY] = split.host_layers
     assert dict(applied.measured_layers) == expected
 
-    outlook = forecast(shape, PARAMS, split, DEVICES)
+    outlook = forecast(Workload(shape, PARAMS), split, DEVICES)
     for device, predicted in zip((*DEVICES, None), (*outlook.devices, outlook.host), strict=True):
         measured = applied.measured.get(device.name if device else HOST_KEY)
         if measured is None:

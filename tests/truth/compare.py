@@ -17,6 +17,7 @@ from typing import Any
 from hettui.adapters.llama.gguf import read_model
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
 from hettui.domain.units import MIB
@@ -73,7 +74,7 @@ def _params(said: dict[str, Any]) -> RuntimeParams:
 def compare(case: dict[str, Any]) -> Iterator[Compared]:
     shape = shape_of(case["model"], case["blocks"])
     split = Split(tuple(case["split"]), shape.layers)
-    outlook = forecast(shape, _params(case["params"]), split, build=int(case["build"][1:]))
+    outlook = forecast(Workload(shape, _params(case["params"]), int(case["build"][1:])), split)
     places = [str(i) for i in range(len(outlook.devices))] + ["host"]
     for place, memory, (weights, context, compute) in zip(
         places, (*outlook.devices, outlook.host), (*case["devices"], case["host"]), strict=True

@@ -10,6 +10,7 @@ from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterStat
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device
 from hettui.domain.memory.forecast import Memory
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
@@ -38,7 +39,7 @@ def test_an_unknown_architecture_is_marked_until_it_was_measured() -> None:
     assert all("does not know this architecture" in card.note for card in cards(strange)[:2])
     session, plan = strange.session, strange.plan
     assert session.shape is not None
-    key = launch_key(session.shape, session.config.params, plan.devices, plan.split, session.build)
+    key = launch_key(Workload(session.shape, session.config.params, session.build), plan.devices, plan.split)
     session.learned.add_launch(key, {"d0": Memory(), "d1": Memory(), "host": Memory()}, ["d0", "d1"])
     # Facts are of one moment: the next ones know it.
     assert [card.note for card in cards(replace(strange))[:2]] == ["", ""]
@@ -67,7 +68,7 @@ def test_a_difference_is_told_although_the_launch_has_taught_it() -> None:
     heavier = replace(outlook.devices[1], compute_bytes=outlook.devices[1].compute_bytes + 50 * MIB)
     measured = {"d0": outlook.devices[0], "d1": heavier, "host": outlook.host}
     assert session.shape is not None
-    key = launch_key(session.shape, session.config.params, devices, split, session.build)
+    key = launch_key(Workload(session.shape, session.config.params, session.build), devices, split)
     session.learned.add_launch(key, measured, ["d0", "d1"])
     snapshot = ClusterSnapshot(state=ClusterState.READY, applied=Applied(devices, split, measured))
     line = plan_line(Facts(session, plan, snapshot)).text

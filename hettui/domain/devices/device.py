@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -104,3 +105,8 @@ class Host:
     ssh: str | None = None
     bin: str | None = None
     """Folder of the llama.cpp binaries there; None: on that host's PATH."""
+
+
+def locked_layers(devices: Sequence[Device]) -> dict[int, int]:
+    """By number in the order: the layers of every locked device."""
+    return {i: d.layers or 0 for i, d in enumerate(devices) if d.locked}

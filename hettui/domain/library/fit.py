@@ -10,17 +10,14 @@ from hettui.domain.devices.device import LOCAL, Device
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.context import context_size
-from hettui.domain.memory.costs import forget as forget_layouts
 from hettui.domain.memory.forecast import Forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.learned import Learned
-from hettui.domain.planner.objectives import best_plan, fits_any_way, roomiest_context
-from hettui.domain.planner.speed import read_bytes, seconds_per_token
-
-LEAST_USEFUL_CONTEXT = 1024
-"""Tokens: with less nobody is helped."""
+from hettui.domain.planner.objectives import LEAST_USEFUL_CONTEXT, best_plan, fits_any_way, roomiest_context
+from hettui.domain.planner.speed import seconds_per_token
 
 
 class Fit(IntEnum):
@@ -47,6 +44,10 @@ class Surroundings:
     """Free memory of this machine; None is not known."""
     build: int = NEWEST_BUILD
 
+    def workload(self, shape: ModelShape) -> Workload:
+        """The model, run here."""
+        return Workload(shape, self.params, self.build)
+
 
 @dataclass(frozen=True, eq=False)
 class Outlook:
@@ -72,14 +73,15 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
     """The mildest of: as configured in the given order of devices, in another order, with less context, partly on
     the CPU. Takes 10 to 200 ms: not between two keys."""
     learned = learned or Learned()
-    params, devices, build = around.params, around.devices, around.build
-    plan = Plan(devices, propose(shape, params, devices, build=build))
-    outlook = learned.forecast(shape, params, plan, build)
+    workload, devices = around.workload(shape), around.devices
+    plan = Plan(devices, propose(workload, devices))
+    outlook = learned.forecast(workload, plan)
     if not devices or plan.split.host_layers or not outlook.fits:
-        other = _whole(shape, around)
+        other = _whole(workload, devices)
         if other is not None:
-            plan, outlook = other, learned.forecast(shape, other.settings(params), other, build)
-    ctx_size = context_size(shape, plan.settings(params))
+            workload = workload.having(other.settings(around.params))
+            plan, outlook = other, learned.forecast(workload, other)
+    ctx_size = context_size(workload)
     short_bytes = _short_of_ram(shape, plan, outlook, around.ram_bytes)
     short_bytes += sum(outlook.short_bytes(i) for i in range(len(devices)))
     seconds = seconds_per_token(shape, plan.devices, plan.split.layers)
@@ -97,16 +99,16 @@ def _fit(plan: Plan, short_bytes: int) -> Fit:
     return Fit.FITS if plan.ctx_size is None else Fit.LESS_CONTEXT
 
 
-def _whole(shape: ModelShape, around: Surroundings) -> Plan | None:
+def _whole(workload: Workload, devices: tuple[Device, ...]) -> Plan | None:
     """All of it on the devices, in any order: with the configured context, else with the largest that fits."""
-    params, devices, build = around.params, around.devices, around.build
+    shape = workload.shape
     budgets = [d.budget_bytes for d in devices]
     if not devices or (None not in budgets and shape.weights_bytes - shape.host_bytes > sum(b or 0 for b in budgets)):
         return None
-    if fits_any_way(shape, params, devices, build=build):
-        best = best_plan(shape, params, devices, "latency", build=build)
+    if fits_any_way(workload, devices):
+        best = best_plan(workload, devices, "latency")
     else:
-        best = best_plan(shape, params, devices, "fit", build=build)
+        best = best_plan(workload, devices, "fit")
         if (best.plan.ctx_size or 0) < LEAST_USEFUL_CONTEXT:
             return None
     return best.plan if best.found is not None else None
@@ -133,10 +135,4 @@ def largest_context(shape: ModelShape, around: Surroundings) -> int | None:
     """The largest context with which all of it fits in any order; None where a budget is not known, or none does."""
     if not around.devices or any(d.budget_bytes is None for d in around.devices):
         return None
-    return roomiest_context(shape, around.params, around.devices, build=around.build) or None
-
-
-def forget() -> None:
-    """After many models: those that nobody looks at any more leave the memory. The next plan takes a little longer."""
-    forget_layouts()
-    read_bytes.cache_clear()
+    return roomiest_context(around.workload(shape), around.devices) or None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
-from hettui.domain.llama.build import NEWEST_BUILD, OVERLAPPING_BUILD
+from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.model.architecture import KNOWN, BlockContext, block_contexts
+from hettui.domain.memory.workload import Workload, remembered
+from hettui.domain.model.architecture import KNOWN, BlockContext
 from hettui.domain.model.shape import ModelShape
 
 # Bytes per element of ggml's cache types, as (bytes, elements) of one block.
@@ -21,9 +21,9 @@ def padded(value: int, to: int = 256) -> int:
     return -(-value // to) * to
 
 
-def context_size(shape: ModelShape, params: RuntimeParams) -> int:
+def context_size(workload: Workload) -> int:
     """`ctx-size` with 0 replaced by the model's training length."""
-    return params.ctx_size or shape.n_ctx_train
+    return workload.params.ctx_size or workload.shape.n_ctx_train
 
 
 def context_step(params: RuntimeParams) -> int:
@@ -59,11 +59,12 @@ def cells(params: RuntimeParams, ctx_size: int) -> Cells:
     return Cells(params.slots, padded(total // params.slots), ubatch)
 
 
-@lru_cache(maxsize=64)
-def contexts(shape: ModelShape, build: int = NEWEST_BUILD) -> tuple[BlockContext, ...]:
+@remembered
+def contexts(workload: Workload) -> tuple[BlockContext, ...]:
     """What each block keeps. Newer builds keep nothing for MTP blocks."""
-    found = block_contexts(shape.file, shape.blocks)
-    if build >= OVERLAPPING_BUILD and shape.mtp_blocks:
+    shape = workload.shape
+    found = shape.contexts
+    if workload.build >= OVERLAPPING_BUILD and shape.mtp_blocks:
         return found[: -shape.mtp_blocks] + (BlockContext(),) * shape.mtp_blocks
     return found
 
@@ -79,17 +80,18 @@ def _cell_bytes(context: BlockContext, params: RuntimeParams, v_width: int) -> i
     return context.k_width * k_bytes // k_elements + v_width * v_bytes // v_elements
 
 
-def kv_bytes_per_cell(shape: ModelShape, params: RuntimeParams, block: int) -> int:
+def kv_bytes_per_cell(workload: Workload, block: int) -> int:
     """K and V of one cell in one block; 0 for a block that keeps a state or nothing."""
-    context = contexts(shape)[block]
-    return _cell_bytes(context, params, context.v_width)
+    context = workload.shape.contexts[block]
+    return _cell_bytes(context, workload.params, context.v_width)
 
 
-@lru_cache(maxsize=64)
-def context_bytes_per_block(shape: ModelShape, params: RuntimeParams, build: int = NEWEST_BUILD) -> tuple[int, ...]:
+@remembered
+def context_bytes_per_block(workload: Workload) -> tuple[int, ...]:
     """What each block keeps, for all slots: KV cache and recurrent state."""
-    geometry = cells(params, context_size(shape, params))
-    kept = contexts(shape, build)
+    params = workload.params
+    geometry = cells(params, context_size(workload))
+    kept = contexts(workload)
     widest_v = max((c.v_width for c in kept), default=0)
     found = []
     for context in kept:

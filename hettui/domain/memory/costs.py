@@ -1,19 +1,16 @@
-"""What any run of layers needs on a device, for searching splits; and letting go of what was remembered."""
+"""What any run of layers needs on a device, for searching splits."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import lru_cache
 
 from hettui.domain.devices.device import Device
-from hettui.domain.llama.build import NEWEST_BUILD
-from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory import compute
-from hettui.domain.memory.context import context_bytes_per_block, contexts
+from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.layout import input_copies, layout_of
-from hettui.domain.memory.weights import host_weights_bytes, model_buffers
-from hettui.domain.model.shape import ModelShape
+from hettui.domain.memory.weights import model_buffers
+from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.weights import buffer_kind
 from hettui.domain.plan.split import HOST
 
@@ -27,9 +24,9 @@ def _runs(ends: Sequence[int]) -> list[tuple[int, int, int]]:
     return found
 
 
-@lru_cache(maxsize=64)
-def _known_work(layout: compute.Layout, full_offload: bool, copies: int) -> dict[tuple[int, ...], int]:
-    """What `LayerCosts` found out about a layout, so that the next search need not."""
+@remembered
+def _known_work(workload: Workload, full_offload: bool, backend: str, copies: int) -> dict[tuple[int, ...], int]:
+    """What `LayerCosts` found out about a kind of device, so that the next search need not."""
     return {}
 
 
@@ -42,28 +39,26 @@ class LayerCosts:
 
     def __init__(
         self,
-        shape: ModelShape,
-        params: RuntimeParams,
+        workload: Workload,
         devices: Sequence[Device],
         *,
         several: bool,
         full_offload: bool = True,
-        build: int = NEWEST_BUILD,
     ) -> None:
         """`several`: more than one device holds layers. `full_offload`: nothing stays on the host."""
-        context = context_bytes_per_block(shape, params, build)
-        self.total_layers = shape.layers
-        self._layouts = [layout_of(shape, params, build, full_offload, d.backend) for d in devices]
-        self._copies = input_copies(params, build, several=several, full_offload=full_offload)
+        context = context_bytes_per_block(workload)
+        self.total_layers = workload.shape.layers
+        self._layouts = [layout_of(workload, full_offload, d.backend) for d in devices]
+        self._copies = input_copies(workload, several=several, full_offload=full_offload)
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
         self._overhead = [d.overhead_bytes for d in devices]
-        self._work = [_known_work(layout, full_offload, self._copies) for layout in self._layouts]
+        self._work = [_known_work(workload, full_offload, d.backend, self._copies) for d in devices]
         self._runs = _runs(self._layouts[0].run_ends) if devices else []
         self._below: list[list[int]] = []
         self._rope: list[int] = []
         for device in devices:
-            weights = model_buffers(shape, params, build, buffer_kind(device.backend))
+            weights = model_buffers(workload, buffer_kind(device.backend))
             below = [0]
             for w, c in zip(weights.blocks, context, strict=True):
                 below.append(below[-1] + w + c)
@@ -123,9 +118,3 @@ class LayerCosts:
             )
             for before in self._before
         )
-
-
-def forget() -> None:
-    """Lets go of everything that is remembered of models: after many have been looked at they would stay in memory."""
-    for known_of in (contexts, context_bytes_per_block, layout_of, model_buffers, host_weights_bytes, _known_work):
-        known_of.cache_clear()

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hettui.domain.devices.device import Device
-from hettui.domain.llama.build import NEWEST_BUILD
-from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory import compute
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.layout import input_copies, layout_of
 from hettui.domain.memory.weights import host_weights_bytes, model_buffers
-from hettui.domain.model.shape import ModelShape
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.weights import CPU, buffer_kind
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.text import clean_line
@@ -70,27 +68,20 @@ def shortage(outlook: Forecast, devices: Sequence[Device]) -> str:
     )
 
 
-def forecast(
-    shape: ModelShape,
-    params: RuntimeParams,
-    split: Split,
-    devices: Sequence[Device] | None = None,
-    *,
-    build: int = NEWEST_BUILD,
-) -> Forecast:
+def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None = None) -> Forecast:
     """The memory of every device and of the host for one split.
 
     `devices` is in the order of `split.layers`; without it the devices are anonymous: CPU workers without a budget
-    and overhead. `build` is llama.cpp's build number.
+    and overhead.
     """
-    context = context_bytes_per_block(shape, params, build)
-    copies = input_copies(params, build, several=len(split.active) > 1, full_offload=not split.host_layers)
-    places = [HOST] * min(split.host_layers, shape.blocks)
+    context = context_bytes_per_block(workload)
+    copies = input_copies(workload, several=len(split.active) > 1, full_offload=not split.host_layers)
+    places = [HOST] * min(split.host_layers, workload.shape.blocks)
     for i in range(len(split.layers)):
         places += [i] * len(split.block_range(i))
 
     def work(index: int, backend: str) -> int:
-        layout = layout_of(shape, params, build, not split.host_layers, backend)
+        layout = layout_of(workload, not split.host_layers, backend)
         return compute.device_bytes(layout, index, places, split.output_device, copies)
 
     def held(index: int) -> Memory:
@@ -98,7 +89,7 @@ def forecast(
             return Memory()
         device = devices[index] if devices else None
         blocks = split.block_range(index)
-        weights = model_buffers(shape, params, build, buffer_kind(device.backend) if device else CPU)
+        weights = model_buffers(workload, buffer_kind(device.backend) if device else CPU)
         output = split.output_device == index
         return Memory(
             sum(weights.blocks[blocks.start : blocks.stop])
@@ -111,7 +102,7 @@ def forecast(
 
     host_blocks = split.block_range(HOST)
     host = Memory(
-        host_weights_bytes(shape, params, build, len(host_blocks), split.output_device == HOST),
+        host_weights_bytes(workload, len(host_blocks), split.output_device == HOST),
         sum(context[host_blocks.start : host_blocks.stop]),
         work(HOST, "cpu"),
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from hettui.domain.llama.build import OVERLAPPING_BUILD
-from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory import compute
 from hettui.domain.memory.context import cells, context_size, contexts, known, padded
 from hettui.domain.memory.graph import Batch, Rules, Shapes
 from hettui.domain.memory.weights import host_experts
+from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.architecture import head_width
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.units import MIB
@@ -34,13 +32,13 @@ _LATE_OUTPUTS_SINCE_OVERLAPPING = frozenset(
 """src/models/*.cpp: `inp_out_ids` are applied in the last block only with `embeddings_nextn_masked`."""
 
 
-@lru_cache(maxsize=64)
-def layout_of(
-    shape: ModelShape, params: RuntimeParams, build: int, full_offload: bool, backend: str = "cpu"
-) -> compute.Layout:
+@remembered
+def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> compute.Layout:
+    """`full_offload`: nothing stays on the host. `backend`: of the device whose buffer is asked for."""
+    shape, params, build = workload.shape, workload.params, workload.build
     file, arch, newer = shape.file, shape.file.architecture, build >= OVERLAPPING_BUILD
-    kept = contexts(shape, build)
-    geometry = cells(params, context_size(shape, params))
+    kept = contexts(workload)
+    geometry = cells(params, context_size(workload))
     flash = params.flash_attn != "off" and arch not in _NO_FLASH_ATTENTION
     window = max((c.window for c in kept), default=0)
     window_cells = geometry.windowed(window, params)
@@ -88,7 +86,7 @@ def layout_of(
         scaled_embedding=arch.startswith("gemma") or f"{arch}.embedding_scale" in file.metadata,
         rotation_k=0 if params.cache_type_k in _NOT_QUANTISED else _rotation(head_k),
         rotation_v=0 if params.cache_type_v in _NOT_QUANTISED else min(64, _rotation(head_v)),
-        host_experts=host_experts(shape, params),
+        host_experts=host_experts(workload),
     )
 
 
@@ -102,9 +100,9 @@ def _rotation(head: int) -> int:
     return width
 
 
-def input_copies(params: RuntimeParams, build: int, *, several: bool, full_offload: bool) -> int:
+def input_copies(workload: Workload, *, several: bool, full_offload: bool) -> int:
     """How many copies llama.cpp keeps of every input: several when it overlaps micro-batches."""
-    overlaps = several and full_offload and build >= OVERLAPPING_BUILD and not params.overrides
+    overlaps = several and full_offload and workload.build >= OVERLAPPING_BUILD and not workload.params.overrides
     return compute.COPIES if overlaps else 1
 
 

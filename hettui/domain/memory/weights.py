@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.llama.params import RuntimeParams, override_pattern
-from hettui.domain.model.shape import ModelShape
+from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.weights import BufferKind, Part, Placed, host_bytes
 
 
@@ -21,11 +21,14 @@ class ModelBuffers:
     rope: int
 
 
-def _used(shape: ModelShape, placed: Placed, build: int) -> bool:
+def _used(workload: Workload, placed: Placed) -> bool:
     """MTP blocks are not loaded unless they are asked for; older builds load the biases of their attention."""
+    shape = workload.shape
     if placed.part is not Part.BLOCK or placed.block < shape.blocks - shape.mtp_blocks:
         return True
-    return build < OVERLAPPING_BUILD and placed.tensor.name.endswith(".bias") and ".attn_" in placed.tensor.name
+    return (
+        workload.build < OVERLAPPING_BUILD and placed.tensor.name.endswith(".bias") and ".attn_" in placed.tensor.name
+    )
 
 
 @lru_cache(maxsize=16)
@@ -39,21 +42,24 @@ def _stays_on_host(placed: Placed, params: RuntimeParams) -> bool:
     return any(pattern.search(placed.tensor.name) for pattern in _patterns(params.override_tensor))
 
 
-def host_experts(shape: ModelShape, params: RuntimeParams) -> frozenset[int]:
+def host_experts(workload: Workload) -> frozenset[int]:
     """Blocks whose experts the host computes wherever the block lies."""
+    params = workload.params
     if not params.overrides:
         return frozenset()
     return frozenset(
-        p.block for p in shape.placed if p.expert and "_down_" in p.tensor.name and _stays_on_host(p, params)
+        p.block for p in workload.shape.placed if p.expert and "_down_" in p.tensor.name and _stays_on_host(p, params)
     )
 
 
-@lru_cache(maxsize=64)
-def model_buffers(shape: ModelShape, params: RuntimeParams, build: int, kind: BufferKind) -> ModelBuffers:
+@remembered
+def model_buffers(workload: Workload, kind: BufferKind) -> ModelBuffers:
+    """What a device whose buffers are of this kind holds of each block, and with the output layer."""
+    shape, params = workload.shape, workload.params
     blocks, output, rope = [0] * shape.blocks, 0, 0
     for placed in shape.placed:
         size = kind.size_bytes(placed.tensor)
-        if placed.part is Part.BLOCK and _used(shape, placed, build) and not _stays_on_host(placed, params):
+        if placed.part is Part.BLOCK and _used(workload, placed) and not _stays_on_host(placed, params):
             blocks[placed.block] += size
         elif placed.part is Part.OUTPUT or (shape.tied and placed.tensor.name == "token_embd.weight"):
             output += size
@@ -62,17 +68,19 @@ def model_buffers(shape: ModelShape, params: RuntimeParams, build: int, kind: Bu
     return ModelBuffers(tuple(blocks), output, rope)
 
 
-@lru_cache(maxsize=256)
-def host_weights_bytes(shape: ModelShape, params: RuntimeParams, build: int, host_blocks: int, output: bool) -> int:
+@remembered
+def host_weights_bytes(workload: Workload, host_blocks: int, output: bool) -> int:
     """The master's model buffers with its first `host_blocks` blocks and, if `output`, the output layer."""
+
+    params = workload.params
 
     def held(placed: Placed) -> bool:
         if placed.part is Part.BLOCK:
             mine = placed.block < host_blocks or _stays_on_host(placed, params)
-            return mine and _used(shape, placed, build)
+            return mine and _used(workload, placed)
         if placed.part is Part.ROPE:
             return host_blocks > 0
         # A tied output on the host is the embedding itself; only a device gets a copy.
         return placed.part is Part.INPUT or output
 
-    return host_bytes([p for p in shape.placed if held(p)], maps_files=params.maps_files)
+    return host_bytes([p for p in workload.shape.placed if held(p)], maps_files=params.maps_files)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hettui.domain.errors import ModelFileError
-from hettui.domain.model.architecture import NO_CONTEXT
+from hettui.domain.model.architecture import NO_CONTEXT, BlockContext, block_contexts
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.weights import BLOCK_TENSOR, Part, Placed, place
 
@@ -99,6 +99,26 @@ class ModelShape:
         """Equal for models with the same tensors."""
         tensors = [(t.name, t.shape, t.type_name) for t in self.file.tensors]
         return hashlib.sha256(repr(tensors).encode()).hexdigest()
+
+    @cached_property
+    def contexts(self) -> tuple[BlockContext, ...]:
+        """What each block keeps of a request."""
+        return block_contexts(self.file, self.blocks)
+
+    @cached_property
+    def layer_read_bytes(self) -> tuple[int, ...]:
+        """What decoding one token reads of each layer, the output layer last: of the experts only the chosen ones."""
+        used, count = self.file.integer("expert_used_count"), self.file.integer("expert_count")
+        part = min(1.0, used / count) if used and count else 1.0
+        blocks, output = [0.0] * self.blocks, 0.0
+        first_mtp = self.blocks - self.mtp_blocks
+        for placed in self.placed:
+            size = placed.tensor.size_bytes
+            if placed.part is Part.BLOCK and placed.block < first_mtp:
+                blocks[placed.block] += size * (part if placed.expert else 1)
+            elif placed.part is Part.OUTPUT or (self.tied and placed.tensor.name == "token_embd.weight"):
+                output += size
+        return (*(round(b) for b in blocks), round(output))
 
     @property
     def mtp_blocks(self) -> int:

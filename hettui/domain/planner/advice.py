@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.context import context_size, context_step
+from hettui.domain.memory.context import context_size
 from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.ggml import TYPES_BY_NAME
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
-from hettui.domain.planner.objectives import fits_any_way, roomiest_context
+from hettui.domain.planner.objectives import LEAST_USEFUL_CONTEXT, fits_any_way, largest_context_that, roomiest_context
 from hettui.domain.text import clean_line
 from hettui.domain.units import format_bytes
 
-_LEAST_USEFUL_CONTEXT = 1024
 _LEAST_UBATCH = 64
 _SMALLER_TYPES = ("q8_0", "q6_K", "q5_K", "q4_K", "iq4_xs", "q3_K", "iq3_xxs", "q2_K", "iq2_xs", "iq2_xxs")
 """What models are quantised to, the largest first."""
@@ -29,52 +29,40 @@ class Way:
     """One change with which everything fits."""
 
     words: str
-    params: RuntimeParams
+    workload: Workload
     split: Split | None
     """None: the planner finds one, in another order of the devices."""
-    shape: ModelShape
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """A plan that is asked about."""
 
-    shape: ModelShape
-    params: RuntimeParams
+    workload: Workload
     split: Split
     devices: Sequence[Device]
-    build: int
 
-    def fits(self, params: RuntimeParams | None = None, split: Split | None = None) -> bool:
-        outlook = forecast(self.shape, params or self.params, split or self.split, self.devices, build=self.build)
-        return outlook.fits
+    def fits(self, workload: Workload | None = None, split: Split | None = None) -> bool:
+        return forecast(workload or self.workload, split or self.split, self.devices).fits
 
 
 def largest_context(asked: Question) -> int:
     """The largest `ctx-size` with which this split fits, up to the model's training length; 0 when none does."""
-    base, step = asked.params, context_step(asked.params)
-    low, high = 0, max(asked.shape.n_ctx_train, context_size(asked.shape, base)) // step
-    while low < high:
-        middle = (low + high + 1) // 2
-        if asked.fits(replace(base, ctx_size=middle * step)):
-            low = middle
-        else:
-            high = middle - 1
-    return low * step
+    return largest_context_that(asked.workload, asked.fits)
 
 
 def obstacle(asked: Question) -> str | None:
     """Why no split at all puts the model on the devices, in one sentence; None when one does."""
-    shape, params, devices = asked.shape, asked.params, tuple(asked.devices)
+    workload, shape, devices = asked.workload, asked.workload.shape, tuple(asked.devices)
     if not devices:
         return "There is no device to put layers on: everything stays on this machine's CPU."
     locked = [(d, d.layers or 0) for d in devices if d.locked]
     if sum(n for _, n in locked) > shape.layers:
         names = ", ".join(f"{clean_line(d.name, 40)} {n}" for d, n in locked)
         return f"The locks ask for more than the {shape.layers} layers there are: {names}."
-    if fits_any_way(shape, params, devices, build=asked.build):
+    if fits_any_way(workload, devices):
         return None
-    costs = LayerCosts(shape, params, devices, build=asked.build, several=len(devices) > 1)
+    costs = LayerCosts(workload, devices, several=len(devices) > 1)
     most = [max((last + 1 - first for last, first in enumerate(costs.reach(i, d.budget_bytes))), default=0)
             for i, d in enumerate(devices)]  # fmt: skip
     for i, device in enumerate(devices):
@@ -88,7 +76,7 @@ def obstacle(asked: Question) -> str | None:
             f"No device can hold even one block: it takes {format_bytes(least)} with its share of the context and "
             f"compute buffers, and the largest budget is {format_bytes(largest)}."
         )
-    if fits_any_way(shape, params, tuple(replace(d, locked=False) for d in devices), build=asked.build):
+    if fits_any_way(workload, tuple(replace(d, locked=False) for d in devices)):
         names = ", ".join(clean_line(d.name, 40) for d, _ in locked)
         return f"With the locks ({names}) no split fits; without them one does."
     return (
@@ -103,42 +91,43 @@ def ways_to_fit(asked: Question) -> list[Way]:
 
     Where the plan's own split does not do even then, the planner's split or another order of the devices is said.
     """
-    shape, params, split = asked.shape, asked.params, asked.split
-    found = [way for way in (_way(asked, "", params),) if way]
+    workload, params, split = asked.workload, asked.workload.params, asked.split
+    shape = workload.shape
+    found = [way for way in (_way(asked, "", workload),) if way]
     for changes in (_smaller_batches(params), _smaller_caches(params), _fewer_slots(params)):
-        ways = (_way(asked, words, changed) for words, changed in changes)
+        ways = (_way(asked, words, workload.having(changed)) for words, changed in changes)
         found += [way for way in (next((way for way in ways if way), None),) if way]
     context = largest_context(asked)
-    if context < _LEAST_USEFUL_CONTEXT:
-        context = roomiest_context(shape, params, asked.devices, build=asked.build)
-    if _LEAST_USEFUL_CONTEXT <= context < context_size(shape, params):
-        smaller = _way(asked, f"a smaller context: --ctx-size {context}", replace(params, ctx_size=context))
+    if context < LEAST_USEFUL_CONTEXT:
+        context = roomiest_context(workload, asked.devices)
+    if LEAST_USEFUL_CONTEXT <= context < context_size(workload):
+        roomy = workload.having(replace(params, ctx_size=context))
+        smaller = _way(asked, f"a smaller context: --ctx-size {context}", roomy)
         found += [smaller] if smaller else []
     if not found:
-        ways = (_way(asked, f"the model quantised to about {kind.upper()}", params, smaller_shape)
-                for kind, smaller_shape in _smaller_models(shape))  # fmt: skip
+        ways = (_way(asked, f"the model quantised to about {kind.upper()}", Workload(smaller, params, workload.build))
+                for kind, smaller in _smaller_models(shape))  # fmt: skip
         found += [way for way in (next((way for way in ways if way), None),) if way]
-        other = propose(shape, params, asked.devices, build=asked.build)
+        other = propose(workload, asked.devices)
         if other.active and other.host_layers and asked.fits(split=other):
-            found.append(Way(f"the first {other.host_layers} layers on the host", params, other, shape))
+            found.append(Way(f"the first {other.host_layers} layers on the host", workload, other))
         elif split.active and not other.active:
-            found.append(Way("everything on the host", params, other, shape))
+            found.append(Way("everything on the host", workload, other))
     return found
 
 
-def _way(asked: Question, words: str, params: RuntimeParams, shape: ModelShape | None = None) -> Way | None:
+def _way(asked: Question, words: str, workload: Workload) -> Way | None:
     """The change when something fits with it: this split, the planner's for this order, or any; None when not."""
-    shape = shape or asked.shape
-    with_it = replace(asked, params=params, shape=shape)
+    with_it = replace(asked, workload=workload)
     # A split that leaves layers on the host on purpose may stay so; one that had to may not.
     if with_it.fits() and (not asked.split.host_layers or not asked.fits()):
-        return Way(words, params, asked.split, shape)
-    other = propose(shape, params, asked.devices, build=asked.build)
+        return Way(words, workload, asked.split)
+    other = propose(workload, asked.devices)
     sep = ", with " if words else ""
     if not other.host_layers and with_it.fits(split=other):
-        return Way(f"{words}{sep}another split: {','.join(map(str, other.layers))}", params, other, shape)
-    if fits_any_way(shape, params, asked.devices, build=asked.build):
-        return Way(f"{words}{sep}another order of the devices: --objective latency", params, None, shape)
+        return Way(f"{words}{sep}another split: {','.join(map(str, other.layers))}", workload, other)
+    if fits_any_way(workload, asked.devices):
+        return Way(f"{words}{sep}another order of the devices: --objective latency", workload, None)
     return None
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hettui.domain.devices.device import Device
-from hettui.domain.llama.build import NEWEST_BUILD
-from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.memory.forecast import forecast
-from hettui.domain.model.shape import ModelShape
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.objectives import Best, best_plan, wanted
 from hettui.domain.planner.speed import pace, seconds_per_token, stages_s
@@ -29,24 +27,24 @@ class WhatIf:
     """How much more stays free there."""
 
 
-def what_if(shape: ModelShape, params: RuntimeParams, plan: Plan, *, build: int = NEWEST_BUILD) -> WhatIf | None:
+def what_if(workload: Workload, plan: Plan) -> WhatIf | None:
     """None where the devices' speeds are not known, something stays on the host, or nothing fits."""
-    mine = seconds_per_token(shape, plan.devices, plan.split.layers)
+    mine = seconds_per_token(workload.shape, plan.devices, plan.split.layers)
     if mine is None or not all(pace(d).known for d in plan.devices):
         return None
-    params = plan.settings(params)
-    best = wanted(shape, params, plan, "latency", build=build)
+    workload = workload.having(plan.settings(workload.params))
+    best = wanted(workload, plan, "latency")
     if best.value is None:
         return None
-    now, then = _free(shape, params, plan, build), _free(shape, params, best.plan, build)
+    now, then = _free(workload, plan), _free(workload, best.plan)
     gains = {name: free - then[name] for name, free in now.items()}
     most = max(gains, key=lambda name: gains[name], default="")
     return WhatIf(max(0.0, 1 - best.value / mine), most, max(0, gains.get(most, 0)))
 
 
-def _free(shape: ModelShape, params: RuntimeParams, plan: Plan, build: int) -> dict[str, int]:
+def _free(workload: Workload, plan: Plan) -> dict[str, int]:
     """What stays free of each budget, by device name."""
-    held = forecast(shape, params, plan.split, plan.devices, build=build).devices
+    held = forecast(workload, plan.split, plan.devices).devices
     return {
         d.name: d.budget_bytes - m.total_bytes
         for d, m in zip(plan.devices, held, strict=True)
@@ -58,14 +56,14 @@ _WORTH_TELLING = 0.02
 """Of the time: less is no reason to change a machine."""
 
 
-def explain(shape: ModelShape, params: RuntimeParams, best: Best, *, build: int = NEWEST_BUILD) -> list[str]:
+def explain(workload: Workload, best: Best) -> list[str]:
     """Why this plan: the brake, the full devices, and what another GiB or one device less would change.
 
     Empty for `balanced` and where not everything fits. Each answer is a search of its own.
     """
     if best.value is None:
         return []
-    params = best.plan.settings(params)
+    workload, shape = workload.having(best.plan.settings(workload.params)), workload.shape
     lines, times = [], stages_s(shape, best.plan.devices, best.plan.split.layers)
     names = {i: clean_line(d.name, 40) for i, d in enumerate(best.plan.devices)}
     if len(times) > 1:
@@ -75,16 +73,16 @@ def explain(shape: ModelShape, params: RuntimeParams, best: Best, *, build: int 
             f"The brake is {names[brake]}: {share:.0%} of the time for "
             f"{best.plan.split.layers[brake] / shape.layers:.0%} of the layers."
         )
-    costs = LayerCosts(shape, params, best.plan.devices, build=build, several=len(times) > 1)
+    costs = LayerCosts(workload, best.plan.devices, several=len(times) > 1)
     full = [names[i] for i in times if not _takes_one_more(costs, best.plan, i)]
     if full:
         lines.append(f"Full: {', '.join(full)}.")
     for i, device in enumerate(best.plan.devices):
         if device.budget_bytes is not None:
             roomier = replace(device, budget_bytes=device.budget_bytes + GIB)
-            lines += _change(shape, params, best, i, roomier, build, f"One GiB more on {names[i]}")
+            lines += _change(workload, best, i, roomier, f"One GiB more on {names[i]}")
         if i in times and len(times) > 1:
-            lines += _change(shape, params, best, i, None, build, f"Without {names[i]}")
+            lines += _change(workload, best, i, None, f"Without {names[i]}")
     return lines
 
 
@@ -95,13 +93,11 @@ def _takes_one_more(costs: LayerCosts, plan: Plan, device: int) -> bool:
     return costs.held_bytes(device, layers.start - 1, layers.stop - 1) <= budget
 
 
-def _change(
-    shape: ModelShape, params: RuntimeParams, best: Best, index: int, device: Device | None, build: int, what: str
-) -> list[str]:
+def _change(workload: Workload, best: Best, index: int, device: Device | None, what: str) -> list[str]:
     """What the best plan is worth with one device changed or left out, when that is worth telling."""
     others = [d for i, d in enumerate(best.plan.devices) if i != index]
     devices = [*others, device] if device else others
-    found = best_plan(shape, params, devices, best.objective, build=build, max_steps=_EXPLAIN_STEPS)
+    found = best_plan(workload, devices, best.objective, max_steps=_EXPLAIN_STEPS)
     if found.value is None or best.value is None:
         return [] if device else [f"{what} the model does not fit."]
     if best.objective == "fit":

@@ -8,51 +8,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hettui.domain.devices.device import Device
-from hettui.domain.llama.build import NEWEST_BUILD
-from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.costs import LayerCosts
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split, proportional
 
 
-def propose(shape: ModelShape, params: RuntimeParams, devices: Sequence[Device], *, build: int = NEWEST_BUILD) -> Split:
+def propose(workload: Workload, devices: Sequence[Device]) -> Split:
     """The split with even headroom. Locked devices keep `layers`; without any budget the layers are shared evenly."""
+    shape = workload.shape
     if not devices:
         return Split((), shape.layers)
-    locked = {i: d.layers or 0 for i, d in enumerate(devices) if d.locked}
+    locked = locked_layers(devices)
     free = [i for i in range(len(devices)) if i not in locked]
     if free and all(devices[i].budget_bytes is None for i in free):
         return _shared_evenly(shape, len(devices), locked, free)
     # One device alone needs less than one of several, and a model that is partly on the host needs less again.
-    single = LayerCosts(shape, params, devices, build=build, several=False)
+    single = LayerCosts(workload, devices, several=False)
     found = [
-        alone
-        for i in range(len(devices))
-        if not any(n for j, n in locked.items() if j != i)
-        and (alone := _alone(single, devices, i, locked.get(i))) is not None
+        (ratio, tuple(shape.layers * (i == index) for i in range(len(devices))))
+        for index, ratio in alone(single, devices).items()
     ]
     if len(devices) > 1:
-        costs = LayerCosts(shape, params, devices, build=build, several=True)
+        costs = LayerCosts(workload, devices, several=True)
         whole = _Search(costs, devices, locked).whole()
         found += [whole] if whole is not None else []
     best = min(found, default=None)
     if best is not None:
         return Split(best[1], shape.layers)
-    costs = LayerCosts(shape, params, devices, build=build, several=False, full_offload=False)
+    costs = LayerCosts(workload, devices, several=False, full_offload=False)
     return Split(_Search(costs, devices, locked, host_too=True).most(), shape.layers)
 
 
-def _alone(
-    costs: LayerCosts, devices: Sequence[Device], index: int, locked: int | None
-) -> tuple[float, tuple[int, ...]] | None:
-    """Everything on one device: how full it is then, and the layers; None when it does not fit."""
-    budget, layers = devices[index].budget_bytes, costs.total_layers
-    if locked not in (None, layers):
-        return None
-    held = costs.held_bytes(index, 0, layers - 1)
-    ratio = 0.0 if budget is None else held / budget if budget else float("inf")
-    return (ratio, tuple(layers * (i == index) for i in range(len(devices)))) if ratio <= 1 else None
+def alone(costs: LayerCosts, devices: Sequence[Device]) -> dict[int, float]:
+    """The devices that can hold everything by themselves, and how full each is then as a part of its budget.
+
+    `costs`: of one device alone, which needs less than one of several.
+    """
+    locked, layers = locked_layers(devices), costs.total_layers
+    found = {}
+    for i, device in enumerate(devices):
+        if any(n for j, n in locked.items() if j != i) or locked.get(i, layers) != layers:
+            continue
+        budget, held = device.budget_bytes, costs.held_bytes(i, 0, layers - 1)
+        ratio = 0.0 if budget is None else held / budget if budget else float("inf")
+        if ratio <= 1:
+            found[i] = ratio
+    return found
 
 
 def _shared_evenly(shape: ModelShape, count: int, locked: dict[int, int], free: list[int]) -> Split:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
-from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Forecast, Memory, forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
@@ -26,10 +26,11 @@ _NOISE = 0.05
 """Of a measured token time."""
 
 
-def launch_key(shape: ModelShape, params: RuntimeParams, devices: Sequence[Device], split: Split, build: int) -> str:
+def launch_key(workload: Workload, devices: Sequence[Device], split: Split) -> str:
     """Equal for launches that reserve the same: model, settings, backends, split and build."""
     held = [(d.backend, d.via, n) for d, n in zip(devices, split.layers, strict=True) if n]
-    said = [shape.file.architecture, shape.fingerprint, asdict(params), held, split.host_layers, build]
+    shape, params = workload.shape, asdict(workload.params)
+    said = [shape.file.architecture, shape.fingerprint, params, held, split.host_layers, workload.build]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
@@ -124,10 +125,10 @@ class Learned:
             bandwidth_bytes_per_s=bandwidth,
         )
 
-    def forecast(self, shape: ModelShape, params: RuntimeParams, plan: Plan, build: int) -> Forecast:
-        """The memory of a plan, with what earlier launches reserved."""
-        outlook = forecast(shape, params, plan.split, plan.devices, build=build)
-        return self.corrected(outlook, launch_key(shape, params, plan.devices, plan.split, build))
+    def forecast(self, workload: Workload, plan: Plan) -> Forecast:
+        """The memory of a plan with exactly these settings, and what earlier launches reserved."""
+        outlook = forecast(workload, plan.split, plan.devices)
+        return self.corrected(outlook, launch_key(workload, plan.devices, plan.split))
 
     def corrected(self, outlook: Forecast, key: str) -> Forecast:
         """The forecast with measured compute buffers, where this was launched before."""

@@ -12,12 +12,10 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 
 from hettui.domain.devices.device import Device
-from hettui.domain.llama.build import NEWEST_BUILD
-from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.costs import LayerCosts
-from hettui.domain.model.shape import ModelShape
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
-from hettui.domain.planner.speed import Pace, pace, read_bytes, stages_s
+from hettui.domain.planner.speed import Pace, pace, stages_s
 
 WORTH_A_MOVE = 0.02
 """Of a token's time: for less nobody restarts a master."""
@@ -29,12 +27,10 @@ _GIVERS = 2
 class Running:
     """What runs: everything that decides about its memory and speed. Equal ones share what was found out."""
 
-    shape: ModelShape
-    params: RuntimeParams
+    workload: Workload
     devices: tuple[Device, ...]
     """In device order, with what was measured on them."""
     split: Split
-    build: int = NEWEST_BUILD
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ def rhythm(running: Running) -> Rhythm | None:
     split, devices = running.split, running.devices
     if not _is_modelled(running) or len(split.active) < 2 or not all(pace(devices[i]).known for i in split.active):
         return None
-    times, work = stages_s(running.shape, devices, split.layers), _Tables(running).work
+    times, work = stages_s(running.workload.shape, devices, split.layers), _Tables(running).work
     total_s, total_bytes = sum(times.values()), max(1, work[-1])
     runs = {i: split.layer_range(i) for i in split.active}
     read = {i: (work[run.stop] - work[run.start]) / total_bytes for i, run in runs.items()}
@@ -100,8 +96,10 @@ def relief(running: Running, giver: int) -> tuple[Move, ...]:
 
 def _is_modelled(running: Running) -> bool:
     """The host computes nothing between the devices: how long it takes for that is not known."""
-    whole = running.split.host_layers == 0 and len(read_bytes(running.shape)) == running.split.total_layers
-    return whole and not running.params.overrides
+    whole = (
+        running.split.host_layers == 0 and len(running.workload.shape.layer_read_bytes) == running.split.total_layers
+    )
+    return whole and not running.workload.params.overrides
 
 
 def _faster_moves(running: Running, givers: Sequence[int]) -> tuple[Move, ...]:
@@ -124,11 +122,10 @@ class _Tables:
         self._devices = running.devices
         self._layers = running.split.layers
         self._paces: list[Pace] = [pace(d) for d in running.devices]
-        self.work = [0, *accumulate(read_bytes(running.shape))]
+        self.work = [0, *accumulate(running.workload.shape.layer_read_bytes)]
         """What the first n layers read for a token."""
         self._costs = {
-            several: LayerCosts(running.shape, running.params, running.devices, several=several, build=running.build)
-            for several in (False, True)
+            several: LayerCosts(running.workload, running.devices, several=several) for several in (False, True)
         }
         self._now_s = self._time_s(self._layers)
 

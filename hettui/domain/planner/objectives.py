@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 
-from hettui.domain.devices.device import Device
-from hettui.domain.llama.build import NEWEST_BUILD
-from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.context import context_size, context_step
 from hettui.domain.memory.costs import LayerCosts
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.fastest import fastest
-from hettui.domain.planner.headroom import propose
+from hettui.domain.planner.headroom import alone, propose
 from hettui.domain.planner.most_even import fits_somehow, most_even
 from hettui.domain.planner.search import MAX_STEPS, Found, Problem
-from hettui.domain.planner.speed import Pace, pace, read_bytes
+from hettui.domain.planner.speed import Pace, pace
+
+LEAST_USEFUL_CONTEXT = 1024
+"""Tokens: with less nobody is helped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +46,7 @@ class Best:
 
 
 def best_plan(
-    shape: ModelShape,
-    params: RuntimeParams,
-    devices: Sequence[Device],
-    objective: Objective,
-    *,
-    build: int = NEWEST_BUILD,
-    max_steps: int = MAX_STEPS,
+    workload: Workload, devices: Sequence[Device], objective: Objective, *, max_steps: int = MAX_STEPS
 ) -> Best:
     """`balanced` keeps the order: every device is filled to the same part of its budget.
 
@@ -61,39 +57,40 @@ def best_plan(
     """
     devices = tuple(devices)
     if objective != "balanced" and devices:
-        ctx_size = roomiest_context(shape, params, devices, build=build) if objective == "fit" else None
+        ctx_size = roomiest_context(workload, devices) if objective == "fit" else None
         if ctx_size:
-            params = replace(params, ctx_size=ctx_size)
-        found = _fastest(shape, params, devices, objective, build, max_steps)
+            workload = workload.having(replace(workload.params, ctx_size=ctx_size))
+        found = _fastest(workload, devices, objective, max_steps)
         if found is not None:
-            return Best(replace(_plan(shape, devices, found), ctx_size=ctx_size or None), objective, found)
-    return Best(Plan(devices, propose(shape, params, devices, build=build)), objective)
+            return Best(replace(_plan(workload.shape, devices, found), ctx_size=ctx_size or None), objective, found)
+    return Best(Plan(devices, propose(workload, devices)), objective)
 
 
-def roomiest_context(
-    shape: ModelShape, params: RuntimeParams, devices: Sequence[Device], *, build: int = NEWEST_BUILD
-) -> int:
+def roomiest_context(workload: Workload, devices: Sequence[Device]) -> int:
     """The largest `ctx-size` for which any order and split fits, up to the model's training length; 0: none does."""
-    step = context_step(params)
-    low, high = 0, max(shape.n_ctx_train, context_size(shape, params)) // step
+    return largest_context_that(workload, lambda asked: fits_any_way(asked, devices))
+
+
+def largest_context_that(workload: Workload, fits: Callable[[Workload], bool]) -> int:
+    """The largest `ctx-size` with which it fits, up to the model's training length or the one asked for; 0: none."""
+    params, step = workload.params, context_step(workload.params)
+    low, high = 0, max(workload.shape.n_ctx_train, context_size(workload)) // step
     while low < high:
         middle = (low + high + 1) // 2
-        if fits_any_way(shape, replace(params, ctx_size=middle * step), devices, build=build):
+        if fits(workload.having(replace(params, ctx_size=middle * step))):
             low = middle
         else:
             high = middle - 1
     return low * step
 
 
-def fits_any_way(
-    shape: ModelShape, params: RuntimeParams, devices: Sequence[Device], *, build: int = NEWEST_BUILD
-) -> bool:
+def fits_any_way(workload: Workload, devices: Sequence[Device]) -> bool:
     """Whether any order and split puts everything on the devices."""
     devices = tuple(devices)
-    together = LayerCosts(shape, params, devices, build=build, several=True)
-    return bool(_alone(shape, params, devices, build)) or (
-        len(devices) > 1 and fits_somehow(_problem(shape, devices, together))
-    )
+    if alone(LayerCosts(workload, devices, several=False), devices):
+        return True
+    together = LayerCosts(workload, devices, several=True)
+    return len(devices) > 1 and fits_somehow(_problem(workload.shape, devices, together))
 
 
 def _plan(shape: ModelShape, devices: tuple[Device, ...], found: Found) -> Plan:
@@ -103,17 +100,11 @@ def _plan(shape: ModelShape, devices: tuple[Device, ...], found: Found) -> Plan:
     return Plan(tuple(devices[i] for i in order), Split(counts, shape.layers))
 
 
-def _fastest(
-    shape: ModelShape,
-    params: RuntimeParams,
-    devices: tuple[Device, ...],
-    objective: Objective,
-    build: int,
-    max_steps: int,
-) -> Found | None:
-    problem = _problem(shape, devices, LayerCosts(shape, params, devices, build=build, several=True))
-    whole = shape.layers
-    values = [(problem.cost(i, 0, whole - 1), i) for i in _alone(shape, params, devices, build)]
+def _fastest(workload: Workload, devices: tuple[Device, ...], objective: Objective, max_steps: int) -> Found | None:
+    problem = _problem(workload.shape, devices, LayerCosts(workload, devices, several=True))
+    whole = workload.shape.layers
+    able = alone(LayerCosts(workload, devices, several=False), devices)
+    values = [(problem.cost(i, 0, whole - 1), i) for i in able]
     found = [Found(value, (i,), (whole,), value) for value, i in values]
     if len(devices) > 1:
         several = (most_even if objective == "throughput" else fastest)(problem, max_steps)
@@ -124,22 +115,9 @@ def _fastest(
     return Found(best.value, best.order, best.counts, min(f.least for f in found))
 
 
-def _alone(shape: ModelShape, params: RuntimeParams, devices: tuple[Device, ...], build: int) -> list[int]:
-    """The devices that can hold everything: one alone needs less than one of several."""
-    costs = LayerCosts(shape, params, devices, build=build, several=False)
-    locked = {i: d.layers or 0 for i, d in enumerate(devices) if d.locked}
-    return [
-        i
-        for i, device in enumerate(devices)
-        if not any(n for j, n in locked.items() if j != i)
-        and locked.get(i, shape.layers) == shape.layers
-        and (device.budget_bytes is None or costs.held_bytes(i, 0, shape.layers - 1) <= device.budget_bytes)
-    ]
-
-
 def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) -> Problem:
     """Tables for the search. Devices that are alike share theirs."""
-    work = read_bytes(shape)
+    work = shape.layer_read_bytes
     reaches: dict[tuple[object, ...], list[int]] = {}
     belows: dict[Pace, list[float]] = {}
     for i, d in enumerate(devices):
@@ -154,20 +132,16 @@ def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) 
         [reaches[d.backend, d.budget_bytes, d.overhead_bytes] for d in devices],
         [belows[pace(d)] for d in devices],
         [pace(d).hop_s for d in devices],
-        locked={i: d.layers or 0 for i, d in enumerate(devices) if d.locked},
+        locked=locked_layers(devices),
     )
 
 
 @lru_cache(maxsize=32)
-def _known_best(
-    shape: ModelShape, params: RuntimeParams, devices: tuple[Device, ...], objective: Objective, build: int
-) -> Best:
-    return best_plan(shape, params, devices, objective, build=build)
+def _known_best(workload: Workload, devices: tuple[Device, ...], objective: Objective) -> Best:
+    return best_plan(workload, devices, objective)
 
 
-def wanted(
-    shape: ModelShape, params: RuntimeParams, plan: Plan, objective: Objective, *, build: int = NEWEST_BUILD
-) -> Best:
+def wanted(workload: Workload, plan: Plan, objective: Objective) -> Best:
     """What the planner would do with the plan's devices; remembered, since sliders ask for it at every move.
 
     Of the plan only the locked counts matter, and for `balanced` the order.
@@ -176,4 +150,4 @@ def wanted(
     devices = [replace(d, layers=n if d.locked else None) for d, n in counts]
     if objective != "balanced":
         devices.sort(key=lambda d: d.name)
-    return _known_best(shape, params, tuple(devices), objective, build)
+    return _known_best(workload, tuple(devices), objective)

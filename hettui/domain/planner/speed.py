@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from hettui.domain.devices.device import LOCAL, Device
 from hettui.domain.model.shape import ModelShape
-from hettui.domain.model.weights import Part
 
 _GPU_EFFICIENCY = 0.75
 """Of the memory's bandwidth, once enough is read at a time."""
@@ -64,25 +62,9 @@ def _pace_by_data(device: Device) -> Pace:
     return Pace(1 / speed, _GPU_LAYER_S, hop_s, bandwidth is not None)
 
 
-@lru_cache(maxsize=16)
-def read_bytes(shape: ModelShape) -> tuple[int, ...]:
-    """What decoding one token reads of each layer, the output layer last: of the experts only the chosen ones."""
-    used, count = shape.file.integer("expert_used_count"), shape.file.integer("expert_count")
-    part = min(1.0, used / count) if used and count else 1.0
-    blocks, output = [0.0] * shape.blocks, 0.0
-    first_mtp = shape.blocks - shape.mtp_blocks
-    for placed in shape.placed:
-        size = placed.tensor.size_bytes
-        if placed.part is Part.BLOCK and placed.block < first_mtp:
-            blocks[placed.block] += size * (part if placed.expert else 1)
-        elif placed.part is Part.OUTPUT or (shape.tied and placed.tensor.name == "token_embd.weight"):
-            output += size
-    return (*(round(b) for b in blocks), round(output))
-
-
 def stages_s(shape: ModelShape, devices: Sequence[Device], layers: Sequence[int]) -> dict[int, float]:
     """By the number of every device that holds layers: its part of a token's time."""
-    work, first, found = read_bytes(shape), len(read_bytes(shape)) - sum(layers), {}
+    work, first, found = shape.layer_read_bytes, len(shape.layer_read_bytes) - sum(layers), {}
     for i, (device, count) in enumerate(zip(devices, layers, strict=True)):
         if count:
             found[i] = pace(device).stage_s(count, sum(work[first : first + count]))
@@ -92,6 +74,6 @@ def stages_s(shape: ModelShape, devices: Sequence[Device], layers: Sequence[int]
 
 def seconds_per_token(shape: ModelShape, devices: Sequence[Device], layers: Sequence[int]) -> float | None:
     """One stream's time per token when nothing stays on the host; None when a device's speed is not known."""
-    whole = sum(layers) == len(read_bytes(shape)) > 0
+    whole = sum(layers) == len(shape.layer_read_bytes) > 0
     known = all(pace(d).known for d, n in zip(devices, layers, strict=True) if n)
     return sum(stages_s(shape, devices, layers).values()) if whole and known else None

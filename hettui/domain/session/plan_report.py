@@ -9,11 +9,10 @@ from functools import cached_property
 from hettui.domain.cluster.launch import LaunchPlan, shell_line
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.devices.device import Device
-from hettui.domain.llama.build import NEWEST_BUILD
-from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.context import context_size, known
 from hettui.domain.memory.forecast import Forecast, Memory, shortage
 from hettui.domain.memory.layout import compute_error_bytes
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import HOST, Split
@@ -32,31 +31,33 @@ from hettui.domain.units import UNKNOWN, format_bytes, mib, missing_mib
 class PlanReport:
     """Everything that a plan's report says."""
 
-    shape: ModelShape
-    params: RuntimeParams
+    workload: Workload
+    """With the settings as they were asked for; the plan may say more."""
     plan: Plan
     launch: LaunchPlan | None = None
-    build: int = NEWEST_BUILD
-    """llama.cpp's build that the numbers are for."""
     learned: Learned = field(default_factory=Learned)
     best: Best | None = None
     """The answer of the planner when it was asked for an objective."""
 
     @cached_property
     def forecast(self) -> Forecast:
-        return self.learned.forecast(self.shape, self._settings, self.plan, self.build)
+        return self.learned.forecast(self._planned, self.plan)
 
     @property
     def _question(self) -> Question:
-        return Question(self.shape, self._settings, self.plan.split, self.plan.devices, self.build)
+        return Question(self._planned, self.plan.split, self.plan.devices)
 
     @property
     def _processes(self) -> tuple[ProcessSpec, ...]:
         return self.launch.processes if self.launch else ()
 
     @property
-    def _settings(self) -> RuntimeParams:
-        return self.plan.settings(self.params)
+    def shape(self) -> ModelShape:
+        return self.workload.shape
+
+    @property
+    def _planned(self) -> Workload:
+        return self.workload.having(self.plan.settings(self.workload.params))
 
     @property
     def _expected(self) -> dict[str, object]:
@@ -80,7 +81,7 @@ class PlanReport:
             gap = 1 - best.found.least / best.found.value
             proof = "no other order or split is better" if best.proven else f"at most {gap:.0%} could be gained"
             lines.append(f"Chosen for {best.objective}: under these speeds {proof}.")
-            lines += [f"  {line}" for line in explain(self.shape, self.params, best, build=self.build)]
+            lines += [f"  {line}" for line in explain(self.workload, best)]
         return lines
 
     @property
@@ -107,7 +108,7 @@ class PlanReport:
         short = sum(outlook.short_bytes(i) for i in range(len(devices)))
         return {
             "model": model_json(self.shape),
-            "settings": asdict(self.params) | {"ctx_size": context_size(self.shape, self._settings)},
+            "settings": asdict(self.workload.params) | {"ctx_size": context_size(self._planned)},
             "devices": [self._device_json(i, outlook) for i in range(len(devices))],
             "host": {
                 "weights_bytes": outlook.host.weights_bytes,
@@ -131,7 +132,7 @@ class PlanReport:
     def _advice(self) -> list[str]:
         if self.forecast.fits and not self.plan.split.host_layers:
             context = self.largest_context
-            more = context is not None and context > context_size(self.shape, self._settings)
+            more = context is not None and context > context_size(self._planned)
             return [f"The largest context for this split: {context} tokens."] if more else []
         if not self._limited and self.forecast.fits:
             return []
@@ -180,7 +181,7 @@ class PlanReport:
             name = shorten_middle(clean_line(device.name), 24)
             rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory), budget, verdict))
         rows.append(("host (CPU)", str(split.host_layers), _span(split, HOST), *_columns(outlook.host), UNKNOWN, ""))
-        lines = [_headline(self.shape, self._settings), "", *table(rows), "", *self.explanation(), ""]
+        lines = [_headline(self._planned), "", *table(rows), "", *self.explanation(), ""]
         lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self._processes]
         return "\n".join(lines)
 
@@ -219,11 +220,12 @@ def _columns(memory: Memory) -> tuple[str, str, str, str, str]:
     )
 
 
-def _headline(shape: ModelShape, params: RuntimeParams) -> str:
+def _headline(workload: Workload) -> str:
+    shape, params = workload.shape, workload.params
     slots = f"{params.slots} slot{'s' if params.slots != 1 else ''}"
     return (
         f"{clean_line(shape.name, 60)} {shape.quantisation}: {shape.blocks} blocks and the output layer, "
-        f"{format_bytes(shape.weights_bytes)}; context {context_size(shape, params)}, {slots}. Sizes in MiB."
+        f"{format_bytes(shape.weights_bytes)}; context {context_size(workload)}, {slots}. Sizes in MiB."
     )
 
 

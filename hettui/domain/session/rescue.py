@@ -29,14 +29,14 @@ def without(session: Session, plan: Plan, device: str) -> Rescue | None:
     By the least time per token; where speeds are not known, the even headroom of `balanced` comes out of it.
     """
     rest = tuple(d for d in session.measured(plan).devices if d.name != device)
-    if session.shape is None or not rest or len(rest) == len(plan.devices):
+    workload = session.workload_of(plan)
+    if workload is None or not rest or len(rest) == len(plan.devices):
         return None
-    shape, params, build = session.shape, session.params(plan), session.build
     known = all(pace(d).known for d in rest)
     free = tuple(d if not d.locked else d.with_lock(False) for d in rest)
-    best = best_plan(shape, params, free, "latency" if known else "balanced", build=build).plan
+    best = best_plan(workload, free, "latency" if known else "balanced").plan
     best = Plan(best.devices, best.split, plan.ctx_size)
-    outlook = forecast(shape, params, best.split, best.devices, build=build)
-    seconds = seconds_per_token(shape, best.devices, best.split.layers)
+    outlook = forecast(workload, best.split, best.devices)
+    seconds = seconds_per_token(workload.shape, best.devices, best.split.layers)
     missing = "" if outlook.fits else shortage(outlook, best.devices)
     return Rescue(best, outlook.fits, missing, None if not seconds else 1 / seconds)

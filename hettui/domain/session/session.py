@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hettui.domain.cluster.launch import Cluster
@@ -12,6 +13,7 @@ from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Forecast, shortage
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
@@ -51,11 +53,19 @@ class Session:
         """llama.cpp's build that would run, the newest known when none was found."""
         return NEWEST_BUILD if self.cluster is None else self.cluster.engine.build
 
+    @cached_property
+    def workload(self) -> Workload | None:
+        """What is to be run, with the configured settings; None without a model."""
+        return None if self.shape is None else Workload(self.shape, self.config.params, self.build)
+
+    def workload_of(self, plan: Plan) -> Workload | None:
+        """The same with the plan's own settings."""
+        return None if self.workload is None else self.workload.having(self.params(plan))
+
     def forecast(self, plan: Plan) -> Forecast | None:
         """The memory of a plan, with what earlier launches reserved; None without a model."""
-        if self.shape is None:
-            return None
-        return self.learned.forecast(self.shape, self.params(plan), plan, self.build)
+        workload = self.workload_of(plan)
+        return None if workload is None else self.learned.forecast(workload, plan)
 
     def measured(self, plan: Plan) -> Plan:
         """The plan, its devices with what was measured on them meanwhile."""
@@ -75,16 +85,14 @@ class Session:
 
     @property
     def initial_plan(self) -> Plan | None:
-        if self.shape is None or self.chosen is not None:
+        if self.workload is None or self.chosen is not None:
             return self.chosen
-        return Plan(self.devices, initial_split(self.shape, self.config, self.devices, build=self.build))
+        return Plan(self.devices, initial_split(self.workload, self.devices))
 
 
-def initial_split(
-    shape: ModelShape, config: Config, devices: tuple[Device, ...], *, build: int = NEWEST_BUILD
-) -> Split:
+def initial_split(workload: Workload, devices: tuple[Device, ...]) -> Split:
     """The configured layers when every device has them and they sum up, else the planner's proposal."""
-    counts = [d.layers for d in devices]
+    shape, counts = workload.shape, [d.layers for d in devices]
     known = [n for n in counts if n is not None]
     if devices and len(known) == len(counts):
         if sum(known) > shape.layers:
@@ -93,7 +101,7 @@ def initial_split(
                 f"({shape.blocks} blocks and the output layer): lower some layers, or leave them all out"
             )
         return Split(tuple(known), shape.layers)
-    return propose(shape, config.params, devices, build=build)
+    return propose(workload, devices)
 
 
 def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:

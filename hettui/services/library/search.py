@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from hettui.domain.errors import ModelFileError
-from hettui.domain.library.fit import Outlook, Surroundings, forget, judge, largest_context
+from hettui.domain.library.fit import Outlook, Surroundings, judge, largest_context
 from hettui.domain.library.found import FoundModel, Kind, ModelEntry, ModelFacts
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.planner.learned import Learned
@@ -190,9 +190,6 @@ class ModelSearch:
             turn.release()
             with self._lock:
                 self._looking.remove(place)
-                last = not self._looking
-            if last:
-                forget()
             self._tell()
 
     def _search_place(self, place: ModelPlace) -> None:

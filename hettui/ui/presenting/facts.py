@@ -89,10 +89,10 @@ class Facts:
     def wanted(self) -> Best | None:
         """The planner's own plan for the same devices and locks; None without a model."""
         session = self.session
-        if session.shape is None or not self.plan.devices:
+        if session.workload is None or not self.plan.devices:
             return None
         plan = session.measured(self.plan)
-        return wanted(session.shape, session.config.params, plan, self.objective, build=session.build)
+        return wanted(session.workload, plan, self.objective)
 
 
 def why(facts: Facts) -> Steady[Finding]:
@@ -101,11 +101,11 @@ def why(facts: Facts) -> Steady[Finding]:
     if telemetry is None:
         return facts.why
     running, applied = None, cluster.applied
-    if cluster.state is ClusterState.READY and applied is not None and session.shape is not None:
+    if cluster.state is ClusterState.READY and applied is not None and session.workload is not None:
         params = session.config.params
         params = params if applied.ctx_size is None else replace(params, ctx_size=applied.ctx_size)
         devices = session.learned.with_measured(applied.devices)
-        running = Running(session.shape, params, devices, applied.split, session.build)
+        running = Running(session.workload.having(params), devices, applied.split)
     own = frozenset(p.pid for p in cluster.processes if p.pid is not None)
     scene = Scene(facts.plan.devices, telemetry.samples, running, own, facts.generating, facts.differs)
     hold_s = max(HOLD_S, HOLD_INTERVALS * telemetry.interval_s)

@@ -72,8 +72,8 @@ def plan_line(facts: Facts) -> PlanLineView:
 
 
 def _about_the_plan(facts: Facts) -> PlanLineView:
-    session, outlook = facts.session, facts.outlook
-    if session.shape is None or outlook is None:
+    session, outlook, workload = facts.session, facts.outlook, facts.session.workload_of(facts.plan)
+    if workload is None or outlook is None:
         return PlanLineView(clean_line(session.problem or facts.keys.fill("{model.choose} chooses a model")), "warn")
     if not outlook.fits:
         return PlanLineView(f"does not fit: {shortage(outlook, facts.plan.devices)}", "crit")
@@ -85,10 +85,8 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
         # What this very launch taught is in `outlook` already: the difference is against what was forecast without.
-        plain = forecast(
-            session.shape, session.params(facts.plan), facts.plan.split, facts.plan.devices, build=session.build
-        )
-        off = differences(session.shape, plain, applied.measured, facts.plan.devices) if applied else []
+        plain = forecast(workload, facts.plan.split, facts.plan.devices)
+        off = differences(workload.shape, plain, applied.measured, facts.plan.devices) if applied else []
         if off:
             return PlanLineView(f"not as forecast: {'; '.join(d.words for d in off)}", "warn")
         return _with_costs(facts.keys.fill("the plan is what runs · {pane.chat} chats"), facts)
@@ -105,9 +103,7 @@ def _with_costs(text: str, facts: Facts) -> PlanLineView:
 
 def _what_if(facts: Facts) -> WhatIf | None:
     session = facts.session
-    if session.shape is None:
-        return None
-    return what_if(session.shape, session.config.params, session.measured(facts.plan), build=session.build)
+    return None if session.workload is None else what_if(session.workload, session.measured(facts.plan))
 
 
 def _costs(facts: Facts) -> tuple[str, str]:
@@ -125,8 +121,8 @@ def _costs(facts: Facts) -> tuple[str, str]:
 def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
     """Headings with their lines: what this plan does, and what the planner would do and why. Takes a few searches."""
     session, plan = facts.session, facts.session.measured(facts.plan)
-    shape = session.shape
-    if shape is None:
+    workload = session.workload
+    if workload is None:
         return [
             (
                 "",
@@ -139,8 +135,7 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
         ]
     from hettui.domain.session.plan_report import PlanReport
 
-    params, build = session.config.params, session.build
-    mine = PlanReport(shape, params, plan, build=build, learned=session.learned).explanation()
+    mine = PlanReport(workload, plan, learned=session.learned).explanation()
     if (costs := _what_if(facts)) is not None and costs.slower >= _WORTH_A_WORD_PART:
         mine.insert(1, f"The fastest split for one stream would be {costs.slower / (1 - costs.slower):.0%} faster.")
     parts = [("This plan", mine)]
@@ -154,7 +149,7 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
         context = f" Context {best.plan.ctx_size}." if best.plan.ctx_size else ""
         same = not facts.plan.differs_from(best.plan.devices, best.plan.split)
         says = "The same." if same else f"{', '.join(layers)}, in this order.{context}"
-        parts.append((f"The planner, for {facts.objective}", [says, *explain(shape, params, best, build=build)]))
+        parts.append((f"The planner, for {facts.objective}", [says, *explain(workload, best)]))
     return parts
 
 
