@@ -7,35 +7,29 @@ from dataclasses import replace
 from typing import Any
 
 from hettui.domain.errors import UsageError
-from hettui.domain.llama.params import override_pattern
+from hettui.domain.llama.options import Option, memory_options
+from hettui.domain.llama.params import RuntimeParams, override_pattern
 from hettui.domain.units import parse_bytes
 
 
-def overridden(params: Any, options: Namespace) -> Any:
+def overridden(params: RuntimeParams, options: Namespace) -> RuntimeParams:
     """llama.cpp's settings with what the command line says."""
-    names = (
-        "ctx_size",
-        "kv_unified",
-        "batch_size",
-        "ubatch_size",
-        "cache_type_k",
-        "cache_type_v",
-        "flash_attn",
-        "swa_full",
-        "load_mode",
-        "n_cpu_moe",
-    )
-    said = {name: value for name in names if (value := getattr(options, name, None)) is not None}
-    if (overrides := getattr(options, "override_tensor", None)) is not None:
-        said["override_tensor"] = _overrides(overrides)
-    parallel = getattr(options, "parallel", None)
-    if parallel is not None:
-        said["parallel"] = _parallel(parallel)
-    for name, least in (("ctx_size", 0), ("n_cpu_moe", 0), ("batch_size", 1), ("ubatch_size", 1)):
-        if name in said and said[name] < least:
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} {said[name]}: it must be a whole number of at least {least}")
+    said: dict[str, Any] = {}
+    for one in memory_options():
+        value = getattr(options, one.attribute, None)
+        if value is not None:
+            said[one.attribute] = _checked(one, value)
     return replace(params, **said)
+
+
+def _checked(one: Option, value: Any) -> Any:
+    if one.kind == "overrides":
+        return _overrides(value)
+    if one.kind == "slots":
+        return _parallel(value)
+    if one.kind == "integer" and one.least is not None and value < one.least:
+        raise UsageError(f"--{one.name} {value}: it must be a whole number of at least {one.least}")
+    return value
 
 
 _BUILD_DIGITS = 6

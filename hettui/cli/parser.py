@@ -6,7 +6,7 @@ import argparse
 from typing import TypeAlias
 
 from hettui import __version__
-from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES
+from hettui.domain.llama.options import Option, memory_options, option
 from hettui.domain.plan.aim import OBJECTIVES
 
 
@@ -81,7 +81,8 @@ def _model(commands: _Commands) -> None:
     parser = _add(commands, "model", "what a model's header says", "hettui model model.gguf")
     parser.add_argument("model", metavar="FILE", help="a GGUF file, or any part of a split one")
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    _cache_types(parser)
+    _setting(parser, option("cache-type-k"))
+    _setting(parser, option("cache-type-v"))
 
 
 def _plan(commands: _Commands) -> None:
@@ -93,25 +94,25 @@ def _plan(commands: _Commands) -> None:
     parser.add_argument("--devices", metavar="NAME=BUDGET,…", help="devices in order, such as big=16GiB,small=6GiB")
     parser.add_argument("--split", metavar="N,N,…", help="llama.cpp's tensor-split weights in device order")
     parser.add_argument("--objective", choices=OBJECTIVES, help="what the planner aims at; it may reorder the devices")
-    parser.add_argument("-c", "--ctx-size", type=int, metavar="N", help="context size; 0 is the model's own")
-    parser.add_argument("-np", "--parallel", metavar="N|auto", help="slots")
-    parser.add_argument("-kvu", "--kv-unified", action="store_true", default=None, help="one KV buffer for all slots")
-    parser.add_argument("-b", "--batch-size", type=int, metavar="N")
-    parser.add_argument("-ub", "--ubatch-size", type=int, metavar="N")
-    _cache_types(parser)
-    parser.add_argument("-fa", "--flash-attn", choices=FLASH_ATTN)
-    parser.add_argument("-ngl", "--gpu-layers", type=int, metavar="N", help="layers on devices; the first stay behind")
-    parser.add_argument("--swa-full", action="store_true", default=None, help="full-size sliding-window cache")
-    parser.add_argument("-ncmoe", "--n-cpu-moe", type=int, metavar="N", help="the first N blocks' experts on the host")
-    parser.add_argument("-ot", "--override-tensor", metavar="PATTERN=CPU,…", help="tensors that stay on the host")
-    parser.add_argument("--load-mode", choices=LOAD_MODES)
+    parser.add_argument(
+        *option("gpu-layers").spellings[:2], type=int, metavar="N", help="layers on devices; the first stay behind"
+    )
+    for one in memory_options():
+        _setting(parser, one)
     parser.add_argument("--llama-build", metavar="bNNNNN", help="llama.cpp's build, when it is not the one found here")
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
-def _cache_types(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-ctk", "--cache-type-k", choices=CACHE_TYPES)
-    parser.add_argument("-ctv", "--cache-type-v", choices=CACHE_TYPES)
+def _setting(parser: argparse.ArgumentParser, one: Option) -> None:
+    """An option of llama-server under its own names. What is not said stays None; values are checked by `options`."""
+    if one.kind == "boolean":
+        parser.add_argument(*one.spellings, action="store_true", default=None, help=one.doc)
+    elif one.choices:
+        parser.add_argument(*one.spellings, choices=one.choices, help=one.doc)
+    elif one.kind == "integer":
+        parser.add_argument(*one.spellings, type=int, metavar=one.placeholder, help=one.doc)
+    else:
+        parser.add_argument(*one.spellings, metavar=one.placeholder, help=one.doc)
 
 
 def _init(commands: _Commands) -> None:

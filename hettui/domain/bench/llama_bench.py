@@ -10,28 +10,29 @@ from collections.abc import Sequence
 from hettui.domain.bench.run import BenchPlan, BenchResult, BenchSample, BenchTest
 from hettui.domain.errors import EngineError
 from hettui.domain.json_text import parse_json
+from hettui.domain.llama.options import flag, spoken
 
-_SAME = {"-b": "-b", "-ub": "-ub", "-ctk": "-ctk", "-ctv": "-ctv", "-ngl": "-ngl", "-ncmoe": "-ncmoe"}
+_ALIKE = ("batch-size", "ubatch-size", "cache-type-k", "cache-type-v", "gpu-layers", "n-cpu-moe")
 """Options that both programs spell alike."""
 
 
 def llama_bench_argv(program: str, master: Sequence[str], plan: BenchPlan) -> list[str]:
     """The same model, devices, split and batches as the master with this command line."""
-    options = dict(zip(master, [*master[1:], ""], strict=True))
-    argv = [program, "-m", options["-m"], "-o", "json", "-r", str(plan.repeats)]
+    options = spoken(master)
+    argv = [program, flag("model"), options["model"], "-o", "json", "-r", str(plan.repeats)]
     argv += ["-p", ",".join(map(str, plan.prompts)) or "0", "-n", ",".join(map(str, plan.generates)) or "0"]
     argv += ["-d", ",".join(map(str, plan.depths))]
-    if "--rpc" in options:
-        argv += ["--rpc", options["--rpc"]]
-    if "--device" in options:
-        argv += ["-dev", options["--device"].replace(",", "/")]
-    if "-ts" in options:
-        argv += ["-ts", options["-ts"].replace(",", "/")]
-    for ours, theirs in _SAME.items():
-        if ours in options:
-            argv += [theirs, options[ours]]
-    if options.get("-fa") in ("on", "off"):
-        argv += ["-fa", options["-fa"]]
+    if "rpc" in options:
+        argv += [flag("rpc"), options["rpc"]]
+    if "device" in options:
+        argv += ["-dev", options["device"].replace(",", "/")]
+    if "tensor-split" in options:
+        argv += [flag("tensor-split"), options["tensor-split"].replace(",", "/")]
+    for name in _ALIKE:
+        if name in options:
+            argv += [flag(name), options[name]]
+    if options.get("flash-attn") in ("on", "off"):
+        argv += [flag("flash-attn"), options["flash-attn"]]
     return argv
 
 

@@ -21,6 +21,7 @@ from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.devices.device import LOCAL, MAX_DEVICES, Device, Host
 from hettui.domain.errors import ConfigError, EngineError
 from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.options import flag, memory_options, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
 from hettui.domain.text import clean_line
@@ -240,30 +241,22 @@ def _device_names(
 
 def _master(cluster: Cluster, split: Split, names: list[str], endpoints: list[str]) -> ProcessSpec:
     params, serving, engine = cluster.params, cluster.serving, cluster.engine
-    argv = [str(engine.server), "-m", cluster.model_path, "--host", serving.host, "--port", str(serving.port)]
-    argv += ["-c", str(params.ctx_size), "-np", str(params.parallel)]
-    argv += ["-b", str(params.batch_size), "-ub", str(params.ubatch_size), "-fa", params.flash_attn]
-    argv += ["-ctk", params.cache_type_k, "-ctv", params.cache_type_v]
-    if params.kv_unified:
-        argv.append("-kvu")
-    if params.swa_full:
-        argv.append("--swa-full")
-    if params.n_cpu_moe:
-        argv += ["-ncmoe", str(params.n_cpu_moe)]
-    if params.override_tensor:
-        argv += ["-ot", ",".join(params.override_tensor)]
+    argv = [str(engine.server), flag("model"), cluster.model_path, *words_of(serving, ("host", "port"))]
+    argv += words_of(params, (o.name for o in memory_options() if o.name != "load-mode"))
     argv += _load_mode(params.load_mode, engine)
     if endpoints:
-        argv += ["--rpc", ",".join(endpoints)]
-    argv += ["--device", ",".join(names) or "none", "-ngl", str(split.n_gpu_layers)]
+        argv += [flag("rpc"), ",".join(endpoints)]
+    argv += [flag("device"), ",".join(names) or "none", flag("gpu-layers"), str(split.n_gpu_layers)]
     if names:
-        argv += ["-sm", "layer", "-ts", ",".join(str(split.layers[i]) for i in split.active)]
+        argv += [
+            flag("split-mode"),
+            "layer",
+            flag("tensor-split"),
+            ",".join(str(split.layers[i]) for i in split.active),
+        ]
     # Everything is set above, so llama.cpp must not adjust anything; level 4 prints the buffers.
-    argv += ["-fit", "off", "-lv", "4"]
-    if serving.alias:
-        argv += ["--alias", serving.alias]
-    if serving.api_key_file:
-        argv += ["--api-key-file", serving.api_key_file]
+    argv += [flag("fit"), "off", flag("log-verbosity"), "4"]
+    argv += words_of(serving, ("alias", "api-key-file"))
     argv += serving.extra_args
     env = dict(engine.env)
     if any(d.backend == "cuda" and d.host == LOCAL for d in cluster.devices):
@@ -276,7 +269,7 @@ def _load_mode(mode: str, engine: EngineInfo) -> tuple[str, ...]:
         return ()
     if "--mmap" in engine.options:
         return _LOAD_MODE_FLAGS[mode]
-    return ("--load-mode", mode)
+    return (flag("load-mode"), mode)
 
 
 def shell_line(spec: ProcessSpec) -> str:

@@ -11,36 +11,11 @@ from hettui.domain.cluster.supervision import Supervision
 from hettui.domain.config.schema import DEVICE_ID, KEYS, SECTIONS, WORDS_FOR_KEYS, Key, Section
 from hettui.domain.config.values import Config, DeviceConfig
 from hettui.domain.devices.device import LOCAL, Host
+from hettui.domain.llama.options import option_spelled
 from hettui.domain.llama.params import RuntimeParams, Serving, override_pattern
 from hettui.domain.screen.keymap import read_keymap
 from hettui.domain.text import clean_line, nearest
 from hettui.domain.units import parse_bytes
-
-# What hettui sets itself, by every spelling that llama-server knows, and the key to use instead.
-_OWN_OPTIONS = {
-    **dict.fromkeys(("-m", "--model"), "[model] path"),
-    **dict.fromkeys(("-ts", "--tensor-split", "-ngl", "--gpu-layers", "--n-gpu-layers"), "layers in [[devices]]"),
-    **dict.fromkeys(("--rpc", "-dev", "--device", "-sm", "--split-mode", "-mg", "--main-gpu"), "[[devices]]"),
-    **dict.fromkeys(("-fit", "--fit"), "layers in [[devices]]: hettui fits them"),
-    "--host": "[serving] host",
-    "--port": "[serving] port",
-    **dict.fromkeys(("-c", "--ctx-size"), "[serving] ctx-size"),
-    **dict.fromkeys(("-np", "--parallel"), "[serving] parallel"),
-    **dict.fromkeys(("-b", "--batch-size"), "[serving] batch-size"),
-    **dict.fromkeys(("-ub", "--ubatch-size"), "[serving] ubatch-size"),
-    **dict.fromkeys(("-fa", "--flash-attn"), "[serving] flash-attn"),
-    **dict.fromkeys(("-ctk", "--cache-type-k"), "[serving] cache-type-k"),
-    **dict.fromkeys(("-ctv", "--cache-type-v"), "[serving] cache-type-v"),
-    **dict.fromkeys(("-kvu", "--kv-unified"), "[serving] kv-unified"),
-    "--swa-full": "[serving] swa-full",
-    **dict.fromkeys(("-ncmoe", "--n-cpu-moe"), "[serving] n-cpu-moe"),
-    **dict.fromkeys(("-ot", "--override-tensor"), "[serving] override-tensor"),
-    **dict.fromkeys(("-a", "--alias"), "[serving] alias"),
-    **dict.fromkeys(("--mmap", "--no-mmap", "--mlock", "-lm", "--load-mode"), "[serving] load-mode"),
-    **dict.fromkeys(("--api-key", "--api-key-file"), "[serving] api-key-file: a key in argv is seen by everybody"),
-}
-
-_BY_NAME = {section.name: section for section in SECTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +26,9 @@ class Problem:
     index: int | None
     key: str | None
     message: str
+
+
+_BY_NAME = {section.name: section for section in SECTIONS}
 
 
 def read_config(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
@@ -152,9 +130,9 @@ def _check_size(raw: Any) -> int:
 
 def _check_options(words: list[str]) -> tuple[str, ...]:
     for word in words:
-        instead = _OWN_OPTIONS.get(word.split("=", 1)[0])
-        if instead:
-            raise ValueError(f"{word} is set by hettui: use {instead}")
+        known = option_spelled(word)
+        if known is not None and known.owned is not None:
+            raise ValueError(f"{word} is set by hettui: use {known.owned}")
     return tuple(words)
 
 

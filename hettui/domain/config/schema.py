@@ -8,7 +8,7 @@ from typing import Any
 
 from hettui.domain.cluster.supervision import ON_EXIT, ON_HANGUP
 from hettui.domain.devices.device import LOCAL
-from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES
+from hettui.domain.llama.options import Option, settable
 from hettui.domain.screen.keymap import ALLOWED
 
 DEVICE_ID = re.compile(r"cpu|pci:[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]|uuid:[\w-]+|[A-Z][A-Za-z]*\d+")
@@ -59,6 +59,11 @@ class Section:
     many: bool = False
 
 
+def _serving_key(option: Option) -> Key:
+    default = list(option.default) if isinstance(option.default, tuple) else option.default
+    return Key(option.name, option.kind, option.doc, default, option.least, option.most, option.choices)
+
+
 SECTIONS: tuple[Section, ...] = (
     Section(
         "model",
@@ -74,28 +79,7 @@ SECTIONS: tuple[Section, ...] = (
         "serving",
         "llama-server, by its own option names.",
         (
-            Key("host", "text", "address of the HTTP API; other than loopback needs an API key", "127.0.0.1"),
-            Key("port", "integer", "port of the HTTP API; 0 takes a free one", 8080, 0, 65535),
-            Key("ctx-size", "integer", "tokens of context over all slots; 0 is the model's own", 4096, 0),
-            Key("parallel", "slots", "slots: how many requests are answered at once", 1, 1, 512),
-            Key("kv-unified", "boolean", "one KV cache for all slots", False),
-            Key("batch-size", "integer", "logical batch: prompt tokens handed over at once", 2048, 1),
-            Key("ubatch-size", "integer", "physical batch: drives the compute buffer's size", 512, 1),
-            Key("cache-type-k", "text", "type of the K cache", "f16", choices=CACHE_TYPES),
-            Key(
-                "cache-type-v",
-                "text",
-                "type of the V cache; quantised needs flash attention",
-                "f16",
-                choices=CACHE_TYPES,
-            ),
-            Key("flash-attn", "text", "flash attention", "auto", choices=FLASH_ATTN),
-            Key("swa-full", "boolean", "full-size cache for sliding-window layers", False),
-            Key("n-cpu-moe", "integer", "the experts of so many first blocks stay on the host", 0, 0),
-            Key("override-tensor", "overrides", 'tensors that stay on the host, each "PATTERN=CPU"', []),
-            Key("load-mode", "text", "how the file is read", "auto", choices=LOAD_MODES),
-            Key("alias", "text", "the model's name in the API"),
-            Key("api-key-file", "path", "file of API keys, one per line, mode 0600"),
+            *(_serving_key(option) for option in settable()),
             Key("extra-args", "options", "passed to llama-server as they are", []),
         ),
     ),

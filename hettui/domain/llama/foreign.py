@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-_LONG = {
-    "-m": "--model", "-ts": "--tensor-split", "-dev": "--device", "-ngl": "--gpu-layers",
-    "--n-gpu-layers": "--gpu-layers",
-    "-c": "--ctx-size", "-np": "--parallel", "-b": "--batch-size", "-ub": "--ubatch-size", "-fa": "--flash-attn",
-    "-ctk": "--cache-type-k", "-ctv": "--cache-type-v", "-t": "--threads", "-sm": "--split-mode",
-    "-ncmoe": "--n-cpu-moe", "-ot": "--override-tensor",
-}  # fmt: skip
+from hettui.domain.llama.options import memory_options, option_spelled, spoken
+
 _PARAMS = (
-    "--ctx-size", "--parallel", "--batch-size", "--ubatch-size", "--flash-attn", "--cache-type-k", "--cache-type-v",
-    "--threads", "--split-mode", "--n-cpu-moe", "--override-tensor", "--gpu-layers", "--tensor-split",
+    *(one.name for one in memory_options() if one.kind != "boolean" and one.name != "load-mode"),
+    "threads", "split-mode", "gpu-layers", "tensor-split",
 )  # fmt: skip
-_SECRET = ("--api-key", "--hf-token", "-hft")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +29,17 @@ class ForeignServer:
 
 def read_argv(argv: Sequence[str]) -> ForeignServer:
     """Unknown options are passed over."""
-    options: dict[str, str] = {}
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
-        name, separator, value = word.partition("=")
-        if word.startswith("-"):
-            options[_LONG.get(name, name)] = value if separator else following
-    endpoints = tuple(_endpoint(e) for e in options.get("--rpc", "").split(",") if e)
-    weights = [w for w in options.get("--tensor-split", "").replace("/", ",").split(",") if w]
+    options = spoken(argv)
+    endpoints = tuple(_endpoint(e) for e in options.get("rpc", "").split(",") if e)
+    weights = [w for w in options.get("tensor-split", "").replace("/", ",").split(",") if w]
     whole = tuple(int(w) for w in weights if w.isdigit())
-    exact = len(whole) == len(weights) and str(sum(whole)) == options.get("--gpu-layers")
+    exact = len(whole) == len(weights) and str(sum(whole)) == options.get("gpu-layers")
     return ForeignServer(
-        options.get("--model"),
-        tuple(d for d in options.get("--device", "").split(",") if d),
+        options.get("model"),
+        tuple(d for d in options.get("device", "").split(",") if d),
         endpoints,
         whole if exact else (),
-        {name.removeprefix("--").replace("-", "_"): options[name] for name in _PARAMS if name in options},
+        {name.replace("-", "_"): options[name] for name in _PARAMS if name in options},
     )
 
 
@@ -58,9 +48,10 @@ def without_secrets(argv: Sequence[str]) -> list[str]:
     hidden = False
     words = []
     for word in argv:
-        name = word.partition("=")[0]
-        words.append("…" if hidden else f"{name}=…" if name in _SECRET and "=" in word else word)
-        hidden = word in _SECRET
+        known = option_spelled(word)
+        secret = known is not None and known.secret
+        words.append("…" if hidden else f"{word.partition('=')[0]}=…" if secret and "=" in word else word)
+        hidden = secret and "=" not in word
     return words
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from hettui.domain.llama.options import OPTIONS, option_spelled
+
 HIDDEN = "(hidden)"
 DEBUG_LINES = "(debug lines are not recorded: they carry what was asked and answered)"
 
 _DEBUG_LINE = re.compile(r"\s*\d+\.\d+\.\d+\.\d+ D ")
 _LINE = re.compile(r"\s*\d+\.\d+\.\d+\.\d+ [A-Z] ")
-_KEY_OPTION = re.compile(r"(--(?:api-key|hf-token)|-hft)([ =]+)('[^']*'|\S+)")
+_SECRETS = [spelling for option in OPTIONS if option.secret for spelling in option.spellings]
+_KEY_OPTION = re.compile(rf"({'|'.join(map(re.escape, _SECRETS))})([ =]+)('[^']*'|\S+)")
 _KEY_ENDING = re.compile(r"(api_keys?:\s*).+")
 """llama-server prints the last characters of its keys."""
-_SPEAKS_OF_PROMPTS = frozenset(
-    ("-v", "--verbose", "--log-verbose", "-lv", "--verbosity", "--log-verbosity", "--no-log-prefix", "--log-prefix")
-)
+_SPEAK_OF_PROMPTS = ("verbose", "log-verbosity", "log-prefix")
 _FEWEST_KEY_CHARS = 4
 
 
@@ -51,7 +52,8 @@ class Veil:
 
 def speaks_of_prompts(arguments: Sequence[str]) -> bool:
     """With these arguments llama-server may log what was asked, in lines that cannot be told from others."""
-    return any(word.partition("=")[0] in _SPEAKS_OF_PROMPTS for word in arguments)
+    known = (option_spelled(word) for word in arguments)
+    return any(option is not None and option.name in _SPEAK_OF_PROMPTS for option in known)
 
 
 class LogVeil:

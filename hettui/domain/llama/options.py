@@ -1,0 +1,185 @@
+"""Every llama-server option that hettui knows, once: spellings, what may stand there, and who sets it.
+
+The command line of the master, the `[serving]` section, `hettui plan`'s options, the reader of a command line of
+somebody else's and the list of what may not stand in `extra-args` come from here. Spellings and limits are those of
+`--help` of b10068 and b11434; defaults stand in `params`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving
+
+Kind = Literal["integer", "slots", "boolean", "text", "path", "overrides"]
+_DEFAULTS: dict[str, RuntimeParams | Serving] = {"memory": RuntimeParams(), "serving": Serving()}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. `name` is llama-server's long one without dashes, and with `_` the attribute in `params`."""
+
+    name: str
+    spellings: tuple[str, ...]
+    """All of llama-server's that say the same; the first one stands in our command lines."""
+    kind: Kind = "text"
+    doc: str = ""
+    """One line for people, of those that can be set."""
+    decides: Literal["memory", "serving", ""] = ""
+    """Which settings it belongs to: `RuntimeParams`, `Serving`, or none that a configuration holds."""
+    least: int | None = None
+    most: int | None = None
+    choices: tuple[str, ...] = ()
+    placeholder: str = "N"
+    """For the value in a command's help."""
+    always: bool = True
+    """In the command line also when it has llama-server's own default, so that the line says how it runs."""
+    instead: str = ""
+    """Where it is set, when not under its own name in [serving]."""
+    also: tuple[str, ...] = ()
+    """What sets the same in other words: negations, and the spellings of other builds."""
+    secret: bool = False
+    """Its value is a key."""
+
+    @property
+    def attribute(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def default(self) -> Any:
+        """What holds when nobody says anything; None for an option without one, and for one that hettui sets."""
+        return getattr(_DEFAULTS[self.decides], self.attribute) if self.decides else None
+
+    @property
+    def owned(self) -> str | None:
+        """The key of the configuration that sets it; None for an option that may stand in `extra-args`."""
+        return self.instead or (f"[serving] {self.name}" if self.decides else None)
+
+    def words(self, value: Any) -> list[str]:
+        """As it stands in the command line; nothing for a value that need not be said."""
+        flag = self.spellings[0]
+        if self.kind == "boolean":
+            return [flag] if value else []
+        if value is None or not (value or self.always):
+            return []
+        return [flag, ",".join(value) if isinstance(value, tuple) else str(value)]
+
+
+_IN_DEVICES = "layers in [[devices]]"
+_A_KEY = "[serving] api-key-file: a key in argv is seen by everybody"
+
+OPTIONS: tuple[Option, ...] = (
+    Option("host", ("--host",), "text", "address of the HTTP API; other than loopback needs an API key", "serving"),
+    Option("port", ("--port",), "integer", "port of the HTTP API; 0 takes a free one", "serving", 0, 65535),
+    Option(
+        "ctx-size", ("-c", "--ctx-size"), "integer", "tokens of context over all slots; 0 is the model's own", "memory",
+        0,
+    ),
+    Option(
+        "parallel", ("-np", "--parallel"), "slots", "slots: how many requests are answered at once", "memory", 1, 512,
+        placeholder="N|auto",
+    ),
+    Option(
+        "batch-size", ("-b", "--batch-size"), "integer", "logical batch: prompt tokens handed over at once", "memory", 1
+    ),
+    Option(
+        "ubatch-size", ("-ub", "--ubatch-size"), "integer", "physical batch: drives the compute buffer's size",
+        "memory", 1,
+    ),
+    Option("flash-attn", ("-fa", "--flash-attn"), "text", "flash attention", "memory", choices=FLASH_ATTN),
+    Option("cache-type-k", ("-ctk", "--cache-type-k"), "text", "type of the K cache", "memory", choices=CACHE_TYPES),
+    Option(
+        "cache-type-v", ("-ctv", "--cache-type-v"), "text", "type of the V cache; quantised needs flash attention",
+        "memory", choices=CACHE_TYPES,
+    ),
+    Option(
+        "kv-unified", ("-kvu", "--kv-unified"), "boolean", "one KV cache for all slots", "memory",
+        also=("-no-kvu", "--no-kv-unified"),
+    ),
+    Option("swa-full", ("--swa-full",), "boolean", "full-size cache for sliding-window layers", "memory"),
+    Option(
+        "n-cpu-moe", ("-ncmoe", "--n-cpu-moe"), "integer", "the experts of so many first blocks stay on the host",
+        "memory", 0, always=False,
+    ),
+    Option(
+        "override-tensor", ("-ot", "--override-tensor"), "overrides",
+        'tensors that stay on the host, each "PATTERN=CPU"', "memory", placeholder="PATTERN=CPU,…", always=False,
+    ),
+    # How it is said differs from build to build: `launch` knows.
+    Option(
+        "load-mode", ("--load-mode", "-lm"), "text", "how the file is read", "memory", choices=LOAD_MODES,
+        also=("--mmap", "--no-mmap", "--mlock", "-dio", "--direct-io", "-ndio", "--no-direct-io"),
+    ),
+    Option("alias", ("--alias", "-a"), "text", "the model's name in the API", "serving"),
+    Option(
+        "api-key-file", ("--api-key-file",), "path", "file of API keys, one per line, mode 0600", "serving",
+        instead=_A_KEY,
+    ),
+    # Not under their own names in a configuration: hettui sets them by what it plans.
+    Option("model", ("-m", "--model"), instead="[model] path"),
+    Option("tensor-split", ("-ts", "--tensor-split"), instead=_IN_DEVICES),
+    Option("gpu-layers", ("-ngl", "--gpu-layers", "--n-gpu-layers"), instead=_IN_DEVICES),
+    Option("rpc", ("--rpc",), instead="[[devices]]"),
+    Option("device", ("--device", "-dev"), instead="[[devices]]"),
+    Option("split-mode", ("-sm", "--split-mode"), instead="[[devices]]"),
+    Option("main-gpu", ("-mg", "--main-gpu"), instead="[[devices]]"),
+    Option("fit", ("-fit", "--fit"), instead=f"{_IN_DEVICES}: hettui fits them"),
+    Option("cpu-moe", ("-cmoe", "--cpu-moe"), "boolean", instead="[serving] n-cpu-moe"),
+    Option("api-key", ("--api-key",), instead=_A_KEY, secret=True),
+    # Whoever wants them says them in `extra-args`; hettui understands them where it meets them.
+    Option("threads", ("-t", "--threads")),
+    Option("hf-token", ("-hft", "--hf-token"), secret=True),
+    Option("verbose", ("-v", "--verbose", "--log-verbose"), "boolean"),
+    Option("log-verbosity", ("-lv", "--verbosity", "--log-verbosity")),
+    Option("log-prefix", ("--log-prefix", "--no-log-prefix"), "boolean"),
+)  # fmt: skip
+
+_BY_NAME = {option.name: option for option in OPTIONS}
+_BY_SPELLING = {spelling: option for option in OPTIONS for spelling in (*option.spellings, *option.also)}
+
+
+def option(name: str) -> Option:
+    """The option of that name. Raises KeyError."""
+    return _BY_NAME[name]
+
+
+def flag(name: str) -> str:
+    """How our command lines spell it."""
+    return _BY_NAME[name].spellings[0]
+
+
+def option_spelled(word: str) -> Option | None:
+    """The option that llama-server takes a word of a command line for, `--name=value` included."""
+    return _BY_SPELLING.get(word.partition("=")[0])
+
+
+def settable() -> tuple[Option, ...]:
+    """Those that a configuration sets under their own names, in the order in which people read them."""
+    return tuple(one for one in OPTIONS if one.decides)
+
+
+def memory_options() -> tuple[Option, ...]:
+    """Those that decide what every device holds."""
+    return tuple(one for one in OPTIONS if one.decides == "memory")
+
+
+def words_of(settings: RuntimeParams | Serving, names: Iterable[str]) -> list[str]:
+    """The named settings as a part of the command line."""
+    found: list[str] = []
+    for name in names:
+        one = _BY_NAME[name]
+        found += one.words(getattr(settings, one.attribute))
+    return found
+
+
+def spoken(argv: Sequence[str]) -> dict[str, str]:
+    """A command line's options by name, each with its value or the word behind it; unknown ones are passed over."""
+    found: dict[str, str] = {}
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        spelling, separator, value = word.partition("=")
+        one = _BY_SPELLING.get(spelling)
+        if one is not None and spelling in one.spellings:
+            found[one.name] = value if separator else following
+    return found
