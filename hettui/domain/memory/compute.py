@@ -14,7 +14,7 @@ from typing import Literal
 from hettui.domain.memory.allocator import Tensor
 from hettui.domain.memory.graph import F32, Batch, Graph, Rules, Shapes, add_block
 from hettui.domain.memory.schedule import buffer_bytes, settle
-from hettui.domain.model.architecture import BlockContext
+from hettui.domain.model.block_context import BlockContext
 from hettui.domain.plan.split import HOST
 
 COPIES = 4

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.workload import Workload, remembered
-from hettui.domain.model.architecture import KNOWN, BlockContext
+from hettui.domain.model.architecture import architecture
+from hettui.domain.model.block_context import BlockContext
 from hettui.domain.model.shape import ModelShape
 
 # Bytes per element of ggml's cache types, as (bytes, elements) of one block.
@@ -71,7 +72,7 @@ def contexts(workload: Workload) -> tuple[BlockContext, ...]:
 
 def known(shape: ModelShape) -> bool:
     """Whether the architecture was read in llama.cpp; another one gets the general rule."""
-    return shape.file.architecture in KNOWN
+    return architecture(shape.file.architecture).known
 
 
 def _cell_bytes(context: BlockContext, params: RuntimeParams, v_width: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from hettui.domain.memory.allocator import Tensor
-from hettui.domain.model.architecture import BlockContext
+from hettui.domain.model.block_context import BlockContext
 from hettui.domain.plan.split import HOST
 
 F32 = 4

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.memory import compute
-from hettui.domain.memory.context import cells, context_size, contexts, known, padded
+from hettui.domain.memory.context import cells, context_size, contexts, padded
 from hettui.domain.memory.graph import Batch, Rules, Shapes
 from hettui.domain.memory.weights import host_experts
 from hettui.domain.memory.workload import Workload, remembered
-from hettui.domain.model.architecture import head_width
+from hettui.domain.model.architecture import architecture
+from hettui.domain.model.block_context import head_width
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.units import MIB
 
 _NOT_QUANTISED = ("f32", "f16", "bf16")
-
-_NO_FLASH_ATTENTION = frozenset({"grok"})
-
-_WEIGHTS_BEFORE_EXPERTS = frozenset({"llama4"})
-
-_RESIDUAL_FIRST = frozenset({"lfm2", "lfm2moe"})
-
-_NO_MIXED_BATCHES = frozenset({"cogvlm", "deepseek4", "granite-switch", "eagle3", "dflash", "gemma4-assistant"})
-"""`llm_arch_supports_mixed_batch` of b11434."""
-
-_LATE_OUTPUTS = frozenset({"qwen35", "qwen35moe"})
-
-_LATE_OUTPUTS_SINCE_OVERLAPPING = frozenset(
-    {"bailingmoe3", "cohere2moe", "gemma4", "gpt-oss", "hy-v3", "nemotron_h", "nemotron_h_moe", "qwen3next",
-     "qwen4exp", "step35"}
-)  # fmt: skip
-"""src/models/*.cpp: `inp_out_ids` are applied in the last block only with `embeddings_nextn_masked`."""
 
 
 @remembered
@@ -37,9 +21,10 @@ def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> c
     """`full_offload`: nothing stays on the host. `backend`: of the device whose buffer is asked for."""
     shape, params, build = workload.shape, workload.params, workload.build
     file, arch, newer = shape.file, shape.file.architecture, build >= OVERLAPPING_BUILD
+    kind = architecture(arch)
     kept = contexts(workload)
     geometry = cells(params, context_size(workload))
-    flash = params.flash_attn != "off" and arch not in _NO_FLASH_ATTENTION
+    flash = params.flash_attn != "off" and kind.flash_attn
     window = max((c.window for c in kept), default=0)
     window_cells = geometry.windowed(window, params)
     tokens = padded(geometry.ubatch, params.slots)
@@ -62,14 +47,13 @@ def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> c
         experts_used=file.integer("expert_used_count"),
         softcap=f"{arch}.attn_logit_softcapping" in file.metadata,
         keys_first=window > 0,
-        weights_before_experts=arch in _WEIGHTS_BEFORE_EXPERTS,
-        residual_first=arch in _RESIDUAL_FIRST,
+        weights_before_experts=kind.weights_before_experts,
+        residual_first=kind.residual_first,
         full_offload=full_offload,
         rank_mla=file.integer("attention.kv_lora_rank"),
         rope_dims=file.integer("rope.dimension_count"),
         head_v=file.integer("attention.value_length_mla") or head_v,
     )
-    late = arch in _LATE_OUTPUTS or (newer and arch in _LATE_OUTPUTS_SINCE_OVERLAPPING)
     return compute.Layout(
         blocks=tuple(Shapes(s) for s in shape.tensor_shapes),
         contexts=kept,
@@ -81,9 +65,9 @@ def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> c
         kernel=file.integer("ssm.conv_kernel"),
         positions=4 if f"{arch}.rope.dimension_sections" in file.metadata else 1,
         last_block=shape.blocks - 1 - shape.mtp_blocks,
-        mixed_inputs=newer and arch not in _NO_MIXED_BATCHES,
-        late_outputs="" if not late else "before norm" if arch == "gpt-oss" else "after norm",
-        scaled_embedding=arch.startswith("gemma") or f"{arch}.embedding_scale" in file.metadata,
+        mixed_inputs=newer and kind.mixed_batches,
+        late_outputs=kind.late_outputs if newer or kind.late_in_older_builds else "",
+        scaled_embedding=kind.scaled_embedding or f"{arch}.embedding_scale" in file.metadata,
         rotation_k=0 if params.cache_type_k in _NOT_QUANTISED else _rotation(head_k),
         rotation_v=0 if params.cache_type_v in _NOT_QUANTISED else min(64, _rotation(head_v)),
         host_experts=host_experts(workload),
@@ -110,15 +94,6 @@ def compute_error_bytes(shape: ModelShape, compute_bytes: int) -> int:
     """How far the real compute buffer may be off the forecast: see the measured table in README."""
     if not compute_bytes:
         return 0
-    arch = shape.file.architecture
-    part = _ERROR_PARTS.get(arch, 0.02) if known(shape) else 0.5
+    kind = architecture(shape.file.architecture)
+    part = kind.compute_error if kind.known else 0.5
     return max(MIB, round(compute_bytes * part))
-
-
-_ERROR_PARTS = {
-    "deepseek2": 0.18, "ernie4_5-moe": 0.07, "falcon-h1": 0.44, "gemma3n": 1.4, "gpt-oss": 0.07,
-    "granitehybrid": 0.4, "granitemoe": 0.05, "hunyuan-moe": 0.05, "jamba": 0.12, "llama4": 0.17, "mamba": 0.14,
-    "mamba2": 0.57, "minimax-m2": 0.07, "nemotron_h": 0.28, "nemotron_h_moe": 0.28, "qwen2moe": 0.09,
-    "qwen35": 0.08, "qwen35moe": 0.2, "qwen3moe": 0.05, "qwen3next": 0.05, "smollm3": 0.06,
-}  # fmt: skip
-"""Of 100 measured loads of an architecture 99 are nearer than this; 2 % or 1 MiB for the others."""

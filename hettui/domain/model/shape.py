@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hettui.domain.errors import ModelFileError
-from hettui.domain.model.architecture import NO_CONTEXT, BlockContext, block_contexts
+from hettui.domain.model.architecture import architecture
+from hettui.domain.model.block_context import BlockContext, block_contexts
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.weights import BLOCK_TENSOR, Part, Placed, place
 
@@ -54,7 +55,7 @@ class ModelShape:
             raise ModelFileError(f"{file.paths[0]} claims to have {blocks} blocks: it is damaged, fetch it again")
         block_bytes = [0] * blocks
         output = embedding = host = 0
-        tied = file.architecture not in NO_CONTEXT
+        tied = architecture(file.architecture).keeps_context
         for tensor in file.tensors:
             placed = place(tensor, file.architecture, blocks)
             if placed.part is Part.BLOCK:

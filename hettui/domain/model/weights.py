@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from hettui.domain.model.architecture import architecture
 from hettui.domain.model.ggml import TYPES_BY_NAME
 from hettui.domain.model.header import TensorInfo
 
@@ -62,10 +63,9 @@ class Placed:
 
 _OUTPUT_PREFIXES = ("output", "cls", "altup_proj", "altup_unembd_proj")
 _WITH_FIRST_BLOCK = ("per_layer_model_proj", "per_layer_proj_norm")
-_OUTPUT_NORM_NAMED_EMBEDDING_NORM = frozenset({"lfm2", "lfm2moe"})
 
 
-def place(tensor: TensorInfo, architecture: str, blocks: int) -> Placed:
+def place(tensor: TensorInfo, arch: str, blocks: int) -> Placed:
     """The part that a tensor belongs to; `blocks` is the model's count."""
     name = tensor.name
     match = BLOCK_TENSOR.match(name)
@@ -75,7 +75,7 @@ def place(tensor: TensorInfo, architecture: str, blocks: int) -> Placed:
         return Placed(tensor, Part.ROPE)
     if name.startswith(_WITH_FIRST_BLOCK) and blocks:
         return Placed(tensor, Part.BLOCK, 0)
-    if name.startswith("token_embd_norm") and architecture in _OUTPUT_NORM_NAMED_EMBEDDING_NORM:
+    if name.startswith("token_embd_norm") and architecture(arch).embedding_norm_is_output_norm:
         return Placed(tensor, Part.OUTPUT)
     return Placed(tensor, Part.OUTPUT if name.startswith(_OUTPUT_PREFIXES) else Part.INPUT)
 
