@@ -19,46 +19,16 @@ _NOT_QUANTISED = ("f32", "f16", "bf16")
 @remembered
 def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> compute.Layout:
     """`full_offload`: nothing stays on the host. `backend`: of the device whose buffer is asked for."""
-    shape, params, build = workload.shape, workload.params, workload.build
-    file, arch, newer = shape.file, shape.file.architecture, build >= OVERLAPPING_BUILD
-    kind = architecture(arch)
-    kept = contexts(workload)
-    geometry = cells(params, context_size(workload))
-    flash = params.flash_attn != "off" and kind.flash_attn
+    shape, params = workload.shape, workload.params
+    file, arch, newer = shape.file, shape.file.architecture, workload.build >= OVERLAPPING_BUILD
+    kind, kept = architecture(arch), contexts(workload)
     window = max((c.window for c in kept), default=0)
-    window_cells = geometry.windowed(window, params)
-    tokens = padded(geometry.ubatch, params.slots)
-    mask_row = tokens * (2 if flash else 4)
-    batch = Batch(
-        tokens=tokens,
-        sequences=params.slots,
-        outputs=min(params.slots, tokens),
-        flash_attn=flash,
-        streams=geometry.streams,
-        cells=geometry.full,
-        window_cells=window_cells,
-        mask_bytes=geometry.full * mask_row,
-        window_mask_bytes=window_cells * mask_row,
-        cache_in_f16=newer and backend == "cuda" and (params.cache_type_k, params.cache_type_v) != ("f16", "f16"),
-    )
     head_k, head_v = (head_width(file, shape.blocks, which) for which in ("key", "value"))
-    rules = Rules(
-        heads=max(shape.n_head, default=0),
-        experts_used=file.integer("expert_used_count"),
-        softcap=f"{arch}.attn_logit_softcapping" in file.metadata,
-        keys_first=window > 0,
-        weights_before_experts=kind.weights_before_experts,
-        residual_first=kind.residual_first,
-        full_offload=full_offload,
-        rank_mla=file.integer("attention.kv_lora_rank"),
-        rope_dims=file.integer("rope.dimension_count"),
-        head_v=file.integer("attention.value_length_mla") or head_v,
-    )
     return compute.Layout(
         blocks=tuple(Shapes(s) for s in shape.tensor_shapes),
         contexts=kept,
-        rules=rules,
-        batch=batch,
+        rules=_rules(workload, head_v, full_offload=full_offload, windows=window > 0),
+        batch=_batch(workload, window, cache_in_f16=newer and backend == "cuda"),
         n_embd=shape.n_embd,
         n_vocab=shape.n_vocab,
         inner=file.integer("ssm.inner_size"),
@@ -71,6 +41,44 @@ def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> c
         rotation_k=0 if params.cache_type_k in _NOT_QUANTISED else _rotation(head_k),
         rotation_v=0 if params.cache_type_v in _NOT_QUANTISED else min(64, _rotation(head_v)),
         host_experts=host_experts(workload),
+    )
+
+
+def _batch(workload: Workload, window: int, *, cache_in_f16: bool) -> Batch:
+    """The largest micro-batch, for which llama.cpp reserves. `cache_in_f16`: the backend converts other types."""
+    params, geometry = workload.params, cells(workload.params, context_size(workload))
+    flash = params.flash_attn != "off" and architecture(workload.shape.file.architecture).flash_attn
+    window_cells = geometry.windowed(window, params)
+    tokens = padded(geometry.ubatch, params.slots)
+    mask_row = tokens * (2 if flash else 4)
+    return Batch(
+        tokens=tokens,
+        sequences=params.slots,
+        outputs=min(params.slots, tokens),
+        flash_attn=flash,
+        streams=geometry.streams,
+        cells=geometry.full,
+        window_cells=window_cells,
+        mask_bytes=geometry.full * mask_row,
+        window_mask_bytes=window_cells * mask_row,
+        cache_in_f16=cache_in_f16 and (params.cache_type_k, params.cache_type_v) != ("f16", "f16"),
+    )
+
+
+def _rules(workload: Workload, head_v: int, *, full_offload: bool, windows: bool) -> Rules:
+    shape, file = workload.shape, workload.shape.file
+    kind = architecture(file.architecture)
+    return Rules(
+        heads=max(shape.n_head, default=0),
+        experts_used=file.integer("expert_used_count"),
+        softcap=f"{file.architecture}.attn_logit_softcapping" in file.metadata,
+        keys_first=windows,
+        weights_before_experts=kind.weights_before_experts,
+        residual_first=kind.residual_first,
+        full_offload=full_offload,
+        rank_mla=file.integer("attention.kv_lora_rank"),
+        rope_dims=file.integer("rope.dimension_count"),
+        head_v=file.integer("attention.value_length_mla") or head_v,
     )
 
 
