@@ -12,16 +12,12 @@ from hettui.adapters.files.paths import memory_dir
 from hettui.domain.cluster.launch import Cluster, plan_launch
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device
-from hettui.domain.errors import UsageError
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.aim import Objective
-from hettui.domain.plan.plan import Plan
-from hettui.domain.plan.split import Split
-from hettui.domain.planner.objectives import best_plan
+from hettui.domain.session.asked import asked_plan
 from hettui.domain.session.plan_report import PlanReport
-from hettui.domain.session.session import initial_split
 from hettui.wiring.sessions import engine_or_problem, open_session, read_shape
 
 # Where no binaries are found the command lines name them as they are called.
@@ -54,22 +50,9 @@ def plan_report(
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
     cluster = replace(cluster, model_path=shape.file.paths[0])
     workload = Workload(shape, config.params, build or cluster.engine.build)
-    best = ctx_size = None
-    if weights is None and objective is not None:
-        best = best_plan(workload, members, objective)
-        members, split, ctx_size = best.plan.devices, best.plan.split, best.plan.ctx_size
-        cluster = replace(cluster, devices=members, params=best.plan.settings(cluster.params))
-    elif weights is None:
-        split = initial_split(workload, members)
-        if n_gpu_layers is not None and 0 <= n_gpu_layers < split.n_gpu_layers:
-            split = Split.from_weights(split.layers, shape.layers, n_gpu_layers)
-    else:
-        if len(weights) > len(members):
-            raise UsageError(f"--split has {len(weights)} entries, but there are {len(members)} devices")
-        weights = weights + [0.0] * (len(members) - len(weights))
-        split = Split.from_weights(weights, shape.layers, -1 if n_gpu_layers is None else n_gpu_layers)
-    plan, launch = Plan(members, split, ctx_size), plan_launch(cluster, split)
-    return PlanReport(workload, plan, launch, learned, best)
+    plan, best = asked_plan(workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective)
+    cluster = replace(cluster, devices=plan.devices, params=plan.settings(cluster.params))
+    return PlanReport(workload, plan, plan_launch(cluster, plan.split), learned, best)
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

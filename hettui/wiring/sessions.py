@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from hettui.adapters.files.key_file import first_key
 from hettui.adapters.files.learned_file import load_learned, save_learned
 from hettui.adapters.files.paths import memory_dir
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
@@ -95,22 +96,7 @@ def with_model(session: Session, path: str) -> Session:
 def api_key(config: Config) -> str | None:
     """The key for our own requests: the first one in the key file, else LLAMA_API_KEY. Raises ConfigError."""
     path = config.serving.api_key_file
-    if path is None:
-        return os.environ.get("LLAMA_API_KEY")
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - the path is a string all the way
-            mode = os.fstat(file.fileno()).st_mode & 0o777
-            if mode & 0o077:
-                raise ConfigError(
-                    f"[serving] api-key-file {path} can be read by others (mode {mode:04o}): chmod 600 {path}"
-                )
-            lines = (line.strip() for line in file)
-            key = next((line for line in lines if line and not line.startswith("#")), None)
-    except OSError as error:
-        raise ConfigError(f"[serving] api-key-file {path} cannot be read: {error.strerror}") from error
-    if key is None:
-        raise ConfigError(f"[serving] api-key-file {path} holds no key: write one key per line")
-    return key
+    return os.environ.get("LLAMA_API_KEY") if path is None else first_key(path)
 
 
 def request_for(session: Session, plan: Plan, *, force: bool = False) -> Request:
