@@ -41,7 +41,7 @@ class BringingUp(Running):
         self._worker_lost.clear()
         self._request = replace(request, cluster=cluster)
         self._set(
-            applied=Applied(cluster.devices, request.split, ctx_size=cluster.params.ctx_size),
+            applied=Applied.of(cluster, request.split),
             commands=tuple(shell_line(spec) for spec in plan.processes),
             problem=None,
             post_mortem=found,

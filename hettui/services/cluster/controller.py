@@ -238,7 +238,7 @@ class ClusterController(BringingUp):
             return
         post_mortem = takeover.what_happened(found, record, self._world)
         problem = aftermath.half_dead(found, post_mortem)
-        applied = Applied(record.cluster.devices, record.split, ctx_size=record.cluster.params.ctx_size)
+        applied = Applied.of(record.cluster, record.split)
         self._set(problem=problem, post_mortem=post_mortem, applied=applied if found.living else None)
 
     def _adopt(self, spec: ProcessSpec, child: ChildProcess, *, ready: bool, offset: int | None = None) -> Supervised:
@@ -259,7 +259,7 @@ class ClusterController(BringingUp):
         await self._ended_for_certain(strays)
         api = self._connect(master.spec, request)
         self._set(
-            applied=Applied(record.cluster.devices, record.split, ctx_size=record.cluster.params.ctx_size),
+            applied=Applied.of(record.cluster, record.split),
             commands=tuple(shell_line(entry.spec) for entry in record.processes),
             problem=None,
             load=None if master.state is ProcessState.READY else LoadProgress(total_bytes=record.weights_bytes),

@@ -83,7 +83,7 @@ class Viewer:
             self.snapshot = ClusterSnapshot(
                 record.state,
                 tuple(_seen(entry) for entry in record.processes),
-                Applied(record.cluster.devices, record.split, ctx_size=record.cluster.params.ctx_size),
+                Applied.of(record.cluster, record.split),
                 api=api,
                 problem=record.problem,
                 commands=tuple(shell_line(entry.spec) for entry in record.processes),
