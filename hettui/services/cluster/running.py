@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from hettui.domain.cluster.launch import is_loopback
+from hettui.domain.cluster.address import reachable
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import Life, ProcessSpec, ProcessState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, Waiting, derived_state
@@ -101,9 +101,7 @@ class Running:
     # -- connecting and ending -------------------------------------------------------------------------------
 
     def _connect(self, spec: ProcessSpec, request: Request) -> str:
-        host, port = spec.address
-        # llama-server on 0.0.0.0 is reached through loopback.
-        api = f"http://{host if is_loopback(host) else '127.0.0.1'}:{port}"
+        api = reachable(*spec.address)
         self.client = self._world.clients(api, request.api_key)
         return api
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hettui.domain.cluster.launch import is_loopback, shell_line
+from hettui.domain.cluster.address import endpoint, reachable
+from hettui.domain.cluster.launch import shell_line
 from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
@@ -75,10 +76,7 @@ class Viewer:
         if record is None:
             self.snapshot, self.client = ClusterSnapshot(), None
         else:
-            api = None
-            if record.state is ClusterState.READY:
-                host, port = record.processes[-1].spec.address
-                api = f"http://{host if is_loopback(host) else '127.0.0.1'}:{port}"
+            api = reachable(*record.processes[-1].spec.address) if record.state is ClusterState.READY else None
             self.client = self._world.clients(api, self._api_key) if api else None
             self.snapshot = ClusterSnapshot(
                 record.state,
@@ -92,8 +90,8 @@ class Viewer:
 
 
 def _seen(entry: ProcessRecord) -> ProcessSnapshot:
-    host, port = entry.spec.address
+    address = endpoint(*entry.spec.address)
     state = ProcessState.READY if entry.ready else ProcessState.STARTING if entry.pid else ProcessState.STOPPED
     return ProcessSnapshot(
-        entry.spec.name, entry.spec.role, state, entry.pid, entry.spec.device, f"{host}:{port}", entry.log_path
+        entry.spec.name, entry.spec.role, state, entry.pid, entry.spec.device, address, entry.log_path
     )
