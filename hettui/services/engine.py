@@ -26,6 +26,7 @@ from hettui.ports import LlamaClient
 from hettui.services.chat.parallel import ParallelTest
 from hettui.services.chat.session import ChatSession
 from hettui.services.cluster.controller import ClusterController
+from hettui.services.cluster.facade import ClusterFacade
 from hettui.services.cluster.viewer import Viewer
 from hettui.services.cluster.world import Request, Supervision, World
 from hettui.services.events import BenchChanged, BenchEnded, ChatEnded, ClusterChanged, Event, Notice, TelemetryUpdated
@@ -211,7 +212,7 @@ class Engine:
 
     async def _set_up(self) -> None:
         self._chat_session = ChatSession(self._world.clock, self._emit)
-        self._controller: ClusterController | Viewer = (
+        self._controller: ClusterFacade = (
             Viewer(self._world, self._emit, self._read_only)
             if self._read_only
             else ClusterController(self._world, self._emit, self._answering)

@@ -172,7 +172,7 @@ async def test_a_worker_that_dies_while_the_master_loads_is_the_cause(bench: Ben
     starting = asyncio.create_task(bench.controller.start(request()))
     await until(lambda: bench.state is ClusterState.LOADING)
     bench.world.children["worker d2"].end(-9)
-    await until(lambda: bench.controller._workers["d2"].state.value == "failed")
+    await until(lambda: bench.controller.snapshot.processes[2].state.value == "failed")
     bench.world.children["master"].end(-6)
     with pytest.raises(LaunchError, match="worker d2"):
         await starting

@@ -16,7 +16,7 @@ from hettui.services.events import ClusterChanged, Event, LogLines
 
 
 class Viewer:
-    """Stands in for ClusterController. All methods run on the engine's loop."""
+    """Implements ClusterFacade. All methods run on the engine's loop."""
 
     def __init__(self, world: World, emit: Callable[[Event], None], reason: str) -> None:
         self._world = world
@@ -27,10 +27,6 @@ class Viewer:
         self._api_key: str | None = None
         self.snapshot = ClusterSnapshot()
         self.client: LlamaClient | None = None
-
-    @property
-    def processes(self) -> tuple[ProcessRecord, ...]:
-        return self._record.processes if self._record else ()
 
     async def start(self, request: Request) -> None:
         raise HettuiError(self._reason)
@@ -64,7 +60,7 @@ class Viewer:
         if record != self._record:
             self._record = record
             self._show(record)
-        for entry in self.processes:
+        for entry in self._record.processes if self._record else ():
             name = entry.spec.name
             if name not in self._tails:
                 self._tails[name] = self._world.logs.tail(name)
