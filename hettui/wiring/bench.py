@@ -31,7 +31,6 @@ from hettui.domain.llama.foreign import ForeignServer, read_argv
 from hettui.domain.session.session import Session
 from hettui.ports import TelemetryTarget
 from hettui.services.bench import BenchRunner
-from hettui.services.events import Event, TelemetryUpdated
 from hettui.services.telemetry.poller import Poller
 from hettui.services.telemetry.targets import targets
 from hettui.wiring.engine import SystemClock, build_engine, telemetry_sources
@@ -182,12 +181,7 @@ async def _measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
     clock = SystemClock()
     client = HttpLlamaClient(where.url, where.key)
     runner = BenchRunner(client, clock, tell)
-
-    def heard(event: Event) -> None:
-        if isinstance(event, TelemetryUpdated):
-            runner.meter.add(event.snapshot)
-
-    poller = Poller(telemetry_sources(), clock, heard, _SENSOR_S)
+    poller = Poller(telemetry_sources(), clock, runner.hear, _SENSOR_S)
     poller.targets = where.sensors
     polling = asyncio.create_task(poller.run())
     loop = asyncio.get_running_loop()
