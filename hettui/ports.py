@@ -125,10 +125,17 @@ class LogStore(Protocol):
         """Keeps the file below its limit: the older half goes to `NAME.1`. Safe while it is being written."""
 
 
+Obstacle = Literal["in use", "not here", "not allowed"]
+"""Why a port cannot be opened: somebody has it; the address is none of this machine's; it is root's alone."""
+
+
 class Ports(Protocol):
     """TCP ports of this machine."""
 
     def is_free(self, host: str, port: int) -> bool: ...
+
+    def obstacle(self, host: str, port: int) -> Obstacle | None:
+        """What keeps it from being opened; None when nothing does. Port 0 asks about the address alone."""
 
     def free(self, host: str, start: int, taken: frozenset[int]) -> int:
         """The first free port from `start` on that is not in `taken`; `start` 0: any."""

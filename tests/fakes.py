@@ -17,7 +17,7 @@ from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.model.header import ModelFile, TensorInfo
 from hettui.domain.model.shape import ModelShape
-from hettui.ports import FoundProcess, RpcServerInfo
+from hettui.ports import FoundProcess, Obstacle, RpcServerInfo
 from hettui.services.cluster.world import World
 
 ENGINE = EngineInfo(
@@ -166,6 +166,10 @@ class FakeWorld:
     """So many requests find nobody."""
     starts: list[ProcessSpec] = field(default_factory=list)
     used_ports: set[int] = field(default_factory=set)
+    obstacles: dict[str, Obstacle] = field(default_factory=dict)
+    """Addresses at which nothing can be opened, and why."""
+    asked: list[str] = field(default_factory=list)
+    """The URLs of all clients."""
     silent_workers: set[int] = field(default_factory=set)
     """Ports whose worker does not answer the probe."""
     lent_devices: int = 1
@@ -229,7 +233,10 @@ class FakeWorld:
 
     # Ports
     def is_free(self, host: str, port: int) -> bool:
-        return port not in self.used_ports
+        return port not in self.used_ports and host not in self.obstacles
+
+    def obstacle(self, host: str, port: int) -> Obstacle | None:
+        return None if self.is_free(host, port) else self.obstacles.get(host, "in use")
 
     def free(self, host: str, start: int, taken: frozenset[int]) -> int:
         return next(p for p in range(start or 40000, 65536) if p not in taken and p not in self.used_ports)
@@ -246,6 +253,7 @@ class FakeWorld:
 
     # LlamaClientFactory
     def client(self, base_url: str, api_key: str | None) -> FakeClient:
+        self.asked.append(base_url)
         return FakeClient(self)
 
 

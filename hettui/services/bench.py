@@ -29,6 +29,7 @@ from hettui.domain.chat.figures import ClientClock
 from hettui.domain.chat.wire import ServerFacts, Timings
 from hettui.domain.errors import HettuiError, ServerError
 from hettui.ports import Clock, LlamaClient
+from hettui.services.events import Event, TelemetryUpdated
 
 WARM_UP_TOKENS = 16
 _FIRST_TOKEN = 1000
@@ -71,6 +72,11 @@ class BenchRunner:
         self._costs = Costs()
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
+
+    def hear(self, event: Event) -> None:
+        """An engine's subscriber, or a poller's: readings of the sensors belong to the bench."""
+        if isinstance(event, TelemetryUpdated):
+            self.meter.add(event.snapshot)
 
     def stop(self) -> None:
         """Ends the bench; what was measured is kept. On the loop that runs it."""

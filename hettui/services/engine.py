@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,16 +19,17 @@ from hettui.domain.chat.wire import ChatTurn
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError, ServerError
-from hettui.domain.telemetry.memory_back import in_words, not_back, worth_watching
-from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.ports import LlamaClient
+from hettui.services.chat.answering import Answering
 from hettui.services.chat.parallel import ParallelTest
 from hettui.services.chat.session import ChatSession
 from hettui.services.cluster.controller import ClusterController
+from hettui.services.cluster.facade import ClusterFacade
 from hettui.services.cluster.viewer import Viewer
 from hettui.services.cluster.world import Request, Supervision, World
-from hettui.services.events import BenchChanged, BenchEnded, ChatEnded, ClusterChanged, Event, Notice, TelemetryUpdated
+from hettui.services.events import BenchChanged, BenchEnded, ClusterChanged, Event, Notice
 from hettui.services.telemetry.alerts import AlertWatcher
+from hettui.services.telemetry.memory_back import MemoryBack
 from hettui.services.telemetry.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poller, SourceFactory
 from hettui.services.telemetry.targets import targets
 
@@ -41,14 +41,16 @@ T = TypeVar("T")
 BUSY_TICK_S = 0.1
 QUIET_TICK_S = 0.25
 """How often logs are read: quickly while something starts, calmly while all is well."""
-CUT_OFF_S = 1.0
-"""How long after a connection broke off the end of a process may still be the reason."""
-MEMORY_BACK_S = 6.0
-"""How long a driver may take to give a card's memory back after the last process has ended."""
+_NOT_BEGUN = "the engine has not begun: nothing can be started or asked yet"
+_ENDING = "hettui is ending: nothing more is started or asked"
 
 
 class Engine:
-    """The facade for screens and commands. Every method may be called from any thread."""
+    """The facade for screens and commands; use it with `with`. Every method may be called from any thread.
+
+    Before it begins nothing runs, and whom it shall tell and what it shall watch can be said already. Commands given
+    then, or from the end on, fail with a sentence.
+    """
 
     def __init__(
         self,
@@ -64,22 +66,38 @@ class Engine:
         `read_only`: why nothing may be changed here; then it shows what the record says, and refuses commands.
         """
         self._read_only = read_only
-        self._subscribers: list[Callable[[Event], None]] = []
         self._world = world
-        self._sources = sources
-        self._interval_s = interval_s
-        self._alerts = AlertWatcher(self._emit, time_of_day)
         self._watched: tuple[Device, ...] = ()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
-        self._started = threading.Event()
-        self._stopped = False
-        self._closing = threading.Lock()
-        self._cut_off_s = -math.inf
-        self._readings: TelemetrySnapshot | None = None
+        self._chat_session = ChatSession(world.clock, self._emit)
+        self._parallel = ParallelTest(world.clock, self._emit)
+        self._answering = Answering(self._chat_session, world.clock)
+        self._controller: ClusterFacade = (
+            Viewer(world, self._emit, read_only)
+            if read_only
+            else ClusterController(world, self._emit, self._answering.now)
+        )
+        self._poller = Poller(sources, world.clock, self._emit, interval_s)
+        self._memory_back = MemoryBack(world.clock, self._emit)
+        self._alerts = AlertWatcher(self._emit, time_of_day)
         self._bench: BenchRunner | None = None
         """The one that runs now."""
         self._bench_task: asyncio.Task[None] | None = None
+        self._hearers: list[Callable[[Event], None]] = [
+            self._answering.hear,
+            self._memory_back.hear,
+            self._follow_processes,
+        ]
+        """Our own: they hear an event before anybody outside does, who then finds everything up to date."""
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """None before it begins."""
+        self._background: list[asyncio.Task[None]] = []
+        self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
+        self._started = threading.Event()
+        self._stopped = False
+        self._door = threading.Lock()
+        """Held while a command goes in: after the end was begun none does."""
+        self._closing = threading.Lock()
 
     def __enter__(self) -> Engine:
         self._thread.start()
@@ -177,8 +195,11 @@ class Engine:
         with self._closing:
             if self._stopped:
                 return
-            self._stopped = True
+            with self._door:
+                self._stopped = True
             self._subscribers.clear()
+            if self._loop is None:
+                return
             asyncio.run_coroutine_threadsafe(self._shut_down(leave=leave), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -187,37 +208,41 @@ class Engine:
 
     def _soon(self, act: Callable[[], None]) -> None:
         """On the engine's loop; nothing when that has ended: a screen that is being closed may ask for a moment yet."""
+        if self._loop is None:
+            # Nothing runs yet that it could come between.
+            act()
+            return
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(act)
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """On the engine's loop. Before it begins, and from its end on, the future carries the reason why not."""
+        with self._door:
+            if self._loop is not None and not self._stopped:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        refused: Future[T] = Future()
+        refused.set_exception(HettuiError(_ENDING if self._stopped else _NOT_BEGUN))
+        return refused
 
     def _run_loop(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._set_up())
+        loop = self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(self._begin())
         self._started.set()
         try:
-            self._loop.run_forever()
+            loop.run_forever()
         finally:
             # Like asyncio.run: what was cancelled a moment ago gets its turn to end.
-            left = asyncio.all_tasks(self._loop)
+            left = asyncio.all_tasks(loop)
             for task in left:
                 task.cancel()
             if left:
-                self._loop.run_until_complete(asyncio.wait(left))
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
+                loop.run_until_complete(asyncio.wait(left))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
 
-    async def _set_up(self) -> None:
-        self._chat_session = ChatSession(self._world.clock, self._emit)
-        self._controller: ClusterController | Viewer = (
-            Viewer(self._world, self._emit, self._read_only)
-            if self._read_only
-            else ClusterController(self._world, self._emit, self._answering)
-        )
-        self._parallel = ParallelTest(self._world.clock, self._emit)
-        self._poller = Poller(self._sources, self._world.clock, self._emit, self._interval_s)
+    async def _begin(self) -> None:
         self._background = [
             asyncio.create_task(self._poller.run(), name="telemetry"),
             asyncio.create_task(self._follow_logs(), name="logs"),
@@ -239,26 +264,18 @@ class Engine:
 
     async def _start(self, request: Request) -> None:
         await self._cancel_requests()
+        if self._stopped:
+            # Meanwhile: the end stops everything, and must not be overtaken.
+            raise HettuiError(_ENDING)
         await self._controller.start(request)
 
     async def _stop(self, patience_s: float) -> None:
         if patience_s <= 0:
             await self._cancel_requests()
-        cards = frozenset(d.name for d in self._watched if d.backend != "cpu")
-        before = worth_watching(self._readings.samples, cards) if self._readings else {}
+        before = self._memory_back.held(self._watched)
         await self._controller.stop(patience_s)
         if before and not self._stopped:
-            await self._confirm_memory(before)
-
-    async def _confirm_memory(self, before: Mapping[str, DeviceSample]) -> None:
-        """Drivers take a moment; after a few rounds of readings it is told either way."""
-        ended_s = self.now()
-        missing: dict[str, int | None] = dict.fromkeys(before)
-        while missing and self.now() - ended_s < MEMORY_BACK_S:
-            await asyncio.sleep(BUSY_TICK_S)
-            if self._readings is not None and self._readings.monotonic_s > ended_s:
-                missing = not_back(before, self._readings.samples)
-        self._emit(Notice(in_words(before, missing), "warning" if missing else "information"))
+            await self._memory_back.confirm(before)
 
     async def _busy(self) -> int:
         client = self._controller.client
@@ -290,11 +307,13 @@ class Engine:
 
         runner = BenchRunner(client, self._world.clock, lambda progress: self._emit(BenchChanged(progress)))
         self._bench = runner
+        self._hearers.append(runner.hear)
 
         async def run() -> None:
             try:
                 self._emit(BenchEnded(await runner.run(plan)))
             finally:
+                self._hearers.remove(runner.hear)
                 self._bench = None
 
         self._bench_task = asyncio.create_task(run(), name="bench")
@@ -335,23 +354,14 @@ class Engine:
             await asyncio.wait(self._background)
         self._poller.close()
 
-    def _answering(self) -> bool:
-        """An answer is being written, or was cut off a moment ago: its connection breaks before the process is gone."""
-        return self._chat_session.busy or self.now() - self._cut_off_s < CUT_OFF_S
-
     def _emit(self, event: Event) -> None:
-        if isinstance(event, ChatEnded) and event.problem:
-            self._cut_off_s = self.now()
-        elif isinstance(event, TelemetryUpdated):
-            self._readings = event.snapshot
+        """Alerts come last: they follow the readings that they are about."""
+        for hear in (*self._hearers, *self._subscribers, self._alerts.hear):
+            hear(event)
+
+    def _follow_processes(self, event: Event) -> None:
         if isinstance(event, ClusterChanged):
             self._retarget()
-        if isinstance(event, TelemetryUpdated) and self._bench is not None:
-            self._bench.meter.add(event.snapshot)
-        for callback in tuple(self._subscribers):
-            callback(event)
-        if isinstance(event, TelemetryUpdated):
-            self._alerts.feed(event.snapshot)
 
     def _retarget(self) -> None:
         """Tells the sensors which processes of ours use which device, now."""

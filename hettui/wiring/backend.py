@@ -115,7 +115,7 @@ class ScreenBackend:
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
         request = request_for(session, plan, force=force)
-        self._learner.expect(session, plan)
+        self._learner.expect(session)
         return request
 
     def bench_runs(self, session: Session) -> list[BenchRun]:

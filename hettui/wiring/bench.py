@@ -21,15 +21,16 @@ from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.paths import config_file, last_config, state_dir
 from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.adapters.machine.facts import Listener, listener, machine_facts, model_sum
+from hettui.adapters.processes.tcp_ports import is_here
 from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchRun, Setting
 from hettui.domain.bench.setting import setting_of, setting_of_foreign, with_sum
+from hettui.domain.cluster.address import reachable
 from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, ServerError, UsageError
 from hettui.domain.llama.foreign import ForeignServer, read_argv
 from hettui.domain.session.session import Session
 from hettui.ports import TelemetryTarget
 from hettui.services.bench import BenchRunner
-from hettui.services.events import Event, TelemetryUpdated
 from hettui.services.telemetry.poller import Poller
 from hettui.services.telemetry.targets import targets
 from hettui.wiring.engine import SystemClock, build_engine, telemetry_sources
@@ -74,22 +75,18 @@ def target(url: str | None, config_path: str | None, session: Session | None) ->
     if session is None and config_path is None and (record := living_record(open_runs())) is not None:
         master = next((p.spec for p in record.processes if p.spec.role == "master"), None)
         if master is not None:
-            yield _running(_address(*master.address), api_key(recorded_session(record).config))
+            yield _running(reachable(*master.address), api_key(recorded_session(record).config))
             return
     if session is None:
         config = _config(config_path)
         serving = config.serving
-        address = _address(serving.host, serving.port)
+        address = reachable(serving.host, serving.port)
         if serving.port and asyncio.run(_answers(address)):
             yield _running(address, api_key(config))
             return
         session = open_session(config)
     with _started(session) as started:
         yield started
-
-
-def _address(host: str, port: int) -> str:
-    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
 
 
 def _config(config_path: str | None) -> Config:
@@ -135,7 +132,7 @@ def _running(url: str, key: str | None) -> Target:
     if "//" not in url:
         url = f"http://{url}"
     parts = urlsplit(url)
-    here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    here = parts.hostname is not None and is_here(parts.hostname)
     found = listener(parts.port or 80) if here else None
     server = read_argv(found.argv) if found else None
     workers = _workers(server)
@@ -165,7 +162,7 @@ def _running(url: str, key: str | None) -> Target:
 
 
 def _workers(server: ForeignServer | None) -> list[tuple[int, Listener]]:
-    ports = [port for host, port in (server.endpoints if server else ()) if host in ("127.0.0.1", "localhost", "::1")]
+    ports = [port for host, port in (server.endpoints if server else ()) if is_here(host)]
     return [(port, found) for port in ports if (found := listener(port)) is not None]
 
 
@@ -184,12 +181,7 @@ async def _measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
     clock = SystemClock()
     client = HttpLlamaClient(where.url, where.key)
     runner = BenchRunner(client, clock, tell)
-
-    def heard(event: Event) -> None:
-        if isinstance(event, TelemetryUpdated):
-            runner.meter.add(event.snapshot)
-
-    poller = Poller(telemetry_sources(), clock, heard, _SENSOR_S)
+    poller = Poller(telemetry_sources(), clock, runner.hear, _SENSOR_S)
     poller.targets = where.sensors
     polling = asyncio.create_task(poller.run())
     loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import struct
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 from hettui.adapters.llama.rpc_probe import Prober
 from hettui.adapters.processes.tcp_info import sent_bytes
-from hettui.adapters.processes.tcp_ports import LocalPorts
+from hettui.adapters.processes.tcp_ports import LocalPorts, is_here
 from hettui.domain.errors import LaunchError
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -114,6 +115,27 @@ def test_ports_are_judged_by_binding() -> None:
     assert not ports.is_free("203.0.113.1", taken)
     with pytest.raises(LaunchError, match="is it an address"):
         ports.free("203.0.113.1", 0, frozenset())
+
+
+def test_why_a_port_cannot_be_opened() -> None:
+    ports = LocalPorts()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        assert ports.obstacle("127.0.0.1", taken) == "in use"
+    assert ports.obstacle("127.0.0.1", taken) is None
+    assert ports.obstacle("203.0.113.1", taken) == "not here"
+    assert ports.obstacle("nobody.invalid", taken) == "not here"
+    assert ports.obstacle("127.0.0.1", 0) is None
+    assert is_here("localhost")
+    assert not is_here("203.0.113.1")
+
+
+def test_a_port_of_roots_alone_is_told_from_one_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: socket.socket, address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refused)
+    assert LocalPorts().obstacle("127.0.0.1", 80) == "not allowed"
 
 
 def test_the_kernel_counts_what_was_sent() -> None:

@@ -18,6 +18,11 @@ CRASHED = "/x/ggml-rpc.cpp:612: Remote RPC server crashed or returned malformed 
     ("returncode", "line", "says"),
     [
         (1, "0.1.2.3 E srv start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8080", "8080 is in use"),
+        (
+            1,
+            "0.1.2.3 E srv start: couldn't bind HTTP server socket, hostname: ::1,10.9.9.1, port: 8080",
+            "one address, not",
+        ),
         (0, "Failed to create server socket", "its port is in use"),
         (1, "0.1.2.3 E llama_model_load: error: tensor 'blk.3.x' data is not within the file bounds", "incomplete"),
         (1, "gguf_init_from_reader: invalid magic characters: 'hell', expected 'GGUF'", "no GGUF"),

@@ -9,12 +9,14 @@ from dataclasses import replace
 import pytest
 
 from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.run_report import RunReport
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.errors import HettuiError, LaunchError
 from hettui.domain.llama.params import Serving
 from hettui.domain.plan.split import Split
 from hettui.ports import RpcServerInfo
 from hettui.services.cluster.controller import ClusterController, Request
+from hettui.services.cluster.viewer import Viewer
 from hettui.services.cluster.world import Supervision
 from hettui.services.events import ClusterChanged, Event, LogLines, Notice
 from tests.fakes import FakeWorld, cluster, workers
@@ -170,7 +172,7 @@ async def test_a_worker_that_dies_while_the_master_loads_is_the_cause(bench: Ben
     starting = asyncio.create_task(bench.controller.start(request()))
     await until(lambda: bench.state is ClusterState.LOADING)
     bench.world.children["worker d2"].end(-9)
-    await until(lambda: bench.controller._workers["d2"].state.value == "failed")
+    await until(lambda: bench.controller.snapshot.processes[2].state.value == "failed")
     bench.world.children["master"].end(-6)
     with pytest.raises(LaunchError, match="worker d2"):
         await starting
@@ -221,6 +223,53 @@ async def test_a_taken_api_port_is_refused_before_anything_starts(bench: Bench) 
     bench.world.used_ports = {8080}
     with pytest.raises(LaunchError, match="port 8080 on 127.0.0.1 is in use"):
         await bench.controller.start(request())
+    assert bench.world.starts == []
+
+
+@pytest.mark.parametrize(
+    ("host", "api"),
+    [("10.9.9.1", "http://10.9.9.1:8080"), ("::", "http://[::1]:8080"), ("::1", "http://[::1]:8080")],
+)
+async def test_the_api_is_asked_where_the_master_listens(bench: Bench, host: str, api: str) -> None:
+    """By the one who starts it, by one who takes it over, by one who only watches, and by `hettui status`."""
+    devices = workers(None)
+    await bench.controller.start(Request(cluster(devices, serving=Serving(host)), Split((31,), 31)))
+    assert bench.controller.snapshot.api == api
+    record = bench.world.runs.load()
+    assert record is not None
+    second = ClusterController(bench.world.world(), bench.events.append)
+    await second.take_over(record)
+    assert second.snapshot.api == api
+    viewer = Viewer(bench.world.world(), bench.events.append, "only shown")
+    await viewer.take_over(record)
+    assert viewer.snapshot.api == api
+    assert RunReport(record, {p.spec.name: True for p in record.processes}, None).api == api
+    assert bench.world.asked == [api] * 3
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("203.0.113.1", "203.0.113.1 is no address of this machine"),
+        ("10.9.9.1", "port 8080 on 10.9.9.1 may not be opened by this user"),
+        ("/run/x.sock", "is a socket"),
+        ("127.0.0.1,203.0.113.1", "takes one address"),
+    ],
+)
+async def test_a_host_that_cannot_serve_is_refused_before_anything_starts(bench: Bench, host: str, says: str) -> None:
+    bench.world.obstacles = {"203.0.113.1": "not here", "10.9.9.1": "not allowed"}
+    with pytest.raises(HettuiError, match=says):
+        await bench.controller.start(Request(cluster(workers(None), serving=Serving(host)), Split((31,), 31)))
+    assert bench.world.starts == []
+
+
+async def test_a_workers_port_that_is_roots_alone_is_told_from_a_taken_one(bench: Bench) -> None:
+    bench.world.obstacles = {"127.0.0.1": "not allowed"}
+    (device,) = workers(None)
+    with pytest.raises(LaunchError, match='port 80 of device "d0" may not be opened'):
+        await bench.controller.start(
+            Request(cluster((replace(device, port=80),), serving=Serving("10.9.9.1")), Split((31,), 31))
+        )
     assert bench.world.starts == []
 
 

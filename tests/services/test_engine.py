@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from hettui.domain.bench.run import BenchPlan
 from hettui.domain.chat.wire import ChatTurn
 from hettui.domain.cluster.snapshot import ClusterState
-from hettui.domain.errors import ServerError
+from hettui.domain.errors import HettuiError, ServerError
 from hettui.domain.plan.split import Split
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.ports import TelemetryTarget
 from hettui.services.cluster.controller import Request
+from hettui.services.cluster.world import Supervision
 from hettui.services.engine import Engine
 from hettui.services.events import ChatEnded, ChatProgressed, Event, Notice, TelemetryUpdated
 from tests.fakes import ANSWER, FakeClock, FakeWorld, cluster, workers
@@ -121,6 +126,89 @@ def test_closing_twice_is_closing_once() -> None:
         engine.close()
 
 
+COMMANDS: dict[str, Callable[[Engine], Future[Any]]] = {
+    "start": lambda engine: engine.start(request()),
+    "stop": Engine.stop,
+    "settled": Engine.settled,
+    "busy": Engine.busy,
+    "take over": Engine.take_over,
+    "chat": lambda engine: engine.chat([ChatTurn("user", "hello?")]),
+    "complete": lambda engine: engine.complete("hello?"),
+    "cancel chat": Engine.cancel_chat,
+    "parallel": lambda engine: engine.parallel("hello?", 1, {}),
+    "bench": lambda engine: engine.bench(BenchPlan()),
+    "cancel bench": Engine.cancel_bench,
+}
+"""As a screen or a command line would give them."""
+
+
+def use_outside(engine: Engine) -> None:
+    """What a screen may do before and after the engine runs, without harm."""
+    engine.subscribe(heard := Heard())
+    engine.watch(workers(None))
+    engine.sample_every(2.0)
+    engine.unsubscribe(heard)
+    assert engine.snapshot.state is ClusterState.DOWN
+    assert engine.model_path is None
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
+def test_after_the_end_every_command_is_refused_with_a_sentence(command: Callable[[Engine], Future[Any]]) -> None:
+    """A screen that is being closed may ask for a moment yet. Nothing is left behind that was never awaited."""
+    with Engine(FakeWorld().world(), []) as engine:
+        pass
+    refused = command(engine)
+    with pytest.raises(HettuiError, match="hettui is ending"):
+        refused.result(0)
+    use_outside(engine)
+    gc.collect()
+
+
+def test_while_it_ends_nothing_new_is_begun() -> None:
+    """Between the wish to end and the end lies the stop of all processes, which may take a while."""
+    world = FakeWorld(stubborn={"master"})
+    with Engine(world.world(), []) as engine:
+        engine.start(replace(request(), supervision=Supervision(stop_grace_s=30.0))).result(DEADLINE_S)
+        closing = threading.Thread(target=engine.close)
+        closing.start()
+        while not world.children["master"].signals:
+            time.sleep(0.001)
+        with pytest.raises(HettuiError, match="hettui is ending"):
+            engine.start(request()).result(0)
+        started = len(world.starts)
+        engine._soon(lambda: world.children["master"].end(0))
+        closing.join(DEADLINE_S)
+    assert len(world.starts) == started
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
+def test_before_it_runs_every_command_is_refused_with_a_sentence(command: Callable[[Engine], Future[Any]]) -> None:
+    engine = Engine(FakeWorld().world(), [])
+    use_outside(engine)
+    with pytest.raises(HettuiError, match="has not begun"):
+        command(engine).result(0)
+    engine.close()
+    gc.collect()
+
+
+def test_what_was_said_before_it_runs_holds_when_it_does() -> None:
+    sensor, heard = Sensor(), Heard()
+    engine = Engine(FakeWorld().world(), [lambda: sensor], interval_s=9.0)
+    engine.subscribe(heard)
+    engine.watch(workers(None))
+    engine.sample_every(0.25)
+    with engine:
+        event = heard.wait(TelemetryUpdated, lambda e: "d0" in e.snapshot.samples)
+    assert isinstance(event, TelemetryUpdated)
+    assert event.snapshot.interval_s == 0.25
+
+
+def test_an_engine_that_was_never_begun_ends_at_once() -> None:
+    engine = Engine(FakeWorld().world(), [])
+    engine.close()
+    engine.close(leave=True)
+
+
 class Card(Sensor):
     """A card with 3 GiB of somebody else's, and of ours what the cluster holds while it runs and `stuck` afterwards."""
 
@@ -140,7 +228,7 @@ class Card(Sensor):
 def test_a_stop_tells_whether_the_card_has_its_memory_back(
     stuck: int, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hettui.services.engine.MEMORY_BACK_S", 0.5)
+    monkeypatch.setattr("hettui.services.telemetry.memory_back.MEMORY_BACK_S", 0.5)
     world, card, heard = FakeWorld(), Card(), Heard()
     world.clock = RealClock()
     card.stuck = stuck

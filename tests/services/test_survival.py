@@ -274,7 +274,7 @@ async def test_what_was_started_and_never_recorded_is_found_and_ended(bench: Ben
     following = await successor(bench)
     assert following.state is ClusterState.READY
     assert not stranger.alive
-    assert following.controller.processes[-1].pid == child.pid
+    assert following.controller.snapshot.processes[-1].pid == child.pid
 
 
 async def test_without_a_readable_record_marked_processes_are_offered_for_cleaning(bench: Bench) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from hettui.adapters.processes import proc
@@ -30,16 +31,16 @@ def scrubbed_environment() -> dict[str, str]:
     return kept | {"GGML_NO_BACKTRACE": "1"}
 
 
-class LocalProcess:
-    """A child in a process group of its own."""
+class _GroupLeader(ABC):
+    """A process that leads a group of its own: who it is, what it does, and signals to all of them."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
-        self._popen = popen
-        self._started = proc.start_time(popen.pid)
+    def __init__(self, pid: int, started: int | None) -> None:
+        self._pid = pid
+        self._started = started
 
     @property
     def pid(self) -> int:
-        return self._popen.pid
+        return self._pid
 
     @property
     def started(self) -> int | None:
@@ -47,22 +48,11 @@ class LocalProcess:
 
     @property
     def frozen(self) -> bool:
-        return proc.is_frozen(self._popen.pid)
+        return proc.is_frozen(self._pid)
 
     @property
     def activity(self) -> int | None:
-        return proc.activity(self._popen.pid)
-
-    def release(self) -> None:
-        # Else Popen complains about a process that nobody waited for.
-        self._popen.returncode = self._popen.returncode or 0
-
-    async def wait(self) -> int:
-        with contextlib.suppress(OSError, AttributeError):
-            await _pidfd_readable(self._popen.pid)
-        while (returncode := self._popen.poll()) is None:  # noqa: ASYNC110 - the fallback: nothing wakes us
-            await asyncio.sleep(_POLL_S)
-        return returncode
+        return proc.activity(self._pid)
 
     def terminate(self) -> None:
         self._signal(signal.SIGTERM)
@@ -71,10 +61,70 @@ class LocalProcess:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        # Not yet waited for, so the pid cannot have been given to somebody else.
-        if self._popen.returncode is None:
+        if self._is_still_it():
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._popen.pid, number)
+                os.killpg(self._pid, number)
+
+    @abstractmethod
+    def _is_still_it(self) -> bool:
+        """The pid, and so its group's number, cannot have been given to somebody else."""
+
+
+class LocalProcess(_GroupLeader):
+    """A child of ours."""
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        super().__init__(popen.pid, proc.start_time(popen.pid))
+        self._popen = popen
+
+    def release(self) -> None:
+        # Else Popen complains about a process that nobody waited for.
+        self._popen.returncode = self._popen.returncode or 0
+
+    async def wait(self) -> int:
+        with contextlib.suppress(OSError, AttributeError):
+            await _pidfd_readable(self._pid)
+        while (returncode := self._popen.poll()) is None:  # noqa: ASYNC110 - the fallback: nothing wakes us
+            await asyncio.sleep(_POLL_S)
+        return returncode
+
+    def _is_still_it(self) -> bool:
+        # Not yet waited for.
+        return self._popen.returncode is None
+
+
+class AdoptedProcess(_GroupLeader):
+    """A process that an earlier hettui started, held by a pidfd: no other process can be mistaken for it."""
+
+    def __init__(self, pid: int, started: int, descriptor: int) -> None:
+        super().__init__(pid, started)
+        self._descriptor: int | None = descriptor
+
+    def __del__(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    async def wait(self) -> int | None:
+        while self._is_still_it():
+            try:
+                await _pidfd_readable(self._pid)
+            except OSError:
+                await asyncio.sleep(_POLL_S)
+        self.release()
+        with contextlib.suppress(ChildProcessError):
+            # Where it is our own child after all.
+            pid, status = os.waitpid(self._pid, os.WNOHANG)  # noqa: ASYNC222 - WNOHANG does not wait
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+        return None
+
+    def _is_still_it(self) -> bool:
+        # While the leader lives its group's number cannot be given to another one.
+        return proc.start_time(self._pid) == self._started
 
 
 async def _pidfd_readable(pid: int) -> None:
@@ -95,65 +145,6 @@ async def _pidfd_readable(pid: int) -> None:
 def _settle(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-class AdoptedProcess:
-    """A process that an earlier hettui started, held by a pidfd: no other process can be mistaken for it."""
-
-    def __init__(self, pid: int, started: int, descriptor: int) -> None:
-        self._pid = pid
-        self._started = started
-        self._descriptor: int | None = descriptor
-
-    def __del__(self) -> None:
-        self.release()
-
-    @property
-    def pid(self) -> int:
-        return self._pid
-
-    @property
-    def started(self) -> int | None:
-        return self._started
-
-    @property
-    def frozen(self) -> bool:
-        return proc.is_frozen(self._pid)
-
-    @property
-    def activity(self) -> int | None:
-        return proc.activity(self._pid)
-
-    def release(self) -> None:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-
-    async def wait(self) -> int | None:
-        while proc.start_time(self._pid) == self._started:
-            try:
-                await _pidfd_readable(self._pid)
-            except OSError:
-                await asyncio.sleep(_POLL_S)
-        self.release()
-        with contextlib.suppress(ChildProcessError):
-            # Where it is our own child after all.
-            pid, status = os.waitpid(self._pid, os.WNOHANG)  # noqa: ASYNC222 - WNOHANG does not wait
-            if pid:
-                return os.waitstatus_to_exitcode(status)
-        return None
-
-    def terminate(self) -> None:
-        self._signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        # While the leader lives its group's number cannot be given to another one.
-        if proc.start_time(self._pid) == self._started:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._pid, number)
 
 
 MARK = "HETTUI_RUN"

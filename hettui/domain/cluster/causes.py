@@ -40,6 +40,11 @@ _FEWER_LAYERS = "give it fewer layers, or use a smaller ctx-size"
 
 CAUSES: tuple[Cause, ...] = (
     _cause(
+        r"couldn't bind HTTP server socket, hostname: (\S+,\S.*), port",
+        "it takes one address, not {0}",
+        "name one address in [serving] host, or use a newer llama.cpp",
+    ),
+    _cause(
         r"couldn't bind HTTP server socket.*port: (\d+)",
         "port {0} is in use",
         "choose another [serving] port, or stop what holds it",

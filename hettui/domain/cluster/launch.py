@@ -11,12 +11,12 @@ A device without layers is left out of the master's command line: its worker sta
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hettui.domain.cluster.address import is_loopback
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.devices.device import LOCAL, MAX_DEVICES, Device, Host
 from hettui.domain.errors import ConfigError, EngineError
@@ -144,19 +144,6 @@ def exposures(devices: Sequence[Device]) -> list[str]:
         for d in devices
         if d.via == "worker" and d.expose
     ]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether llama-server's `--host` (a list, in newer builds) is reached from this machine only."""
-    return all(_is_loopback(part.strip()) for part in host.split(","))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        # A socket's path is reached by this machine's users alone.
-        return host == "localhost" or host.endswith(".sock")
 
 
 def worker_name(device: Device) -> str:

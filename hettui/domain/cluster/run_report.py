@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hettui.domain.cluster.launch import exposures, is_loopback
+from hettui.domain.cluster.address import endpoint, reachable
+from hettui.domain.cluster.launch import exposures
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.text import clean_line
@@ -39,8 +40,7 @@ class RunReport:
     def api(self) -> str | None:
         if self.record is None or not self.ready:
             return None
-        host, port = self.record.processes[-1].spec.address
-        return f"http://{host if is_loopback(host) else '127.0.0.1'}:{port}"
+        return reachable(*self.record.processes[-1].spec.address)
 
     def as_json(self) -> dict[str, object]:
         record = self.record
@@ -64,7 +64,7 @@ class RunReport:
             "host": entry.spec.host,
             "state": self._state_of(entry),
             "pid": entry.pid,
-            "address": f"{entry.spec.address[0]}:{entry.spec.address[1]}",
+            "address": endpoint(*entry.spec.address),
             "log": entry.log_path,
         }
 
@@ -83,10 +83,11 @@ class RunReport:
         lines.append(f"Model: {clean_line(record.cluster.model_path)}")
         width = max((len(clean_line(p.spec.name, 40)) for p in record.processes), default=0)
         for entry in record.processes:
-            host, port = entry.spec.address
             pid = "–" if entry.pid is None else str(entry.pid)
             name = clean_line(entry.spec.name, 40)
-            lines.append(f"  {name:<{width}}  {self._state_of(entry):<8}  pid {pid:>7}  {host}:{port}")
+            lines.append(
+                f"  {name:<{width}}  {self._state_of(entry):<8}  pid {pid:>7}  {endpoint(*entry.spec.address)}"
+            )
         if self.owner_pid is None:
             lines.append("No hettui watches it; hettui takes it over.")
         else:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import ProcessState, Role
 from hettui.domain.devices.device import Device
+from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Memory
 from hettui.domain.plan.split import Split
 
@@ -79,7 +81,18 @@ class Applied:
     measured_layers: Mapping[str, int] = field(default_factory=dict)
     """Layers by device name as the master logged them; empty unless its log is verbose enough."""
     ctx_size: int | None = None
-    """`--ctx-size` of the master; None where it is not known."""
+    """`--ctx-size` of the master; None where it is not known. Of the settings recordings once kept only this."""
+    model_path: str | None = None
+    params: RuntimeParams | None = None
+    """The settings with which the master was started; None where they are not known."""
+    build: int | None = None
+    """llama.cpp's."""
+
+    @classmethod
+    def of(cls, cluster: Cluster, split: Split) -> Applied:
+        """The cluster as it is being started, or was: nothing is measured yet."""
+        params = cluster.params
+        return cls(cluster.devices, split, {}, {}, params.ctx_size, cluster.model_path, params, cluster.engine.build)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,4 +110,4 @@ def applied_problem(names: Sequence[str], applied: Applied) -> str | None:
     for device in applied.devices:
         for what in _odd(device):
             return f"the device {clean_line(device.name, 40)} has an impossible {what}"
-    return None
+    return None if applied.params is None else next(_params_problems(applied.params), None)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 
 from hettui.domain.cluster.launch import Cluster, LaunchPlan, plan_launch, shell_line
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import ProcessSpec, ProcessState
+from hettui.domain.cluster.run_state import RunState
 from hettui.domain.cluster.snapshot import Applied, LoadProgress
 from hettui.domain.errors import LaunchError
 from hettui.services.cluster import aftermath
+from hettui.services.cluster.ends import Ends
 from hettui.services.cluster.port_choice import same_worker, with_free_port, worker_ports
 from hettui.services.cluster.running import Running
 from hettui.services.cluster.supervisor import Supervised
 from hettui.services.cluster.world import Request
-from hettui.services.events import Notice
+from hettui.services.events import Event, Notice
 
 WORKER_READY_S = 10.0
 REMOTE_WORKER_READY_S = 30.0
@@ -27,21 +29,33 @@ REUSED_WORKER_S = 5.0
 """A worker frees what its last master held before it answers."""
 
 
-class BringingUp(Running):
-    """Raises LaunchError where something does not come up, and leaves what came up for whoever decides."""
+class BringingUp:
+    """Works on what runs, and holds nothing of its own.
 
-    async def _start_all(self, request: Request, found: PostMortem | None = None) -> None:
-        """`found`: why this is a restart, which stays on the screen until it runs again."""
-        cluster = with_free_port(request.cluster, self._master, self._world.ports)
-        self._wanted, self._stopping = True, False
-        await self._stop_master()
+    Raises LaunchError where something does not come up, and leaves what came up for whoever decides.
+    """
+
+    def __init__(self, running: Running, ends: Ends, emit: Callable[[Event], None]) -> None:
+        self._running = running
+        self._ends = ends
+        self._emit = emit
+        self._world = running.world
+
+    async def start(self, request: Request, found: PostMortem | None = None) -> Request:
+        """The request with its real ports, once it is ready.
+
+        `found`: why this is a restart, which stays on the screen until it runs again.
+        """
+        running, ports = self._running, self._world.ports
+        cluster = with_free_port(request.cluster, running.master, ports)
+        running.wanted, running.stopping = True, False
+        await running.end_master()
         await self._drop_workers_unlike(cluster)
-        plan = plan_launch(cluster, request.split, worker_ports(cluster, self._workers, self._world.ports))
+        plan = plan_launch(cluster, request.split, worker_ports(cluster, running.workers, ports))
         self._ends.clear()
-        self._worker_lost.clear()
-        self._request = replace(request, cluster=cluster)
-        self._set(
-            applied=Applied(cluster.devices, request.split, ctx_size=cluster.params.ctx_size),
+        running.request = request = replace(request, cluster=cluster)
+        running.tell(
+            applied=Applied.of(cluster, request.split),
             commands=tuple(shell_line(spec) for spec in plan.processes),
             problem=None,
             post_mortem=found,
@@ -50,34 +64,54 @@ class BringingUp(Running):
             api=None,
         )
         await self._start_workers(plan)
-        await self._start_master(plan, self._request)
-        self._last_good = self._request
+        await self._start_master(plan, request)
+        return request
+
+    async def go_on(self, record: RunState, request: Request, master: Supervised) -> None:
+        """All that was recorded runs, perhaps the master still loads: as if we had started it."""
+        running = self._running
+        loading = master.state is ProcessState.STARTING
+        api = running.connect(master.spec, request)
+        running.tell(
+            applied=Applied.of(record.cluster, record.split),
+            commands=tuple(shell_line(entry.spec) for entry in record.processes),
+            problem=None,
+            load=None if master.state is ProcessState.READY else LoadProgress(total_bytes=record.weights_bytes),
+            api=None,
+        )
+        if loading:
+            await self._until_loaded(master, api, request, adopted=True)
+        running.load.end()
+        running.tell(api=api, load=None)
+
+    # -- workers ---------------------------------------------------------------------------------------------
 
     async def _drop_workers_unlike(self, cluster: Cluster) -> None:
         """Ends workers whose device is gone or changed; all others keep running with what they hold in caches."""
+        workers, applied = self._running.workers, self._running.snapshot.applied
         wanted = {d.name: d for d in cluster.devices if d.via == "worker"}
-        running = {d.name: d for d in (self._snapshot.applied.devices if self._snapshot.applied else ())}
-        for name in list(self._workers):
+        running = {d.name: d for d in (applied.devices if applied else ())}
+        for name in list(workers):
             same = name in wanted and name in running and same_worker(wanted[name], running[name])
-            if not same or not self._workers[name].alive:
-                await self._ended_for_certain([self._workers[name]])
-                del self._workers[name]
-        await self._ended_for_certain(self._strays)
-        self._strays.clear()
+            if not same or not workers[name].alive:
+                await self._running.end_for_certain([workers[name]])
+                del workers[name]
+        await self._running.end_for_certain(self._running.strays)
+        self._running.strays.clear()
 
     async def _start_workers(self, plan: LaunchPlan) -> None:
-        starts = []
+        workers, starts = self._running.workers, []
         for spec in plan.workers:
             device = spec.device or spec.name
-            if device not in self._workers:
-                self._workers[device] = self._supervise(spec)
-                starts.append(self._start_worker(self._workers[device]))
-            elif self._workers[device].state is ProcessState.STARTING:
+            if device not in workers:
+                workers[device] = self._running.supervise(spec)
+                starts.append(self._start_worker(workers[device]))
+            elif workers[device].state is ProcessState.STARTING:
                 # Of a start that was given up: it runs, and nobody has heard it answer yet.
-                starts.append(self._start_worker(self._workers[device]))
+                starts.append(self._start_worker(workers[device]))
             else:
                 starts.append(self._check_worker(device, spec))
-        self._publish()
+        self._running.publish()
         if starts:
             await _all_or_first_error(starts)
 
@@ -88,9 +122,9 @@ class BringingUp(Running):
             await self._world.prober.probe(host, port, REUSED_WORKER_S)
         except OSError as error:
             self._emit(Notice(f"{spec.name} does not answer any more and is started anew: {error}", "warning"))
-            await self._ended_for_certain([self._workers[device]])
-            self._workers[device] = self._supervise(spec)
-            await self._start_worker(self._workers[device])
+            await self._running.end_for_certain([self._running.workers[device]])
+            worker = self._running.workers[device] = self._running.supervise(spec)
+            await self._start_worker(worker)
 
     async def _start_worker(self, worker: Supervised) -> None:
         host, port = worker.spec.address
@@ -111,31 +145,34 @@ class BringingUp(Running):
         wait = worker.start if worker.gone else worker.until_ready
         await wait(answers, WORKER_READY_S if local else REMOTE_WORKER_READY_S)
 
+    # -- the master ------------------------------------------------------------------------------------------
+
     async def _start_master(self, plan: LaunchPlan, request: Request) -> None:
-        api = self._connect(plan.master, request)
-        master = self._master = self._supervise(plan.master)
-        self._load.begin(plan.owners)
-        self._set(load=LoadProgress(total_bytes=request.weights_bytes))
+        running = self._running
+        api = running.connect(plan.master, request)
+        master = running.master = running.supervise(plan.master)
+        running.load.begin(plan.owners)
+        running.tell(load=LoadProgress(total_bytes=request.weights_bytes))
         await self._until_loaded(master, api, request, adopted=False)
 
     async def _until_loaded(self, master: Supervised, api: str, request: Request, *, adopted: bool) -> None:
         """A slow load is not a hang: the time-out counts from the last progress, and the user sees it and can stop."""
-        client = self.client
-        assert client is not None  # noqa: S101 - _connect() was called before
-        limit_s = request.supervision.load_timeout_s or None
+        client = self._running.client
+        assert client is not None  # noqa: S101 - connect() was called before
+        load, limit_s = self._running.load, request.supervision.load_timeout_s or None
         wait = master.until_ready if adopted else master.start
-        await self._unless_a_worker_ends(wait(client.health, limit_s, lambda: self._load.moved(master)))
+        await self._unless_a_worker_ends(wait(client.health, limit_s, lambda: load.moved(master)))
         if self._ends:
             # In the moment in which it became ready: from here on nobody else would look at it.
             raise LaunchError("a process ended as soon as the cluster was ready")
-        self._load.end()
-        self._set(api=api, load=None, post_mortem=None, waiting=None)
-        self.read_logs()
+        load.end()
+        self._running.tell(api=api, load=None, post_mortem=None, waiting=None)
+        self._running.read_logs()
 
     async def _unless_a_worker_ends(self, work: Coroutine[None, None, None]) -> None:
         """llama.cpp cannot do without a worker: its end is the end of the load, whether the master notices or not."""
         loading = asyncio.create_task(work, name="loading")
-        lost = asyncio.create_task(self._worker_lost.wait(), name="a worker lost")
+        lost = asyncio.create_task(self._ends.worker_lost.wait(), name="a worker lost")
         try:
             await asyncio.wait({loading, lost}, return_when=asyncio.FIRST_COMPLETED)
             if not loading.done():

@@ -5,26 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hettui.domain.cluster.launch import Cluster, default_ports
-from hettui.domain.errors import LaunchError
-from hettui.ports import Ports
+from hettui.domain.cluster.address import tcp_hosts, unusable
+from hettui.domain.cluster.launch import LOOPBACK, Cluster, default_ports
+from hettui.domain.errors import ConfigError, LaunchError
+from hettui.ports import Obstacle, Ports
 from hettui.services.cluster.supervisor import Supervised
 
 
 def with_free_port(cluster: Cluster, master: Supervised | None, ports: Ports) -> Cluster:
-    """The cluster with the API's real port. A port that somebody else holds is refused before anything starts."""
+    """The cluster with the API's real port. What cannot be opened is refused before anything starts.
+
+    Raises ConfigError for a host that llama-server cannot serve at, LaunchError for what is not free.
+    """
     serving = cluster.serving
+    if reason := unusable(serving.host, cluster.engine.build):
+        raise ConfigError(reason)
     running = master.spec.address[1] if master and master.alive else None
     if running is not None and serving.port in (0, running):
         return replace(cluster, serving=replace(serving, port=running))
+    hosts = tcp_hosts(serving.host)
+    for host in hosts:
+        if not ports.is_free(host, serving.port):
+            raise LaunchError(_refused(host, serving.port, ports.obstacle(host, serving.port)))
     if serving.port == 0:
-        port = ports.free(serving.host, 0, frozenset())
+        port = ports.free(hosts[0], 0, frozenset())
         return replace(cluster, serving=replace(serving, port=port))
-    if not ports.is_free(serving.host, serving.port):
-        raise LaunchError(
-            f"port {serving.port} on {serving.host} is in use: choose another [serving] port, or stop what holds it"
-        )
     return cluster
+
+
+def _refused(host: str, port: int, obstacle: Obstacle | None) -> str:
+    if obstacle == "not here":
+        return (
+            f"{host} is no address of this machine: choose another [serving] host, such as 127.0.0.1, or 0.0.0.0 for "
+            "all that it has"
+        )
+    if obstacle == "not allowed":
+        return f"port {port} on {host} may not be opened by this user: choose a [serving] port above 1023"
+    return f"port {port} on {host} is in use: choose another [serving] port, or stop what holds it"
 
 
 def worker_ports(cluster: Cluster, workers: Mapping[str, Supervised], ports: Ports) -> dict[str, int]:
@@ -37,8 +54,12 @@ def worker_ports(cluster: Cluster, workers: Mapping[str, Supervised], ports: Por
             continue
         device = next(d for d in cluster.devices if d.name == name)
         if device.port is None:
-            port = ports.free("127.0.0.1", port, frozenset(chosen.values()))
-        elif not ports.is_free("127.0.0.1", port):
+            port = ports.free(LOOPBACK, port, frozenset(chosen.values()))
+        elif not ports.is_free(LOOPBACK, port):
+            if ports.obstacle(LOOPBACK, port) == "not allowed":
+                raise LaunchError(
+                    f'port {port} of device "{name}" may not be opened by this user: choose one above 1023 for it'
+                )
             raise LaunchError(
                 f'port {port} of device "{name}" is in use: choose another port for it, or stop what holds it'
             )

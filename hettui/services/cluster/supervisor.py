@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from hettui.domain.cluster.address import endpoint
 from hettui.domain.cluster.postmortem import End, examine
 from hettui.domain.cluster.process import (
     Action,
@@ -103,14 +104,13 @@ class Supervised:
         return self._child.activity if self._child else None
 
     def snapshot(self) -> ProcessSnapshot:
-        host, port = self.spec.address
         return ProcessSnapshot(
             name=self.spec.name,
             role=self.spec.role,
             state=self.state,
             pid=self.pid,
             device=self.spec.device,
-            address=f"{host}:{port}",
+            address=endpoint(*self.spec.address),
             log_path=str(self._world.logs.path(self.spec.name)),
             detail=self.detail,
             frozen=self.frozen,

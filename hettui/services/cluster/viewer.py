@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hettui.domain.cluster.launch import is_loopback, shell_line
+from hettui.domain.cluster.address import endpoint, reachable
+from hettui.domain.cluster.launch import shell_line
 from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
@@ -15,7 +16,7 @@ from hettui.services.events import ClusterChanged, Event, LogLines
 
 
 class Viewer:
-    """Stands in for ClusterController. All methods run on the engine's loop."""
+    """Implements ClusterFacade. All methods run on the engine's loop."""
 
     def __init__(self, world: World, emit: Callable[[Event], None], reason: str) -> None:
         self._world = world
@@ -26,10 +27,6 @@ class Viewer:
         self._api_key: str | None = None
         self.snapshot = ClusterSnapshot()
         self.client: LlamaClient | None = None
-
-    @property
-    def processes(self) -> tuple[ProcessRecord, ...]:
-        return self._record.processes if self._record else ()
 
     async def start(self, request: Request) -> None:
         raise HettuiError(self._reason)
@@ -63,7 +60,7 @@ class Viewer:
         if record != self._record:
             self._record = record
             self._show(record)
-        for entry in self.processes:
+        for entry in self._record.processes if self._record else ():
             name = entry.spec.name
             if name not in self._tails:
                 self._tails[name] = self._world.logs.tail(name)
@@ -75,15 +72,12 @@ class Viewer:
         if record is None:
             self.snapshot, self.client = ClusterSnapshot(), None
         else:
-            api = None
-            if record.state is ClusterState.READY:
-                host, port = record.processes[-1].spec.address
-                api = f"http://{host if is_loopback(host) else '127.0.0.1'}:{port}"
+            api = reachable(*record.processes[-1].spec.address) if record.state is ClusterState.READY else None
             self.client = self._world.clients(api, self._api_key) if api else None
             self.snapshot = ClusterSnapshot(
                 record.state,
                 tuple(_seen(entry) for entry in record.processes),
-                Applied(record.cluster.devices, record.split, ctx_size=record.cluster.params.ctx_size),
+                Applied.of(record.cluster, record.split),
                 api=api,
                 problem=record.problem,
                 commands=tuple(shell_line(entry.spec) for entry in record.processes),
@@ -92,8 +86,8 @@ class Viewer:
 
 
 def _seen(entry: ProcessRecord) -> ProcessSnapshot:
-    host, port = entry.spec.address
+    address = endpoint(*entry.spec.address)
     state = ProcessState.READY if entry.ready else ProcessState.STARTING if entry.pid else ProcessState.STOPPED
     return ProcessSnapshot(
-        entry.spec.name, entry.spec.role, state, entry.pid, entry.spec.device, f"{host}:{port}", entry.log_path
+        entry.spec.name, entry.spec.role, state, entry.pid, entry.spec.device, address, entry.log_path
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from hettui.domain.devices.device import LOCAL, Device
 from hettui.domain.telemetry.alerts import AlertState, update
 from hettui.domain.telemetry.readings import TelemetrySnapshot
-from hettui.services.events import Event, LogLines
+from hettui.services.events import Event, LogLines, TelemetryUpdated
 
 LOG_NAME = "hettui"
 """Whose lines they are, among those of the cluster's processes."""
@@ -25,6 +25,10 @@ class AlertWatcher:
     def watch(self, devices: Sequence[Device]) -> None:
         """Cards of this machine only: a CPU worker may end as it likes, and of other hosts nothing is read."""
         self._state = self._state.watching([d.name for d in devices if d.backend != "cpu" and d.host == LOCAL])
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, TelemetryUpdated):
+            self.feed(event.snapshot)
 
     def feed(self, snapshot: TelemetrySnapshot) -> None:
         """The next round."""

@@ -1,0 +1,81 @@
+"""Where the API is: one rule for every place that asks it, shows it or warns of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from hettui.domain.cluster.address import LISTS_BUILD, endpoint, is_loopback, reachable, tcp_hosts, unusable
+from hettui.domain.errors import ConfigError
+from hettui.domain.llama.build import NEWEST_BUILD, OLDEST_BUILD
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080"),
+        ("127.8.8.8", "http://127.8.8.8:8080"),
+        ("localhost", "http://localhost:8080"),
+        ("0.0.0.0", "http://127.0.0.1:8080"),  # noqa: S104
+        ("::", "http://[::1]:8080"),
+        ("0:0:0:0:0:0:0:0", "http://[::1]:8080"),
+        ("::1", "http://[::1]:8080"),
+        ("[::1]", "http://[::1]:8080"),
+        ("10.9.9.1", "http://10.9.9.1:8080"),
+        ("2001:db8::7", "http://[2001:db8::7]:8080"),
+        ("fe80::1%eth0", "http://[fe80::1%eth0]:8080"),
+        ("attic", "http://attic:8080"),
+        ("10.9.9.1,127.0.0.1", "http://10.9.9.1:8080"),
+        (" ::1 , 127.0.0.1", "http://[::1]:8080"),
+        ("0.0.0.0,::", "http://127.0.0.1:8080"),
+        ("/run/x.sock,10.9.9.1", "http://10.9.9.1:8080"),
+    ],
+)
+def test_the_api_is_asked_where_it_listens(host: str, url: str) -> None:
+    assert reachable(host, 8080) == url
+
+
+def test_nothing_is_asked_of_a_socket() -> None:
+    with pytest.raises(ConfigError, match=r"host /run/x\.sock is a socket.*127\.0\.0\.1"):
+        reachable("/run/x.sock", 8080)
+    assert tcp_hosts("/run/x.sock,::1") == ("::1",)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("[::1]", True), ("localhost", True),
+        ("/run/x.sock", True), ("127.0.0.1,::1", True), ("127.0.0.1, /run/x.sock", True),
+        ("0.0.0.0", False), ("::", False), ("192.168.1.5", False), ("2001:db8::7", False),  # noqa: S104
+        ("127.0.0.1,0.0.0.0", False), ("::1,10.9.9.1", False), ("127.evil.example", False), ("attic", False),
+    ],
+)  # fmt: skip
+def test_who_else_reaches_it(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("attic", "attic:80"), ("a,::1", "a,::1:80")],
+)
+def test_an_endpoint_is_written_as_one_reads_it(host: str, shown: str) -> None:
+    assert endpoint(host, 80) == shown
+
+
+@pytest.mark.parametrize(
+    ("host", "build", "says"),
+    [
+        ("127.0.0.1", OLDEST_BUILD, None),
+        ("::", OLDEST_BUILD, None),
+        ("attic", OLDEST_BUILD, None),
+        ("127.0.0.1,::1", OLDEST_BUILD, "takes one address"),
+        ("127.0.0.1,::1", LISTS_BUILD, None),
+        ("127.0.0.1,/run/x.sock", NEWEST_BUILD, None),
+        ("/run/x.sock", NEWEST_BUILD, "over TCP only"),
+        ("/run/x.sock,/run/y.sock", NEWEST_BUILD, "over TCP only"),
+        ("[::1]", NEWEST_BUILD, "write ::1"),
+        ("127.0.0.1,,::1", NEWEST_BUILD, "between two commas"),
+    ],
+)
+def test_what_cannot_serve_is_said_with_the_remedy(host: str, build: int, says: str | None) -> None:
+    found = unusable(host, build)
+    assert found is None if says is None else says in (found or "")

@@ -1,0 +1,221 @@
+"""What launches teach, as histories of events: it is filed under what ran, whatever was asked for meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from hettui.domain.chat.wire import Timings
+from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.config.values import Config
+from hettui.domain.errors import LaunchError
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import Forecast
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.learned import Learned
+from hettui.domain.session.session import Session, runnable
+from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
+from hettui.domain.units import MIB
+from hettui.services.cluster.controller import ClusterController, Request
+from hettui.services.events import ChatEnded, TelemetryUpdated
+from hettui.services.learner import Learner
+from tests.fakes import FakeWorld, cluster, shape, workers
+
+PARAMS = RuntimeParams(ctx_size=4096)
+DEVICES = workers(None, None, None)
+OLD, NEW = (16, 10, 5), (20, 6, 5)
+
+
+OTHER = "/models/other.gguf"
+
+
+def session_of(
+    model_path: str = "/models/smol.gguf",
+    blocks: int = 30,
+    block_bytes: int = 2_216_448,
+    learned: Learned | None = None,
+) -> Session:
+    model = shape(blocks, block_bytes)
+    model = replace(model, file=replace(model.file, paths=(model_path,)))
+    config = Config(model_path=model_path, params=PARAMS)
+    what = replace(cluster(DEVICES, params=PARAMS), model_path=model_path)
+    return Session(config, (), DEVICES, what, model, learned=learned or Learned())
+
+
+class History:
+    """A learner beside a controller on a fake world, in which every master reserves its own figures."""
+
+    def __init__(self) -> None:
+        self.saved: list[Learned] = []
+        self.learner = Learner(self.saved.append)
+        self.world = FakeWorld()
+        self.controller = ClusterController(self.world.world(), self.learner)
+        self.session = session_of()
+        self.fails = ""
+        """A master whose command line contains this dies loading."""
+        self.world.dies_loading = self._fate
+
+    def _fate(self, spec: ProcessSpec) -> tuple[int, str] | None:
+        return (1, "failed to allocate buffer for kv cache") if self.fails and self.fails in spec.argv else None
+
+    async def apply(self, *layers: int, session: Session | None = None, ctx_size: int | None = None) -> None:
+        """As the screen does it: the request, and then the start."""
+        session = session or self.session
+        plan = Plan(DEVICES, Split(layers, session.shape.layers if session.shape else 0), ctx_size)
+        self.learner.expect(session)
+        await self.controller.start(Request(runnable(session, plan), plan.split))
+
+    def master_reserves(self, *mib: float) -> None:
+        """Compute buffers of the devices in order, and of the host at last."""
+        names = [*(f"RPC{i}[127.0.0.1:{50052 + i}]" for i in range(len(mib) - 1)), "CPU"]
+        for name, size in zip(names, mib, strict=True):
+            self.world.log["master"].append(f"0.1.2.3 I sched_reserve: {name} compute buffer size = {size:.2f} MiB")
+        self.controller.read_logs()
+
+    def outlook(self, *layers: int, session: Session | None = None, ctx_size: int | None = None) -> Forecast:
+        session = session or self.session
+        assert session.shape is not None
+        found = session.forecast(Plan(DEVICES, Split(layers, session.shape.layers), ctx_size))
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def history() -> Iterator[History]:  # type: ignore[misc]
+    made = History()
+    yield made
+    await made.controller.stop()
+    made.learner.close()
+
+
+def measured(outlook: Forecast) -> list[float] | None:
+    """The compute buffers in MiB when all of them were measured; None when none was."""
+    if not outlook.measured:
+        return None
+    return [m.compute_bytes / MIB for m in (*outlook.devices, outlook.host) if m.total_bytes]
+
+
+async def test_what_a_launch_reserves_is_kept_under_its_plan(history: History) -> None:
+    await history.apply(*OLD)
+    history.master_reserves(11, 22, 33, 44)
+    assert measured(history.outlook(*OLD)) == [11, 22, 33, 44]
+    assert measured(history.outlook(*NEW)) is None
+    history.learner.close()
+    assert history.saved == [history.session.learned]
+
+
+async def test_half_of_the_buffers_teaches_nothing_yet(history: History) -> None:
+    await history.apply(*OLD)
+    history.master_reserves(11, 22)
+    assert history.session.learned == Learned()
+
+
+async def test_an_apply_that_fails_teaches_nothing_of_its_plan(history: History) -> None:
+    """The split that ran before is started again: what it reserves is its own."""
+    await history.apply(*OLD)
+    history.fails = "20,6,5"
+    with pytest.raises(LaunchError):
+        await history.apply(*NEW)
+    assert history.controller.snapshot.state is ClusterState.READY
+    history.master_reserves(11, 22, 33, 44)
+    assert measured(history.outlook(*NEW)) is None
+    assert measured(history.outlook(*OLD)) == [11, 22, 33, 44]
+    assert len(history.session.learned.compute) == 1
+
+
+async def test_an_apply_of_another_context_that_fails_teaches_nothing_of_it(history: History) -> None:
+    await history.apply(*OLD)
+    history.fails = "16384"
+    with pytest.raises(LaunchError):
+        await history.apply(*OLD, ctx_size=16384)
+    history.master_reserves(11, 22, 33, 44)
+    assert measured(history.outlook(*OLD, ctx_size=16384)) is None
+    assert measured(history.outlook(*OLD)) == [11, 22, 33, 44]
+
+
+async def test_another_model_that_fails_learns_nothing_from_the_one_that_ran(history: History) -> None:
+    other = session_of(OTHER, blocks=40, learned=history.session.learned)
+    await history.apply(*OLD)
+    history.fails = OTHER
+    with pytest.raises(LaunchError):
+        await history.apply(20, 16, 5, session=other)
+    history.master_reserves(11, 22, 33, 44)
+    assert measured(history.outlook(20, 16, 5, session=other)) is None
+    assert measured(history.outlook(*OLD)) == [11, 22, 33, 44]
+
+
+async def test_what_is_told_late_belongs_to_what_still_runs(history: History) -> None:
+    """Between the request and the start of the next one the old master goes on telling."""
+    await history.apply(*OLD)
+    history.learner.expect(history.session)
+    history.master_reserves(11, 22, 33, 44)
+    assert measured(history.outlook(*NEW)) is None
+    assert measured(history.outlook(*OLD)) == [11, 22, 33, 44]
+
+
+async def test_what_another_hettui_started_is_learned_once_its_model_is_known(history: History) -> None:
+    await history.apply(*OLD)
+    taker = Learner(history.saved.append)
+    second = ClusterController(history.world.world(), taker)
+    record = history.world.runs.load()
+    await history.controller.leave()
+    await second.take_over(record)
+    assert second.snapshot.state is ClusterState.READY
+    taker.expect(history.session)
+    history.controller = second
+    history.master_reserves(11, 22, 33, 44)
+    assert measured(history.outlook(*NEW)) is None
+    assert measured(history.outlook(*OLD)) == [11, 22, 33, 44]
+    taker.close()
+
+
+def answer(tokens: int, per_second: float) -> ChatEnded:
+    return ChatEnded(Timings(generated_tokens=tokens, generated_per_second=per_second))
+
+
+async def test_an_answer_teaches_how_fast_the_devices_are(history: History) -> None:
+    await history.apply(*OLD)
+    history.learner(answer(15, 40.0))
+    assert history.session.learned.speeds == {}
+    history.learner(answer(16, 40.0))
+    assert len(history.session.learned.speeds) == 1
+
+
+async def test_an_answer_is_the_running_models_whatever_was_asked_for(history: History) -> None:
+    """The same answer teaches the same, also after another, larger model did not come up."""
+    alone = History()
+    await alone.apply(*OLD)
+    alone.learner(answer(100, 40.0))
+    other = session_of(OTHER, block_bytes=9_000_000, learned=history.session.learned)
+    await history.apply(*OLD)
+    history.fails = OTHER
+    with pytest.raises(LaunchError):
+        await history.apply(*NEW, session=other)
+    history.learner(answer(100, 40.0))
+    assert history.session.learned.speeds == alone.session.learned.speeds
+    await alone.controller.stop()
+    alone.learner.close()
+
+
+async def test_an_answer_of_nothing_teaches_nothing(history: History) -> None:
+    history.learner(answer(100, 40.0))
+    await history.apply(*OLD)
+    await history.controller.stop()
+    history.learner(answer(100, 40.0))
+    history.learner(ChatEnded(None))
+    assert history.session.learned == Learned()
+
+
+async def test_a_card_teaches_what_its_driver_takes_beside_the_buffers(history: History) -> None:
+    card = replace(DEVICES[0], backend="cuda", uuid="GPU-1")
+    plan = Plan((card, *DEVICES[1:]), Split(OLD, 31))
+    history.learner.expect(history.session)
+    await history.controller.start(Request(runnable(history.session, plan), plan.split))
+    history.master_reserves(11, 22, 33, 44)
+    readings = TelemetrySnapshot(1.0, 1.0, {"d0": DeviceSample(own_bytes=500 * MIB)})
+    history.learner(TelemetryUpdated(readings))
+    assert history.session.learned.overhead == {"GPU-1": 489 * MIB}
