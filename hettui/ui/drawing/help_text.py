@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hettui.ui.drawing import matching
+from hettui.domain import matching
 
 Line = list[tuple[str, str]]
 """Texts with their styles."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from textual import events, on
 
+from hettui.domain import matching
 from hettui.domain.plan.aim import OBJECTIVES, Objective
 from hettui.domain.plan.plan import History as PlanHistory
 from hettui.domain.plan.plan import Plan
@@ -15,7 +16,6 @@ from hettui.domain.screen.keymap import Keymap
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
 from hettui.ui import keys, typed
-from hettui.ui.drawing import matching
 from hettui.ui.presenting.presenter import Facts
 from hettui.ui.screens.acting import ActingScreen
 from hettui.ui.widgets.device_card import DeviceCard
