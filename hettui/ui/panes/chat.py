@@ -49,7 +49,7 @@ _MOST_COPIED_BYTES = 74_000
 
 
 class ChatPane(Vertical):
-    """Conversations with one model. The engine's events come back through the `show_…` methods."""
+    """Conversations with one model. The engine's events come back through `take`."""
 
     DEFAULT_CSS = """
     ChatPane { height: 1fr; }
@@ -91,7 +91,7 @@ class ChatPane(Vertical):
         return self.query_one(Transcript)
 
     @property
-    def _prompt(self) -> Prompt:
+    def prompt(self) -> Prompt:
         return self.query_one(Prompt)
 
     def _filled(self, text: str) -> str:
@@ -133,7 +133,7 @@ class ChatPane(Vertical):
         if model != self._model or not self._looked_at(loading):
             return
         self._known, prompts = loading.result()
-        prompt = self._prompt
+        prompt = self.prompt
         prompt.asked = prompts.history
         if prompts.draft and not prompt.text:
             prompt.put(prompts.draft)
@@ -158,7 +158,7 @@ class ChatPane(Vertical):
         self._when_done(self._chats.save(self._conversation), lambda _: None)
 
     def _keep_prompts(self) -> None:
-        prompts = KeptPrompts(self._prompt.text, self._prompt.asked)
+        prompts = KeptPrompts(self.prompt.text, self.prompt.asked)
         self._when_done(self._chats.save_prompts(self._model, prompts), lambda _: None)
 
     def _when_done(self, future: Future[Any], then: Callable[[Any], None]) -> None:
@@ -196,7 +196,7 @@ class ChatPane(Vertical):
     def close_for(self, why_not: str) -> None:
         """From now on nothing can be asked here: there is no prompt. What is shown comes by `begin` and events."""
         self._shut_for = self.why_not = why_not
-        self._prompt.display = False
+        self.prompt.display = False
         self.status(why_not)
 
     def empty(self) -> None:
@@ -220,7 +220,7 @@ class ChatPane(Vertical):
     def _hint(self) -> None:
         hint = _CONTINUE_HINT if self._conversation.can_continue else HINT
         self.status(self.why_not or self._filled(hint))
-        prompt = self._prompt
+        prompt = self.prompt
         said = [f"{name} {value}" for name, value in self._conversation.sampling.options().items()]
         words = (["raw"] if self._conversation.raw else []) + (["system prompt"] if self._conversation.system else [])
         prompt.border_subtitle = " · ".join([*words, *said])
@@ -241,8 +241,8 @@ class ChatPane(Vertical):
         if not message.text and self._conversation.can_continue:
             self.action_continue()
         elif message.text and not self._refused():
-            self._prompt.asked = remembered(self._prompt.asked, message.text)
-            self._prompt.sent()
+            self.prompt.asked = remembered(self.prompt.asked, message.text)
+            self.prompt.sent()
             self._ask(message.text, raw=self._conversation.raw, options=self._conversation.sampling.options())
             self._keep_prompts()
 
@@ -261,7 +261,7 @@ class ChatPane(Vertical):
         else:
             limit = options.pop("max_tokens", None)
             sent = self._engine.complete(prompt, options if limit is None else {"n_predict": limit, **options})
-        self._told_refusal(sent, lambda reason: self.show_end(ChatEnded(None, problem=reason)))
+        self._told_refusal(sent, lambda reason: self._show_end(ChatEnded(None, problem=reason)))
 
     def _told_refusal(self, sent: Future[None], refuse: Callable[[str], object]) -> None:
         """Calls `refuse` with the reason when the engine did not even take the order."""
@@ -286,7 +286,7 @@ class ChatPane(Vertical):
 
     def action_edit_last(self) -> None:
         last = self._conversation.exchanges[-1]
-        prompt = self._prompt
+        prompt = self.prompt
         if prompt.text.strip():
             prompt.asked = remembered(prompt.asked, prompt.text)
         self._drop_last()
@@ -307,7 +307,7 @@ class ChatPane(Vertical):
         self._transcript.drop_last()
 
     def action_parallel(self) -> None:
-        asked = self._prompt.text.strip() or next(
+        asked = self.prompt.text.strip() or next(
             (e.question for e in reversed(self._conversation.exchanges)), ARTICLE_PROMPT
         )
         options = {"n_predict": ARTICLE_TOKENS, **self._conversation.sampling.options()}
@@ -317,11 +317,23 @@ class ChatPane(Vertical):
         self._transcript.anchor()
         self.status("the same prompt in all slots at once … Esc stops")
         started = self._engine.parallel(asked, None, options)
-        self._told_refusal(started, lambda reason: self.show_parallel(ParallelChanged((), done=True, problem=reason)))
+        self._told_refusal(started, lambda reason: self._show_parallel(ParallelChanged((), done=True, problem=reason)))
 
     # -- answers -------------------------------------------------------------------------------------------
 
-    def show_progress(self, event: ChatProgressed) -> None:
+    def take(self, event: ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged) -> None:
+        """More of an answer, why none comes, its end, or the parallel test."""
+        match event:
+            case ChatProgressed():
+                self._show_progress(event)
+            case ChatWaiting():
+                self._show_waiting(event)
+            case ParallelChanged():
+                self._show_parallel(event)
+            case ChatEnded():
+                self._show_end(event)
+
+    def _show_progress(self, event: ChatProgressed) -> None:
         if self._answer is None:
             return
         self._answer.grow(event.text, event.reasoning)
@@ -332,7 +344,7 @@ class ChatPane(Vertical):
             self._note_answer(self._answer, end="cut off")
             self._keep()
 
-    def show_waiting(self, event: ChatWaiting) -> None:
+    def _show_waiting(self, event: ChatWaiting) -> None:
         if self._answer is not None:
             self.status(event.text)
 
@@ -341,7 +353,7 @@ class ChatPane(Vertical):
             answer=answer.text or None, reasoning=answer.reasoning.text, **changes
         )
 
-    def show_end(self, event: ChatEnded) -> None:
+    def _show_end(self, event: ChatEnded) -> None:
         """The end. What was cut off is marked as such; a question without an answer goes back to the prompt."""
         if self._answer is None:
             return
@@ -358,11 +370,11 @@ class ChatPane(Vertical):
     def _take_back(self) -> None:
         question = self._conversation.exchanges[-1].question
         self._conversation = self._conversation.without_last()
-        if not self._prompt.text:
-            self._prompt.put(question)
+        if not self.prompt.text:
+            self.prompt.put(question)
         self._keep_prompts()
 
-    def show_parallel(self, event: ParallelChanged) -> None:
+    def _show_parallel(self, event: ParallelChanged) -> None:
         if self._streams is None:
             return
         from hettui.domain.chat.parallel import parallel_lines
