@@ -9,7 +9,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.geometry import Size
 from textual.message import Message
 
-from hettui.ui.drawing import card_rows
+from hettui.ui.drawing.device_row import row_titles
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.layout import Arrangement, Form, arrange
 from hettui.ui.panes.explain import ExplainPane
@@ -29,7 +29,7 @@ class RowTitles(Painted):
     """
 
     def drawn_rows(self) -> Sequence[Runs]:
-        return [card_rows.row_titles(self.content_size.width)]
+        return [row_titles(self.content_size.width)]
 
 
 class DeviceList(Vertical):
