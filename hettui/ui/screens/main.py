@@ -37,7 +37,7 @@ from hettui.ui.screens.operating import Operating
 from hettui.ui.screens.pace import SensorPace
 from hettui.ui.screens.places import HIGH_ROWS, SHORT_ROWS, ULTRA_CELLS, WIDE_CELLS, Places
 from hettui.ui.screens.planning import Planning
-from hettui.ui.terminal.slow_line import CalmScreen, FrugalCompositor
+from hettui.ui.terminal.slow_line import CalmScreen
 from hettui.ui.terminal.toasts import Toasts
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar
@@ -70,7 +70,6 @@ class MainScreen(CalmScreen[None]):
         self._toasts = Toasts(self)
         self._backend = backend
         self._mark = mark
-        self._compositor = FrugalCompositor()
         keys.bind(self, self.own_bindings())
 
     def compose(self) -> ComposeResult:
@@ -353,9 +352,9 @@ class MainScreen(CalmScreen[None]):
         self.body.bench.allow(snapshot, why_not)
         if moved:
             self.refresh_bindings()
-            self.operating.cluster_moved()
+            self.operating.close_what_is_over()
         self.draw()
-        self.operating.cluster_rests()
+        self.operating.leave_or_tell()
 
     @on(LogsArrived)
     def _logs_arrived(self, message: LogsArrived) -> None:

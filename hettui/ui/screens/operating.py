@@ -109,12 +109,12 @@ class Operating:
     def post_mortem_is_open(self) -> bool:
         return self._post_mortem is not None and self._screen.app.screen is self._post_mortem
 
-    def cluster_moved(self) -> None:
-        """The cluster's state is another one: what ended before is no matter any more when it is on its way again."""
+    def close_what_is_over(self) -> None:
+        """The cluster's state is another one: what ended before is told no longer when it is on its way again."""
         if self._cluster.state.busy and self.post_mortem_is_open:
             self._screen.app.screen.dismiss(None)
 
-    def cluster_rests(self) -> None:
+    def leave_or_tell(self) -> None:
         """After every word of the cluster: leaves when that was wanted, else tells what ended, once."""
         state, found = self._cluster.state, self._cluster.post_mortem
         if self._quitting and state in (ClusterState.DOWN, ClusterState.FAILED):
