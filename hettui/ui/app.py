@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rich.color import ColorSystem
 from textual import work
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 from textual.theme import Theme
@@ -38,7 +36,7 @@ from hettui.services.events import (
     TelemetryUpdated,
 )
 from hettui.ui.colours.theme_set import ThemeSet
-from hettui.ui.colours.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS, terminal_theme
+from hettui.ui.colours.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS
 from hettui.ui.messages import (
     BenchArrived,
     ChatArrived,
@@ -50,8 +48,8 @@ from hettui.ui.messages import (
     TelemetryArrived,
 )
 from hettui.ui.screens.main import MainScreen
+from hettui.ui.terminal.app import TerminalApp
 from hettui.ui.terminal.output import Output
-from hettui.ui.terminal.slow_line import SlowLineApp
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -67,7 +65,7 @@ def _action_commands() -> type[Provider]:
     return ActionCommands
 
 
-class HettuiApp(SlowLineApp[HettuiError | None]):
+class HettuiApp(TerminalApp[HettuiError | None]):
     """Returns the error for which nothing could be opened, or None."""
 
     TITLE = "hettui"
@@ -112,10 +110,7 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
         `mark` is what the header says beside DEMO. With a `player` the engine is a recording. `when_shown` is called
         once, after the main screen's first frame.
         """
-        self._output = Output(terminal)
-        super().__init__()
-        # Which colours there are is `Output`'s matter: Rich knows less, and takes a dumb terminal for a colourful one.
-        self.console._color_system = ColorSystem.TRUECOLOR
+        super().__init__(Output(terminal))
         self._backend = backend
         self._themes = ThemeSet()
         self._wanted_theme = theme
@@ -128,8 +123,6 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
         self._main: MainScreen | None = None
         self._theme_screen: ThemeScreen | None = None
         self._session: Session | None = None
-        self.crash: Exception | None = None
-        """What went wrong in the screen itself. Whoever runs it reports that, once the terminal is back."""
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return THEME_VARIABLE_DEFAULTS
@@ -152,17 +145,6 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
         """Called on the shelf's thread."""
         self.call_later(self._use_files, files)
 
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        return self._output.filters(super().get_line_filters())
-
-    def _watch_theme(self, theme_name: str) -> None:
-        theme = self.available_themes[theme_name]
-        own = terminal_theme(theme)
-        self.set_reactive(App.ansi_theme_dark, own)
-        self.set_reactive(App.ansi_theme_light, own)
-        self._output.use_theme(theme)
-        super()._watch_theme(theme_name)
-
     def _choose_theme(self, name: str) -> None:
         if name in self._themes.themes:
             self.theme = name
@@ -182,8 +164,7 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
             problems.append(f"the theme {self.theme} is gone: {DEFAULT_THEME} is shown")
             self.theme = DEFAULT_THEME
         elif after[self.theme] != before.get(self.theme):
-            # The name is the same: no watcher would hear of it.
-            self._watch_theme(self.theme)
+            self.show_theme_anew()
         if self._theme_screen is not None and self.screen is self._theme_screen:
             self._theme_screen.use(self.sorted_themes, self.theme)
         self._tell(problems)
@@ -266,17 +247,6 @@ class HettuiApp(SlowLineApp[HettuiError | None]):
         if main is None or not main.is_attached:
             return
         main.post_message(_message(event))
-
-    def _fatal_error(self) -> None:
-        """Textual's own prints a traceback with the values of all variables: prompts and keys would be among them."""
-        self.crash = self._exception or RuntimeError("the screen failed")
-        self._close_messages_no_wait()
-
-    def panic(self, *renderables: object) -> None:
-        """The thread that reads keys failed: the terminal is gone, or sent what is no text."""
-        self.crash = self.crash or RuntimeError("the terminal could not be read any more")
-        self._return_code = 1
-        self._close_messages_no_wait()
 
     def exit_from_thread(self) -> None:
         """Ends the screen, from any thread, as soon as its loop runs."""

@@ -30,8 +30,8 @@ class ActionCommands(Provider):
         if isinstance(screen, MainScreen):
             # Whoever opens it looks for a word, not for an arrow key.
             for action in sorted(screen.offered(), key=lambda action: action.group == "Devices"):
-                name, run = f"{action.group}: {action.label}", partial(screen.perform_anywhere, action.id)
-                reason = screen.why_not_anywhere(action)
+                name, run = f"{action.group}: {action.label}", partial(screen.acting.perform_anywhere, action.id)
+                reason = screen.acting.why_not_anywhere(action)
                 yield _Entry(name, action.sentence, run, screen.keymap.shown(action.id), reason)
 
     async def discover(self) -> Hits:

@@ -80,7 +80,7 @@ async def on_the_cluster(url: str) -> None:
             for run in range(RUNS + 1):
                 pane.action_new()
                 pane._set(ChatSettings(False, "", sampling))
-                pane._prompt.put(QUESTION)
+                pane.prompt.put(QUESTION)
                 await pilot.pause()
                 # In turns also within a pair: whoever comes second finds a warmer machine.
                 first = await bare(client, body) if run % 2 else None
@@ -142,7 +142,7 @@ async def fast(seconds: int) -> None:
         app = build(backend)
         async with app.run_test(size=SIZE) as pilot:
             pane, ends = await opened(app, pilot, backend)
-            pane._prompt.put("long?")
+            pane.prompt.put("long?")
             cpu, began, worst = time.process_time(), time.monotonic(), 0.0
             await pilot.press("enter")
             while not ends or pane.busy:

@@ -14,6 +14,7 @@ from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.units import MIB
 from hettui.ui.drawing import card_rows, gauges
 from hettui.ui.drawing.card_rows import Frame
+from hettui.ui.drawing.device_row import row_titles
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.key_row import GAP_CELLS, KeyEntry, fitting
 from hettui.ui.drawing.layout import LEAST_CARD_CELLS, Form, arrange
@@ -100,7 +101,7 @@ def test_a_one_line_row_has_its_width_and_always_number_and_layers(view: CardVie
     if not view.is_host and view.index < 99:
         assert f"{view.index + 1:>2} " in text(row)[:4]
     assert (view.entry or str(view.layers)) in text(row)
-    assert cell_len(text(card_rows.row_titles(width))) == width
+    assert cell_len(text(row_titles(width))) == width
 
 
 @given(views, views, st.integers(17, 160))

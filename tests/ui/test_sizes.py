@@ -63,8 +63,8 @@ async def test_everything_has_its_place_and_the_focus_is_followed(size: tuple[in
         await s.run_plan()
         await s.emit(farm_readings(s.plan.devices))
         assert_in_order(s)
-        assert s.screen.device_list.content_size == s.screen._expected_room(), "its first frame is right already"
-        cards = s.screen.device_list.cards
+        assert s.screen.body.devices.content_size == s.screen.places.expected_room(), "its first frame is right already"
+        cards = s.screen.body.devices.cards
         assert all(in_view(card) for card in cards), "all of them are on the screen at once"
         for index, card in enumerate(cards):
             assert s.app.focused is card
@@ -123,7 +123,7 @@ async def test_another_size_another_form_and_the_same_device() -> None:
             await s.pilot.resize_terminal(*size)
             await s.pilot.pause()
             assert_in_order(s)
-            forms.append(s.screen.device_list.arrangement.form.value)
+            forms.append(s.screen.body.devices.arrangement.form.value)
             focused = s.app.focused
             assert isinstance(focused, DeviceCard)
             assert focused.view.index == 2
@@ -169,7 +169,7 @@ async def test_a_slider_is_dragged_wheeled_and_typed_in_every_form(
 ) -> None:
     async with stage(farm_session(count), size=size) as s:
         await s.run_plan()
-        card = s.screen.device_list.cards[1]
+        card = s.screen.body.devices.cards[1]
         assert card.form is form
         held = s.layers[1]
         await drag(s, card, held, 60)
@@ -202,7 +202,7 @@ def _scroll(direction: str) -> type:
 async def test_the_wheel_over_another_device_changes_nothing() -> None:
     async with stage(farm_session(8), size=(80, 24)) as s:
         before = s.layers
-        card = s.screen.device_list.cards[4]
+        card = s.screen.body.devices.cards[4]
         _, start, _ = card.frame.slider
         await s.pilot._post_mouse_events([_scroll("up")], card, (start + 4, 0))
         assert s.layers == before
@@ -211,20 +211,20 @@ async def test_the_wheel_over_another_device_changes_nothing() -> None:
 async def test_a_click_on_a_row_selects_and_its_details_follow() -> None:
     async with stage(farm_session(8), size=(80, 24)) as s:
         before = s.layers
-        await s.pilot.click(s.screen.device_list.cards[5], offset=(8, 0))
-        assert s.app.focused is s.screen.device_list.cards[5]
+        await s.pilot.click(s.screen.body.devices.cards[5], offset=(8, 0))
+        assert s.app.focused is s.screen.body.devices.cards[5]
         assert s.layers == before
         details = s.screen.query_one(DeviceDetails)
         assert s.plan.devices[5].name in lines_of(s, details)[0]
         await drag(s, details, s.layers[5], 40)
         assert abs(s.layers[5] - 40) <= 2
-        assert s.app.focused is s.screen.device_list.cards[5]
+        assert s.app.focused is s.screen.body.devices.cards[5]
 
 
 async def test_the_planners_ghost_stands_on_rows_too() -> None:
     async with stage(farm_session(8), size=(100, 30)) as s:
         await s.press("p", "9", "0", "enter")
-        assert gauges.GHOST in lines_of(s, s.screen.device_list.cards[0])[0]
+        assert gauges.GHOST in lines_of(s, s.screen.body.devices.cards[0])[0]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30)])
@@ -266,9 +266,9 @@ async def test_a_zoomed_pane_has_the_whole_body(size: tuple[int, int]) -> None:
         assert logs.region.height == size[1] - 3
         assert "zoomed: z" in s.text()
         await s.press("escape")
-        assert s.screen.device_list.region.width == size[0]
+        assert s.screen.body.devices.region.width == size[0]
         await s.press("c", "f9")
-        assert not s.screen._zoomed, "by a key that is no letter, from the prompt"
+        assert not s.screen.places.zoomed, "by a key that is no letter, from the prompt"
         await s.press("escape", "g")
         assert logs.region == small
 
@@ -280,7 +280,7 @@ async def test_a_letter_jumps_to_a_device_or_a_pane(size: tuple[int, int]) -> No
         await s.press("o")
         assert isinstance(s.app.screen, JumpScreen)
         await s.press("f")
-        assert s.app.focused is s.screen.device_list.cards[3]
+        assert s.app.focused is s.screen.body.devices.cards[3]
         await s.press("o", "g")
         assert s.app.focused is s.screen.query_one("#logs")
         await s.press("o", "c", "x", "ctrl+f", "escape")
@@ -289,7 +289,7 @@ async def test_a_letter_jumps_to_a_device_or_a_pane(size: tuple[int, int]) -> No
         await s.press("ctrl+f", "b")
         assert s.app.focused is s.screen.query_one("#bench")
         await s.press("escape", "o", "q")
-        assert s.app.focused is s.screen.device_list.cards[16]
+        assert s.app.focused is s.screen.body.devices.cards[16]
         assert s.plan == before
         await s.press("o")
         await s.pilot.resize_terminal(90, 25)
@@ -299,7 +299,7 @@ async def test_a_letter_jumps_to_a_device_or_a_pane(size: tuple[int, int]) -> No
 
 async def test_the_letters_stand_where_they_jump_to() -> None:
     async with stage(farm_session(8), size=(200, 60)) as s:
-        regions = [card.region for card in s.screen.device_list.cards]
+        regions = [card.region for card in s.screen.body.devices.cards]
         logs = s.screen.query_one("#logs").region
         await s.press("o")
         rows = s.text().split("\n")

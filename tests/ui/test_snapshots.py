@@ -56,7 +56,7 @@ def settled(scene: Callable[[Pilot[Any]], Awaitable[None]]) -> Callable[[Pilot[A
         await scene(pilot)
         app = pilot.app
         assert isinstance(app, HettuiApp)
-        while planned(app)._explain_timer is not None:
+        while planned(app).explaining.waiting:
             await pilot.pause(0.02)
         await app.workers.wait_for_complete()
         await pilot.pause()

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from hettui.domain.cluster.postmortem import PostMortem, examine
 from hettui.services.cluster.supervisor import Supervised
-from hettui.services.cluster.takeover import Found
 
 SETTLE_S = 0.15
 """How long ends that belong together are apart at most: llama.cpp's master ends 0.02 s after its worker."""
@@ -44,13 +43,3 @@ def unrecorded(strays: Sequence[Supervised]) -> str:
     """Marked as ours, but no state file tells what they belong to."""
     pids = ", ".join(str(p.pid) for p in strays)
     return f"processes of an earlier hettui run without a record of their cluster (pid {pids}): Stop ends them"
-
-
-def half_dead(found: Found, post_mortem: PostMortem | None) -> str | None:
-    """What to tell about a cluster of which not everything lives; None when it simply ended."""
-    if not found.living:
-        return f"the cluster ended meanwhile: {post_mortem.sentence}" if post_mortem else None
-    names = ", ".join(record.spec.name for record, _ in found.living)
-    if post_mortem is not None:
-        return f"{post_mortem.sentence}. Of the cluster only {names} run on: Stop ends them, Start starts all anew"
-    return f"an earlier hettui left {names} running and no whole cluster: Stop ends them, Start starts all anew"

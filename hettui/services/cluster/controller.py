@@ -207,7 +207,7 @@ class ClusterController:
             await self._take_over_whole(record, request, running.master)
             return
         post_mortem = takeover.what_happened(found, record, self._world)
-        problem = aftermath.half_dead(found, post_mortem)
+        problem = takeover.half_dead(found, post_mortem)
         applied = Applied.of(record.cluster, record.split) if found.living else None
         running.tell(problem=problem, post_mortem=post_mortem, applied=applied)
 

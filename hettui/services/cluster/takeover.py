@@ -112,3 +112,13 @@ def what_happened(found: Found, record: RunState, world: World) -> PostMortem | 
         ends.append(End(entry.spec, None, tuple(lines)))
     ends.sort(key=lambda end: end.spec.role != "worker")
     return examine(ends[0], others=ends[1:], owners=record.owners, moment="while no hettui was watching")
+
+
+def half_dead(found: Found, post_mortem: PostMortem | None) -> str | None:
+    """What to tell about a cluster of which not everything lives; None when it simply ended."""
+    if not found.living:
+        return f"the cluster ended meanwhile: {post_mortem.sentence}" if post_mortem else None
+    names = ", ".join(record.spec.name for record, _ in found.living)
+    if post_mortem is not None:
+        return f"{post_mortem.sentence}. Of the cluster only {names} run on: Stop ends them, Start starts all anew"
+    return f"an earlier hettui left {names} running and no whole cluster: Stop ends them, Start starts all anew"

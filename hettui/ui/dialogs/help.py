@@ -14,9 +14,9 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from hettui.domain import matching
 from hettui.domain.screen.keymap import Keymap
 from hettui.ui import keys, typed
-from hettui.ui.drawing import matching
 from hettui.ui.drawing.help_text import HelpGroup, Line, help_lines
 from hettui.ui.widgets.reading import Reading
 

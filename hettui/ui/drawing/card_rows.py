@@ -1,4 +1,4 @@
-"""What a device looks like in each form, as plain functions: rows of pieces with roles."""
+"""What a device looks like as a card, and in every form: plain functions that give rows of pieces with roles."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from hettui.domain.units import UNKNOWN, format_bytes, missing_mib
+from hettui.domain.units import format_bytes, missing_mib
 from hettui.ui.drawing import gauges, readings
+from hettui.ui.drawing.card_parts import (
+    LABEL_CELLS,
+    STATES,
+    WARM_C,
+    cpu_facts,
+    fresh,
+    layers_change,
+    limit_c,
+    memory_scale,
+    silent,
+    track,
+)
+from hettui.ui.drawing.device_row import one_row, row_columns
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.layout import CARD_ROWS, ROOMY_ROWS, Form
-from hettui.ui.drawing.readings import NO_READINGS
 from hettui.ui.presenting.views import CardView
 
-LABEL_CELLS = 7
 LAYERS_CELLS = 12
 NUMBERS_CELLS = 34
 """`  13.2 GiB / 15.5 GiB  now 13.0 GiB`: always as wide, so that bars and numbers line up over all cards."""
@@ -21,20 +32,8 @@ _NOW_CELLS = 14
 FOCUSED, CHOSEN = "▶", "▷"
 """The selected device, with and without the keyboard."""
 
-STATES = {
-    "starting": ("◐", "starting", "warn"),
-    "ready": ("●", "up", "ok"),
-    "stopping": ("◒", "stopping", "warn"),
-    "failed": ("✗", "ended", "crit"),
-    "waiting": ("◌", "waits", "warn"),
-    "stopped": ("○", "stopped", "dim"),
-}
-"""Sign, word and role of a process's state: readable without colours."""
-
 _ROOM_C = 20.0
 """Where the heat's scale begins."""
-_USUAL_SLOWDOWN_C = 90.0
-"""Of cards that do not tell theirs."""
 _LOAD_GAUGE = gauges.Gauge(0.0, 100.0, 1e9, 1e9)
 
 
@@ -66,7 +65,7 @@ class Frame:
 def device_rows(view: CardView, frame: Frame) -> list[Runs]:
     """The rows of a card, or the one row."""
     if frame.form is Form.ROW:
-        return [_row(view, frame)][: frame.rows]
+        return [one_row(view, frame.width, frame.marker)][: frame.rows]
     if frame.form is Form.COMPACT:
         return [_title(view, frame, facts=True), _slider(view, frame), _memory(view, frame)][: frame.rows]
     if view.is_host:
@@ -100,146 +99,6 @@ def details_rows(view: CardView, frame: Frame, *, beside: Form) -> list[Runs]:
     return [_title(view, frame), *rows][: frame.rows] if frame.rows > len(rows) else rows
 
 
-# -- one line ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RowColumns:
-    """Cells of each column of a one-line row; 0: it is not there. The same for all rows of one width."""
-
-    name: int
-    change: int
-    slider: int
-    bar: int
-    share: int
-    temperature: int
-    load: int
-    power: int
-    numbers: int
-    state: int
-
-    @property
-    def slider_start(self) -> int:
-        return _MARK_CELLS + self.name + 2
-
-
-_MARK_CELLS, _COUNT_CELLS = 4, 4
-_CHANGE_CELLS, _SHARE_CELLS, _READING_CELLS, _STATE_CELLS = 5, 5, 5, 2
-_BYTES_CELLS = 20
-_LONGEST_NAME = 28
-_LEAST_NAME = 6
-
-
-def row_columns(width: int) -> RowColumns:
-    """The least important columns go first where it is narrow; number, name and layers are always there."""
-    change = _CHANGE_CELLS if width >= 24 else 0
-    state = _STATE_CELLS if width >= 20 else 0
-    share = _SHARE_CELLS if width >= 34 else 0
-    temperature = _READING_CELLS if width >= 42 else 0
-    load = _READING_CELLS if width >= 50 else 0
-    power = _READING_CELLS if width >= 88 else 0
-    numbers = _BYTES_CELLS if width >= 104 else 0
-    rest = width - _MARK_CELLS - 2 - _COUNT_CELLS
-    rest -= change + state + share + temperature + load + power + numbers
-    if rest < _LEAST_NAME + 4:
-        return RowColumns(max(rest, 1), change, 0, 0, share, temperature, load, power, numbers, state)
-    name = min(max(rest * 3 // 10, min(8, rest - 4)), _LONGEST_NAME)
-    bar = (rest - name) * 9 // 20 - 1 if rest - name >= 16 else 0
-    slider = rest - name - (bar + 1 if bar else 0)
-    return RowColumns(name, change, slider, bar, share, temperature, load, power, numbers, state)
-
-
-def row_titles(width: int) -> Runs:
-    """What stands in the columns of the rows below."""
-    columns = row_columns(width)
-    text = " " * _MARK_CELLS + gauges.fit("device", columns.name + 2) + gauges.fit("layers", columns.slider)
-    text += " " * (_COUNT_CELLS + columns.change)
-    if columns.bar:
-        text += " " + gauges.fit("memory", columns.bar)
-    text += " " * columns.numbers + f"{'mem' if not columns.bar else '':>{columns.share}}"
-    text += f"{'°C':>5}" if columns.temperature else ""
-    text += f"{'load':>5}" if columns.load else ""
-    text += f"{'W':>5}" if columns.power else ""
-    return [(gauges.fit(text, width), "label")]
-
-
-def _row(view: CardView, frame: Frame) -> Runs:
-    columns = row_columns(frame.width)
-    number = "  " if view.is_host else f"{view.index + 1:>2}"
-    over = view.short_bytes > 0
-    runs: Runs = [
-        (f"{frame.marker}{number} ", "title"),
-        (gauges.fit_name(view.name, columns.name), "title"),
-        (f"{gauges.OUTPUT if view.output else ' '} ", "dim"),
-        *gauges.slider(
-            columns.slider,
-            view.layers,
-            view.maximum,
-            running=view.running,
-            ghost=view.ghost,
-            locked=view.locked,
-            over=over,
-        ),
-        *_count(view, columns),
-    ]
-    if columns.bar:
-        runs += [(" ", ""), *_row_memory(view, columns.bar)]
-    if columns.numbers:
-        budget = "" if view.budget_bytes is None else f" / {format_bytes(view.budget_bytes)}"
-        runs.append((f"{format_bytes(view.memory.total_bytes):>9}{budget:<11}", "dim"))
-    budget_bytes = view.budget_bytes
-    share = view.memory.total_bytes / budget_bytes * 100 if budget_bytes else None
-    if columns.share:
-        said = UNKNOWN if share is None else f"{share:.0f}%" if share < 999.5 else ">999%"
-        runs.append((f"{said:>{columns.share}}", "crit" if over else "dim"))
-    sample = view.sample if view.sample is not None and view.stale_s is None else NO_READINGS
-    if view.is_host and view.sample is None:
-        # Nothing measures it: not even a dash for what nobody asks.
-        runs.append((" " * (columns.temperature + columns.load + columns.power), ""))
-        return [*runs, _sign(view)] if columns.state else runs
-    if columns.temperature:
-        hot = sample.temperature_c is not None and sample.temperature_c >= _limit_c(view) - 10
-        role = "warn" if hot else "dim"
-        runs.append((f"{readings.number(sample.temperature_c, 4)}°", role))
-    if columns.load:
-        runs.append((f"{readings.number(sample.utilisation_percent, 4)}%", "dim"))
-    if columns.power:
-        runs.append((f"{readings.number(sample.power_w, 4)}W", "dim"))
-    return [*runs, _sign(view)] if columns.state else runs
-
-
-def _row_memory(view: CardView, width: int) -> Runs:
-    """A bar against the budget; without one there is nothing to compare with, and a number says more."""
-    if view.budget_bytes is None and view.card_bytes is None:
-        return [(gauges.fit(format_bytes(view.memory.total_bytes), width), "dim")]
-    return gauges.memory_bar(width, view.memory, _scale(view))
-
-
-def _count(view: CardView, columns: RowColumns) -> Runs:
-    if view.entry is not None:
-        return [(f"{view.entry:>3}▏" + (" ⏎   " if columns.change else ""), "entry")]
-    change = "" if view.running in (None, view.layers) else f"{view.layers - view.running:+d}"
-    return [(f"{view.layers:>4}", "title"), (f" {change:<4}" if columns.change else "", "warn")]
-
-
-def _sign(view: CardView) -> tuple[str, str]:
-    """What is wrong, else what its process does."""
-    sign, _, role = STATES.get(view.process, (" ", "", "dim"))
-    if view.note and view.note_role in ("warn", "crit") and role != "crit":
-        sign, role = "!", view.note_role
-    if view.stale_s is not None:
-        sign, role = "?", "warn"
-    return f" {sign}", role
-
-
-def _scale(view: CardView) -> gauges.MemoryScale:
-    return gauges.MemoryScale(view.budget_bytes, view.card_bytes, view.own_bytes, view.foreign_bytes)
-
-
-def _limit_c(view: CardView) -> float:
-    return (view.sample.slowdown_c if view.sample else None) or _USUAL_SLOWDOWN_C
-
-
 # -- cards -------------------------------------------------------------------------------------------------------
 
 
@@ -267,15 +126,11 @@ def _title(view: CardView, frame: Frame, *, facts: bool = False) -> Runs:
 
 
 def _slider(view: CardView, frame: Frame) -> Runs:
-    _, start, track = frame.slider
-    runs: Runs = [("layers".ljust(start), "label")]
-    over = view.short_bytes > 0
-    runs += gauges.slider(
-        track, view.layers, view.maximum, running=view.running, ghost=view.ghost, locked=view.locked, over=over
-    )
+    _, start, cells = frame.slider
+    runs: Runs = [("layers".ljust(start), "label"), *track(view, cells)]
     if view.entry is not None:
         return [*runs, (f" {view.entry:>3}▏ ⏎", "entry")]
-    change = "" if view.running in (None, view.layers) else f"{view.layers - view.running:+d}"
+    change = layers_change(view)
     return [*runs, (f" {view.layers:>4}", "title"), (f" {f'({change})' if change else '':<6}", "warn")]
 
 
@@ -295,7 +150,7 @@ def _memory(view: CardView, frame: Frame) -> Runs:
     if view.budget_bytes is None and view.card_bytes is None and view.own_bytes is None:
         shown = _told_parts(view, frame.gauge_cells)
     else:
-        shown = gauges.memory_bar(frame.gauge_cells, view.memory, _scale(view))
+        shown = gauges.memory_bar(frame.gauge_cells, view.memory, memory_scale(view))
     return [("memory".ljust(LABEL_CELLS), "label"), *shown, *_memory_numbers(view)]
 
 
@@ -335,11 +190,11 @@ def _parts(view: CardView, frame: Frame) -> Runs:
 def _heat(view: CardView, frame: Frame, *, facts: str = "all") -> Runs:
     """The graph of two minutes, and the numbers that matter most; on a roomy card the others stand below."""
     if view.stale_s is not None:
-        return [("sensor".ljust(LABEL_CELLS), "label"), (f"no reading for {view.stale_s:.0f} s", "warn")]
-    sample = view.sample or NO_READINGS
+        return silent(view.stale_s)
+    sample = fresh(view)
     label, gauge = _gauge(view)
     if view.is_cpu:
-        said = f"{readings.percent(sample.utilisation_percent)}  {readings.celsius(sample)}"
+        said = cpu_facts(sample)
     else:
         said = readings.heat_facts(sample) if facts == "some" else readings.all_facts(sample)
     drawn = gauges.history(frame.gauge_cells, view.history, gauge)
@@ -349,12 +204,12 @@ def _heat(view: CardView, frame: Frame, *, facts: str = "all") -> Runs:
 def _gauge(view: CardView) -> tuple[str, gauges.Gauge]:
     if view.is_cpu:
         return "cpu", _LOAD_GAUGE
-    limit = _limit_c(view)
-    return "heat", gauges.Gauge(_ROOM_C, limit, limit - 10, limit)
+    limit = limit_c(view)
+    return "heat", gauges.Gauge(_ROOM_C, limit, limit - WARM_C, limit)
 
 
 def _load(view: CardView, frame: Frame) -> Runs:
-    sample = view.sample if view.sample is not None and view.stale_s is None else NO_READINGS
+    sample = fresh(view)
     load = sample.utilisation_percent
     cells = frame.gauge_cells
     full = 0 if load is None else round(min(load, 100) / 100 * cells)
@@ -366,11 +221,11 @@ def _graphs(view: CardView, frame: Frame) -> list[Runs]:
     """Two minutes of heat and of load, each over several rows; of a CPU only its load."""
     cells, each = frame.gauge_cells, frame.graph_rows
     if view.stale_s is not None:
-        return [_heat(view, frame), *([] for _ in range(2 * each - 1))]
-    sample = view.sample or NO_READINGS
+        return [silent(view.stale_s), *([] for _ in range(2 * each - 1))]
+    sample = fresh(view)
     label, gauge = _gauge(view)
     if view.is_cpu:
-        said = f"{readings.percent(sample.utilisation_percent)}  {readings.celsius(sample)}"
+        said = cpu_facts(sample)
         return _labelled(label, gauges.graph(cells, 2 * each, view.history, gauge), [said])
     heat = gauges.graph(cells, each, view.history, gauge)
     load = gauges.graph(cells, each, view.loads, _LOAD_GAUGE)
@@ -391,8 +246,8 @@ def _labelled(label: str, rows: list[Runs], facts: list[str]) -> list[Runs]:
 def _brief(view: CardView, frame: Frame) -> Runs:
     """Memory and sensors in one line without bars."""
     if view.stale_s is not None:
-        return [("sensor".ljust(LABEL_CELLS), "label"), (f"no reading for {view.stale_s:.0f} s", "warn")]
-    sample = view.sample or NO_READINGS
+        return silent(view.stale_s)
+    sample = fresh(view)
     runs: Runs = [("memory".ljust(LABEL_CELLS), "label"), *_memory_numbers(view)]
     return runs if view.is_host else [*runs, *readings.pieces(readings.all_facts(sample))]
 

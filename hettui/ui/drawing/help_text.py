@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from hettui.ui.drawing import matching
+from hettui.domain import matching
+from hettui.domain.screen.actions import ACTIONS, Action
+from hettui.domain.screen.keymap import Keymap
+from hettui.domain.screen.panes import ALL_PANES, COMMANDS, DEVICES, EXPLAIN
 
 Line = list[tuple[str, str]]
 """Texts with their styles."""
@@ -38,6 +41,30 @@ class HelpGroup:
         """Only the rows with every word of `text` somewhere."""
         kept = [r for r in self.rows if matching.matches(text, self.title, r.keys, r.sentence, r.reason)]
         return replace(self, rows=tuple(kept))
+
+
+def help_groups(
+    offered: Collection[str], front: str, keymap: Keymap, why_not: Callable[[Action], str | None]
+) -> list[HelpGroup]:
+    """All keys that work on a screen, those of the pane in front first.
+
+    `offered` are the ids of the actions that the screen has beside those with fixed keys, `why_not` says in a sentence
+    why one cannot be done now.
+    """
+    groups: dict[str, list[HelpRow]] = {}
+    for action in ACTIONS:
+        fixed = action.fixed or action.place == "reading"
+        if action.id in offered or (fixed and (action.place != "chat" or "chat.new" in offered)):
+            row = HelpRow(keymap.all_shown(action.id), action.sentence, why_not(action) or "")
+            groups.setdefault(action.group, []).append(row)
+    groups["Devices"].insert(2, HelpRow("a number, ⏎", "sets the layers; 0 alone empties the device"))
+    groups["Panes"].append(HelpRow(f"1 … {len(ALL_PANES)}", "choose a pane, where no device is selected"))
+    of_panes: dict[str, list[str]] = {DEVICES: [], COMMANDS: ["Reading"], EXPLAIN: ["Reading"]}
+    first = of_panes.get(front, [front.capitalize(), "Reading"])
+    if "Recording" in groups:
+        first.insert(0, "Recording")
+    order = [*first, *(name for name in groups if name not in first)]
+    return [HelpGroup(name, tuple(groups[name])) for name in order if name in groups]
 
 
 def help_lines(groups: Sequence[HelpGroup], width: int) -> list[Line]:

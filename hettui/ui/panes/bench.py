@@ -33,7 +33,7 @@ _HINT = "{bench.run} measures what runs · {bench.deep} with depths too · {benc
 
 
 class BenchPane(VerticalScroll, Reading):
-    """Starts, shows and keeps runs. The engine's events come back through `show_…`."""
+    """Starts, shows and keeps runs. The engine's events come back through `take`."""
 
     DEFAULT_CSS = """
     BenchPane { height: 1fr; padding: 1 1 0 1; }
@@ -123,12 +123,19 @@ class BenchPane(VerticalScroll, Reading):
         self._measured = None
         self.status(reason)
 
-    def show_progress(self, event: BenchChanged) -> None:
+    def take(self, event: BenchChanged | BenchEnded) -> None:
+        """How far a run is, or its end."""
+        if isinstance(event, BenchChanged):
+            self._show_progress(event)
+        else:
+            self._show_end(event)
+
+    def _show_progress(self, event: BenchChanged) -> None:
         progress = event.progress
         self.status(f"{_bar(progress)}\n{progress.now} · Esc stops")
         self.query_one("#bench-results", Static).update(Content("\n".join(_result_lines(progress.results))))
 
-    def show_end(self, event: BenchEnded) -> None:
+    def _show_end(self, event: BenchEnded) -> None:
         measured, self._measured = self._measured, None
         self._hint()
         if measured is not None and self._session is not None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from textual import on
 from textual.app import ComposeResult
@@ -21,10 +17,8 @@ from hettui.domain.chat.conversation import (
     ARTICLE_TEMPERATURE,
     ARTICLE_TOKENS,
     Conversation,
-    End,
     Exchange,
     remembered,
-    to_markdown,
 )
 from hettui.domain.text import clean
 from hettui.domain.units import format_rate
@@ -33,6 +27,7 @@ from hettui.services.backend import Backend
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
 from hettui.ui.keys import keymap_of
 from hettui.ui.messages import NoticeArrived
+from hettui.ui.presenting.talk import Talk, how_it_ended, new_conversation
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.transcript import Transcript
 from hettui.ui.widgets.turn import Answer
@@ -42,14 +37,13 @@ if TYPE_CHECKING:
 
 HINT = "⏎ sends · ctrl+j new line · {chat.test} test · Esc devices"
 _CONTINUE_HINT = "⏎ goes on with the answer · {chat.retry} asks again"
-_SAVE_EVERY_S = 3.0
 _DRAFT_AFTER_S = 0.3
 _MOST_COPIED_BYTES = 74_000
 """What tmux and xterm still take in one OSC 52."""
 
 
 class ChatPane(Vertical):
-    """Conversations with one model. The engine's events come back through the `show_…` methods."""
+    """Conversations with one model. The engine's events come back through `take`."""
 
     DEFAULT_CSS = """
     ChatPane { height: 1fr; }
@@ -63,17 +57,12 @@ class ChatPane(Vertical):
     def __init__(self, backend: Backend, *, id: str) -> None:
         super().__init__(id=id)
         self._engine = backend.engine
-        self._chats = backend.chats
+        self._talk = Talk(backend.chats, self._when_done)
         self.why_not: str | None = "the cluster is not running: Esc, then {cluster.start} starts it"
         """Why nothing can be sent now; None when the cluster is ready."""
         self._shut_for: str | None = None
-        self._model = ""
-        self._conversation = _new("")
-        self._known: list[Conversation] = []
-        """Earlier conversations with this model, the newest first."""
         self._answer: Answer | None = None
         self._streams: Static | None = None
-        self._saved = 0.0
         self._folded = True
         self._status_rows = 0
 
@@ -91,7 +80,7 @@ class ChatPane(Vertical):
         return self.query_one(Transcript)
 
     @property
-    def _prompt(self) -> Prompt:
+    def prompt(self) -> Prompt:
         return self.query_one(Prompt)
 
     def _filled(self, text: str) -> str:
@@ -100,16 +89,16 @@ class ChatPane(Vertical):
     @property
     def asked(self) -> bool:
         """There is a question in this conversation."""
-        return bool(self._conversation.exchanges)
+        return self._talk.asked
 
     @property
     def answered(self) -> bool:
-        return any(exchange.answer for exchange in self._conversation.exchanges)
+        return self._talk.answered
 
     @property
     def has_others(self) -> bool:
         """Conversations with this model were kept."""
-        return bool(self._known)
+        return bool(self._talk.known)
 
     @property
     def busy(self) -> bool:
@@ -120,25 +109,14 @@ class ChatPane(Vertical):
 
     def use_model(self, model: str) -> None:
         """Conversations with this model from now on; the last one is opened when it has been read."""
-        if model == self._model:
-            return
-        self._model = model
-        self._conversation = _new(model)
-        self._known = []
-        loading = self._chats.load(model)
-        later = self.app.call_later
-        loading.add_done_callback(lambda done: later(self._loaded, model, done))
+        self._talk.use_model(model, self._loaded)
 
-    def _loaded(self, model: str, loading: Future[tuple[list[Conversation], KeptPrompts]]) -> None:
-        if model != self._model or not self._looked_at(loading):
-            return
-        self._known, prompts = loading.result()
-        prompt = self._prompt
-        prompt.asked = prompts.history
-        if prompts.draft and not prompt.text:
-            prompt.put(prompts.draft)
-        if self._known and not self._conversation.exchanges and not self.busy:
-            self._show(self._known[0])
+    def _loaded(self, prompts: KeptPrompts) -> None:
+        self.prompt.asked = prompts.history
+        if prompts.draft and not self.prompt.text:
+            self.prompt.put(prompts.draft)
+        if self.has_others and not self.asked and not self.busy:
+            self._show(self._talk.known[0])
 
     def _looked_at(self, future: Future[Any]) -> bool:
         """Whether it went well; a failure becomes a notice."""
@@ -146,20 +124,6 @@ class ChatPane(Vertical):
         if error is not None:
             self.screen.post_message(NoticeArrived(clean(str(error)), "warning"))
         return error is None and not future.cancelled()
-
-    def _keep(self) -> None:
-        """Saves the conversation, on the keeper's thread."""
-        if not self._conversation.exchanges:
-            return
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
-        self._conversation = replace(self._conversation, changed=now)
-        self._saved = time.monotonic()
-        self._known = [self._conversation, *(c for c in self._known if c.key != self._conversation.key)]
-        self._when_done(self._chats.save(self._conversation), lambda _: None)
-
-    def _keep_prompts(self) -> None:
-        prompts = KeptPrompts(self._prompt.text, self._prompt.asked)
-        self._when_done(self._chats.save_prompts(self._model, prompts), lambda _: None)
 
     def _when_done(self, future: Future[Any], then: Callable[[Any], None]) -> None:
         def finish() -> None:
@@ -176,8 +140,11 @@ class ChatPane(Vertical):
         self.set_timer(_DRAFT_AFTER_S, self._keep_draft, name="draft")
 
     def _keep_draft(self) -> None:
-        if self._model and self.is_attached:
+        if self._talk.model and self.is_attached:
             self._keep_prompts()
+
+    def _keep_prompts(self) -> None:
+        self._talk.keep_prompts(self.prompt.text, self.prompt.asked)
 
     # -- state ---------------------------------------------------------------------------------------------
 
@@ -196,18 +163,18 @@ class ChatPane(Vertical):
     def close_for(self, why_not: str) -> None:
         """From now on nothing can be asked here: there is no prompt. What is shown comes by `begin` and events."""
         self._shut_for = self.why_not = why_not
-        self._prompt.display = False
+        self.prompt.display = False
         self.status(why_not)
 
     def empty(self) -> None:
         """Forgets the conversation."""
         self._answer = None
-        self._show(_new(self._model))
+        self._show(new_conversation(self._talk.model))
 
     def begin(self, text: str) -> None:
         """A question was asked elsewhere: its answer comes as events."""
-        self._conversation = self._conversation.asked(Exchange(text))
-        self._answer = self._transcript.add(self._conversation.exchanges)
+        self._talk.ask(text)
+        self._answer = self._transcript.add(self._talk.now.exchanges)
 
     def status(self, text: str) -> None:
         status = self.query_one("#chat-status", Static)
@@ -218,12 +185,9 @@ class ChatPane(Vertical):
         self._status_rows = rows
 
     def _hint(self) -> None:
-        hint = _CONTINUE_HINT if self._conversation.can_continue else HINT
+        hint = _CONTINUE_HINT if self._talk.now.can_continue else HINT
         self.status(self.why_not or self._filled(hint))
-        prompt = self._prompt
-        said = [f"{name} {value}" for name, value in self._conversation.sampling.options().items()]
-        words = (["raw"] if self._conversation.raw else []) + (["system prompt"] if self._conversation.system else [])
-        prompt.border_subtitle = " · ".join([*words, *said])
+        self.prompt.border_subtitle = self._talk.settings_words
 
     def _refused(self) -> bool:
         """Whether nothing can be sent now; then the status says why. What was typed stays where it is."""
@@ -238,30 +202,30 @@ class ChatPane(Vertical):
     @on(Prompt.Sent)
     def _prompt_sent(self, message: Prompt.Sent) -> None:
         message.stop()
-        if not message.text and self._conversation.can_continue:
+        if not message.text and self._talk.now.can_continue:
             self.action_continue()
         elif message.text and not self._refused():
-            self._prompt.asked = remembered(self._prompt.asked, message.text)
-            self._prompt.sent()
-            self._ask(message.text, raw=self._conversation.raw, options=self._conversation.sampling.options())
+            self.prompt.asked = remembered(self.prompt.asked, message.text)
+            self.prompt.sent()
+            self._ask(message.text, raw=self._talk.now.raw, options=self._talk.options)
             self._keep_prompts()
 
     def _ask(self, text: str, *, raw: bool, options: dict[str, object]) -> None:
-        self._conversation = self._conversation.asked(Exchange(text, raw=raw))
+        self._talk.ask(text, raw=raw)
         # On disk before it is sent: whatever happens, the question is not lost.
-        self._keep()
-        self._answer = self._transcript.add(self._conversation.exchanges)
+        self._talk.keep()
+        self._answer = self._transcript.add(self._talk.now.exchanges)
         self._send(text if raw else None, options)
 
     def _send(self, prompt: str | None, options: dict[str, object]) -> None:
         self._transcript.anchor()
         self.status("waiting for the first token … Esc stops")
         if prompt is None:
-            sent = self._engine.chat(self._conversation.turns, options)
+            sent = self._engine.chat(self._talk.now.turns, options)
         else:
             limit = options.pop("max_tokens", None)
             sent = self._engine.complete(prompt, options if limit is None else {"n_predict": limit, **options})
-        self._told_refusal(sent, lambda reason: self.show_end(ChatEnded(None, problem=reason)))
+        self._told_refusal(sent, lambda reason: self._show_end(ChatEnded(None, problem=reason)))
 
     def _told_refusal(self, sent: Future[None], refuse: Callable[[str], object]) -> None:
         """Calls `refuse` with the reason when the engine did not even take the order."""
@@ -280,68 +244,73 @@ class ChatPane(Vertical):
 
     def action_retry(self) -> None:
         """The last question again, in the same conversation; its answer gives way to the new one."""
-        last = self._conversation.exchanges[-1]
-        self._drop_last()
-        self._ask(last.question, raw=last.raw, options=self._conversation.sampling.options())
+        last = self._drop_last()
+        self._ask(last.question, raw=last.raw, options=self._talk.options)
 
     def action_edit_last(self) -> None:
-        last = self._conversation.exchanges[-1]
-        prompt = self._prompt
+        prompt = self.prompt
         if prompt.text.strip():
             prompt.asked = remembered(prompt.asked, prompt.text)
-        self._drop_last()
-        prompt.put(last.question)
-        self._keep()
+        prompt.put(self._drop_last().question)
+        self._talk.keep()
         self._hint()
 
     def action_continue(self) -> None:
         """Goes on with an answer that was stopped, cut off, or reached its limit."""
-        if not self._conversation.can_continue or self._refused():
+        if not self._talk.now.can_continue or self._refused():
             return
-        last = self._conversation.exchanges[-1]
+        last = self._talk.now.exchanges[-1]
         self._answer = self._transcript.continue_last(last)
-        self._send(last.question + (last.answer or "") if last.raw else None, self._conversation.sampling.options())
+        self._send(last.question + (last.answer or "") if last.raw else None, self._talk.options)
 
-    def _drop_last(self) -> None:
-        self._conversation = self._conversation.without_last()
+    def _drop_last(self) -> Exchange:
         self._transcript.drop_last()
+        return self._talk.drop_last()
 
     def action_parallel(self) -> None:
-        asked = self._prompt.text.strip() or next(
-            (e.question for e in reversed(self._conversation.exchanges)), ARTICLE_PROMPT
-        )
-        options = {"n_predict": ARTICLE_TOKENS, **self._conversation.sampling.options()}
+        asked = self._talk.for_all_slots(self.prompt.text)
+        options = {"n_predict": ARTICLE_TOKENS, **self._talk.options}
         options.pop("max_tokens", None)
         self._streams = Static(markup=False, classes="streams")
         self._transcript.mount(self._streams)
         self._transcript.anchor()
         self.status("the same prompt in all slots at once … Esc stops")
         started = self._engine.parallel(asked, None, options)
-        self._told_refusal(started, lambda reason: self.show_parallel(ParallelChanged((), done=True, problem=reason)))
+        self._told_refusal(started, lambda reason: self._show_parallel(ParallelChanged((), done=True, problem=reason)))
 
     # -- answers -------------------------------------------------------------------------------------------
 
-    def show_progress(self, event: ChatProgressed) -> None:
+    def take(self, event: ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged) -> None:
+        """More of an answer, why none comes, its end, or the parallel test."""
+        match event:
+            case ChatProgressed():
+                self._show_progress(event)
+            case ChatWaiting():
+                self._show_waiting(event)
+            case ParallelChanged():
+                self._show_parallel(event)
+            case ChatEnded():
+                self._show_end(event)
+
+    def _show_progress(self, event: ChatProgressed) -> None:
         if self._answer is None:
             return
         self._answer.grow(event.text, event.reasoning)
         rate = (event.tokens - 1) / event.elapsed_s if event.tokens > 1 and event.elapsed_s > 0 else None
         said = (format_rate(rate), f"{event.tokens} tok", self._stops)
         self.status(" · ".join(part for part in said if part))
-        if time.monotonic() - self._saved > _SAVE_EVERY_S:
+        if self._talk.keeping_is_due:
             self._note_answer(self._answer, end="cut off")
-            self._keep()
+            self._talk.keep()
 
-    def show_waiting(self, event: ChatWaiting) -> None:
+    def _show_waiting(self, event: ChatWaiting) -> None:
         if self._answer is not None:
             self.status(event.text)
 
     def _note_answer(self, answer: Answer, **changes: Any) -> None:
-        self._conversation = self._conversation.with_last(
-            answer=answer.text or None, reasoning=answer.reasoning.text, **changes
-        )
+        self._talk.note_answer(answer.text, answer.reasoning.text, **changes)
 
-    def show_end(self, event: ChatEnded) -> None:
+    def _show_end(self, event: ChatEnded) -> None:
         """The end. What was cut off is marked as such; a question without an answer goes back to the prompt."""
         if self._answer is None:
             return
@@ -352,17 +321,16 @@ class ChatPane(Vertical):
             self._note_answer(answer, end=end, note=note)
         else:
             self._take_back()
-        self._keep()
+        self._talk.keep()
         self._hint()
 
     def _take_back(self) -> None:
-        question = self._conversation.exchanges[-1].question
-        self._conversation = self._conversation.without_last()
-        if not self._prompt.text:
-            self._prompt.put(question)
+        question = self._talk.drop_last().question
+        if not self.prompt.text:
+            self.prompt.put(question)
         self._keep_prompts()
 
-    def show_parallel(self, event: ParallelChanged) -> None:
+    def _show_parallel(self, event: ParallelChanged) -> None:
         if self._streams is None:
             return
         from hettui.domain.chat.parallel import parallel_lines
@@ -376,53 +344,44 @@ class ChatPane(Vertical):
     # -- the conversation as a whole -----------------------------------------------------------------------
 
     def _show(self, conversation: Conversation) -> None:
-        self._conversation = conversation
+        self._talk.now = conversation
         self._transcript.show(conversation.exchanges)
         self._hint()
 
     def action_new(self) -> None:
-        fresh = _new(self._model)
-        before = self._conversation
-        self._show(replace(fresh, raw=before.raw, system=before.system, sampling=before.sampling))
+        self._show(self._talk.fresh())
 
     def action_open(self) -> None:
         from hettui.ui.dialogs.chat_list import ChatListScreen
 
-        self.app.push_screen(ChatListScreen(self._known), self._opened)
+        self.app.push_screen(ChatListScreen(self._talk.known), self._opened)
 
     def _opened(self, conversation: Conversation | None) -> None:
         if conversation is not None:
             self._show(conversation)
 
     def action_settings(self) -> None:
-        now = self._conversation
+        now = self._talk.now
         from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
 
         self.app.push_screen(ChatSettingsScreen(ChatSettings(now.raw, now.system, now.sampling)), self._set)
 
     def _set(self, settings: ChatSettings | None) -> None:
         if settings is not None:
-            self._conversation = replace(
-                self._conversation, raw=settings.raw, system=settings.system, sampling=settings.sampling
-            )
-            self._keep()
+            self._talk.set(raw=settings.raw, system=settings.system, sampling=settings.sampling)
             self._hint()
 
     def action_save(self) -> None:
-        name = f"hettui-{self._conversation.title}-{self._conversation.key}.md"
-        future = self._chats.export(name, to_markdown(self._conversation))
-        self._when_done(future, lambda path: self.status(f"saved as {path}"))
+        self._talk.export(lambda path: self.status(f"saved as {path}"))
 
     def action_copy(self) -> None:
         """The last answer to the terminal's clipboard, and to a file: whether a terminal takes it cannot be known."""
-        last = next(e for e in reversed(self._conversation.exchanges) if e.answer)
-        text = (last.question if last.raw else "") + (last.answer or "")
+        text = self._talk.last_answer
         small = len(text.encode()) <= _MOST_COPIED_BYTES
         if small:
             self.app.copy_to_clipboard(text)
         sent = "sent to the terminal's clipboard, and " if small else "too long for the clipboard: "
-        future = self._chats.copy(text)
-        self._when_done(future, lambda path: self.status(f"{sent}written to {path}"))
+        self._talk.copy(text, lambda path: self.status(f"{sent}written to {path}"))
 
     def action_reasoning(self) -> None:
         self._folded = not self._folded
@@ -436,22 +395,3 @@ class ChatPane(Vertical):
             self._transcript.scroll_page_up(animate=False)
         else:
             self._transcript.scroll_page_down(animate=False)
-
-
-def how_it_ended(event: ChatEnded, *, begun: bool) -> tuple[End, str]:
-    """The kind of end, and what stands under the answer: what happened, then the figures."""
-    from hettui.domain.chat.figures import figure_lines
-
-    notes = list(figure_lines(event.timings, event.clock, event.context_tokens))
-    if event.problem:
-        return "cut off", "\n".join([f"cut off: {event.problem}" if begun else event.problem, *notes])
-    if event.cancelled:
-        return "stopped", "\n".join(["stopped", *notes])
-    if event.at_limit:
-        return "length", "\n".join(["the limit of tokens was reached: ⏎ goes on", *notes])
-    return "complete", "\n".join(notes)
-
-
-def _new(model: str) -> Conversation:
-    now = datetime.now().astimezone()
-    return Conversation(f"{now:%Y%m%d-%H%M%S}-{uuid4().hex[:6]}", model, now.isoformat(timespec="seconds"))

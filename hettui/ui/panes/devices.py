@@ -9,7 +9,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.geometry import Size
 from textual.message import Message
 
-from hettui.ui.drawing import card_rows
+from hettui.ui.drawing.device_row import row_titles
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.layout import Arrangement, Form, arrange
 from hettui.ui.panes.explain import ExplainPane
@@ -29,7 +29,7 @@ class RowTitles(Painted):
     """
 
     def drawn_rows(self) -> Sequence[Runs]:
-        return [card_rows.row_titles(self.content_size.width)]
+        return [row_titles(self.content_size.width)]
 
 
 class DeviceList(Vertical):
@@ -51,6 +51,7 @@ class DeviceList(Vertical):
         self.cards = [DeviceCard() for _ in range(devices + 1)]
         """In device order, the host's last."""
         self.details = DeviceDetails()
+        self.below = ExplainPane(id="below")
         self.arrangement = Arrangement(Form.CARD)
 
     def compose(self) -> ComposeResult:
@@ -58,7 +59,7 @@ class DeviceList(Vertical):
         with VerticalScroll(id="devices", can_focus=False):
             yield from self.cards
         yield self.details
-        yield ExplainPane(id="below")
+        yield self.below
 
     def on_mount(self) -> None:
         self._arrange(self._expected())
@@ -83,7 +84,7 @@ class DeviceList(Vertical):
         self.details.display = new.details_rows > 0
         self.details.styles.height = new.details_rows
         self.details.beside, self.details.graph_rows = new.form, new.graph_rows
-        self.query_one("#below").display = new.below_rows > 0
+        self.below.display = new.below_rows > 0
         self.post_message(self.Rearranged())
 
     def _place(self, new: Arrangement) -> None:
@@ -107,6 +108,11 @@ class DeviceList(Vertical):
     def load_graphs(self) -> bool:
         """Loads are drawn over time as well."""
         return self.arrangement.graph_rows > 1
+
+    @property
+    def short(self) -> tuple[bool, ...]:
+        """Of each card, whether what it is to hold does not fit."""
+        return tuple(card.view.short_bytes > 0 for card in self.cards)
 
     @property
     def explains(self) -> bool:

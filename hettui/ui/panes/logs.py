@@ -12,9 +12,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from hettui.domain import matching
 from hettui.domain.text import clean_line
 from hettui.ui import typed
-from hettui.ui.drawing import matching
 from hettui.ui.keys import keymap_of
 from hettui.ui.widgets.log_lines import LogLines, Row
 from hettui.ui.widgets.reading import Reading

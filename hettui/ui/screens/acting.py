@@ -2,73 +2,91 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
 from textual.binding import ActiveBinding
-from textual.notifications import Notification, Notify
-from textual.widget import Widget
 
 from hettui.domain.screen.actions import BY_ID, Action
-from hettui.domain.screen.keymap import Keymap
+from hettui.domain.screen.panes import BENCH, CHAT, DEVICES, LOGS, PANES
 from hettui.domain.screen.situation import Situation
-from hettui.domain.text import clean
-from hettui.ui.terminal.slow_line import CalmScreen
+from hettui.ui.screens.body import Body
+from hettui.ui.screens.hosting import Host
 
-_REMARK_S = 4.0
+if TYPE_CHECKING:
+    from hettui.ui.drawing.help_text import HelpGroup
 
 
-class ActingScreen(CalmScreen[None]):
-    """Knows the keys and asks its heirs for the situation."""
+class _Actor(Protocol):
+    """A widget."""
 
-    def __init__(self, keymap: Keymap) -> None:
-        super().__init__()
-        self.keymap = keymap
-        self._remark: Notification | None = None
+    async def run_action(self, action: str) -> None: ...
+
+
+class Acted(Host, _Actor, Protocol):
+    """What it needs of the screen, which does whatever is no pane's own matter."""
 
     @property
     def situation(self) -> Situation:
         """What decides which actions make sense now."""
-        raise NotImplementedError
-
-    def actor(self, action: Action) -> Widget:
-        """The widget that does it: the screen itself unless it is a pane's matter."""
-        return self
-
-    def say(self, text: str, severity: str = "information") -> None:
-        """A toast; the text is clean and never markup."""
-        self.notify(clean(text), severity=severity, markup=False, timeout=8)  # type: ignore[arg-type]
-
-    def remark(self, text: str, severity: str = "information") -> None:
-        """A short toast that takes the place of the last remark: a key that is held down does not stack them."""
-        if self._remark is not None:
-            self.app._unnotify(self._remark, refresh=False)
-        self._remark = Notification(clean(text), severity=severity, markup=False, timeout=_REMARK_S)  # type: ignore[arg-type]
-        self.app.post_message(Notify(self._remark))
-
-    def why_not(self, action: str) -> str | None:
-        """Why it cannot be done now, with the keys that help; None when it can."""
-        reason = BY_ID[action].why_not(self.situation)
-        return None if reason is None else self.keymap.fill(reason)
-
-    def refuse(self, action: Action, reason: str) -> None:
-        """Says why not."""
-        self.remark(f"{action.label}: {reason}", "warning")
-
-    async def action_perform(self, action: str) -> None:
-        """By a key or by the palette."""
-        wanted = BY_ID[action]
-        reason = self.why_not(action)
-        if reason is None:
-            await self.actor(wanted).run_action(wanted.call)
-        else:
-            self.refuse(wanted, reason)
 
     @property
-    def active_bindings(self) -> dict[str, ActiveBinding]:
-        """As Textual's; what cannot be done now is marked, so that the footer dims it. Its key still works: it says
-        why."""
-        situation = self.situation
-        found = super().active_bindings
-        for key, active in found.items():
+    def front(self) -> str:
+        """The pane that has the keyboard."""
+
+    def offered(self) -> list[Action]:
+        """What the palette has on this screen."""
+
+
+class Acting:
+    """Does actions by their names, and knows for each why not."""
+
+    def __init__(self, screen: Acted, body: Body) -> None:
+        self._screen = screen
+        self._actors: dict[str, _Actor] = {CHAT: body.chat, BENCH: body.bench, LOGS: body.logs}
+        """What the keys of a place act on; the others' is the screen itself."""
+        self._status = {CHAT: body.chat.status, BENCH: body.bench.status}
+        """Where one looks while one of these is in front."""
+
+    async def perform(self, action: str) -> None:
+        """By a key."""
+        wanted = BY_ID[action]
+        reason = self._why_not(wanted, self._screen.situation)
+        if reason is None:
+            await self._actors.get(wanted.place, self._screen).run_action(wanted.call)
+        elif wanted.place == self._screen.front and wanted.place in self._status:
+            self._status[wanted.place](reason)
+        else:
+            self._screen.remark(f"{wanted.label}: {reason}", "warning")
+
+    async def perform_anywhere(self, action: str) -> None:
+        """As by its key where the key works: the pane of an action comes to the front with it."""
+        place = BY_ID[action].place
+        if place == "card" or place in PANES:
+            self._screen.show_pane(DEVICES if place == "card" else place)
+        await self.perform(action)
+
+    def why_not_anywhere(self, action: Action) -> str | None:
+        """Why `perform_anywhere` would not do it, with the keys that help; None when it would."""
+        situation = self._screen.situation
+        return self._why_not(action, replace(situation, pane=DEVICES) if action.place == "card" else situation)
+
+    def _why_not(self, action: Action, situation: Situation) -> str | None:
+        reason = action.why_not(situation)
+        return None if reason is None else self._screen.keymap.fill(reason)
+
+    def dimmed(self, bindings: dict[str, ActiveBinding]) -> dict[str, ActiveBinding]:
+        """What cannot be done now is marked, so that the footer dims it. Its key still works: it says why."""
+        situation = self._screen.situation
+        for key, active in bindings.items():
             action = BY_ID.get(active.binding.id or "")
             if active.binding.show and action is not None and action.why_not(situation) is not None:
-                found[key] = active._replace(enabled=False)
-        return found
+                bindings[key] = active._replace(enabled=False)
+        return bindings
+
+    def help_groups(self) -> list[HelpGroup]:
+        """All keys that work on this screen; those of the pane in front first."""
+        from hettui.ui.drawing.help_text import help_groups
+
+        offered = {action.id for action in self._screen.offered()}
+        return help_groups(offered, self._screen.front, self._screen.keymap, self.why_not_anywhere)

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from textual import work
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.errors import HettuiError
+from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
+from hettui.domain.screen.panes import LOGS
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
 from hettui.services.backend import Backend
 from hettui.ui.messages import NoticeArrived
-from hettui.ui.screens.planning import PlanningScreen
+from hettui.ui.screens.hosting import Host
 
 if TYPE_CHECKING:
     from hettui.domain.session.rescue import Rescue
     from hettui.ui.dialogs.post_mortem import Choice, PostMortemScreen
 
 
-class OperatingScreen(PlanningScreen):
-    """Sends the plan to the engine. What becomes of it comes back as messages, which its heirs receive."""
+class Operated(Host, Protocol):
+    """What it needs of the screen."""
 
-    def __init__(self, backend: Backend, session: Session) -> None:
-        super().__init__(session)
+    def edit(self, after: Plan, words: str) -> None:
+        """A step of editing the plan, and what it is in a few words."""
+
+    def run_worker(
+        self, work: Callable[[], object], *, group: str, exclusive: bool = False, exit_on_error: bool = True
+    ) -> object: ...
+
+
+class Operating:
+    """Sends the plan to the engine. What becomes of it comes back as messages, which the screen passes on."""
+
+    def __init__(self, screen: Operated, backend: Backend) -> None:
+        self._screen = screen
         self._backend = backend
         self._engine = backend.engine
-        self._cluster: ClusterSnapshot = self._engine.snapshot
         self._without: frozenset[str] = frozenset()
         """Devices that a relaunch leaves out as long as they hold nothing."""
         self._told: PostMortem | None = None
@@ -38,41 +50,40 @@ class OperatingScreen(PlanningScreen):
         self._post_mortem: PostMortemScreen | None = None
         self._quitting = False
 
-    def show_pane(self, pane: str) -> None:
-        """Brings a pane to the front and the keyboard to it."""
-        raise NotImplementedError
+    @property
+    def _session(self) -> Session:
+        return self._screen.known.session
 
-    def action_start(self, force: bool = False) -> None:
-        self._run_plan(force=force)
+    @property
+    def _cluster(self) -> ClusterSnapshot:
+        return self._screen.known.cluster
 
-    def action_apply(self, force: bool = False) -> None:
-        self._run_plan(force=force)
-
-    def _run_plan(self, *, force: bool) -> None:
+    def run_plan(self, *, force: bool = False) -> None:
+        """Starts the plan, or applies it to what runs; `force`: although it does not fit."""
+        session, plan = self._session, self._screen.known.plan
         try:
-            request = self._backend.request(self._session, self._plan.without(self._without), force=force)
+            request = self._backend.request(session, plan.without(self._without), force=force)
         except HettuiError as error:
-            self.say(str(error), "error")
+            self._screen.say(str(error), "error")
             return
         # A failure arrives as an event; the future only has to be looked at.
         self._engine.start(request).add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._save_plan()
+        self._screen.in_thread(partial(self._save, session, plan), "save")
 
-    @work(thread=True, group="save", exit_on_error=False)
-    def _save_plan(self) -> None:
+    def _save(self, session: Session, plan: Plan) -> None:
         try:
-            self._backend.save(self._session, self._plan)
+            self._backend.save(session, plan)
         except HettuiError as error:
-            self.post_message(NoticeArrived(str(error), "warning"))
+            self._screen.post_message(NoticeArrived(str(error), "warning"))
 
-    def action_stop(self) -> None:
+    def stop(self) -> None:
+        """Stops it all; asks first when something is being answered."""
         if self._cluster.waiting is not None:
             # Asked before: this cuts it short.
             self._engine.stop()
         else:
-            self._ask_and_stop()
+            self._screen.run_worker(self._ask_and_stop, group="stop", exclusive=True, exit_on_error=False)
 
-    @work(group="stop", exclusive=True, exit_on_error=False)
     async def _ask_and_stop(self) -> None:
         """Whether something is being answered is asked of the server: others may use it as well."""
         from hettui.ui.dialogs.ask import ChoiceScreen
@@ -84,7 +95,7 @@ class OperatingScreen(PlanningScreen):
         answers = "An answer is" if running == 1 else f"{running} answers are"
         question = f"{answers} still being written. Stop all processes?"
         choices = [("y", "Cut it"), ("w", "Let it end, then stop"), ("n", "Cancel")]
-        self.app.push_screen(ChoiceScreen(question, choices), self._stop_as_said)
+        self._screen.app.push_screen(ChoiceScreen(question, choices), self._stop_as_said)
 
     def _stop_as_said(self, answer: str | None) -> None:
         if answer == "y":
@@ -92,60 +103,84 @@ class OperatingScreen(PlanningScreen):
         elif answer == "w":
             self._engine.stop(self._session.config.supervision.answer_patience_s)
 
+    # -- what ended ----------------------------------------------------------------------------------------
+
     @property
     def post_mortem_is_open(self) -> bool:
-        return self._post_mortem is not None and self.app.screen is self._post_mortem
+        return self._post_mortem is not None and self._screen.app.screen is self._post_mortem
 
-    def action_post_mortem(self) -> None:
+    def close_what_is_over(self) -> None:
+        """The cluster's state is another one: what ended before is told no longer when it is on its way again."""
+        if self._cluster.state.busy and self.post_mortem_is_open:
+            self._screen.app.screen.dismiss(None)
+
+    def leave_or_tell(self) -> None:
+        """After every word of the cluster: leaves when that was wanted, else tells what ended, once."""
+        state, found = self._cluster.state, self._cluster.post_mortem
+        if self._quitting and state in (ClusterState.DOWN, ClusterState.FAILED):
+            self._screen.app.exit()
+        elif found is not None and found is not self._told and state is ClusterState.FAILED:
+            self.tell_what_ended()
+
+    def tell_what_ended(self) -> None:
+        """Opens the dialog about the process that ended; nothing where none did."""
         from hettui.ui.dialogs.post_mortem import PostMortemScreen
 
         found = self._cluster.post_mortem
         if found is not None:
             self._told = found
-            plan = self._plan.without(self._without)
+            plan = self._screen.known.plan.without(self._without)
             leftovers = bool(self._cluster.processes) and self._cluster.state is ClusterState.FAILED
             read_only = self._backend.read_only is not None
             self._post_mortem = PostMortemScreen(found, self._session, plan, leftovers=leftovers, read_only=read_only)
             # What the toast would say the dialog says, and it would lie on its buttons.
-            self.app.clear_notifications()
-            self.app.push_screen(self._post_mortem, self._after_post_mortem)
+            self._screen.app.clear_notifications()
+            self._screen.app.push_screen(self._post_mortem, self._after_post_mortem)
 
     def _after_post_mortem(self, answer: tuple[Choice, Rescue | None] | None) -> None:
         found = self._cluster.post_mortem or self._told
         match answer:
             case "log", _:
-                self.show_pane("logs")
+                self._screen.show_pane(LOGS)
             case "clean", _:
                 self._engine.stop()
             case "same", _:
-                self._run_plan(force=False)
+                self.run_plan()
             case "without", rescue if rescue is not None and found is not None and found.device is not None:
-                lost = next(d for d in self._plan.devices if d.name == found.device)
-                gone = tuple(d for d in self._plan.devices if d.name in self._without and d is not lost)
-                split = Split((*rescue.plan.split.layers, *(0 for _ in (lost, *gone))), self._plan.split.total_layers)
-                plan = replace(rescue.plan, devices=(*rescue.plan.devices, lost, *gone), split=split)
-                self._without |= {lost.name}
-                self._edit(lambda _: plan, f"the plan without {clean_line(lost.name, 40)}")
-                self._run_plan(force=False)
+                self._run_without(found.device, rescue)
 
-    def action_quit(self) -> None:
+    def _run_without(self, name: str, rescue: Rescue) -> None:
+        """What can still run. The device that was lost stays in the plan, last and empty."""
+        now = self._screen.known.plan
+        lost = next(d for d in now.devices if d.name == name)
+        gone = tuple(d for d in now.devices if d.name in self._without and d is not lost)
+        split = Split((*rescue.plan.split.layers, *(0 for _ in (lost, *gone))), now.split.total_layers)
+        plan = replace(rescue.plan, devices=(*rescue.plan.devices, lost, *gone), split=split)
+        self._without |= {lost.name}
+        self._screen.edit(plan, f"the plan without {clean_line(lost.name, 40)}")
+        self.run_plan()
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def quit(self) -> None:
+        """Leaves; asks what shall become of what runs, unless the configuration says it."""
         from hettui.ui.dialogs.ask import ChoiceScreen
 
         on_exit = self._session.config.on_exit
         if self._quitting or not self._cluster.processes or self._backend.read_only:
             # Asked for a second time: the rest is stopped without the screen.
-            self.app.exit()
+            self._screen.app.exit()
         elif on_exit == "ask":
             question = "The cluster is running. What shall become of it?"
             choices = [("s", "Stop and quit"), ("l", "Leave it running"), ("c", "Cancel")]
-            self.app.push_screen(ChoiceScreen(question, choices), self._quit_as_said)
+            self._screen.app.push_screen(ChoiceScreen(question, choices), self._quit_as_said)
         else:
             self._quit_as_said("s" if on_exit == "stop" else "l")
 
     def _quit_as_said(self, answer: str | None) -> None:
         if answer == "l":
             self._backend.leave_running()
-            self.app.exit()
+            self._screen.app.exit()
         elif answer == "s":
             # The screen stays until everything has ended: whoever waits sees for what.
             self._quitting = True

@@ -7,12 +7,11 @@ from dataclasses import replace
 from textual import on
 from textual.binding import Binding
 
-from hettui.domain.plan.plan import History as PlanHistory
 from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.actions import ACTIONS, Action
+from hettui.domain.screen.panes import BENCH, CHAT, DEVICES, LOGS
 from hettui.domain.screen.situation import Situation
 from hettui.domain.session.session import Session
-from hettui.domain.telemetry.steady import Steady
 from hettui.services.backend import Backend
 from hettui.services.events import (
     ChatEnded,
@@ -33,13 +32,9 @@ from hettui.ui.messages import (
     RewoundArrived,
     TelemetryArrived,
 )
-from hettui.ui.panes.chat import ChatPane
-from hettui.ui.panes.logs import LogsPane
-from hettui.ui.presenting import presenter
 from hettui.ui.screens.main import MainScreen
-from hettui.ui.widgets.status_header import StatusHeader
 
-_NOT_HERE = ("cluster.start_anyway", "cluster.apply_anyway", "pane.bench")
+_NOT_HERE = ("cluster.start_anyway", "cluster.apply_anyway", f"pane.{BENCH}")
 NOT_RECORDED = "(what was asked and answered is not recorded)"
 
 
@@ -61,31 +56,30 @@ class ReplayScreen(MainScreen):
     def __init__(self, backend: Backend, session: Session, player: Player) -> None:
         super().__init__(backend, session, lambda: mark(player.moved))
         self._player = player
-        self._followed = self._plan
+        self._followed = self.known.plan
         """The plan as long as nobody has moved a slider."""
         self._drawing = True
 
     def on_mount(self) -> None:
-        self.query_one(ChatPane).close_for("a recording: nothing can be asked")
+        self.body.chat.close_for("a recording: nothing can be asked")
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
         if self._drawing:
-            super()._draw()
+            super().draw()
 
     # -- events --------------------------------------------------------------------------------------------
 
     @on(PlaybackArrived)
     def _playback_arrived(self) -> None:
-        self.query_one(StatusHeader).view = presenter.header(self.facts)
+        self.body.draw_header(self.facts)
 
     @on(RewoundArrived)
     def _rewound_arrived(self, message: RewoundArrived) -> None:
         """Everything that events have left behind is dropped and gathered again, without a picture in between."""
         rewound = message.rewound
-        self._telemetry = self._rate = None
-        self._histories, self._why = {}, Steady()
-        self.query_one(LogsPane).clear()
-        self.query_one(ChatPane).empty()
+        self.known.forget()
+        self.body.logs.clear()
+        self.body.chat.empty()
         self._open_recorded(rewound.session)
         self._drawing = False
         try:
@@ -93,21 +87,22 @@ class ReplayScreen(MainScreen):
                 self._take(event)
         finally:
             self._drawing = True
-        self._draw()
+        self.draw()
         self.refresh_bindings()
 
     def _open_recorded(self, session: Session) -> None:
         """The session of that moment, and its plan unless the user has made another one."""
-        other = session.shape is not self._session.shape
-        self._session = session
-        if other or self._plan is self._followed:
-            self._follow(session.initial_plan)
-            if other:
-                self._history = PlanHistory()
+        other = session.shape is not self.known.session.shape
+        self.known.session = session
+        plan = session.initial_plan
+        if plan is not None and (other or self.known.plan is self._followed):
+            self._follow(plan)
+        if other:
+            self.known.editor = self.known.editor.with_other_model(self.known.plan)
 
-    def _follow(self, plan: Plan | None) -> None:
-        if plan is not None:
-            self._plan = self._followed = plan
+    def _follow(self, plan: Plan) -> None:
+        self._followed = plan
+        self.known.editor = self.known.editor.with_plan(plan)
 
     def _take(self, event: Recorded) -> None:
         match event:
@@ -128,20 +123,19 @@ class ReplayScreen(MainScreen):
     def _plan_runs(self, message: ClusterArrived) -> None:
         """Before the main screen's own handler: who recorded this had moved sliders, which is no event."""
         applied = message.snapshot.applied
-        if applied is None or self._plan is not self._followed:
+        if applied is None or self.known.plan is not self._followed:
             return
-        configured = self._session.config.params.ctx_size
+        configured = self.known.session.config.params.ctx_size
         ctx_size = applied.ctx_size if applied.ctx_size not in (None, configured) else None
         plan = Plan(applied.devices, applied.split, ctx_size)
-        if plan != self._plan:
+        if plan != self.known.plan:
             self._follow(plan)
 
     @on(ChatArrived)
     def _answer_begins(self, message: ChatArrived) -> None:
         """Before the main screen's own handler."""
-        pane = self.query_one(ChatPane)
-        if not pane.busy:
-            pane.begin(NOT_RECORDED)
+        if not self.body.chat.busy:
+            self.body.chat.begin(NOT_RECORDED)
 
     # -- keys ----------------------------------------------------------------------------------------------
 
@@ -163,23 +157,21 @@ class ReplayScreen(MainScreen):
         return time + [
             a
             for a in super().offered()
-            if a.place not in ("chat", "bench")
-            and a.id not in _NOT_HERE
-            and not taken.issuperset(self.keymap.keys(a.id))
+            if a.place not in (CHAT, BENCH) and a.id not in _NOT_HERE and not taken.issuperset(self.keymap.keys(a.id))
         ]
 
     def show_pane(self, pane: str) -> None:
         super().show_pane(pane)
-        if pane == "chat":
+        if pane == CHAT:
             # There is nothing to type into.
             self.set_focus(None)
 
     def action_back(self) -> None:
         """Does not stop an answer: it was given long ago."""
-        if self._typed or self._finding is not None or self._pane == "logs":
+        if self.known.editor.typed or self.known.editor.finding is not None or self.front == LOGS:
             super().action_back()
         else:
-            self.show_pane("devices")
+            self.show_pane(DEVICES)
 
     def action_playback(self) -> None:
         self._player.toggle()

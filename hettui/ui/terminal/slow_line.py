@@ -76,12 +76,16 @@ class FrugalUpdate(ChopsUpdate):
 
 
 class CalmScreen(Screen[_ReturnType]):
-    """A screen whose footer is made anew only when it would be another one.
+    """A screen that draws what was asked for alone, and whose footer is made anew only when it would be another one.
 
     Textual's makes a widget for each of its keys and lays everything out again, twice the work of a slider's key.
     """
 
     _told_bindings: object = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = FrugalCompositor()
 
     def refresh_bindings(self) -> None:
         shown = tuple((key, b.binding, b.enabled, b.tooltip) for key, b in self.active_bindings.items())

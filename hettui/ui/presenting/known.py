@@ -1,0 +1,94 @@
+"""What the main screen knows: the session, the plan under one's hands, and what has arrived from the engine."""
+
+from __future__ import annotations
+
+from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.plan.editor import PlanEditor
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.session.session import Session
+from hettui.domain.telemetry.readings import TelemetrySnapshot
+from hettui.domain.telemetry.steady import Steady
+from hettui.domain.telemetry.why import Finding
+from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
+from hettui.ui.presenting.facts import USUAL_HISTORY_CELLS, Facts, History, why
+
+
+class Known:
+    """Its parts are replaced, never changed in place; from them `facts` makes what is drawn."""
+
+    def __init__(self, session: Session, cluster: ClusterSnapshot) -> None:
+        self.session = session
+        nothing = Plan(session.devices, Split((0,) * len(session.devices), 0))
+        self.editor = PlanEditor.of(session.initial_plan or nothing)
+        self.cluster = cluster
+        self.telemetry: TelemetrySnapshot | None = None
+        self.generating = False
+        """Tokens of an answer are arriving."""
+        self._rate: float | None = None
+        self._histories: dict[str, History] = {}
+        self._why: Steady[Finding] = Steady()
+        self._facts: Facts | None = None
+
+    @property
+    def plan(self) -> Plan:
+        return self.editor.plan
+
+    def facts(self, *, history_cells: int = USUAL_HISTORY_CELLS, load_graphs: bool = False, mark: str = "") -> Facts:
+        """All of it at this moment, and how it will be shown. The same object as before when nothing has changed: what
+        one key asks of it three times (the reason why not, the drawing, the footer) is worked out once."""
+        editor = self.editor
+        facts = Facts(
+            self.session,
+            editor.plan,
+            self.cluster,
+            self.telemetry,
+            self._histories,
+            self._rate,
+            editor.typed,
+            editor.selected,
+            editor.objective,
+            history_cells=history_cells,
+            load_graphs=load_graphs,
+            generating=self.generating,
+            why=self._why,
+            mark=mark,
+            finding=editor.finding_words,
+        )
+        if self._facts is None or facts != self._facts:
+            self._facts = facts
+        return self._facts
+
+    # -- what arrives --------------------------------------------------------------------------------------
+
+    def use_model(self, session: Session, plan: Plan) -> None:
+        """Another model was opened."""
+        self.session, self.editor = session, self.editor.with_other_model(plan)
+
+    def take_cluster(self, snapshot: ClusterSnapshot) -> bool:
+        """Whether the cluster's state is another one now: what was slow before is another cluster's."""
+        before, self.cluster = self.cluster, snapshot
+        if before.state is snapshot.state:
+            return False
+        self._why = Steady()
+        return True
+
+    def take_readings(self, snapshot: TelemetrySnapshot) -> None:
+        self.telemetry = snapshot
+        for name, sample in snapshot.samples.items():
+            self._histories.setdefault(name, History()).push(snapshot.monotonic_s, sample)
+        self._why = why(self.facts())
+
+    def take_chat(self, event: ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged) -> bool:
+        """Whether what can be done with an answer is another thing now."""
+        before, self.generating = self.generating, isinstance(event, ChatProgressed)
+        if isinstance(event, ChatProgressed) and event.tokens > 1 and event.elapsed_s > 0:
+            self._rate = (event.tokens - 1) / event.elapsed_s
+        elif isinstance(event, ChatEnded) and event.timings and event.timings.generated_per_second is not None:
+            self._rate = event.timings.generated_per_second
+        return self.generating is not before or isinstance(event, ChatEnded)
+
+    def forget(self) -> None:
+        """What readings and answers have left behind."""
+        self.telemetry = self._rate = None
+        self._histories, self._why = {}, Steady()

@@ -1,0 +1,156 @@
+"""The conversation under one's hands, the others with its model, and the keeping of them: the chat without its pane."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from hettui.domain.chat.conversation import ARTICLE_PROMPT, Conversation, End, Exchange, Sampling, to_markdown
+from hettui.ports import KeptPrompts
+from hettui.services.chat.keeper import ChatKeeper
+from hettui.services.events import ChatEnded
+
+WhenDone = Callable[[Future[Any], Callable[[Any], None]], None]
+"""Calls back with a result as soon as it is there; of a failure it tells the user."""
+
+_SAVE_EVERY_S = 3.0
+
+
+class Talk:
+    """Conversations are frozen; this holds the one that is shown. The keeper works on a thread of its own."""
+
+    def __init__(self, chats: ChatKeeper, when_done: WhenDone) -> None:
+        self._chats = chats
+        self._when_done = when_done
+        self._saved_s = 0.0
+        self.model = ""
+        self.now = new_conversation("")
+        self.known: list[Conversation] = []
+        """Earlier conversations with this model, the newest first."""
+
+    @property
+    def asked(self) -> bool:
+        """There is a question in this conversation."""
+        return bool(self.now.exchanges)
+
+    @property
+    def answered(self) -> bool:
+        return any(exchange.answer for exchange in self.now.exchanges)
+
+    @property
+    def options(self) -> dict[str, object]:
+        """How this conversation wants its answers sampled, for the engine."""
+        return self.now.sampling.options()
+
+    @property
+    def settings_words(self) -> str:
+        """What is not as usual in this conversation; empty when all is."""
+        said = [f"{name} {value}" for name, value in self.options.items()]
+        words = (["raw"] if self.now.raw else []) + (["system prompt"] if self.now.system else [])
+        return " · ".join([*words, *said])
+
+    def use_model(self, model: str, loaded: Callable[[KeptPrompts], None]) -> None:
+        """Conversations with this model from now on; `loaded` is called when those of before have been read."""
+        if model == self.model:
+            return
+        self.model, self.now, self.known = model, new_conversation(model), []
+
+        def taken(found: tuple[list[Conversation], KeptPrompts]) -> None:
+            if model == self.model:
+                self.known, prompts = found
+                loaded(prompts)
+
+        self._when_done(self._chats.load(model), taken)
+
+    # -- the conversation ----------------------------------------------------------------------------------
+
+    def ask(self, question: str, *, raw: bool = False) -> None:
+        self.now = self.now.asked(Exchange(question, raw=raw))
+
+    def drop_last(self) -> Exchange:
+        """Takes the last question and its answer away."""
+        last = self.now.exchanges[-1]
+        self.now = self.now.without_last()
+        return last
+
+    def note_answer(self, text: str, reasoning: str, **changes: Any) -> None:
+        """What has been answered to the last question so far; `changes` are fields of its exchange."""
+        self.now = self.now.with_last(answer=text or None, reasoning=reasoning, **changes)
+
+    def fresh(self) -> Conversation:
+        """A new conversation, set as this one is."""
+        new, now = new_conversation(self.model), self.now
+        return replace(new, raw=now.raw, system=now.system, sampling=now.sampling)
+
+    def set(self, *, raw: bool, system: str, sampling: Sampling) -> None:
+        self.now = replace(self.now, raw=raw, system=system, sampling=sampling)
+        self.keep()
+
+    def for_all_slots(self, typed: str) -> str:
+        """The prompt of a parallel test: what is typed, else the last question, else the article's."""
+        return typed.strip() or next((e.question for e in reversed(self.now.exchanges)), ARTICLE_PROMPT)
+
+    # -- keeping it ----------------------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """Saves the conversation, once there is something in it."""
+        if not self.asked:
+            return
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        self.now = replace(self.now, changed=now)
+        self._saved_s = time.monotonic()
+        self.known = [self.now, *(c for c in self.known if c.key != self.now.key)]
+        self._when_done(self._chats.save(self.now), _ignore)
+
+    @property
+    def keeping_is_due(self) -> bool:
+        """While an answer comes: what has come is saved from time to time."""
+        return time.monotonic() - self._saved_s > _SAVE_EVERY_S
+
+    def keep_prompts(self, draft: str, asked: tuple[str, ...]) -> None:
+        """What is typed, and the questions so far."""
+        self._when_done(self._chats.save_prompts(self.model, KeptPrompts(draft, asked)), _ignore)
+
+    def export(self, then: Callable[[str], None]) -> None:
+        """Writes it as Markdown; `then` gets the file's path."""
+        name = f"hettui-{self.now.title}-{self.now.key}.md"
+        self._when_done(self._chats.export(name, to_markdown(self.now)), then)
+
+    @property
+    def last_answer(self) -> str:
+        """As it is copied: a raw completion with what it completes. Raises StopIteration when there is none."""
+        last = next(e for e in reversed(self.now.exchanges) if e.answer)
+        return (last.question if last.raw else "") + (last.answer or "")
+
+    def copy(self, text: str, then: Callable[[str], None]) -> None:
+        """Writes it into the file for what was copied; `then` gets its path."""
+        self._when_done(self._chats.copy(text), then)
+
+
+def new_conversation(model: str) -> Conversation:
+    """An empty one, under a key of its own."""
+    now = datetime.now().astimezone()
+    return Conversation(f"{now:%Y%m%d-%H%M%S}-{uuid4().hex[:6]}", model, now.isoformat(timespec="seconds"))
+
+
+def how_it_ended(event: ChatEnded, *, begun: bool) -> tuple[End, str]:
+    """The kind of end, and what stands under the answer: what happened, then the figures."""
+    from hettui.domain.chat.figures import figure_lines
+
+    notes = list(figure_lines(event.timings, event.clock, event.context_tokens))
+    if event.problem:
+        return "cut off", "\n".join([f"cut off: {event.problem}" if begun else event.problem, *notes])
+    if event.cancelled:
+        return "stopped", "\n".join(["stopped", *notes])
+    if event.at_limit:
+        return "length", "\n".join(["the limit of tokens was reached: ⏎ goes on", *notes])
+    return "complete", "\n".join(notes)
+
+
+def _ignore(_: object) -> None:
+    """The keeper's word that it is done."""

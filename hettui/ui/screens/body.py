@@ -1,0 +1,120 @@
+"""The widgets of the main screen, made once, and how they lie within one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.geometry import Size
+from textual.widget import Widget
+from textual.widgets import ContentSwitcher
+
+from hettui.domain.screen.keymap import Keymap
+from hettui.domain.screen.panes import BENCH, CHAT, COMMANDS, EXPLAIN, LOGS
+from hettui.services.backend import Backend
+from hettui.ui import keys
+from hettui.ui.panes.bench import BenchPane
+from hettui.ui.panes.chat import ChatPane
+from hettui.ui.panes.commands import CommandsPane
+from hettui.ui.panes.devices import DeviceList
+from hettui.ui.panes.explain import ExplainPane, Parts
+from hettui.ui.panes.logs import LogsPane
+from hettui.ui.presenting import presenter
+from hettui.ui.presenting.facts import Facts
+from hettui.ui.widgets.key_footer import KeyFooter
+from hettui.ui.widgets.layer_bar import LayerBar
+from hettui.ui.widgets.pane_tabs import PaneTabs
+from hettui.ui.widgets.plan_line import PlanLine
+from hettui.ui.widgets.status_header import StatusHeader
+
+CSS = """
+MainScreen { layers: base; }
+MainScreen #body { width: 100%; height: 1fr; }
+MainScreen DeviceList { width: 1fr; height: 1fr; }
+MainScreen #side { width: 1fr; height: 1fr; }
+MainScreen #side > Vertical { width: 1fr; height: 1fr; }
+MainScreen ContentSwitcher { height: 1fr; }
+MainScreen.-wide DeviceList { width: 46%; min-width: 62; }
+MainScreen.-ultra DeviceList { width: 40%; }
+MainScreen.-high DeviceList { padding: 1 0 0 0; }
+MainScreen.-high LayerBar { height: 2; }
+MainScreen.-wide #side, MainScreen.-ultra #side { border-left: vkey $panel; }
+MainScreen.-ultra #second { border-left: vkey $panel; }
+MainScreen.-tiny LayerBar, MainScreen.-tiny #tabs-top { display: none; }
+MainScreen DeviceList.-alone { width: 1fr; }
+MainScreen #side.-alone, MainScreen #side.-alone > Vertical { border-left: none; }
+"""
+
+
+class Body:
+    """Header, layer bar, devices and panes. Who knows what is shown where is `places.Places`."""
+
+    def __init__(self, backend: Backend, devices: int, second: str, expected: Callable[[], Size]) -> None:
+        """So many devices; `second` is the pane that stands beside the chat, `expected` the room of the devices."""
+        self.header, self.layer_bar, self.plan_line = StatusHeader(), LayerBar(), PlanLine()
+        self.devices = DeviceList(devices, expected, id="device-list")
+        self.chat = ChatPane(backend, id=CHAT)
+        self.logs = LogsPane(id=LOGS)
+        self.bench = BenchPane(backend, id=BENCH)
+        self.commands = CommandsPane(id=COMMANDS)
+        self.explain = ExplainPane(id=EXPLAIN)
+        self.panes: dict[str, Widget] = {
+            CHAT: self.chat, LOGS: self.logs, BENCH: self.bench, COMMANDS: self.commands, EXPLAIN: self.explain,
+        }  # fmt: skip
+        self.top_tabs = PaneTabs(id="tabs-top")
+        self.first_tabs = PaneTabs(id="tabs-first")
+        self.second_tabs = PaneTabs(id="tabs-second")
+        self.side = Horizontal(id="side")
+        self.first, self.second = Vertical(id="first"), Vertical(id="second")
+        self.switcher = ContentSwitcher(initial=second)
+
+    def compose(self) -> ComposeResult:
+        yield self.header
+        yield self.layer_bar
+        yield self.plan_line
+        yield self.top_tabs
+        with Horizontal(id="body"):
+            yield self.devices
+            with self.side:
+                with self.first:
+                    yield self.first_tabs
+                    yield self.chat
+                with self.second:
+                    yield self.second_tabs
+                    with self.switcher:
+                        yield self.logs
+                        yield self.bench
+                        yield self.commands
+                        yield self.explain
+        yield KeyFooter()
+
+    def bind(self, keymap: Keymap) -> None:
+        """Gives the panes their keys, once they stand."""
+        # The prompt too: the editor has keys of its own, and what the registry says goes before them.
+        for widget in (self.chat, self.chat.prompt):
+            keys.bind(widget, keys.bindings(keymap, "chat"))
+        keys.bind(self.bench, keys.bindings(keymap, "bench", "reading"))
+        keys.bind(self.logs, keys.bindings(keymap, "logs", "reading"))
+        for pane in (self.commands, self.explain):
+            keys.bind(pane, keys.bindings(keymap, "reading"))
+
+    # -- what is drawn: a widget whose view is the same does nothing ---------------------------------------
+
+    def draw(self, facts: Facts, selected: int) -> None:
+        """Everything but the panes; `selected` is a place in the list of devices."""
+        self.draw_cards(facts, selected)
+        self.draw_header(facts)
+        self.layer_bar.view = presenter.layer_bar(facts)
+        self.plan_line.view = presenter.plan_line(facts)
+
+    def draw_cards(self, facts: Facts, selected: int) -> None:
+        self.devices.show(presenter.cards(facts), selected)
+
+    def draw_header(self, facts: Facts) -> None:
+        self.header.view = presenter.header(facts)
+
+    def show_explanation(self, parts: Parts) -> None:
+        """Wherever it may be read."""
+        for pane in (self.devices.below, self.explain):
+            pane.show(parts)

@@ -1,0 +1,61 @@
+"""Another model: chosen in the picker, read on a thread, and then the screen's."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from hettui.domain.errors import HettuiError
+from hettui.domain.session.session import Session
+from hettui.services.backend import Backend
+from hettui.ui.messages import NoticeArrived
+from hettui.ui.screens.hosting import Host
+
+if TYPE_CHECKING:
+    from hettui.ui.dialogs.welcome import Greeted
+
+
+class Choosing(Host, Protocol):
+    """What it needs of the screen."""
+
+    def use(self, session: Session) -> None:
+        """The session is another one from now on."""
+
+    def offer_configuration(self, session: Session) -> None:
+        """Asks whether what was found shall be kept."""
+
+
+class ModelChoice:
+    """Knows the way from the picker to a session."""
+
+    def __init__(self, screen: Choosing, backend: Backend) -> None:
+        self._screen = screen
+        self._backend = backend
+
+    def after_welcome(self, answer: Greeted | None) -> None:
+        """A first run: to the picker, on the model that was shown; None: to the screen."""
+        if answer is not None:
+            self.choose(answer.path, best=True)
+
+    def choose(self, preferred: str | None = None, *, best: bool = False) -> None:
+        """Opens the picker, on the `preferred` model; `best`: it was called the best."""
+        from hettui.ui.dialogs.model_picker import ModelPicker
+
+        picker = ModelPicker(self._backend, self._screen.known.session, preferred, best=best)
+        self._screen.app.push_screen(picker, self._chosen)
+
+    def _chosen(self, path: str | None) -> None:
+        if path is not None:
+            self._screen.in_thread(partial(self._open, path), "model", exclusive=True)
+
+    def _open(self, path: str) -> None:
+        before, app = self._screen.known.session, self._screen.app
+        first = self._backend.first_run(before)
+        try:
+            session = self._backend.with_model(before, path)
+        except HettuiError as error:
+            self._screen.post_message(NoticeArrived(str(error), "error"))
+        else:
+            app.call_later(self._screen.use, session)
+            if first:
+                app.call_later(self._screen.offer_configuration, session)
