@@ -37,3 +37,17 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
     assert ended.value.code == 0
     assert f"example: hettui {command}" in said
     assert f"hettui {command}" in README.read_text(encoding="utf-8")
+
+
+def test_the_rooms_that_are_named_are_there() -> None:
+    """Files and folders in backticks, as from the package or from the repository."""
+    text = (README.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {
+        name
+        for name in re.findall(r"`([a-z_]+(?:/[a-z_]+)+(?:\.py)?/?)`", text)
+        if name.split("/")[0] in ("hettui", "domain", "services", "adapters", "ui", "wiring", "cli", "tests")
+    }
+    assert "domain/plan/split" in named
+    roots = (README.parent, README.parent / "hettui")
+    gone = [n for n in named if not any((r / n).exists() or (r / f"{n}.py").exists() for r in roots)]
+    assert not gone

@@ -104,7 +104,7 @@ class Notice:
 
 
 Recorded = ClusterChanged | LogLines | TelemetryUpdated | ChatProgressed | ChatEnded | Notice | Alert
-"""What a recording keeps. Whoever adds an event here decides what of it is private: see services/recorder.py."""
+"""What a recording keeps. Whoever adds an event here decides what of it is private: see services/recording/recorder.py."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From the registry of actions (`domain/actions.py`) to Textual: bindings, and where they are put.
+"""From the registry of actions (`domain/screen/actions.py`) to Textual: bindings, and where they are put.
 
 A new action is one entry there, and an `action_…` method of the widget of its place. Every key runs
 `MainScreen.action_perform`, which does it or says why not.

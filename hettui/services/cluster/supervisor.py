@@ -1,6 +1,6 @@
 """One child process from start to end: started, probed until ready, watched, stopped for certain.
 
-What may follow what is `domain.process.transition`; this runs it against a real process.
+What may follow what is `domain.cluster.process.transition`; this runs it against a real process.
 """
 
 from __future__ import annotations
