@@ -5,18 +5,36 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format pictures docs clean
+# More than two cores have: tests that wait for an engine or a terminal leave theirs to others.
+WORKERS ?= 4
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+
+# Every worker and every hettui that a test starts reads the same modules: compiled once is enough.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test test-fast check lint types contracts format pictures docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hettui demo
 
 test: check
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# For daily work, about a minute: no engine, no tmux, and every screen in one size and theme only.
+test-fast: $(VENV)/.installed-dev
+	$(PYTEST) -m "not engine and not tmux and not matrix" $(addprefix tests/,domain services adapters wiring ui)
 
 check: $(VENV)/.installed-dev
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync lint types contracts
+
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+contracts: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-dev

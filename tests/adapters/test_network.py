@@ -16,6 +16,7 @@ from hettui.adapters.llama.rpc_probe import Prober
 from hettui.adapters.processes.tcp_info import sent_bytes
 from hettui.adapters.processes.tcp_ports import LocalPorts, is_here
 from hettui.domain.errors import LaunchError
+from tests.patience import patience
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 VERSION = bytes([7, 0, 0, 0]) + bytes(24)
@@ -97,7 +98,7 @@ async def test_a_busy_worker_is_left_with_a_reset() -> None:
     async with serving(busy) as port:
         with pytest.raises(OSError, match="no answer"):
             await Prober().probe("127.0.0.1", port, 0.05)
-        assert isinstance(await asyncio.wait_for(left, 5), ConnectionResetError)
+        assert isinstance(await asyncio.wait_for(left, patience(5)), ConnectionResetError)
 
 
 async def test_nobody_there_is_an_os_error_at_once() -> None:

@@ -14,6 +14,7 @@ from hettui.adapters.processes.local import LocalProcess, LocalRunner
 from hettui.adapters.processes.log_files import FileTail, LogFolder
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.errors import LaunchError
+from tests.patience import patience
 
 DEADLINE_S = 10
 
@@ -24,7 +25,7 @@ def spec(code: str, **env: str) -> ProcessSpec:
 
 async def lines(tail: FileTail, wanted: int) -> list[str]:
     found: list[str] = []
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(patience(DEADLINE_S)):
         while len(found) < wanted:
             found += tail.read()[0]
             await asyncio.sleep(0.01)
@@ -33,7 +34,7 @@ async def lines(tail: FileTail, wanted: int) -> list[str]:
 
 async def run(tmp_path: Path, code: str, **env: str) -> tuple[int, str]:
     log = tmp_path / "c.log"
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(patience(DEADLINE_S)):
         returncode = await LocalRunner().start(spec(code, **env), log).wait()
     return returncode, log.read_text()
 

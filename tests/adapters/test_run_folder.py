@@ -23,6 +23,7 @@ from hettui.domain.errors import HettuiError
 from hettui.domain.llama.params import Serving
 from hettui.domain.plan.split import Split
 from tests.fakes import cluster, workers
+from tests.patience import patience
 
 DEADLINE_S = 10
 
@@ -97,13 +98,13 @@ def test_children_do_not_inherit_the_lock(tmp_path: Path) -> None:
     runs.release()
     assert RunFolder(tmp_path).owner() is None
     child.kill()
-    asyncio.run(asyncio.wait_for(child.wait(), DEADLINE_S))
+    asyncio.run(asyncio.wait_for(child.wait(), patience(DEADLINE_S)))
 
 
 async def test_a_process_is_found_by_its_mark_and_adopted_by_its_start_time(tmp_path: Path) -> None:
     runner, stranger = LocalRunner("mine"), LocalRunner("other")
     child = runner.start(ProcessSpec("c", "worker", ("/bin/sleep", "60")), tmp_path / "c.log")
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(patience(DEADLINE_S)):
         while [f.argv for f in runner.marked()] != [("/bin/sleep", "60")]:
             await asyncio.sleep(0.01)
     assert [f.pid for f in runner.marked()] == [child.pid]
@@ -117,13 +118,13 @@ async def test_a_process_is_found_by_its_mark_and_adopted_by_its_start_time(tmp_
     assert adopted is not None
     assert not adopted.frozen
     os.kill(child.pid, signal.SIGSTOP)
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(patience(DEADLINE_S)):
         while not adopted.frozen:
             await asyncio.sleep(0.01)
     assert adopted.activity is not None
     adopted.terminate()
     adopted.kill()
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(patience(DEADLINE_S)):
         # Its parent may have been quicker: then nobody knows any more.
         assert await adopted.wait() in (-signal.SIGKILL, None)
         assert await child.wait() in (-signal.SIGKILL, 0)

@@ -12,6 +12,7 @@ import pytest
 from hettui.adapters.files.resources import resource_folder
 from hettui.adapters.files.theme_files import ThemeFolders
 from hettui.ports import ThemeFiles
+from tests.patience import patience
 
 EMBER = (resource_folder("themes") / "ember.toml").read_text()
 
@@ -41,15 +42,15 @@ def test_what_comes_changes_breaks_and_goes_is_told(tmp_path: Path) -> None:
     with watched(own) as told:
         own.mkdir()
         replace(file, EMBER.replace('"ember"', '"mine"'))
-        assert told.get(timeout=10).parsed[str(file)]["name"] == "mine"
+        assert told.get(timeout=patience(10)).parsed[str(file)]["name"] == "mine"
         replace(file, EMBER.replace('"ember"', '"other"'))
-        assert told.get(timeout=10).parsed[str(file)]["name"] == "other"
+        assert told.get(timeout=patience(10)).parsed[str(file)]["name"] == "other"
         replace(file, "name = ")
-        broken = told.get(timeout=10)
+        broken = told.get(timeout=patience(10))
         assert str(file) not in broken.parsed
         assert str(file) in broken.unreadable[str(file)]
         file.unlink()
-        gone = told.get(timeout=10)
+        gone = told.get(timeout=patience(10))
         assert str(file) not in gone.parsed
         assert not gone.unreadable
         assert any(path.endswith("ember.toml") for path in gone.parsed)
@@ -61,7 +62,7 @@ def test_nothing_is_told_while_nothing_changes(tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("not a theme")
         # The next thing that is told is the next change.
         replace(tmp_path / "second.toml", EMBER)
-        assert str(tmp_path / "second.toml") in told.get(timeout=10).parsed
+        assert str(tmp_path / "second.toml") in told.get(timeout=patience(10)).parsed
         with pytest.raises(queue.Empty):
             told.get(timeout=0.2)
 

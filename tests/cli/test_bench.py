@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patience
 from tests.scripted_server import Script, ScriptedServer, scripted
 
 HETTUI = [sys.executable, "-m", "hettui"]
@@ -26,7 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def hettui(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*HETTUI, *words], capture_output=True, text=True, timeout=60)
+    return subprocess.run([*HETTUI, *words], capture_output=True, text=True, timeout=patience(60))
 
 
 def test_measured_kept_listed_and_compared(home: Path) -> None:
@@ -65,7 +66,7 @@ def test_interrupted_it_prints_and_keeps_what_there_is(home: Path) -> None:
             if "run 2 of 3" in line:
                 break
         run.send_signal(signal.SIGINT)
-        out, _ = run.communicate(timeout=30)
+        out, _ = run.communicate(timeout=patience(30))
     assert run.returncode == 1
     document = json.loads(out)
     assert document["problem"] == "stopped before the end"
@@ -130,6 +131,6 @@ def test_errors_are_sentences_with_the_next_step(home: Path) -> None:
         server.script.status, server.script.dies_after = 200, 5
         began = time.monotonic()
         result = hettui("chat", "hello", "--url", server.url)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < patience(20)
         assert result.stdout.startswith("Some **bold** words")
         assert "closed the connection in the middle of the answer" in result.stderr

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +15,9 @@ import pytest
 
 from hettui.adapters.files.paths import cache_dir
 from hettui.adapters.library.demo_model import demo_model
+from tests.hettui import HETTUI
+from tests.patience import patience
 
-HETTUI = [sys.executable, "-m", "hettui"]
 DEADLINE_S = 30.0
 
 
@@ -68,7 +68,7 @@ def nothing_left() -> Iterator[None]:
     for process in processes:
         process.kill()
     # The next test counts anew.
-    psutil.wait_procs(processes, timeout=10)
+    psutil.wait_procs(processes, timeout=patience(10))
     assert left == set()
 
 
@@ -118,7 +118,7 @@ class Terminal:
 
     def wait(self, text: str, *, gone: bool = False) -> str:
         """Returns the screen once `text` is on it (or is gone). Fails with the screen when it never is."""
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + patience(DEADLINE_S)
         while time.monotonic() < deadline:
             shown = self.screen()
             if (text in shown) is not gone:
@@ -130,7 +130,7 @@ class Terminal:
 
     def wait_until(self, condition: Callable[[str], bool]) -> str:
         """Returns the screen once the condition is true of it."""
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + patience(DEADLINE_S)
         while not condition(shown := self.screen()):
             assert time.monotonic() < deadline, f"the screen stays as it is:\n{shown}"
             time.sleep(0.05)
@@ -138,7 +138,7 @@ class Terminal:
 
     def press_until(self, key: str, text: str) -> None:
         """A key again and again, as one scrolls, until `text` is on the screen."""
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + patience(DEADLINE_S)
         while text not in (shown := self.screen()):
             assert time.monotonic() < deadline, f"{text!r} never came to the screen:\n{shown}"
             self.send(key)

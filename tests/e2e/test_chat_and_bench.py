@@ -9,7 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import HETTUI, Terminal, engine_processes
+from tests.e2e.conftest import Terminal, engine_processes
+from tests.hettui import HETTUI
+from tests.patience import patience, until
 
 pytestmark = pytest.mark.engine
 
@@ -71,11 +73,7 @@ def test_conversation_and_draft_outlive_the_screen(
     def typed() -> bool:
         return any("half a question" in f.read_text() for f in kept.rglob("prompts.json"))
 
-    for _ in range(200):
-        if typed():
-            break
-        terminal.screen()
-    assert typed()
+    until(typed)
     hettui.terminate()
     terminal.wait("EXIT=")
     again = Terminal(f"again-{terminal.pane_pid()}", home)
@@ -92,7 +90,7 @@ def test_conversation_and_draft_outlive_the_screen(
 
 def test_a_bench_of_the_demo_cluster(home: dict[str, str], nothing_left: None) -> None:
     command = [*HETTUI, "bench", "--demo", "-p", "64", "-n", "100", "--parallel", "1,2", "--json"]
-    result = subprocess.run(command, env=home, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, env=home, capture_output=True, text=True, timeout=patience(120))
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
     by_test = {(r["n_prompt"], r["n_gen"], r["n_streams"]): r for r in document["results"]}
@@ -115,7 +113,7 @@ def test_a_bench_of_the_demo_cluster(home: dict[str, str], nothing_left: None) -
 
 def test_one_chat_without_a_screen(home: dict[str, str], nothing_left: None) -> None:
     command = [*HETTUI, "chat", "Name three colours.", "--demo", "--temperature", "0", "--max-tokens", "24"]
-    result = subprocess.run(command, env=home, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, env=home, capture_output=True, text=True, timeout=patience(60))
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
     assert "tok/s · first token" in result.stderr

@@ -19,22 +19,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import DEADLINE_S, HETTUI, Terminal, engine_processes
+from tests.e2e.conftest import DEADLINE_S, Terminal, engine_processes
+from tests.hettui import HETTUI
+from tests.patience import patience, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.tmux]
 
 WITH_TTY = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def hettui(home: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=60)
+    return subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=patience(60))
 
 
 def status(home: dict[str, str]) -> dict[str, object]:
@@ -123,12 +118,13 @@ def follow(home: dict[str, str], api: str) -> None:
     body = json.dumps({"prompt": "hello", "n_predict": 4}).encode()
     # Until it follows, there is nothing to see of a request; then there is.
     while not select.select([following.stdout], [], [], 1.0)[0]:
-        urllib.request.urlopen(f"{api}/completion", body, timeout=DEADLINE_S).read()  # noqa: S310 - our own server
+        # Our own server.
+        urllib.request.urlopen(f"{api}/completion", body, timeout=patience(DEADLINE_S)).read()  # noqa: S310
     line = json.loads(following.stdout.readline())
     assert set(line) == {"process", "line"}
     following.send_signal(signal.SIGINT)
     following.stdout.close()
-    assert following.wait(DEADLINE_S) == 0
+    assert following.wait(patience(DEADLINE_S)) == 0
 
 
 def test_left_running_it_is_found_by_status_logs_and_down(
@@ -245,7 +241,7 @@ def test_up_that_is_interrupted_leaves_nothing(home: dict[str, str], model: Path
     run = subprocess.Popen([*HETTUI, "up", str(configured(home, model))], env=home, stderr=subprocess.PIPE, text=True)
     until(lambda: len(engine_processes()) >= 2)
     run.send_signal(signal.SIGTERM)
-    _, said = run.communicate(timeout=30)
+    _, said = run.communicate(timeout=patience(30))
     assert run.returncode == 128 + signal.SIGTERM
     assert "nothing was left running" in said
     assert engine_processes() == set()
@@ -289,7 +285,7 @@ class Pty:
         return self.seen
 
     def wait(self, text: bytes) -> None:
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + patience(DEADLINE_S)
         while text not in self.seen:
             assert time.monotonic() < deadline, self.seen[-3000:]
             self.read()
@@ -364,6 +360,8 @@ def test_a_stalled_terminal_cannot_keep_hettui_from_ending(
 
 CRASHING = """
 import sys
+from tests import own_ports
+own_ports.keep_to_them()
 from hettui.ui.screens.main import MainScreen
 def broken(self):
     secret = "sk-in-a-local"

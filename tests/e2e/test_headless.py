@@ -12,14 +12,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import DEADLINE_S, HETTUI, engine_processes
+from tests.e2e.conftest import DEADLINE_S, engine_processes
+from tests.hettui import HETTUI
+from tests.patience import patience
 
 pytestmark = pytest.mark.engine
 MIB = 1024 * 1024
 
 
 def test_the_figures_of_a_whole_run(home: dict[str, str], nothing_left: None) -> None:
-    result = subprocess.run([*HETTUI, "demo", "--headless", "--json"], env=home, capture_output=True, timeout=60)
+    result = subprocess.run(
+        [*HETTUI, "demo", "--headless", "--json"], env=home, capture_output=True, timeout=patience(60)
+    )
     assert result.returncode == 0, result.stderr
     assert result.stderr == b""
     figures = json.loads(result.stdout)
@@ -40,7 +44,9 @@ def test_the_figures_of_a_whole_run(home: dict[str, str], nothing_left: None) ->
 
 
 def test_the_text_for_people(home: dict[str, str], nothing_left: None) -> None:
-    result = subprocess.run([*HETTUI, "demo", "--headless"], env=home, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [*HETTUI, "demo", "--headless"], env=home, capture_output=True, text=True, timeout=patience(60)
+    )
     assert result.returncode == 0, result.stderr
     assert "tok/s" in result.stdout
     assert "big" in result.stdout
@@ -60,12 +66,12 @@ def test_a_signal_in_the_middle_leaves_nothing(
 ) -> None:
     before = engine_processes()
     run = subprocess.Popen([*HETTUI, "demo", "--headless", "--json"], env=home, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + patience(DEADLINE_S)
     # The binary is also asked for its options before: only with a worker beside it is it the cluster's.
     while time.monotonic() < deadline and not {moment, "ggml-rpc-server"} <= set(children(run.pid)):
         time.sleep(0.002)
     run.send_signal(number)
-    _, said = run.communicate(timeout=30)
+    _, said = run.communicate(timeout=patience(30))
     assert run.returncode == 128 + number
     assert said == f"hettui: stopped by {number.name}; nothing was left running\n"
     assert engine_processes() - before == set()
@@ -75,7 +81,7 @@ def test_a_signal_in_the_middle_leaves_nothing(
 def test_without_an_engine_one_line_says_what_to_install(home: dict[str, str], tmp_path: Path) -> None:
     environment = home | {"LLAMA_CPP_BIN": str(tmp_path)}
     result = subprocess.run(
-        [*HETTUI, "demo", "--headless"], env=environment, capture_output=True, text=True, timeout=60
+        [*HETTUI, "demo", "--headless"], env=environment, capture_output=True, text=True, timeout=patience(60)
     )
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
@@ -85,6 +91,8 @@ def test_without_an_engine_one_line_says_what_to_install(home: dict[str, str], t
 def test_output_into_a_closed_pipe_is_no_traceback(home: dict[str, str]) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    result = subprocess.run([*HETTUI, "devices"], env=home, stdout=write_end, stderr=subprocess.PIPE, timeout=60)
+    result = subprocess.run(
+        [*HETTUI, "devices"], env=home, stdout=write_end, stderr=subprocess.PIPE, timeout=patience(60)
+    )
     os.close(write_end)
     assert b"Traceback" not in result.stderr

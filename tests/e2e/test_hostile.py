@@ -14,6 +14,7 @@ from tests import fake_engine
 from tests.e2e.conftest import DEADLINE_S, Terminal
 from tests.hostile import HOSTILE as EVERYTHING
 from tests.hostile import NEVER
+from tests.patience import patience
 
 pytestmark = pytest.mark.tmux
 
@@ -91,7 +92,7 @@ def test_answers(terminal: Terminal, home: dict[str, str], tmp_path: Path, model
     # Answers are Markdown, in which a backslash takes away what the sign behind it means.
     wanted = [f"w{number}w" for number in range(len(HOSTILE))]
     wanted += [word.replace("\\", "") for _, readable in HOSTILE.values() for word in readable.split()]
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + patience(DEADLINE_S)
     while missing := [word for word in wanted if word not in terminal.screen().replace("\\", "")]:
         # So long a text is laid out anew, on a thread, once the scrollbar has taken its column.
         assert time.monotonic() < deadline, (missing, terminal.screen())

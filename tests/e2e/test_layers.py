@@ -20,6 +20,7 @@ from hettui.domain.plan.split import Split
 from hettui.services.cluster.controller import Request
 from hettui.services.engine import Engine
 from hettui.wiring.engine import build_engine
+from tests.patience import patience
 
 pytestmark = pytest.mark.engine
 
@@ -53,7 +54,7 @@ def test_the_masters_log_says_what_the_sliders_say(engine: Engine, model: Path, 
     # Level 5 prints where each layer goes; one cluster takes all splits in turn, as `a` does on the screen.
     serving = Serving(port=0, extra_args=("-lv", "5"))
     cluster = Cluster(str(model), PARAMS, serving, DEVICES, find_engine(None, {"PATH": "/nowhere"}))
-    engine.start(Request(cluster, split)).result(60)
+    engine.start(Request(cluster, split)).result(patience(60))
     applied = engine.snapshot.applied
     assert applied is not None
     expected = {d.name: n for d, n in zip(DEVICES, layers, strict=True) if n}

@@ -20,6 +20,7 @@ import pytest
 
 from tests.bench.slow_line import Tmux, first_layers
 from tests.bench.terminal import Terminal
+from tests.patience import patience
 from tests.ui.mini_terminal import MiniTerminal
 
 pytestmark = pytest.mark.tmux
@@ -55,11 +56,17 @@ class Watched(Terminal):
         self.until_that(lambda shown: text in shown, timeout_s)
 
     def until_that(self, seen: Callable[[str], bool], timeout_s: float = 30.0) -> None:
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + patience(timeout_s)
         while not seen(self.shown.text):
             assert self.alive, self.tail[-500:]
             assert time.monotonic() < deadline, self.shown.text
             self.read(0.05)
+
+
+def seen(tmux: Tmux, condition: Callable[[str], bool], seconds: float = 30.0) -> bool:
+    """Whether the condition comes true of the screen in time."""
+    most_s = patience(seconds)
+    return tmux.seconds_until(condition, most_s) < most_s
 
 
 @contextmanager
@@ -119,15 +126,15 @@ def test_on_a_slow_far_line_a_key_is_answered_while_an_answer_streams() -> None:
     line = [sys.executable, "-m", "tests.bench.line", "--delay", "0.25", "--rate", "960", "--"]
     tmux = Tmux([*line, *SCENE, "--stream", "100"], (80, 24))
     try:
-        assert tmux.seconds_until(lambda screen: "c chats" in screen and "Quit" in screen, 60) < 60
+        assert seen(tmux, lambda screen: "c chats" in screen and "Quit" in screen, 60)
         tmux.send("c")
         tmux.type("go")
-        assert tmux.seconds_until(lambda screen: "│ go" in screen or "│go" in screen, 60) < 60
+        assert seen(tmux, lambda screen: "│ go" in screen or "│go" in screen, 60)
         tmux.send("Enter")
-        assert tmux.seconds_until(lambda screen: "river" in screen, 60) < 60
+        assert seen(tmux, lambda screen: "river" in screen, 60)
         # Every key arrives, in its order, and none waits behind what the answer has written.
         tmux.type("abc")
-        assert tmux.seconds_until(lambda screen: re.search("│ ?abc", screen) is not None, 60) < 10
+        assert seen(tmux, lambda screen: re.search("│ ?abc", screen) is not None, 10)
     finally:
         tmux.close()
 
@@ -137,16 +144,16 @@ def test_no_answer_comes_too_late_and_is_typed_into_the_shell() -> None:
     script = " ".join([*SCENE, "--stream 100; sleep 1; echo THE END; sleep 60"])
     tmux = Tmux([*line, "sh", "-c", script], (80, 24))
     try:
-        assert tmux.seconds_until(lambda screen: "c chats" in screen and "Quit" in screen, 30) < 30
+        assert seen(tmux, lambda screen: "c chats" in screen and "Quit" in screen)
         tmux.send("c")
         tmux.type("go")
         tmux.send("Enter")
         # So that always something is on its way.
-        assert tmux.seconds_until(lambda screen: "river" in screen, 30) < 30
+        assert seen(tmux, lambda screen: "river" in screen)
         tmux.send("C-q")
-        assert tmux.seconds_until(lambda screen: "What shall become" in screen, 30) < 30
+        assert seen(tmux, lambda screen: "What shall become" in screen)
         tmux.send("l")
-        assert tmux.seconds_until(lambda screen: "THE END" in screen, 30) < 30
+        assert seen(tmux, lambda screen: "THE END" in screen)
         # What a terminal sends to a shell that waits is echoed.
         assert "^[" not in tmux.screen()
     finally:
@@ -165,10 +172,10 @@ def test_in_gnu_screen(tmp_path: Path) -> None:
     words = ["screen", "-U", "-c", str(rc), "-S", name, "sh", "-c", " ".join([*SCENE, "--readings; sleep 60"])]
     tmux = Tmux(["env", *(f"{k}={env[k]}" for k in ("SCREENDIR", "TERM", "LANG")), *words], (100, 30))
     try:
-        assert tmux.seconds_until(lambda screen: "c chats" in screen and "Quit" in screen, 30) < 30, tmux.screen()
+        assert seen(tmux, lambda screen: "c chats" in screen and "Quit" in screen), tmux.screen()
         before = first_layers(tmux.screen())
         tmux.send("Right")
-        assert tmux.seconds_until(lambda screen: first_layers(screen) == before + 1, 30) < 30, tmux.screen()
+        assert seen(tmux, lambda screen: first_layers(screen) == before + 1), tmux.screen()
     finally:
         subprocess.run(["screen", "-S", name, "-X", "quit"], env=env, capture_output=True, check=False)
         tmux.close()

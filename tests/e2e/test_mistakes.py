@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HETTUI, Terminal, engine_processes
+from tests.e2e.conftest import Terminal, engine_processes
+from tests.hettui import HETTUI
+from tests.patience import patience
 
 pytestmark = pytest.mark.engine
 
@@ -22,7 +24,7 @@ def config(folder: Path, model: Path, more: str = "", port: int = 0) -> Path:
 
 def check(home: dict[str, str], words: list[str], code: int, says: str) -> None:
     before = engine_processes()
-    result = subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=60)
+    result = subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=patience(60))
     assert result.returncode == code, result.stderr
     assert result.stdout == ""
     assert says in result.stderr
@@ -70,7 +72,7 @@ def test_a_missing_binary(home: dict[str, str], tmp_path: Path, model: Path) -> 
 
 def test_a_plan_that_does_not_fit_names_device_and_mib(home: dict[str, str], model: Path) -> None:
     words = ["plan", str(model), "--devices", "big=400MiB,small=20MiB", "--split", "20,11"]
-    result = subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=60)
+    result = subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=patience(60))
     assert result.returncode == 1
     assert "small is short by" in result.stdout
     assert "MiB" in result.stdout

@@ -12,7 +12,9 @@ from hettui.adapters.files.recording_file import recorded_lines
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, TelemetryUpdated
 from hettui.services.recording.replay import read_recording
-from tests.e2e.conftest import HETTUI, Terminal
+from tests.e2e.conftest import Terminal
+from tests.hettui import HETTUI
+from tests.patience import patience
 
 pytestmark = [pytest.mark.engine, pytest.mark.tmux]
 
@@ -69,12 +71,12 @@ def test_without_a_screen_too_and_never_over_another_file(home: dict[str, str], 
     path = tmp_path / "run.jsonl"
     path.write_text("something else")
     command = [*HETTUI, "demo", "--headless", "--record", str(path)]
-    refused = subprocess.run(command, env=home, capture_output=True, text=True, timeout=120)
+    refused = subprocess.run(command, env=home, capture_output=True, text=True, timeout=patience(120))
     assert refused.returncode == 2
     assert "exists and is no recording" in refused.stderr
     assert path.read_text() == "something else"
     path.unlink()
-    done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=patience(120))
     assert done.returncode == 0, done.stderr
     events = [event for _, event in read_recording(recorded_lines(path), "run").entries]
     assert isinstance(events[-1], ClusterChanged)

@@ -25,6 +25,7 @@ from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.services.events import ChatEnded, ChatProgressed, Event, Notice
 from hettui.wiring.engine import build_engine
+from tests import own_ports
 
 DEVICES = tuple(Device(name, via="worker", threads=1) for name in ("big", "middle", "small"))
 
@@ -96,6 +97,7 @@ class Owner:
 
 
 def main(folder: Path, model: str) -> None:
+    own_ports.keep_to_them()
     runs = RunFolder(folder)
     if not runs.acquire():
         print(json.dumps({"error": "owned", "owner": runs.owner()}), flush=True)

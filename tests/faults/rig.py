@@ -17,6 +17,7 @@ from hettui.adapters.processes.local import MARK
 from hettui.adapters.processes.proc import marked_processes, start_time
 from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.run_state import RunState
+from tests.patience import patience
 
 HANG_S = 60.0
 """Longer than anything may take: then it hangs."""
@@ -66,7 +67,7 @@ class Rig:
     def _answer(self) -> dict[str, Any]:
         assert self._owner is not None
         assert self._owner.stdout is not None
-        readable, _, _ = select.select([self._owner.stdout], [], [], HANG_S)
+        readable, _, _ = select.select([self._owner.stdout], [], [], patience(HANG_S))
         if not readable:
             raise Hang(f"no answer within {HANG_S:.0f} s")
         line = self._owner.stdout.readline()
@@ -76,7 +77,7 @@ class Rig:
 
     def until(self, condition: Callable[[dict[str, Any]], bool], within_s: float = HANG_S) -> dict[str, Any]:
         """Looks at the state until the condition holds."""
-        deadline = time.monotonic() + within_s
+        deadline = time.monotonic() + patience(within_s)
         while not condition(report := self.ask("look")):
             if time.monotonic() > deadline:
                 raise Hang(f"not within {within_s:.1f} s: {report}")
@@ -96,7 +97,7 @@ class Rig:
             owner.stdin.write(json.dumps({"do": how}) + "\n")
             owner.stdin.flush()
         try:
-            owner.wait(HANG_S)
+            owner.wait(patience(HANG_S))
         except subprocess.TimeoutExpired:
             owner.kill()
             owner.wait()
@@ -122,7 +123,7 @@ class Rig:
 
     def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> None:
         os.kill(pid, number)
-        deadline = time.monotonic() + HANG_S
+        deadline = time.monotonic() + patience(HANG_S)
         while number is signal.SIGKILL and start_time(pid) is not None:
             assert time.monotonic() < deadline
             time.sleep(0.002)
@@ -135,7 +136,7 @@ class Rig:
             owner.communicate()
         for pid in self.table():
             os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + HANG_S
+        deadline = time.monotonic() + patience(HANG_S)
         while self.table():
             assert time.monotonic() < deadline
             time.sleep(0.01)

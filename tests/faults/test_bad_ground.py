@@ -34,6 +34,7 @@ from hettui.services.events import Event, LogLines, Notice
 from hettui.wiring.engine import build_engine
 from tests import fake_engine
 from tests.faults.rig import LAYERS, Rig
+from tests.patience import patience
 
 pytestmark = pytest.mark.engine
 
@@ -56,7 +57,7 @@ class Bench:
         return Request(cluster, Split((20, 11), 31), supervision=Supervision(**supervision))  # type: ignore[arg-type]
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + patience(DEADLINE_S)
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -84,22 +85,22 @@ def faults(monkeypatch: pytest.MonkeyPatch, **what: object) -> None:
 
 def test_a_flood_of_100_mb_a_second_stops_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     faults(monkeypatch, flood=100_000_000)
-    bench.engine.start(bench.request()).result(DEADLINE_S)
+    bench.engine.start(bench.request()).result(patience(DEADLINE_S))
     bench.until(lambda: any("bytes skipped" in line for line in bench.lines))
     log = bench.folder / "logs" / "log-master.log"
     for _ in range(10):
         begun_s = time.monotonic()
-        bench.engine.busy().result(DEADLINE_S)
-        assert time.monotonic() - begun_s < 2
+        bench.engine.busy().result(patience(DEADLINE_S))
+        assert time.monotonic() - begun_s < patience(2)
         # Ten looks a second at what ten times 10 MB may be, and the limit.
         assert log.stat().st_size < 200_000_000
-    bench.engine.stop().result(DEADLINE_S)
+    bench.engine.stop().result(patience(DEADLINE_S))
     assert bench.engine.snapshot.state is ClusterState.DOWN
 
 
 def test_a_line_of_10_mb_is_cut_and_the_next_one_is_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     faults(monkeypatch, long_line=10_000_000)
-    bench.engine.start(bench.request()).result(DEADLINE_S)
+    bench.engine.start(bench.request()).result(patience(DEADLINE_S))
     bench.until(lambda: "after the long line" in bench.lines)
     assert max(map(len, bench.lines)) <= 4096
 
@@ -111,25 +112,25 @@ def test_a_child_that_never_becomes_ready_is_given_up(bench: Bench, monkeypatch:
     starting = bench.engine.start(bench.request(load_timeout_s=1.0))
     bench.until(lambda: bench.engine.snapshot.load is not None)
     with pytest.raises(LaunchError, match="did not make any progress within 1 s"):
-        starting.result(DEADLINE_S)
+        starting.result(patience(DEADLINE_S))
     assert bench.engine.snapshot.state is ClusterState.FAILED
 
 
 def test_a_child_that_ignores_sigterm_is_killed_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     faults(monkeypatch, ignore_term=True, worker_ignores_term=True)
-    bench.engine.start(bench.request(stop_grace_s=1.0)).result(DEADLINE_S)
+    bench.engine.start(bench.request(stop_grace_s=1.0)).result(patience(DEADLINE_S))
     begun_s = time.monotonic()
     stopping = bench.engine.stop()
     bench.until(lambda: bench.engine.snapshot.waiting is not None)
     waiting = bench.engine.snapshot.waiting
     assert waiting is None or "then it is killed" in waiting.text
-    stopping.result(DEADLINE_S)
-    assert 2.0 <= time.monotonic() - begun_s < 10
+    stopping.result(patience(DEADLINE_S))
+    assert 2.0 <= time.monotonic() - begun_s < patience(10)
 
 
 def test_a_key_reaches_neither_argv_nor_log_nor_record(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", "sk-very-secret")
-    bench.engine.start(replace(bench.request(), api_key="sk-very-secret")).result(DEADLINE_S)
+    bench.engine.start(replace(bench.request(), api_key="sk-very-secret")).result(patience(DEADLINE_S))
     for process in bench.engine.snapshot.processes:
         assert "sk-very-secret" not in Path(f"/proc/{process.pid}/cmdline").read_text()
         environment = Path(f"/proc/{process.pid}/environ").read_text()
@@ -167,12 +168,12 @@ def test_a_port_that_is_taken_between_check_and_bind(
         notices: list[Event] = []
         engine.subscribe(notices.append)
         # Where hettui chooses it looks again, and finds others.
-        engine.start(request).result(DEADLINE_S)
+        engine.start(request).result(patience(DEADLINE_S))
         assert engine.snapshot.state is ClusterState.READY
         assert any(isinstance(e, Notice) and "is in use; another one is taken" in e.text for e in notices)
         addresses = {p.address for p in engine.snapshot.processes}
         assert f"127.0.0.1:{taken[0].getsockname()[1]}" not in addresses
-        engine.stop().result(DEADLINE_S)
+        engine.stop().result(patience(DEADLINE_S))
         # Where the configuration names it, it is told.
         monkeypatch.setattr(LocalPorts, "is_free", lambda self, host, port: True)
         port = taken[0].getsockname()[1]
@@ -181,7 +182,7 @@ def test_a_port_that_is_taken_between_check_and_bind(
         else:
             fixed = replace(cluster, serving=Serving(port=port))
         with pytest.raises(LaunchError, match="port.* is in use.*or stop what holds it"):
-            engine.start(replace(request, cluster=fixed)).result(DEADLINE_S)
+            engine.start(replace(request, cluster=fixed)).result(patience(DEADLINE_S))
         assert engine.snapshot.processes == ()
     taken[0].close()
     assert LocalRunner(runs.mark).marked() == []
@@ -263,7 +264,7 @@ def test_a_log_folder_that_cannot_be_made_fails_the_start_with_its_name(tmp_path
     with build_engine(tmp_path / "logs", RunFolder(tmp_path)) as engine:
         bench = Bench(tmp_path, engine)
         with pytest.raises(HettuiError, match=r"the log folder .*/logs cannot be made"):
-            engine.start(bench.request()).result(DEADLINE_S)
+            engine.start(bench.request()).result(patience(DEADLINE_S))
         assert engine.snapshot.state is ClusterState.FAILED
         assert not any(isinstance(e, Notice) and "Traceback" in e.text for e in bench.events)
 
@@ -283,5 +284,5 @@ def test_engines_that_come_and_go_leave_no_thread(tmp_path: Path) -> None:
     before = threading.active_count()
     for _ in range(20):
         with build_engine(tmp_path / "logs", RunFolder(tmp_path)) as engine:
-            engine.take_over().result(DEADLINE_S)
+            engine.take_over().result(patience(DEADLINE_S))
     assert threading.active_count() == before

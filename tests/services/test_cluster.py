@@ -20,6 +20,7 @@ from hettui.services.cluster.viewer import Viewer
 from hettui.services.cluster.world import Supervision
 from hettui.services.events import ClusterChanged, Event, LogLines, Notice
 from tests.fakes import FakeWorld, cluster, workers
+from tests.patience import patience
 
 
 class Bench:
@@ -61,7 +62,7 @@ def request(*layers: int, port: int = 8080, count: int = 3) -> Request:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience(5)):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -339,7 +340,7 @@ async def test_a_probe_that_loses_its_cancellation_does_not_hold_up_the_failure(
     starting = asyncio.create_task(bench.controller.start(request()))
     await until(lambda: "worker d1" in bench.world.children)
     bench.world.children["worker d1"].end(255)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience(5)):
         with pytest.raises(LaunchError, match="worker d1 ended"):
             await starting
     assert lost == 1

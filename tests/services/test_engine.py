@@ -24,6 +24,7 @@ from hettui.services.cluster.world import Supervision
 from hettui.services.engine import Engine
 from hettui.services.events import ChatEnded, ChatProgressed, Event, Notice, TelemetryUpdated
 from tests.fakes import ANSWER, FakeClock, FakeWorld, cluster, workers
+from tests.patience import patience
 
 DEADLINE_S = 10.0
 
@@ -38,7 +39,7 @@ class Sensor:
 
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
         if self.mode == "hang":
-            self.release.wait(DEADLINE_S)
+            self.release.wait(patience(DEADLINE_S))
         if self.mode == "fail":
             raise RuntimeError("driver \x1b[31mgone")
         self.seen.append(tuple(t.name for t in targets))
@@ -66,7 +67,7 @@ class Heard:
             return next(matching, None)
 
         with self._changed:
-            assert self._changed.wait_for(lambda: found() is not None, DEADLINE_S)
+            assert self._changed.wait_for(lambda: found() is not None, patience(DEADLINE_S))
         event = found()
         assert event is not None
         return event
@@ -81,9 +82,9 @@ def test_a_cluster_from_start_to_answer_to_end() -> None:
     with Engine(world.world(), [lambda: sensor], interval_s=0.02) as engine:
         engine.subscribe(heard)
         engine.watch(request().cluster.devices)
-        engine.start(request()).result(DEADLINE_S)
+        engine.start(request()).result(patience(DEADLINE_S))
         assert engine.snapshot.state is ClusterState.READY
-        engine.chat([ChatTurn("user", "colours?")]).result(DEADLINE_S)
+        engine.chat([ChatTurn("user", "colours?")]).result(patience(DEADLINE_S))
         heard.wait(ChatEnded)
         heard.wait(TelemetryUpdated, lambda e: e.snapshot.samples.get("d0") == DeviceSample(used_bytes=1))
     assert "".join(e.text for e in heard.events if isinstance(e, ChatProgressed)) == "Red, blue"
@@ -93,7 +94,7 @@ def test_a_cluster_from_start_to_answer_to_end() -> None:
 
 def test_chat_without_a_cluster_says_so() -> None:
     with Engine(FakeWorld().world(), []) as engine, pytest.raises(ServerError, match="is stopped"):
-        engine.chat([ChatTurn("user", "hello?")]).result(DEADLINE_S)
+        engine.chat([ChatTurn("user", "hello?")]).result(patience(DEADLINE_S))
 
 
 def test_a_sensor_that_fails_is_quoted_clean() -> None:
@@ -236,9 +237,9 @@ def test_a_stop_tells_whether_the_card_has_its_memory_back(
     with Engine(world.world(), [lambda: card], interval_s=0.02) as engine:
         engine.subscribe(heard)
         engine.watch((replace(device, backend="cuda"),))
-        engine.start(Request(cluster(workers(None)), Split((31,), 31))).result(DEADLINE_S)
+        engine.start(Request(cluster(workers(None)), Split((31,), 31))).result(patience(DEADLINE_S))
         heard.wait(TelemetryUpdated, lambda e: e.snapshot.samples.get("d0", DeviceSample()).own_bytes)
-        engine.stop().result(DEADLINE_S)
+        engine.stop().result(patience(DEADLINE_S))
         notice = heard.wait(Notice)
     assert isinstance(notice, Notice)
     assert says in notice.text

@@ -18,6 +18,7 @@ from hettui.domain.planner.learned import Learned
 from hettui.ports import Completion, ModelPlace
 from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter, Searched
 from tests.fakes import shape, workers
+from tests.patience import patience
 
 AROUND = Surroundings(RuntimeParams(), workers(400, 400), 64 << 30)
 DEADLINE_S = 20.0
@@ -43,7 +44,7 @@ class ScriptedFinder:
 
     def look(self, place: ModelPlace, stopped: Callable[[], bool], note: Callable[[str], None]) -> Iterator[FoundModel]:
         if place.label in self.hangs:
-            self.go_on.wait(DEADLINE_S)
+            self.go_on.wait(patience(DEADLINE_S))
         if place.label == "breaks":
             raise RuntimeError("x")
         note(f"{place.label} was looked at")
@@ -57,7 +58,7 @@ class ScriptedFinder:
 
     def complete(self, typed: str) -> Completion:
         if typed in self.hangs:
-            self.go_on.wait(DEADLINE_S)
+            self.go_on.wait(patience(DEADLINE_S))
         return Completion(typed + "!")
 
 
@@ -70,7 +71,7 @@ def finished(
 ) -> tuple[dict[str, ModelEntry], Searched]:
     """What a screen that looked all the time would know."""
     entries: dict[str, ModelEntry] = {}
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + patience(DEADLINE_S)
     while time.monotonic() < deadline:
         new, searched = search.take()
         for path, entry in new.items():
@@ -161,7 +162,7 @@ def test_the_largest_context_is_found_when_asked_for_once() -> None:
     search = begin(ModelCatalogue(finder))
     finished(search)
     search.ask_context("/a/m")
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + patience(DEADLINE_S)
     entry = None
     while entry is None and time.monotonic() < deadline:
         entry = search.take()[0].get("/a/m")
@@ -186,7 +187,7 @@ def test_nothing_is_told_after_the_end_and_once_until_it_is_taken() -> None:
     told: list[int] = []
     finder = ScriptedFinder({"a": [found(str(n), "a") for n in range(50)], "nfs": []}, {}, {"nfs"})
     search = ModelCatalogue(finder).search((), None, AROUND, Learned(), lambda: told.append(1))
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + patience(DEADLINE_S)
     while len(finder.reads) < 50 and time.monotonic() < deadline:
         threading.Event().wait(0.005)
     assert told == [1]
@@ -211,7 +212,7 @@ def test_only_the_newest_completion_is_told_and_hanging_ones_are_few() -> None:
     while any(t.name == "path" for t in threading.enumerate()):
         threading.Event().wait(0.005)
     completer.ask("/here")
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + patience(DEADLINE_S)
     while not told and time.monotonic() < deadline:
         threading.Event().wait(0.005)
     assert told == [("/here", Completion("/here!"))]

@@ -11,6 +11,7 @@ from hettui.ports import TelemetryTarget
 from hettui.services.events import Event, TelemetryUpdated
 from hettui.services.telemetry.poller import ABANDON_AFTER_S, MOST_HUNG_THREADS, RETRY_AFTER_S, Poller
 from tests.fakes import FakeClock
+from tests.patience import patience
 
 TARGETS = (TelemetryTarget("card", "cuda", uuid="GPU-1"),)
 DEADLINE_S = 10.0
@@ -36,7 +37,7 @@ class Source:
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
         if self._driver.hangs:
             self._driver.entered.release()
-            self._driver.release.wait(DEADLINE_S)
+            self._driver.release.wait(patience(DEADLINE_S))
         return {t.name: DeviceSample(utilisation_percent=self._number) for t in targets}
 
     def close(self) -> None:
@@ -91,7 +92,7 @@ async def test_only_so_many_threads_hang_at_once() -> None:
         await bench.round(RETRY_AFTER_S[-1])
     assert bench.driver.made == MOST_HUNG_THREADS
     for _ in range(MOST_HUNG_THREADS):
-        assert bench.driver.entered.acquire(timeout=DEADLINE_S)
+        assert bench.driver.entered.acquire(timeout=patience(DEADLINE_S))
     bench.driver.hangs = False
     bench.driver.release.set()
     while bench.driver.closed < MOST_HUNG_THREADS:
@@ -107,7 +108,7 @@ async def test_a_shorter_interval_does_not_wait_for_the_longer_one() -> None:
     while not bench.seen:
         await asyncio.sleep(0.01)
     bench.poller.set_interval(0.05)
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(patience(DEADLINE_S)):
         while len(bench.seen) < 3:
             await asyncio.sleep(0.01)
     running.cancel()

@@ -24,6 +24,7 @@ from hettui.services.recording.recorder import MAX_WAITING, UNTOLD_LINES, Record
 from hettui.services.recording.replay import read_recording
 from hettui.wiring.replay import RecordedBackend
 from tests.fakes import FakeClock, shape
+from tests.patience import patience
 from tests.ui.stage import StageBackend, readings, session
 
 SESSION = session()
@@ -61,7 +62,7 @@ class Sink:
 
     def wait(self, condition: Any) -> None:
         with self.written:
-            assert self.written.wait_for(condition, timeout=10), self.lines
+            assert self.written.wait_for(condition, timeout=patience(10)), self.lines
 
 
 class Stand:

@@ -21,6 +21,7 @@ from hettui.services.events import (
     TelemetryUpdated,
 )
 from hettui.services.recording.replay import ReplayEngine, read_recording
+from tests.patience import patience
 from tests.recordings import Entry, lines
 from tests.ui.stage import readings, session
 
@@ -51,7 +52,7 @@ class Watcher:
 
     def wait(self, condition: Callable[[list[Event]], Any]) -> None:
         with self._more:
-            assert self._more.wait_for(lambda: condition(self.events), timeout=10), self.events
+            assert self._more.wait_for(lambda: condition(self.events), timeout=patience(10)), self.events
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_nothing_can_be_started_stopped_or_asked(opened: tuple[ReplayEngine, Wat
     engine, _ = opened
     for future in (engine.stop(), engine.chat([]), engine.cancel_chat()):
         with pytest.raises(HettuiError, match="this is a recording of SmolLM2 135M Q4_1, 2026-03-01 12:00 UTC"):
-            future.result(timeout=1)
+            future.result(timeout=patience(1))
 
 
 def test_who_has_left_hears_nothing(opened: tuple[ReplayEngine, Watcher]) -> None:

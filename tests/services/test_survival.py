@@ -18,6 +18,7 @@ from hettui.services.cluster.controller import ClusterController, Request
 from hettui.services.cluster.viewer import Viewer
 from hettui.services.events import ClusterChanged, Event, Notice
 from tests.fakes import FakeChild
+from tests.patience import patience
 from tests.services.test_cluster import Bench, request, until
 
 NAMES = {"worker d0", "worker d1", "worker d2", "master"}
@@ -393,12 +394,13 @@ async def test_a_load_without_progress_is_given_up_and_one_with_progress_is_not(
 ) -> None:
     monkeypatch.setattr(supervisor, "_LOOK_S", 0.01)
     bench.world.healthy = False
-    starting = asyncio.create_task(bench.controller.start(stubborn(0, load_timeout_s=0.1)))
+    limit_s = patience(0.1)
+    starting = asyncio.create_task(bench.controller.start(stubborn(0, load_timeout_s=limit_s)))
     await until(lambda: bench.state is ClusterState.LOADING)
     master = bench.world.children["master"]
     for _ in range(20):
         master.activity = (master.activity or 0) + 1
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(limit_s / 5)
     assert not starting.done()
     with pytest.raises(LaunchError, match="did not make any progress"):
         await starting

@@ -13,6 +13,7 @@ import pytest
 
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.turn import Answer
+from tests.patience import patience
 from tests.scripted_server import Script, ScriptedServer, scripted
 from tests.ui.stage import MemoryStore, Stage, StageBackend, build, session
 from tests.ui.url_engine import UrlEngine
@@ -36,7 +37,7 @@ async def talking(script: Script) -> AsyncIterator[tuple[Stage, ScriptedServer]]
 
 
 async def until(s: Stage, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + patience(DEADLINE_S)
     while not condition():
         assert time.monotonic() < deadline, s.text()
         await s.pilot.pause(0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -19,6 +20,7 @@ from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettingsScreen
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.turn import Answer
+from tests.patience import patience
 from tests.ui.stage import MemoryStore, Stage, session, stage
 
 DONE = Timings(prompt_tokens=9, generated_tokens=21, generated_per_second=41.5)
@@ -35,11 +37,10 @@ async def chatting(store: MemoryStore | None = None, size: tuple[int, int] = (12
 
 async def until(s: Stage, condition: Callable[[], bool]) -> None:
     """The keeper's thread answers when it does."""
-    for _ in range(500):
-        if condition():
-            return
+    deadline = time.monotonic() + patience(10)
+    while not condition():
+        assert time.monotonic() < deadline, s.text()
         await s.pilot.pause(0.01)
-    raise AssertionError(s.text())
 
 
 async def ask(s: Stage, question: str, answer: str, **end: object) -> None:

@@ -18,6 +18,8 @@ from hettui.ui.widgets.key_footer import KeyFooter
 from tests.ui.stage import StageBackend, build, card_readings, card_session, running
 from tests.ui.test_themes import FILES, GRAPHIC_CONTRAST
 
+pytestmark = pytest.mark.matrix
+
 _ANSWER = (
     "# Title\n\nSome `code`, a [link](http://x) and\n\n```python\ndef f(n): return 'x' + 1  # why\n```\n\n> quoted\n"
 )

@@ -33,6 +33,8 @@ from tests.ui.stage import Stage, session, stage
 from tests.ui.test_bench_pane import outcome
 from tests.ui.test_replay_screen import Show, show
 
+pytestmark = pytest.mark.matrix
+
 Prepare = Callable[[Stage], Awaitable[None]]
 Effect = Callable[[Stage], bool]
 

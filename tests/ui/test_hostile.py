@@ -33,6 +33,8 @@ from tests.fakes import shape, workers
 from tests.hostile import HOSTILE, NEVER
 from tests.ui.stage import NoModels, Stage, running, session, stage
 
+pytestmark = pytest.mark.matrix
+
 UNWANTED = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\ud800-\udfff]"
 )

@@ -12,6 +12,7 @@ from hettui.domain.session.session import Session
 from hettui.services.events import LogLines
 from hettui.ui.dialogs.help import HelpScreen
 from hettui.ui.widgets.device_card import DeviceCard
+from tests.patience import patience
 from tests.ui.stage import session, stage
 
 
@@ -108,7 +109,7 @@ async def test_the_palette_has_every_action_and_says_why_not() -> None:
         await s.press("ctrl+p")
         assert isinstance(s.app.screen, CommandPalette)
         await s.type("cluster stop")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience(10)):
             while "not now: nothing runs" not in s.text():
                 await s.pilot.pause()
         assert "Cluster: Stop" in s.text()

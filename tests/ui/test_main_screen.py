@@ -21,6 +21,7 @@ from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.prompt import Prompt
 from tests.fakes import shape, workers
+from tests.patience import patience
 from tests.ui.stage import readings, running, session, stage
 
 
@@ -386,7 +387,7 @@ async def test_a_burst_of_events_is_one_state_at_the_end() -> None:
         for second in range(300):
             s.engine.emit(readings(s.plan.devices, second))
         await s.emit(ClusterChanged(running(s.plan)))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patience(5)):
             while "● ready" not in s.text():
                 await s.pilot.pause()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from hettui.ui.screens.main import MainScreen
 from hettui.ui.widgets.pick_list import PickList
 from tests.gguf_files import llama, write_gguf
 from tests.hostile import HOSTILE, NEVER
+from tests.patience import patience
 from tests.ui.stage import NoModels, Stage, session, stage
 
 
@@ -63,11 +65,11 @@ def opens(s: Stage, *paths: Path) -> None:
 
 
 async def until(s: Stage, condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
+    deadline = time.monotonic() + patience(20)
+    await s.pilot.pause()
+    while not condition():
+        assert time.monotonic() < deadline, s.text()
         await s.pilot.pause(0.01)
-        if condition():
-            return
-    raise AssertionError(s.text())
 
 
 async def shown(s: Stage, *words: str) -> str:

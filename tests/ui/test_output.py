@@ -33,6 +33,8 @@ from tests.ui import test_snapshots as scenes
 from tests.ui.stage import StageBackend, build, card_session, session, text_of
 from tests.ui.test_themes import FILES, GRAPHIC_CONTRAST, rgb, theme
 
+pytestmark = pytest.mark.matrix
+
 SCENES = [*scenes.SCENES, scenes.cards]
 UTF8 = {"LANG": "C.UTF-8"}
 XTERM = Terminal({"TERM": "xterm", **UTF8}, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from hettui.ui.dialogs.help import HelpScreen
 from hettui.ui.screens.replay import ReplayScreen, mark
 from hettui.wiring.replay import ReplayBackend
 from tests.fakes import FakeClock, shape
+from tests.patience import patience
 from tests.recordings import Entry, recording
 from tests.ui.stage import readings, running, session, shipped_themes
 
@@ -73,16 +75,14 @@ class Show:
 
     async def told(self) -> None:
         """Waits until the thread has nothing more to tell, and the screen has drawn it."""
-        quiet = 0
-        for _ in range(500):
+        quiet, deadline = 0, time.monotonic() + patience(10)
+        while quiet < 2 and time.monotonic() < deadline:
             with self.engine._changed:
                 waiting = self.engine._out or self.engine._playback.seen(self.clock.now) != self.engine._told
                 self.engine._changed.notify()
             # Twice: what the thread has just taken it still has to hand over.
             quiet = 0 if waiting else quiet + 1
             await self.pilot.pause(0.01)
-            if quiet > 1:
-                break
         await self.pilot.pause()
 
     async def pass_s(self, seconds: float) -> None:

@@ -19,6 +19,8 @@ from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.prompt import Prompt
 from tests.ui.stage import Stage, card_session, farm_readings, farm_session, stage
 
+pytestmark = pytest.mark.matrix
+
 SIZES = [(80, 24), (100, 30), (120, 40), (200, 60), (300, 80)]
 COUNTS = [1, 3, 8, 16]
 

@@ -30,6 +30,8 @@ from tests.ui.stage import (
 )
 from tests.ui.test_bench_pane import outcome as bench_outcome
 
+pytestmark = pytest.mark.matrix
+
 SIZES = [(80, 24), (120, 40), (200, 60)]
 LIGHT = "paper"
 
@@ -243,3 +245,12 @@ def test_cards(snap_compare: Any, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 def test_sixteen_cards(snap_compare: Any, size: tuple[int, int]) -> None:
     assert snap_compare(build(StageBackend(farm_session(16))), run_before=settled(farm), terminal_size=size)
+
+
+def test_every_picture_belongs_to_a_test(request: pytest.FixtureRequest) -> None:
+    """The plug-in says so itself, but not where several workers share the tests."""
+    module = request.node.getparent(pytest.Module)
+    names = {item.name for item in module.collect()}
+    pictures = {path.stem for path in (request.path.parent / "__snapshots__" / request.path.stem).iterdir()}
+    assert len(pictures) > 70
+    assert pictures - names == set()

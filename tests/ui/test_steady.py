@@ -13,6 +13,8 @@ from hettui.services.events import ChatEnded
 from hettui.ui.widgets.device_card import DeviceCard
 from tests.ui.stage import Stage, card_readings, card_session, stage
 
+pytestmark = pytest.mark.matrix
+
 FULL = DeviceSample(
     used_bytes=10 * GIB, total_bytes=16 * GIB, own_bytes=9 * GIB, utilisation_percent=50, temperature_c=60,
     memory_temperature_c=70, slowdown_c=90, fan_percent=50, power_w=200, power_limit_w=360, clock_mhz=2000,

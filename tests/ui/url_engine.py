@@ -14,6 +14,7 @@ from hettui.domain.chat.wire import ChatTurn
 from hettui.services.chat.parallel import ParallelTest
 from hettui.services.chat.session import ChatSession
 from hettui.wiring.engine import SystemClock
+from tests.patience import patience
 from tests.ui.stage import StageEngine
 
 
@@ -27,7 +28,7 @@ class UrlEngine(StageEngine):
     def __enter__(self) -> UrlEngine:
         self._thread = threading.Thread(target=self.loop.run_forever, name="engine", daemon=True)
         self._thread.start()
-        self._do(self._set_up()).result(10)
+        self._do(self._set_up()).result(patience(10))
         return self
 
     async def _set_up(self) -> None:
@@ -64,7 +65,7 @@ class UrlEngine(StageEngine):
             await self._session.cancel()
             await self._client.close()
 
-        self._do(end()).result(10)
+        self._do(end()).result(patience(10))
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(10)
+        self._thread.join(patience(10))
         self.loop.close()

@@ -1,0 +1,34 @@
+"""For every test: ports of its own, no size of a terminal that is not there, and seldom a search for garbage."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+import pytest
+
+from hettui.domain.cluster import launch
+from tests import own_ports
+
+
+def pytest_configure() -> None:
+    """A worker of pytest-xdist has the environment of the process that started it, but not its ports."""
+    own_ports.claim()
+    # Where pytest imports readline, that leaves the size of no terminal to its children, and Textual believes it.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """A screen is tens of thousands of objects in cycles; looking for them all the time is a quarter of the work."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
+
+
+@pytest.fixture(autouse=True)
+def _ports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where real processes are started; elsewhere ports are numbers, and 50052 is asserted."""
+    if request.node.get_closest_marker("engine"):
+        monkeypatch.setattr(launch, "FIRST_RPC_PORT", own_ports.first())
