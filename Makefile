@@ -36,6 +36,7 @@ types: $(VENV)/.installed-dev
 
 contracts: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
