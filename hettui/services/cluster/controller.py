@@ -16,7 +16,7 @@ from hettui.domain.cluster.run_state import RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, Waiting
 from hettui.domain.errors import HettuiError, LaunchError
 from hettui.ports import LlamaClient
-from hettui.services.cluster import aftermath, takeover
+from hettui.services.cluster import adopting, aftermath, takeover
 from hettui.services.cluster.bringing_up import BringingUp
 from hettui.services.cluster.ends import Ends
 from hettui.services.cluster.newest_command import NewestCommand
@@ -196,13 +196,13 @@ class ClusterController:
     ) -> None:
         """Adopts what an earlier hettui left. What is half dead is told, and waits for `stop` or `start`."""
         running, found = self._running, takeover.look(record, self._world)
-        takeover.adopt_strays(found, running)
+        adopting.adopt_strays(found, running)
         if record is None:
             running.tell(problem=aftermath.unrecorded(running.strays) if running.strays else None)
             return
         running.request = request = takeover.request_of(record, api_key, supervision)
         running.load.owners = record.owners
-        takeover.adopt_recorded(found, running)
+        adopting.adopt_recorded(found, running)
         if found.whole and running.master is not None:
             await self._take_over_whole(record, request, running.master)
             return

@@ -9,7 +9,6 @@ from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.ports import ChildProcess, FoundProcess
-from hettui.services.cluster.running import Running
 from hettui.services.cluster.world import Request, Supervision, World
 
 _LAST_BYTES = 64 * 1024
@@ -80,25 +79,6 @@ def request_of(record: RunState, api_key: str | None, supervision: Supervision |
         record.cluster, record.split, record.weights_bytes, api_key, supervision or Supervision(), record.config_path,
         record.demo,
     )  # fmt: skip
-
-
-def adopt_strays(found: Found, running: Running) -> None:
-    running.strays = [running.adopt(spec, child, ready=True) for spec, child in found.strays]
-
-
-def adopt_recorded(found: Found, running: Running) -> None:
-    """What lives of the record, each process followed from where its log began."""
-    for entry, child in found.living:
-        process = running.adopt(entry.spec, child, ready=entry.ready, offset=_log_start(entry, running.world))
-        if entry.spec.role == "master":
-            running.master = process
-        else:
-            running.workers[entry.spec.device or entry.spec.name] = process
-
-
-def _log_start(entry: ProcessRecord, world: World) -> int:
-    # Rotated meanwhile: what is left begins at the front.
-    return entry.log_offset if entry.log_offset <= world.logs.size(entry.spec.name) else 0
 
 
 def what_happened(found: Found, record: RunState, world: World) -> PostMortem | None:

@@ -1,0 +1,28 @@
+"""What an earlier hettui left alive comes into our hands."""
+
+from __future__ import annotations
+
+from hettui.domain.cluster.run_state import ProcessRecord
+from hettui.services.cluster.running import Running
+from hettui.services.cluster.takeover import Found
+from hettui.services.cluster.world import World
+
+
+def adopt_strays(found: Found, running: Running) -> None:
+    """What carries the cluster's mark and stands in no record."""
+    running.strays = [running.adopt(spec, child, ready=True) for spec, child in found.strays]
+
+
+def adopt_recorded(found: Found, running: Running) -> None:
+    """What lives of the record, each process followed from where its log began."""
+    for entry, child in found.living:
+        process = running.adopt(entry.spec, child, ready=entry.ready, offset=_log_start(entry, running.world))
+        if entry.spec.role == "master":
+            running.master = process
+        else:
+            running.workers[entry.spec.device or entry.spec.name] = process
+
+
+def _log_start(entry: ProcessRecord, world: World) -> int:
+    # Rotated meanwhile: what is left begins at the front.
+    return entry.log_offset if entry.log_offset <= world.logs.size(entry.spec.name) else 0
