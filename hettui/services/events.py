@@ -104,7 +104,8 @@ class Notice:
 
 
 Recorded = ClusterChanged | LogLines | TelemetryUpdated | ChatProgressed | ChatEnded | Notice | Alert
-"""What a recording keeps. Whoever adds an event here decides what of it is private: see services/recording/recorder.py."""
+"""What a recording keeps. Whoever adds an event here decides what of it is private: see
+services/recording/recorder.py."""
 
 
 @dataclass(frozen=True, slots=True)

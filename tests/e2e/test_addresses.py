@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HETTUI
+from tests.hettui import HETTUI
 
 pytestmark = pytest.mark.engine
 
