@@ -102,3 +102,25 @@ def test_slow_readings_are_waited_for() -> None:
         told = replace(told, why=why(told))
         notes.append(bool(told.why.shown("d0")))
     assert notes == [False, False, True, True]
+
+
+def test_the_plan_differs_from_what_runs_with_another_model_or_other_settings() -> None:
+    devices = workers(400, 400)
+    session, split = Session(Config(), (), devices, cluster(devices), shape()), Split((11, 20), 31)
+    assert session.cluster is not None
+    runs = Applied.of(session.cluster, split)
+    others = {
+        "another model": replace(runs, model_path="/models/other.gguf"),
+        "other settings": replace(runs, params=replace(session.config.params, cache_type_k="q8_0")),
+        "another context": replace(runs, params=None, ctx_size=512),
+        "another split": replace(runs, split=Split((12, 19), 31)),
+    }
+
+    def differs(applied: Applied) -> bool:
+        snapshot = ClusterSnapshot(state=ClusterState.READY, applied=applied)
+        return Facts(session, Plan(devices, split), snapshot).differs
+
+    assert not differs(runs)
+    # Of an older recording: what is not known does not differ.
+    assert not differs(replace(runs, model_path=None, params=None, ctx_size=None))
+    assert {what for what, applied in others.items() if differs(applied)} == set(others)

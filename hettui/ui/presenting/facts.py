@@ -82,8 +82,16 @@ class Facts:
         applied = self.cluster.applied
         if applied is None:
             return False
-        other_context = applied.ctx_size not in (None, self.session.params(self.plan).ctx_size)
-        return other_context or self.plan.differs_from(applied.devices, applied.split)
+        params = self.session.params(self.plan)
+        other_settings = applied.ctx_size not in (None, params.ctx_size) or applied.params not in (None, params)
+        other = other_settings or not self.runs_this_model
+        return other or self.plan.differs_from(applied.devices, applied.split)
+
+    @property
+    def runs_this_model(self) -> bool:
+        """What runs has the session's model, as far as that is known."""
+        applied, cluster = self.cluster.applied, self.session.cluster
+        return applied is not None and (cluster is None or applied.model_path in (None, cluster.model_path))
 
     @cached_property
     def wanted(self) -> Best | None:
@@ -100,12 +108,12 @@ def why(facts: Facts) -> Steady[Finding]:
     session, cluster, telemetry = facts.session, facts.cluster, facts.telemetry
     if telemetry is None:
         return facts.why
-    running, applied = None, cluster.applied
-    if cluster.state is ClusterState.READY and applied is not None and session.workload is not None:
-        params = session.config.params
-        params = params if applied.ctx_size is None else replace(params, ctx_size=applied.ctx_size)
+    running, applied, workload = None, cluster.applied, session.workload
+    if cluster.state is ClusterState.READY and applied is not None and workload is not None and facts.runs_this_model:
+        ctx_size = workload.params.ctx_size if applied.ctx_size is None else applied.ctx_size
+        params = applied.params or replace(workload.params, ctx_size=ctx_size)
         devices = session.learned.with_measured(applied.devices)
-        running = Running(session.workload.having(params), devices, applied.split)
+        running = Running(workload.having(params), devices, applied.split)
     own = frozenset(p.pid for p in cluster.processes if p.pid is not None)
     scene = Scene(facts.plan.devices, telemetry.samples, running, own, facts.generating, facts.differs)
     hold_s = max(HOLD_S, HOLD_INTERVALS * telemetry.interval_s)
