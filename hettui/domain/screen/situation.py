@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.screen.panes import DEVICES, LOGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Situation:
     differs: bool = False
     """The plan is not what runs."""
     post_mortem: bool = False
-    pane: str = "devices"
+    pane: str = DEVICES
     """What has the keyboard."""
     selected_name: str = ""
     selected_is_host: bool = False
@@ -61,7 +62,7 @@ class Situation:
     @property
     def on_card(self) -> bool:
         """A device has the keyboard."""
-        return self.pane == "devices"
+        return self.pane == DEVICES
 
 
 WhyNot = Callable[[Situation], "str | None"]
@@ -194,7 +195,7 @@ def most_seldom(s: Situation) -> str | None:
 
 
 def nothing_to_filter(s: Situation) -> str | None:
-    here = s.on_card or s.pane == "logs"
+    here = s.on_card or s.pane == LOGS
     return None if here else "nothing to filter here: it works on the devices, in the logs ({pane.logs}) and in help"
 
 
