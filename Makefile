@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 # More than two cores have: tests that wait for an engine or a terminal leave theirs to others.
 WORKERS ?= 4
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+PYTEST := $(BIN)/python -m pytest --dist loadgroup --numprocesses
 
 # Every worker and every hettui that a test starts reads the same modules: compiled once is enough.
 unexport PYTHONDONTWRITEBYTECODE
@@ -18,11 +18,11 @@ demo: $(VENV)/.installed
 	$(BIN)/hettui demo
 
 test: check
-	$(PYTEST)
+	$(PYTEST) $(WORKERS)
 
 # For daily work, about a minute: no engine, no tmux, and every screen in one size and theme only.
 test-fast: $(VENV)/.installed-dev
-	$(PYTEST) -m "not engine and not tmux and not matrix" $(addprefix tests/,domain services adapters wiring ui)
+	$(PYTEST) logical -m "not engine and not tmux and not matrix" $(addprefix tests/,domain services adapters wiring ui)
 
 check: $(VENV)/.installed-dev
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync lint types contracts

@@ -38,6 +38,16 @@ def test_the_cause_is_named(returncode: int, line: str, says: str) -> None:
     assert "\n" not in sentence
 
 
+def test_a_port_that_is_taken_is_known_though_the_last_line_was_lost() -> None:
+    line = "0.00.014.127 I srv          init: using 5 threads for HTTP server"
+    found = examine(End(MASTER, 1, ("harmless", line)))
+    assert found.port_taken
+    assert "its port is in use" in found.sentence
+    # Every run has that line, and goes on.
+    assert not examine(End(MASTER, 1, (line, "0.1.2.3 E something nobody has seen"))).port_taken
+    assert not examine(End(MASTER, -6, (line,))).port_taken
+
+
 @pytest.mark.parametrize(
     ("returncode", "says"), [(-4, "SIGILL"), (-9, "lack of memory"), (-13, "client vanished"), (3, "exit code 3")]
 )

@@ -22,7 +22,8 @@ from hettui.services.engine import Engine
 from hettui.wiring.engine import build_engine
 from tests.patience import patience
 
-pytestmark = pytest.mark.engine
+# One engine for all of them.
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("layers")]
 
 DEVICES = tuple(Device(name, via="worker", threads=1) for name in ("big", "middle", "small"))
 PARAMS = RuntimeParams(ctx_size=1024)

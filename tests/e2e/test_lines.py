@@ -36,6 +36,7 @@ class Watched(Terminal):
         self.shown = MiniTerminal(300, 80)
         self._rest = b""
         self.answers = answers
+        self.size = size
         super().__init__(words, size)
 
     def read(self, timeout_s: float) -> int:
@@ -50,16 +51,23 @@ class Watched(Terminal):
         return size
 
     def resize(self, size: tuple[int, int]) -> None:
+        self.size = size
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+
+    @property
+    def text(self) -> str:
+        """What a terminal of this size shows: what was drawn beyond, for a size of before, is gone there."""
+        columns, lines = self.size
+        return "\n".join(row[:columns].rstrip() for row in self.shown.text.split("\n")[:lines])
 
     def until(self, text: str, timeout_s: float = 30.0) -> None:
         self.until_that(lambda shown: text in shown, timeout_s)
 
     def until_that(self, seen: Callable[[str], bool], timeout_s: float = 30.0) -> None:
         deadline = time.monotonic() + patience(timeout_s)
-        while not seen(self.shown.text):
+        while not seen(self.text):
             assert self.alive, self.tail[-500:]
-            assert time.monotonic() < deadline, self.shown.text
+            assert time.monotonic() < deadline, self.text
             self.read(0.05)
 
 
@@ -90,11 +98,11 @@ def test_two_hundred_sizes_in_two_seconds_end_right() -> None:
         terminal.shown = MiniTerminal(300, 80)
         terminal.resize((100, 30))
         # No other size has its footer there; what is small comes first, and the cards after it.
-        terminal.until_that(lambda shown: shown.splitlines()[29].endswith("q Quit") and first_layers(shown) >= 0)
-        rows = terminal.shown.text.splitlines()
+        terminal.until_that(lambda shown: shown.split("\n")[29].endswith("q Quit") and first_layers(shown) >= 0)
+        rows = terminal.text.split("\n")
         assert "hettui" in rows[0]
         assert "ready" in rows[0]
-        before = first_layers(terminal.shown.text)
+        before = first_layers(terminal.text)
         terminal.send(b"\x1b[C")
         terminal.until_that(lambda shown: first_layers(shown) == before + 1)
 
@@ -116,10 +124,10 @@ def test_a_terminal_that_never_answers_shows_everything() -> None:
         terminal.until("c chats")
         # Longer than an answer is waited for.
         terminal.spend(2.5)
-        before = first_layers(terminal.shown.text)
+        before = first_layers(terminal.text)
         terminal.send(b"\x1b[C")
         terminal.until("the plan differs", 5)
-        assert first_layers(terminal.shown.text) == before + 1
+        assert first_layers(terminal.text) == before + 1
 
 
 def test_on_a_slow_far_line_a_key_is_answered_while_an_answer_streams() -> None:

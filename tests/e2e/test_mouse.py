@@ -42,9 +42,12 @@ def layers_of_first(shown: str) -> int:
 
 
 def changed(terminal: Terminal, before: int) -> int:
-    """Layers of the first device as soon as they are others."""
-    terminal.wait_until(lambda shown: layers_of_first(shown) != before)
-    return layers_of_first(terminal.screen())
+    """Layers of the first device once they are others, and all that was sent has arrived: it comes in its order."""
+    terminal.send("?")
+    terminal.wait("esc closes")
+    terminal.send("Escape")
+    terminal.wait("esc closes", gone=True)
+    return layers_of_first(terminal.wait_until(lambda shown: layers_of_first(shown) != before))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (80, 14)], ids=["cards", "rows"])

@@ -8,6 +8,9 @@ from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.model.architecture import architecture
 from tests.truth.compare import BUILDS, Compared, cases, compare, shape_of
 
+# Compared once for all of them.
+pytestmark = pytest.mark.xdist_group("truth")
+
 
 @pytest.fixture(scope="module")
 def compared() -> list[Compared]:

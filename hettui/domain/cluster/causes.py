@@ -38,6 +38,15 @@ def _cause(
 
 _FEWER_LAYERS = "give it fewer layers, or use a smaller ctx-size"
 
+LAST_WORDS = _cause(
+    r"using \d+ threads for HTTP server$",
+    "its port is in use",
+    "choose another [serving] port, or stop what holds it",
+    port_taken=True,
+)
+"""As the last line before an end with 1. llama-server logs from a thread and ends without waiting for it: that the port
+could not be bound, the only end between this line and the next, is now and then lost (seen with b10068)."""
+
 CAUSES: tuple[Cause, ...] = (
     _cause(
         r"couldn't bind HTTP server socket, hostname: (\S+,\S.*), port",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hettui.domain.cluster.causes import BY_SIGNAL, CAUSES, LOUD, Cause
+from hettui.domain.cluster.causes import BY_SIGNAL, CAUSES, LAST_WORDS, LOUD, Cause
 from hettui.domain.cluster.llama_log import LINE_PREFIX
 from hettui.domain.cluster.process import ProcessSpec, Role, exit_in_words
 
@@ -115,6 +115,8 @@ def _find(end: End, kernel_lines: Iterable[str]) -> tuple[Cause | None, tuple[st
         found = [line for line in (*kept, *told) if cause.pattern.search(line)]
         if found:
             return cause, tuple(LINE_PREFIX.sub("", line).strip() for line in found[-_MOST_LINES:])
+    if end.returncode == 1 and kept and LAST_WORDS.pattern.search(kept[-1]):
+        return LAST_WORDS, (LINE_PREFIX.sub("", kept[-1]).strip(),)
     loud = [line for line in kept if LOUD.search(line)]
     if not loud and kept and end.returncode not in (None, *_FROM_OUTSIDE):
         # Of a process that was killed a quiet last line has nothing to do with its end.
