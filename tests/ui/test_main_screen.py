@@ -492,3 +492,9 @@ async def test_what_was_slow_is_forgotten_when_the_cluster_stops() -> None:
         assert "brake: " in s.text()
         await s.emit(ClusterChanged(ClusterSnapshot()))
         assert "brake: " not in s.text()
+
+
+async def test_an_explanation_that_comes_after_the_end_is_nobodys() -> None:
+    async with stage() as s:
+        main = s.screen
+    main.body.show_explanation([("This plan", ["a line"])])
