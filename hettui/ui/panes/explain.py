@@ -23,8 +23,13 @@ class ExplainPane(VerticalScroll, Reading):
     ExplainPane > Static { height: auto; }
     """
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        # Kept, not looked up: what was worked out on a thread may come when the screen is being taken down.
+        self._text = Static(markup=False)
+
     def compose(self) -> ComposeResult:
-        yield Static(markup=False)
+        yield self._text
 
     def show(self, parts: Parts) -> None:
         """Replaces everything; where the reader has scrolled to stays."""
@@ -34,4 +39,4 @@ class ExplainPane(VerticalScroll, Reading):
             for line in lines:
                 text.append((f"  {line.strip()}\n", "$hettui-muted") if line.startswith("  ") else f"{line}\n")
             text.append("\n")
-        self.query_one(Static).update(Content.assemble(*text))
+        self._text.update(Content.assemble(*text))
