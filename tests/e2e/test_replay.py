@@ -79,5 +79,8 @@ def test_without_a_screen_too_and_never_over_another_file(home: dict[str, str], 
     done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=patience(120))
     assert done.returncode == 0, done.stderr
     events = [event for _, event in read_recording(recorded_lines(path), "run").entries]
-    assert isinstance(events[-1], ClusterChanged)
+    # Sensors are read until the very end.
+    last = [event for event in events if not isinstance(event, TelemetryUpdated)][-1]
+    assert isinstance(last, ClusterChanged)
+    assert last.snapshot.state is ClusterState.DOWN
     assert any(isinstance(e, ChatEnded) for e in events)
