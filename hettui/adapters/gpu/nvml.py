@@ -8,6 +8,7 @@ from typing import Any
 
 from hettui.adapters.gpu.nvml_card import NvmlCard
 from hettui.domain.devices.device import Hardware
+from hettui.domain.devices.identity import pci_address
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.text import clean_line
 from hettui.ports import TelemetryTarget
@@ -150,8 +151,4 @@ def _text(value: Any) -> str | None:
 
 def _pci_address(info: Any) -> str | None:
     """`0000:01:00.0` as the kernel writes it; NVML has eight digits of domain and upper case."""
-    text = _text(getattr(info, "busId", None))
-    if text is None:
-        return None
-    domain, _, rest = text.lower().partition(":")
-    return f"{domain[-4:]:0>4}:{rest}"
+    return pci_address(_text(getattr(info, "busId", None)))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from hettui.domain.config.values import DEFAULT_MARGIN_BYTES, Config, DeviceConfig
 from hettui.domain.devices.device import LOCAL, Device, Hardware
+from hettui.domain.devices.identity import engine_name, one_form, pci_address
 from hettui.domain.errors import ConfigError
 
 _UNLISTED = (
@@ -18,7 +19,6 @@ _UNLISTED = (
     "both, and an entry of the list can be named as id"
 )
 _MAKER = re.compile(r"^(NVIDIA|AMD|Intel(\(R\))?)\s+((GeForce|Radeon|Arc(\(TM\))?)\s+(?=\S))?")
-_ENGINE_NAME = re.compile(r"([A-Za-z]+)(\d*)")
 
 
 def assemble(config: Config, hardware: Sequence[Hardware]) -> tuple[Device, ...]:
@@ -26,7 +26,17 @@ def assemble(config: Config, hardware: Sequence[Hardware]) -> tuple[Device, ...]
     if not config.devices:
         cards = _attached(hardware)
         return tuple(_found(card, name) for card, name in zip(cards, device_names(cards), strict=True))
-    return tuple(_configured(entry, hardware, rank) for rank, entry in enumerate(config.devices))
+    devices = tuple(_configured(entry, hardware, rank) for rank, entry in enumerate(config.devices))
+    seen: dict[tuple[str, str], str] = {}
+    for device in devices:
+        if device.backend == "cpu" or not device.id:
+            continue
+        first = seen.setdefault((device.host, device.id), device.name)
+        if first != device.name:
+            raise ConfigError(
+                f'devices "{first}" and "{device.name}" are the same card, {device.id}: a card can be one device only'
+            )
+    return devices
 
 
 def device_names(cards: Sequence[Hardware]) -> tuple[str, ...]:
@@ -69,22 +79,22 @@ def _budget(card: Hardware | None, margin_bytes: int) -> int | None:
 
 def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) -> Device:
     card = None if entry.host != LOCAL else _match(entry, hardware)
-    backend, engine_name, uuid = _identity(entry, card, rank)
+    backend, listed_as, uuid = _identity(entry, card, rank)
     default_via = "worker" if backend == "cpu" or entry.host != LOCAL else "master"
     missing = None
     if entry.host == LOCAL and card is None:
         missing = f'device "{entry.name}": nothing with id {entry.id or entry.name} is here; see hettui devices'
-    elif card is not None and not engine_name:
+    elif card is not None and not listed_as:
         missing = f'device "{entry.name}", {card.name}: {_UNLISTED}'
     # A CPU's free memory is the whole machine's: without a stated budget nothing sensible can be planned on it.
     measured = None if backend == "cpu" else _budget(card, entry.margin_bytes)
     return Device(
         name=entry.name,
-        id=entry.id or (card.id if card else ""),
+        id=card.id if card else one_form(entry.id) or "",
         host=entry.host,
         via=entry.via or default_via,  # type: ignore[arg-type]
         backend=backend,
-        engine_name=engine_name,
+        engine_name=listed_as,
         uuid=uuid,
         pci_address=card.pci_address if card else None,
         bandwidth_bytes_per_s=entry.bandwidth_bytes or (card.bandwidth_bytes_per_s if card else None),
@@ -99,14 +109,12 @@ def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) ->
 
 
 def _match(entry: DeviceConfig, hardware: Sequence[Hardware]) -> Hardware | None:
-    wanted = (entry.id or "").lower()
-    for card in hardware:
-        names = {card.id, f"pci:{card.pci_address}", f"uuid:{card.uuid}", card.engine_name or ""}
-        if wanted and wanted in {name.lower() for name in names}:
-            return card
-    if wanted:
-        return None
-    like = [c for c in hardware if entry.name.lower() in c.name.lower()]
+    if entry.id:
+        wanted = one_form(entry.id) or entry.id
+        like = [c for c in hardware if (one_form(c.id) or c.id) == wanted]
+        like = like or [c for c in hardware if wanted in _names(c)]
+    else:
+        like = [c for c in hardware if entry.name.lower() in c.name.lower()]
     if len(like) > 1:
         raise ConfigError(
             f'device "{entry.name}" may be any of {len(like)} cards: say which with id = "{like[0].id}" or the like'
@@ -114,11 +122,17 @@ def _match(entry: DeviceConfig, hardware: Sequence[Hardware]) -> Hardware | None
     return like[0] if like else None
 
 
+def _names(card: Hardware) -> set[str | None]:
+    """What else it can be called by, each in its one form."""
+    address, uuid = pci_address(card.pci_address), one_form(f"uuid:{card.uuid}") if card.uuid else None
+    return {f"pci:{address}" if address else None, uuid, engine_name(card.engine_name)} - {None}
+
+
 def _identity(entry: DeviceConfig, card: Hardware | None, rank: int) -> tuple[str, str, str | None]:
     """Backend, llama.cpp's name and UUID: from the card that was found, else from what the id itself says."""
     if card is not None:
         return card.backend, card.engine_name or "", card.uuid
-    wanted = entry.id or ""
+    wanted = one_form(entry.id) or ""
     if wanted == "cpu":
         return "cpu", "CPU", None
     if wanted.startswith("uuid:"):
@@ -128,8 +142,8 @@ def _identity(entry: DeviceConfig, card: Hardware | None, rank: int) -> tuple[st
             f'device "{entry.name}" on host "{entry.host}": a PCI address is only known on this machine; '
             "name it by uuid:GPU-… or by llama.cpp's name there, such as CUDA0"
         )
-    if match := _ENGINE_NAME.fullmatch(wanted):
-        return match[1].lower(), wanted, None
+    if wanted and wanted == engine_name(wanted):
+        return wanted.rstrip("0123456789").lower(), wanted, None
     if entry.host != LOCAL:
         return "cuda", "", None
     # Planned for elsewhere: cards that are named by PCI address are taken for NVIDIA's, in the order given.
