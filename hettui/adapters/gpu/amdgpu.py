@@ -29,6 +29,7 @@ from hettui.adapters.machine.sysfs import (
     watts,
 )
 from hettui.domain.devices.device import Hardware
+from hettui.domain.telemetry.bounds import believed_memory
 from hettui.domain.telemetry.readings import DeviceSample, Throttle
 from hettui.domain.text import clean_line
 
@@ -110,15 +111,16 @@ class AmdCard:
         if not asleep:
             self.refresh()
         now = self.sample(asleep)
-        free = None if self._total_bytes is None or now.used_bytes is None else self._total_bytes - now.used_bytes
+        left = None if self._total_bytes is None or now.used_bytes is None else self._total_bytes - now.used_bytes
+        total, free = believed_memory(self._total_bytes, left)
         slot = link(self._port, "current")
         return Hardware(
             id=f"pci:{self._card.pci_address}",
             name=self._name(),
             backend="rocm",
             # Of an APU it is for the engine to say how much of the machine's memory it would take.
-            total_bytes=None if self._is_apu else self._total_bytes,
-            free_bytes=None if self._is_apu or free is None else max(0, free),
+            total_bytes=None if self._is_apu else total,
+            free_bytes=None if self._is_apu else free,
             pci_address=self._card.pci_address,
             driver=driver_version(self._sys, self._proc, self._card.driver),
             temperature_c=None if now.temperature_c is None else round(now.temperature_c),

@@ -9,6 +9,7 @@ from typing import Any
 from hettui.adapters.gpu.nvml_card import NvmlCard
 from hettui.domain.devices.device import Hardware
 from hettui.domain.devices.identity import pci_address
+from hettui.domain.telemetry.bounds import believed_link, believed_memory, within
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.text import clean_line
 from hettui.ports import TelemetryTarget
@@ -40,17 +41,18 @@ class NvmlSource:
 
     def _hardware(self, card: NvmlCard) -> Hardware:
         memory, pci, uuid = card.memory(), _pci_address(card.ask("PciInfo")), _text(card.ask("UUID"))
-        link, capability = card.link("Curr"), card.ask("CudaComputeCapability")
+        link, capability = believed_link(card.link("Curr")), card.ask("CudaComputeCapability")
+        total_bytes, free_bytes = believed_memory(getattr(memory, "total", None), getattr(memory, "free", None))
         return Hardware(
             id=f"pci:{pci}" if pci else f"uuid:{uuid}",
             name=clean_line(_text(card.ask("Name")) or "NVIDIA GPU", 80),
             backend="cuda",
-            total_bytes=getattr(memory, "total", None),
-            free_bytes=getattr(memory, "free", None),
+            total_bytes=total_bytes,
+            free_bytes=free_bytes,
             pci_address=pci,
             uuid=uuid,
             driver=self._driver(),
-            temperature_c=card.ask("Temperature", self._nvml.NVML_TEMPERATURE_GPU),
+            temperature_c=within("temperature_c", card.ask("Temperature", self._nvml.NVML_TEMPERATURE_GPU)),
             pcie_link=None if link is None else str(link),
             bandwidth_bytes_per_s=self._bandwidth(card),
             compute_capability=None if capability is None else "{}.{}".format(*capability),
@@ -60,7 +62,9 @@ class NvmlSource:
         """Twice the memory's clock times the width of its bus: GDDR and HBM send on both edges."""
         width_bits = card.ask("MemoryBusWidth")
         clock_mhz = card.ask("MaxClockInfo", self._nvml.NVML_CLOCK_MEM)
-        return 2e6 * clock_mhz * width_bits / 8 if width_bits and clock_mhz else None
+        known = isinstance(width_bits, int) and isinstance(clock_mhz, int)
+        found: float | None = within("bandwidth_bytes_per_s", 2e6 * clock_mhz * width_bits / 8) if known else None
+        return found
 
     def _driver(self) -> str | None:
         return _text(self._quietly(self._nvml.nvmlSystemGetDriverVersion))

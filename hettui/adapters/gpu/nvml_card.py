@@ -39,6 +39,7 @@ _REASONS = (
 )
 """nvml.h, nvmlClocksEventReasons. Idle (0x1) and clocks that somebody set (0x2, 0x100) are no harm."""
 _HW_SLOWDOWN, _ITS_CAUSES = 0x08, 0x40 | 0x80
+_EVERY_BIT = 0xFFFFFFFF
 _MEMORY_TEMPERATURE_FIELD = 82
 """NVML_FI_DEV_MEMORY_TEMP"""
 
@@ -164,7 +165,8 @@ class NvmlCard:
         bits = self.ask("CurrentClocksEventReasons")
         if bits is None:  # Drivers before 535 have the older name only.
             bits = self.ask("CurrentClocksThrottleReasons")
-        if bits is None:
+        # All bits at once is what a call leaves behind that has not answered.
+        if not isinstance(bits, int) or bits & _EVERY_BIT == _EVERY_BIT:
             return None
         found = [throttle for bit, throttle in _REASONS if bits & bit]
         if bits & _HW_SLOWDOWN and not bits & _ITS_CAUSES:
