@@ -226,7 +226,7 @@ def test_a_sleeping_card_is_left_asleep(tree: Tree, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "open", noted)
     for _ in range(11):
-        assert one(source) == DeviceSample(used_bytes=5 * GIB, total_bytes=24560 * MIB)
+        assert one(source) == DeviceSample(used_bytes=5 * GIB, total_bytes=24560 * MIB, asleep=True)
     assert {Path(path).name for path in opened} == {"vendor", "runtime_status", "mem_info_vram_used"}
     write(device, {"power/runtime_status": "active"})
     assert one(source).power_limit_w == 339.0

@@ -67,7 +67,9 @@ NONSENSE: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("name", "value"), NONSENSE)
 def test_nonsense_is_unknown_and_takes_nothing_else_with_it(name: str, value: Any) -> None:
-    assert plausible(replace(WELL, **{name: value})) == replace(WELL, **{name: None})
+    said: dict[str, Any] = {name: value}
+    unknown: dict[str, Any] = {name: None}
+    assert plausible(replace(WELL, **said)) == replace(WELL, **unknown)
 
 
 def test_what_is_well_stays_as_it_is() -> None:

@@ -84,7 +84,7 @@ class AmdCard:
             self._total_bytes = self._memory("total")
         used = self._memory("used")
         if asleep:
-            return DeviceSample(used_bytes=used, total_bytes=self._total_bytes)
+            return DeviceSample(used_bytes=used, total_bytes=self._total_bytes, asleep=True)
         heat = {label: celsius(f"{path}_input") for label, path in self._temperatures.items()}
         main = self._main_sensor()
         power_w = self._power()

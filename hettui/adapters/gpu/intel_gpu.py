@@ -109,7 +109,7 @@ class IntelCard:
             self._total_bytes = self._total()
         if asleep:
             self._before = None
-            return DeviceSample(total_bytes=self._total_bytes)
+            return DeviceSample(total_bytes=self._total_bytes, asleep=True)
         energy_uj = self._energy_uj(self._channel)
         package = self._package
         return DeviceSample(
