@@ -18,6 +18,7 @@ from hettui.domain.cluster.launch import Cluster, check, unsafe
 from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import LOCAL, Device, Hardware
+from hettui.domain.devices.found import Found
 from hettui.domain.errors import ConfigError, EngineError, ModelFileError
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.model.shape import ModelShape
@@ -41,6 +42,11 @@ def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:
 
 
 def local_hardware(engine: EngineInfo | None) -> tuple[Hardware, ...]:
+    return look_around(engine).hardware
+
+
+def look_around(engine: EngineInfo | None) -> Found:
+    """Cards and CPU of this machine, and what their drivers refuse."""
     nvml = NvmlSource()
     try:
         return discover(engine, nvml, (AmdGpuSource(), IntelGpuSource()))

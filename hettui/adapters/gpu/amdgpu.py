@@ -118,6 +118,7 @@ class AmdCard:
             id=f"pci:{self._card.pci_address}",
             name=self._name(),
             backend="rocm",
+            integrated=self._is_apu,
             # Of an APU it is for the engine to say how much of the machine's memory it would take.
             total_bytes=None if self._is_apu else total,
             free_bytes=None if self._is_apu else free,

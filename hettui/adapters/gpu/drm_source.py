@@ -66,6 +66,8 @@ class DrmSource:
         """By PCI address; None: not looked for yet."""
         self._clients = DrmClients(proc_root)
         self._round = 0
+        self.problems: tuple[str, ...] = ()
+        """What the driver refuses, in sentences, as of the last `list_cards`."""
 
     @classmethod
     def present(cls, sys_root: Path = SYS) -> bool:

@@ -137,6 +137,8 @@ class IntelCard:
             id=f"pci:{self._card.pci_address}",
             name=card_name("Intel", self._card.device, self._sys.parent),
             backend="sycl",
+            # A processor's own graphics has been at this place since there is one.
+            integrated=self._card.pci_address.endswith(":00:02.0"),
             total_bytes=self._total_bytes,
             pci_address=self._card.pci_address,
             driver=driver_version(self._sys, self._proc, self._card.driver),

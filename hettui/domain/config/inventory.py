@@ -11,13 +11,10 @@ from collections.abc import Sequence
 
 from hettui.domain.config.values import DEFAULT_MARGIN_BYTES, Config, DeviceConfig
 from hettui.domain.devices.device import LOCAL, Device, Hardware
+from hettui.domain.devices.found import UNLISTED
 from hettui.domain.devices.identity import engine_name, one_form, pci_address
 from hettui.domain.errors import ConfigError
 
-_UNLISTED = (
-    "this llama.cpp build has no backend for it, or lists it so that it may be another card; hettui devices shows "
-    "both, and an entry of the list can be named as id"
-)
 _MAKER = re.compile(r"^(NVIDIA|AMD|Intel(\(R\))?)\s+((GeForce|Radeon|Arc(\(TM\))?)\s+(?=\S))?")
 
 
@@ -49,15 +46,18 @@ def device_names(cards: Sequence[Hardware]) -> tuple[str, ...]:
 def _attached(hardware: Sequence[Hardware]) -> list[Hardware]:
     """The cards that are used when nobody says which.
 
-    To the kernel a processor's graphics is a card as well. One that the engine does not list would get layers and
-    stand in the way of every start; a real card stays, with its reason, when there is nothing else.
+    To the kernel a processor's graphics is a card as well: it is left out where there is a real one. A card that the
+    engine does not list stays, with its reason and nothing to plan on, when it is NVIDIA's or there is nothing else.
     """
     cards = [card for card in hardware if card.backend != "cpu"]
-    any_listed = any(card.engine_name for card in cards)
-    return [c for c in cards if c.engine_name or c.backend == "cuda" or (not any_listed and c.total_bytes)]
+    listed = [card for card in cards if card.engine_name]
+    if any(not card.integrated for card in listed):
+        return [c for c in cards if not c.integrated and (c.engine_name or c.backend == "cuda")]
+    return listed or [c for c in cards if c.backend == "cuda" or c.total_bytes]
 
 
 def _found(card: Hardware, name: str) -> Device:
+    """A card of which llama.cpp gives nothing can hold nothing; without llama.cpp it is planned for."""
     return Device(
         name=name,
         id=card.id,
@@ -65,16 +65,16 @@ def _found(card: Hardware, name: str) -> Device:
         engine_name=card.engine_name or "",
         uuid=card.uuid,
         pci_address=card.pci_address,
-        budget_bytes=_budget(card, DEFAULT_MARGIN_BYTES),
+        budget_bytes=0 if card.trouble and not card.engine_name else _budget(card, DEFAULT_MARGIN_BYTES),
         bandwidth_bytes_per_s=card.bandwidth_bytes_per_s,
-        missing=None if card.engine_name else f"{card.name}: {_UNLISTED}",
+        missing=None if card.engine_name else f"{card.name}: {card.trouble or UNLISTED}",
     )
 
 
 def _budget(card: Hardware | None, margin_bytes: int) -> int | None:
-    if card is None or card.free_bytes is None:
-        return None
-    return max(0, card.free_bytes - margin_bytes)
+    """What is free less the margin; where that is not known, what there is at all."""
+    size_bytes = None if card is None else card.total_bytes if card.free_bytes is None else card.free_bytes
+    return None if size_bytes is None else max(0, size_bytes - margin_bytes)
 
 
 def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) -> Device:
@@ -85,7 +85,7 @@ def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) ->
     if entry.host == LOCAL and card is None:
         missing = f'device "{entry.name}": nothing with id {entry.id or entry.name} is here; see hettui devices'
     elif card is not None and not listed_as:
-        missing = f'device "{entry.name}", {card.name}: {_UNLISTED}'
+        missing = f'device "{entry.name}", {card.name}: {card.trouble or UNLISTED}'
     # A CPU's free memory is the whole machine's: without a stated budget nothing sensible can be planned on it.
     measured = None if backend == "cpu" else _budget(card, entry.margin_bytes)
     return Device(
