@@ -43,9 +43,11 @@ def plan_report(
     config = load(config_path) if config_path else Config()
     config = replace(config, model_path=model, params=override(config.params))
     anonymous = _anonymous(devices, weights if not config_path else None)
+    ram_bytes, refused = None, tuple[str, ...]()
     if anonymous is None:
         session = open_session(config)
         cluster, shape, members, learned = session.cluster, session.shape, session.devices, session.learned
+        ram_bytes, refused = session.surroundings.ram_bytes, session.refused
     else:
         engine, _ = engine_or_problem(config)
         learned = load_learned(memory_dir())
@@ -69,7 +71,7 @@ def plan_report(
         weights = weights + [0.0] * (len(members) - len(weights))
         split = Split.from_weights(weights, shape.layers, -1 if n_gpu_layers is None else n_gpu_layers)
     plan, launch = Plan(members, split, ctx_size), plan_launch(cluster, split)
-    return PlanReport(workload, plan, launch, learned, best)
+    return PlanReport(workload, plan, launch, learned, best, ram_bytes, refused)
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

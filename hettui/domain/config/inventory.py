@@ -18,12 +18,15 @@ from hettui.domain.errors import ConfigError
 _MAKER = re.compile(r"^(NVIDIA|AMD|Intel(\(R\))?)\s+((GeForce|Radeon|Arc(\(TM\))?)\s+(?=\S))?")
 
 
-def assemble(config: Config, hardware: Sequence[Hardware]) -> tuple[Device, ...]:
-    """The configured devices in their order; without any, every GPU that was found, attached to the master."""
+def assemble(config: Config, hardware: Sequence[Hardware], refused: Sequence[str] = ()) -> tuple[Device, ...]:
+    """The configured devices in their order; without any, every GPU that was found, attached to the master.
+
+    `refused`: what drivers said no to, in sentences: the reason why a card is not found.
+    """
     if not config.devices:
         cards = _attached(hardware)
         return tuple(_found(card, name) for card, name in zip(cards, device_names(cards), strict=True))
-    devices = tuple(_configured(entry, hardware, rank) for rank, entry in enumerate(config.devices))
+    devices = tuple(_configured(entry, hardware, rank, refused) for rank, entry in enumerate(config.devices))
     seen: dict[tuple[str, str], str] = {}
     for device in devices:
         if device.backend == "cpu" or not device.id:
@@ -77,13 +80,14 @@ def _budget(card: Hardware | None, margin_bytes: int) -> int | None:
     return None if size_bytes is None else max(0, size_bytes - margin_bytes)
 
 
-def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) -> Device:
+def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int, refused: Sequence[str]) -> Device:
     card = None if entry.host != LOCAL else _match(entry, hardware)
     backend, listed_as, uuid = _identity(entry, card, rank)
     default_via = "worker" if backend == "cpu" or entry.host != LOCAL else "master"
     missing = None
     if entry.host == LOCAL and card is None:
-        missing = f'device "{entry.name}": nothing with id {entry.id or entry.name} is here; see hettui devices'
+        why = f". {'. '.join(refused)}" if refused else "; see hettui devices"
+        missing = f'device "{entry.name}": nothing with id {entry.id or entry.name} is here{why}'
     elif card is not None and not listed_as:
         missing = f'device "{entry.name}", {card.name}: {card.trouble or UNLISTED}'
     # A CPU's free memory is the whole machine's: without a stated budget nothing sensible can be planned on it.
