@@ -24,7 +24,7 @@ from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import flag, memory_options, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
-from hettui.domain.text import clean_line
+from hettui.domain.text import clean_line, shell_join, shell_word
 
 FIRST_RPC_PORT = 50052
 LOOPBACK = "127.0.0.1"
@@ -273,6 +273,6 @@ def _load_mode(mode: str, engine: EngineInfo) -> tuple[str, ...]:
 
 
 def shell_line(spec: ProcessSpec) -> str:
-    """The process as a line for people, who can paste it into a shell. Control characters in it are dropped."""
-    words = [f"{key}={shlex.quote(value)}" for key, value in spec.env.items()]
-    return clean_line(" ".join([*words, shlex.join(spec.argv)]), _MAX_LINE_CHARS)
+    """The process as a line for people, who can paste it into a shell: it names the very files that are there."""
+    words = [f"{key}={shell_word(value)}" for key, value in spec.env.items()]
+    return clean_line(" ".join([*words, shell_join(spec.argv)]), _MAX_LINE_CHARS)
