@@ -320,6 +320,29 @@ def test_without_the_files_of_names_a_card_has_its_numbers(tree: Tree) -> None:
     assert (card.name, card.driver) == ("AMD GPU [1002:744c]", "amdgpu 6.8")
 
 
+def test_a_card_that_another_driver_has_is_named_with_the_remedy(tree: Tree) -> None:
+    source = source_of(tree)
+    assert (source.list_cards(), source.problems) == ((), ())
+    folder = tree.sys / "bus/pci/devices/0000:03:00.0"
+    write(folder, {"vendor": "0x1002", "class": "0x030000"})
+    write(tree.sys / "bus/pci/devices/0000:03:00.1", {"vendor": "0x1002", "class": "0x040300"})
+    assert source.list_cards() == ()
+    (problem,) = source.problems
+    assert "0000:03:00.0, but no driver has it: load amdgpu" in problem
+
+
+def test_a_card_whose_node_may_not_be_opened_says_what_to_do(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    rx_7900(tree)
+    write(tree.root / "dev", {"dri/renderD128": "", "kfd": ""})
+    source = AmdGpuSource(tree.sys, tree.proc, dev_root=tree.root / "dev")
+    assert [card.trouble for card in source.list_cards()] == [None]
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("kfd"))
+    (card,) = source.list_cards()
+    assert (card.trouble or "").startswith(
+        f"this user may not open {tree.root / 'dev/kfd'}: add the user to the groups"
+    )
+
+
 def test_other_targets_are_left_alone(tree: Tree) -> None:
     source = source_of(tree)
     others = [TelemetryTarget("cpu", "cpu"), TelemetryTarget("5080", "cuda", pci_address="0000:01:00.0")]

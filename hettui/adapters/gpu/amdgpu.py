@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hettui.adapters.gpu.amdgpu_metrics import Evidence, is_apu, throttles
 from hettui.adapters.gpu.drm_source import CardReader, DrmSource
+from hettui.adapters.gpu.pci_cards import AMD
 from hettui.adapters.gpu.pci_names import card_name
 from hettui.adapters.gpu.pcie_link import amd_slot_port, link, most
 from hettui.adapters.machine.sysfs import (
@@ -41,6 +42,7 @@ class AmdGpuSource(DrmSource):
     """Implements TelemetrySource for cards whose kernel driver is amdgpu."""
 
     drivers = frozenset({"amdgpu"})
+    vendor = AMD
 
     def reader(self, card: DrmCard) -> CardReader:
         return AmdCard(card, self._sys, self._proc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from hettui.adapters.gpu.drm_clients import DrmClients, Held
-from hettui.adapters.machine.sysfs import DrmCard, drm_cards, is_asleep, read_bytes
+from hettui.adapters.gpu.pci_cards import unused
+from hettui.adapters.machine.sysfs import DrmCard, children, drm_cards, is_asleep, read_bytes
 from hettui.domain.devices.device import Hardware
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.ports import TelemetryTarget
@@ -55,10 +57,17 @@ class DrmSource:
     """Implements TelemetrySource and list_cards for the cards of some kernel drivers."""
 
     drivers: ClassVar[frozenset[str]]
+    vendor: ClassVar[int | None] = None
+    """Whose cards are named when another driver has them; None: nobody misses those."""
 
     def __init__(
-        self, sys_root: Path = SYS, proc_root: Path = PROC, clock: Callable[[], float] = time.monotonic
+        self,
+        sys_root: Path = SYS,
+        proc_root: Path = PROC,
+        clock: Callable[[], float] = time.monotonic,
+        dev_root: Path = Path("/dev"),
     ) -> None:
+        self._dev = dev_root
         self._sys = sys_root
         self._proc = proc_root
         self._clock = clock
@@ -79,10 +88,21 @@ class DrmSource:
 
     def list_cards(self) -> tuple[Hardware, ...]:
         """All its cards in PCI order; none without a driver."""
+        self.problems = unused(self._sys, self.vendor) if self.vendor is not None else ()
         listed = []
         for card in drm_cards(self._sys, self.drivers):
-            listed.append(self.reader(card).hardware(is_asleep(card.device)))
+            found = self.reader(card).hardware(is_asleep(card.device))
+            listed.append(replace(found, trouble=self._not_allowed(card)))
         return tuple(listed)
+
+    def _not_allowed(self, card: DrmCard) -> str | None:
+        """Why programs of this user cannot use a card that is well: its node is not theirs."""
+        nodes = [self._dev / "dri" / n.name for n in children(card.device / "drm") if n.name.startswith("render")]
+        nodes += [self._dev / "kfd"] if card.driver == "amdgpu" else []
+        shut = [str(node) for node in nodes if node.exists() and not os.access(node, os.R_OK | os.W_OK)]
+        if not shut:
+            return None
+        return f"this user may not open {' and '.join(shut)}: add the user to the groups render and video, log in anew"
 
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
         wanted = [(t, t.pci_address.lower()) for t in targets if t.pci_address and t.backend != "cpu"]

@@ -176,6 +176,12 @@ def _cuda_env(devices: Sequence[Device]) -> dict[str, str]:
     }
 
 
+def _attached(devices: Sequence[Device], split: Split) -> list[Device]:
+    """What the master sees: not a card that cannot be used, such as one that the user hides, unless it has layers."""
+    held = zip(devices, split.layers, strict=True)
+    return [d for d, layers in held if d.via == "master" and (layers or not d.missing)]
+
+
 def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
     own_name = "CUDA0" if device.backend == "cuda" else device.engine_name
     env = _cuda_env([device]) if device.backend == "cuda" else {}
@@ -223,7 +229,7 @@ def _device_names(
     names: list[str] = []
     owners: dict[str, str] = {}
     endpoints: list[str] = []
-    attached_cuda = [d.name for d in devices if d.via == "master" and d.backend == "cuda"]
+    attached_cuda = [d.name for d in _attached(devices, split) if d.backend == "cuda"]
     for index in split.active:
         device = devices[index]
         if device.via == "worker":
@@ -260,7 +266,7 @@ def _master(cluster: Cluster, split: Split, names: list[str], endpoints: list[st
     argv += serving.extra_args
     env = dict(engine.env)
     if any(d.backend == "cuda" and d.host == LOCAL for d in cluster.devices):
-        env |= _cuda_env([d for d in cluster.devices if d.via == "master"])
+        env |= _cuda_env(_attached(cluster.devices, split))
     return ProcessSpec("master", "master", tuple(argv), env, address=(serving.host, serving.port))
 
 
