@@ -172,6 +172,7 @@ def test_free_above_all_of_it_is_bounded_and_nonsense_is_unknown(monkeypatch: py
         "  Vulkan0: A Card (37068 MiB, 47880 MiB free)\n"
         "  Vulkan1: Some Other Card (8192 MiB, 17592186044415 MiB free)\n"
         "  Vulkan2: No Size (0 MiB, 0 MiB free)\n"
+        "  Vulkan3: Below (8192 MiB, -7 MiB free)\n"
     )
     found = look(monkeypatch, said)
     assert [(h.total_bytes, h.free_bytes) for h in found.hardware[:3]] == [
@@ -179,7 +180,7 @@ def test_free_above_all_of_it_is_bounded_and_nonsense_is_unknown(monkeypatch: py
         (8192 * MIB, None),
         (None, None),
     ]
-    assert [budget for _, _, budget in used(found)] == [37068, 8192, None]
+    assert [budget for _, _, budget in used(found)] == [37068, 8192, None, 8192]
 
 
 TWO = (nvidia(1, "GeForce GTX 1660 SUPER", 6144, 5244), nvidia(4, "GeForce RTX 3090", 24576, 24276))
@@ -210,6 +211,27 @@ def test_of_hidden_twins_the_right_one_is_seen(monkeypatch: pytest.MonkeyPatch) 
     both = BIG + "  Vulkan0: NVIDIA GeForce RTX 3090 (24576 MiB, 24000 MiB free)\n"
     found = look(monkeypatch, both, *twins, environ={"CUDA_VISIBLE_DEVICES": "1"})
     assert [h.engine_name for h in found.hardware] == [None, "CUDA0", "CPU"], "nor is it reached by another way"
+
+
+def test_hidden_among_unlike_cards_the_numbers_count_where_the_names_bear_them_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cards = [nvidia(n, "GeForce RTX 3090", 24576, 24000) for n in (1, 2)] + [nvidia(3, "GeForce GTX 1660", 6144, 6000)]
+    said = BIG + "  CUDA1: NVIDIA GeForce GTX 1660 (6144 MiB, 6000 MiB free)\n"
+    found = look(monkeypatch, said, *cards, environ={"CUDA_VISIBLE_DEVICES": "1,2"})
+    assert [h.engine_name for h in found.hardware] == [None, "CUDA0", "CUDA1", "CPU"]
+    found = look(monkeypatch, BIG, *cards)
+    assert [h.engine_name for h in found.hardware] == [None, None, None, "CUDA0", "CPU"]
+    assert all("it may be CUDA0" in (h.trouble or "") for h in found.hardware[:2])
+    assert [budget for name, _, budget in used(found) if name] == [23800]
+
+
+def test_amds_own_variable_hides_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    twins = (amd(3, "AMD Radeon RX 9070", 16304), amd(4, "AMD Radeon RX 9070", 16304))
+    said = "  ROCm0: AMD Radeon RX 9070 (16304 MiB, 15980 MiB free)\n"
+    found = look(monkeypatch, said, others=twins, environ={"HIP_VISIBLE_DEVICES": "1"})
+    assert [h.engine_name for h in found.hardware] == [None, "ROCm0", "CPU"]
+    assert "hidden by HIP_VISIBLE_DEVICES=1" in (found.hardware[0].trouble or "")
 
 
 def test_a_slice_that_the_environment_names_is_started_by_that_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,7 +190,7 @@ def _why(server: Path, returncode: int, said: str) -> str:
     return f"{server} cannot be used: {exit_in_words(returncode)}{': ' + last if last else ''}"
 
 
-_DEVICE_LINE = re.compile(r"^  (\S+): (.*) \((\d+) MiB, (\d+) MiB free\)(.*)$", re.MULTILINE)
+_DEVICE_LINE = re.compile(r"^  (\S+): (.*) \((-?\d+) MiB, (-?\d+) MiB free\)(.*)$", re.MULTILINE)
 
 
 _ADDRESS = re.compile(r"\b[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]\b")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from hettui.adapters.llama.binaries import EngineDevice, Listing, list_devices
-from hettui.adapters.llama.engine_match import backend_of, is_integrated, match, named
+from hettui.adapters.llama.engine_match import backend_of, contradicts, is_integrated, match, may_be, named
 from hettui.adapters.machine.psutil_host import cpu_hardware
 from hettui.domain.devices.device import Hardware
 from hettui.domain.devices.found import UNLISTED, Found, hidden_by, visible_cards
@@ -45,16 +45,17 @@ def discover(
     # The engine first: it wakes cards that sleep, so that asking their driver does not.
     listing, refused = _listing(engine, environ)
     cards, problems = list(nvml.list_cards()), [*refused, *nvml.problems]
-    of_nvml = len(cards)
     for lister in others:
         cards += lister.list_cards()
         problems += lister.problems
-    cards = _each_once(cards)
-    cards[:of_nvml], hidden = _by_environment(cards[:of_nvml], listing, environ)
+    cards, hidden = _each_once(cards), list[str]()
+    for backend in ("cuda", "rocm"):
+        cards, kept_back = _by_environment(cards, backend, listing, environ)
+        hidden += kept_back
     named_ones = [card.engine_name for card in cards if card.engine_name]
     matched, rest = match(cards, [d for d in listing.devices if d.name not in named_ones], hidden)
     if engine is not None and not refused:
-        matched = tuple(_with_reason(card, listing, environ, hidden) for card in matched)
+        matched = tuple(_with_reason(card, listing, environ, hidden, rest) for card in matched)
         makers = {card.backend for card in cards} | ({"cuda"} if nvml.problems else set())
         problems += [words for backend, words in listing.complaints.items() if _is_news(backend, words, makers)]
     return Found((*matched, *(_hardware(device) for device in rest), cpu_hardware()), tuple(problems))
@@ -85,19 +86,29 @@ def _each_once(cards: list[Hardware]) -> list[Hardware]:
 
 
 def _by_environment(
-    cards: list[Hardware], listing: Listing, environ: Mapping[str, str]
+    cards: list[Hardware], backend: str, listing: Listing, environ: Mapping[str, str]
 ) -> tuple[list[Hardware], list[str]]:
-    """NVIDIA cards with CUDA's names where the environment says which are seen, and the ids of the others."""
-    seen = visible_cards(cards, environ)
-    cuda = [device for device in listing.devices if device.name.startswith("CUDA")]
-    if seen is None or len(seen) != len(cuda):
+    """The cards with the backend's names where the environment says which are seen, and the ids of the others."""
+    own = [card for card in cards if card.backend == backend]
+    seen = visible_cards(own, backend, environ)
+    listed = [device for device in listing.devices if backend_of(device.name) == backend]
+    if seen is None or len(seen) != len(listed):
         return cards, []
-    names = {card.id: device for card, device in zip(seen, cuda, strict=True)}
-    hidden = [card.id for card in cards if card.id not in names]
+    pairs = list(zip(seen, listed, strict=True))
+    if any(contradicts(card, device, own) for card, device in pairs):
+        return cards, []
+    names = {card.id: device for card, device in pairs}
+    hidden = [card.id for card in own if card.id not in names]
     return [named(card, names[card.id]) if card.id in names else card for card in cards], hidden
 
 
-def _with_reason(card: Hardware, listing: Listing, environ: Mapping[str, str], hidden: Sequence[str]) -> Hardware:
+def _with_reason(
+    card: Hardware,
+    listing: Listing,
+    environ: Mapping[str, str],
+    hidden: Sequence[str],
+    rest: Sequence[EngineDevice],
+) -> Hardware:
     """Why llama.cpp does not list it, where it does not; the UUID that the environment gives it, where it does."""
     if card.engine_name:
         words = environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
@@ -106,7 +117,10 @@ def _with_reason(card: Hardware, listing: Listing, environ: Mapping[str, str], h
             return replace(card, uuid=card_uuid(words[int(number)]))
         return card
     why = hidden_by(card.backend, environ)
-    if card.id not in hidden:
+    like = [device.name for device in rest if may_be(card, device)]
+    if like:
+        why = f"it may be {' or '.join(like)}, which llama.cpp lists without saying which card that is"
+    elif card.id not in hidden:
         why = listing.complaints.get(card.backend) or why
     return replace(card, trouble=card.trouble or why or UNLISTED)
 

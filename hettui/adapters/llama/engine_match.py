@@ -117,7 +117,7 @@ class _Pairing:
         if backend not in _ORDERED or len(of_maker) != len(devices):
             return devices
         cards = [self._drivers[i] for i in of_maker]
-        if any(_contradicts(card, device, cards) for card, device in zip(cards, devices, strict=True)):
+        if any(contradicts(card, device, cards) for card, device in zip(cards, devices, strict=True)):
             return devices
         for number, device in zip(of_maker, devices, strict=True):
             self._name(number, device)
@@ -161,6 +161,11 @@ def named(card: Hardware, device: EngineDevice) -> Hardware:
     )
 
 
+def may_be(card: Hardware, device: EngineDevice) -> bool:
+    """Whether the entry's name is the card's."""
+    return _name_length(card, device) > 0
+
+
 def _is_a_part(size_bytes: int, whole_bytes: int) -> bool:
     return size_bytes < (1 - _SIZE_TOLERANCE) * whole_bytes
 
@@ -177,7 +182,7 @@ def _is_same_entry(one: EngineDevice, other: EngineDevice) -> bool:
     return bool(name) and name == _plain(other.description) and alike
 
 
-def _contradicts(card: Hardware, device: EngineDevice, cards: Sequence[Hardware]) -> bool:
+def contradicts(card: Hardware, device: EngineDevice, cards: Sequence[Hardware]) -> bool:
     """Whether the entry cannot be this card, or is rather another one of these."""
     own = _name_length(card, device)
     if not own and not _may_be_size(card, device):

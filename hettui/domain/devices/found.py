@@ -62,21 +62,19 @@ def hidden_by(backend: str, environ: Mapping[str, str]) -> str | None:
     return f"hidden by {name}={clean_line(environ[name], 60)} in the environment: unset it, or name this card there too"
 
 
-def visible_cards(cards: Sequence[Hardware], environ: Mapping[str, str]) -> list[Hardware] | None:
-    """NVIDIA cards as CUDA will number them by `CUDA_VISIBLE_DEVICES`; None where that cannot be told.
+def visible_cards(cards: Sequence[Hardware], backend: str, environ: Mapping[str, str]) -> list[Hardware] | None:
+    """A maker's cards, which are in PCI order, as its backend will number them; None where no variable says which.
 
-    Numbers count in the order that CUDA has been told, which is known for PCI order and among like cards only. As in
-    CUDA the first word that names nothing ends the list.
+    Numbers are taken to count in PCI order. CUDA without `CUDA_DEVICE_ORDER=PCI_BUS_ID` begins with the fastest: who
+    asks compares with what is listed. As in CUDA the first word that names nothing ends the list.
     """
-    if (said := environ.get("CUDA_VISIBLE_DEVICES")) is None:
+    name = next((name for name in _HIDING[backend] if name in environ and not name.startswith("GGML")), None)
+    if name is None:
         return None
-    by_number = environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len({card.name for card in cards}) <= 1
     seen: list[Hardware] = []
-    for word in said.split(","):
+    for word in environ[name].split(","):
         word = word.strip()
         if word.isdecimal():
-            if not by_number:
-                return None
             card = cards[int(word)] if int(word) < len(cards) else None
         else:
             uuid = (card_uuid(word) or "").lower()

@@ -14,8 +14,8 @@ from hettui.domain.telemetry.readings import DeviceSample, Holder, Link
 _MOST_BYTES = float(1 << 50)
 _HEAT_C = (-60.0, 150.0)
 """Outside of that silicon does not work: 511 is what a sensor's register says when nothing is in it."""
-_THRESHOLD_C = (1.0, 150.0)
-"""0 is how a driver says that there is none."""
+_THRESHOLD_C = (40.0, 150.0)
+"""0 is how a driver says that there is none; nothing lowers its clocks at the warmth of a hand."""
 _CLOCK_MHZ = (0.0, 20_000.0)
 _FLOW_BYTES_PER_S = (0.0, 1e12)
 
