@@ -38,7 +38,8 @@ def room_as_read(devices: Sequence[Device], snapshot: TelemetrySnapshot, ram_byt
         sample = snapshot.samples.get(device.name)
         if sample is None or device.backend == "cpu" or sample.used_bytes is None or sample.total_bytes is None:
             continue
-        free[device.name] = sample.total_bytes - sample.used_bytes
+        # What a process of ours still held when it was read is back by now.
+        free[device.name] = min(sample.total_bytes, sample.total_bytes - sample.used_bytes + (sample.own_bytes or 0))
     return Room(free, ram_bytes)
 
 
