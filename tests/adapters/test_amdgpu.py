@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.amdgpu_metrics import Evidence, throttles
+from hettui.adapters.gpu.pci_cards import REST_S
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
 from hettui.ports import TelemetryTarget
 from tests.sysfs_trees import AMD_WAY, GIB, MIB, Tree, client, metrics, rx_7900, unreadable, write
@@ -230,6 +232,24 @@ def test_a_sleeping_card_is_left_asleep(tree: Tree, monkeypatch: pytest.MonkeyPa
     assert {Path(path).name for path in opened} == {"vendor", "runtime_status", "mem_info_vram_used"}
     write(device, {"power/runtime_status": "active"})
     assert one(source).power_limit_w == 339.0
+
+
+def test_an_idle_card_that_may_sleep_is_left_alone_so_that_it_can(tree: Tree) -> None:
+    device, now_s = rx_7900(tree), [100.0]
+    write(device, {"power/control": "auto", "gpu_busy_percent": "0"})
+    source = AmdGpuSource(tree.sys, tree.proc, lambda: now_s[0])
+    first = one(source)
+    write(device, {"gpu_busy_percent": "90"})
+    assert one(source) == first
+    assert one(source, replace(CARD, pids=(77,))).utilisation_percent == 90, "ours runs there"
+    now_s[0] += REST_S
+    assert one(source).utilisation_percent == 90
+    write(device, {"gpu_busy_percent": "91"})
+    assert one(source).utilisation_percent == 91, "a busy one is read every round"
+    write(device, {"gpu_busy_percent": "0"})
+    one(source)
+    write(device, {"power/runtime_status": "suspended"})
+    assert one(source).asleep
 
 
 def test_our_processes_and_those_of_others(tree: Tree) -> None:

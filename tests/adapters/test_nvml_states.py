@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from hettui.adapters.gpu.nvml import REST_S, NvmlSource
+from hettui.adapters.gpu.nvml import NvmlSource
+from hettui.adapters.gpu.pci_cards import REST_S
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.ports import TelemetryTarget
 from tests.fake_nvml import Card, FakeNvml, three_cards

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from hettui.adapters.gpu.drm_clients import DrmClients, Held
-from hettui.adapters.gpu.pci_cards import unused
+from hettui.adapters.gpu.pci_cards import REST_S, may_sleep, unused
 from hettui.adapters.machine.sysfs import DrmCard, children, drm_cards, is_asleep, read_bytes
 from hettui.domain.devices.device import Hardware
 from hettui.domain.telemetry.readings import DeviceSample
@@ -51,6 +51,9 @@ class _Watched:
     stale: bool = True
     """What hardly changes has to be read before the next sample."""
     silent: bool = False
+    rest_until_s: float = -1e9
+    """Until then it is not asked: it does nothing, and would fall asleep."""
+    last: DeviceSample | None = None
 
 
 class DrmSource:
@@ -118,7 +121,8 @@ class DrmSource:
         held = self._clients.read((pid for target, _ in mine for pid in target.pids), look_around=slow)
         samples = {}
         for target, address in mine:
-            sample = self._sample(address, slow)
+            sample = None if target.pids else self._resting(address)
+            sample = sample or self._sample(address, slow, ours=bool(target.pids))
             if sample is not None:
                 samples[target.name] = self._with_holders(sample, held, target.pids, address)
         return samples
@@ -132,7 +136,14 @@ class DrmSource:
         self._clients.regions |= {address: watched.reader.regions for address, watched in found.items()}
         return found
 
-    def _sample(self, address: str, slow: bool) -> DeviceSample | None:
+    def _resting(self, address: str) -> DeviceSample | None:
+        """What a card that would never fall asleep if it were asked said last; None: ask it."""
+        assert self._cards is not None  # noqa: S101 - sample() has looked for them
+        watched = self._cards[address]
+        left_alone = self._clock() < watched.rest_until_s and not is_asleep(watched.card.device)
+        return watched.last if left_alone and _is_there(watched.card) else None
+
+    def _sample(self, address: str, slow: bool, *, ours: bool) -> DeviceSample | None:
         """None for a card that has never answered: its absence is no news."""
         assert self._cards is not None  # noqa: S101 - sample() has looked for them
         watched = self._cards[address]
@@ -155,6 +166,8 @@ class DrmSource:
         if watched.silent and watched.answered:
             watched.stale = True
             return DeviceSample(lost=_SILENT)
+        if not ours and sample.utilisation_percent == 0 and may_sleep(watched.card.device):
+            watched.rest_until_s, watched.last = self._clock() + REST_S, sample
         return sample
 
     def _with_holders(self, sample: DeviceSample, held: Held, own_pids: tuple[int, ...], address: str) -> DeviceSample:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hettui.adapters.gpu.nvml_card import NvmlCard
 from hettui.adapters.gpu.nvml_errors import NO_DRIVER, refused_altogether, refused_card
-from hettui.adapters.gpu.pci_cards import NVIDIA, PciCard, pci_cards, unused
+from hettui.adapters.gpu.pci_cards import NVIDIA, REST_S, PciCard, pci_cards, unused
 from hettui.adapters.gpu.pci_names import card_name
 from hettui.adapters.machine.sysfs import is_asleep
 from hettui.domain.devices.device import Hardware
@@ -19,8 +19,6 @@ from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.text import clean_line
 from hettui.ports import TelemetryTarget
 
-REST_S = 20.0
-"""So long a card is left alone that does nothing and may fall asleep: every question keeps it awake."""
 LOOK_AGAIN_S = 10.0
 """A card that was lost may come back after a reset: so often it is looked for."""
 

@@ -9,6 +9,8 @@ from hettui.adapters.machine.sysfs import children, is_asleep, link_name, pci_id
 from hettui.domain.devices.identity import pci_address
 
 NVIDIA, AMD = 0x10DE, 0x1002
+REST_S = 20.0
+"""So long a card is left alone that does nothing and may fall asleep: every question keeps it awake."""
 _MAKERS = {NVIDIA: "NVIDIA", AMD: "AMD"}
 _DISPLAY = "0x03"
 _OWN_DRIVERS = {NVIDIA: ("nvidia",), AMD: ("amdgpu",)}
@@ -30,8 +32,12 @@ class PciCard:
 
     @property
     def may_sleep(self) -> bool:
-        """The kernel may power it down while nobody asks it anything."""
-        return read_text(f"{self.folder}/power/control", 16) == "auto"
+        return may_sleep(self.folder)
+
+
+def may_sleep(folder: Path) -> bool:
+    """Whether the kernel may power the card down while nobody asks it anything."""
+    return read_text(f"{folder}/power/control", 16) == "auto"
 
 
 def pci_cards(sys_root: Path, vendor: int) -> tuple[PciCard, ...]:
