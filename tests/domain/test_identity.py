@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.devices.identity import card_uuid, one_form, pci_address
+from hettui.domain.devices.identity import card_uuid, in_pci_order, one_form, pci_address
 
 LONG = "99999999-2222-3333-4444-5555555555ab"
 
@@ -52,6 +52,11 @@ def test_two_addresses_never_become_one(places: list[tuple[int, int, int]]) -> N
     assert None not in nvml
     assert len(set(nvml)) == len(places)
     assert [pci_address(address) for address in nvml] == nvml
+
+
+def test_longer_domains_come_last() -> None:
+    places = ["10000:01:00.0", "0000:02:00.0", "ffff:01:00.0", "0000:01:00.0"]
+    assert sorted(places, key=in_pci_order) == ["0000:01:00.0", "0000:02:00.0", "ffff:01:00.0", "10000:01:00.0"]
 
 
 @given(st.uuids())

@@ -9,11 +9,11 @@ from typing import Any
 
 from hettui.adapters.gpu.nvml_card import NvmlCard
 from hettui.adapters.gpu.nvml_errors import NO_DRIVER, refused_altogether, refused_card
-from hettui.adapters.gpu.pci_cards import NVIDIA, REST_S, PciCard, pci_cards, unused
+from hettui.adapters.gpu.pci_cards import NVIDIA, REST_S, PciCard, may_sleep, pci_cards, unused
 from hettui.adapters.gpu.pci_names import card_name
 from hettui.adapters.machine.sysfs import is_asleep
 from hettui.domain.devices.device import Hardware
-from hettui.domain.devices.identity import card_uuid, pci_address
+from hettui.domain.devices.identity import card_uuid, in_pci_order, pci_address
 from hettui.domain.telemetry.bounds import believed_link, believed_memory, within
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.text import clean_line
@@ -56,7 +56,7 @@ class NvmlSource:
             slices = card.slices()
             found += [self._hardware(part, card) for part in slices] or [self._hardware(card)]
         self.problems += unused(self._sys, NVIDIA) if not found else ()
-        return tuple(sorted(found, key=lambda card: card.pci_address or ""))
+        return tuple(sorted(found, key=lambda card: in_pci_order(card.pci_address)))
 
     def _hardware(self, card: NvmlCard, whole: NvmlCard | None = None) -> Hardware:
         """`whole`: the card of which `card` is a slice."""
@@ -171,12 +171,15 @@ class NvmlSource:
 
     def _left_alone(self, target: TelemetryTarget, now_s: float) -> DeviceSample | None:
         """What is said of a card that is asleep, or that would never fall asleep if it were asked; None: ask it."""
-        folder = self._sys / "bus" / "pci" / "devices" / (pci_address(target.pci_address) or "none")
-        if is_asleep(folder):
+        if is_asleep(self._folder(target)):
             self._resting.pop(target.name, None)
             return DeviceSample(asleep=True)
         until_s, before = self._resting.get(target.name, (now_s, None))
         return before if now_s < until_s else None
+
+    def _folder(self, target: TelemetryTarget) -> Path:
+        """The kernel's; one that is not there for a card without an address."""
+        return self._sys / "bus" / "pci" / "devices" / (pci_address(target.pci_address) or "none")
 
     def _read(self, target: TelemetryTarget, now_s: float) -> DeviceSample | None:
         card = self._card(target, now_s) if self._opened is not False else None
@@ -195,8 +198,7 @@ class NvmlSource:
         return sample
 
     def _may_sleep(self, target: TelemetryTarget) -> bool:
-        address = pci_address(target.pci_address)
-        return any(card.address == address and card.may_sleep for card in pci_cards(self._sys, NVIDIA))
+        return may_sleep(self._folder(target))
 
     def _card(self, target: TelemetryTarget, now_s: float) -> NvmlCard | None:
         found = self._known(target)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hettui.adapters.machine.sysfs import children, is_asleep, link_name, pci_id, read_text
-from hettui.domain.devices.identity import pci_address
+from hettui.domain.devices.identity import in_pci_order, pci_address
 
 NVIDIA, AMD = 0x10DE, 0x1002
 REST_S = 20.0
@@ -30,10 +30,6 @@ class PciCard:
     def asleep(self) -> bool:
         return is_asleep(self.folder)
 
-    @property
-    def may_sleep(self) -> bool:
-        return may_sleep(self.folder)
-
 
 def may_sleep(folder: Path) -> bool:
     """Whether the kernel may power the card down while nobody asks it anything."""
@@ -49,7 +45,7 @@ def pci_cards(sys_root: Path, vendor: int) -> tuple[PciCard, ...]:
             continue
         if pci_id(folder, "vendor") == vendor:
             found.append(PciCard(address, folder, vendor, link_name(folder / "driver")))
-    return tuple(sorted(found, key=lambda card: card.address))
+    return tuple(sorted(found, key=lambda card: in_pci_order(card.address)))
 
 
 def unused(sys_root: Path, vendor: int) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from hettui.domain.devices.identity import in_pci_order
 from hettui.domain.telemetry.bounds import within
 
 _PAGE_BYTES = 4096
@@ -95,7 +96,7 @@ def drm_cards(sys_root: Path, drivers: frozenset[str]) -> tuple[DrmCard, ...]:
         driver = link_name(device / "driver")
         if driver in drivers and _PCI_ADDRESS.fullmatch(device.name):
             cards.append(DrmCard(node, device, driver, device.name))
-    return tuple(sorted(cards, key=lambda card: card.pci_address))
+    return tuple(sorted(cards, key=lambda card: in_pci_order(card.pci_address)))
 
 
 def is_asleep(device: Path) -> bool:

@@ -26,6 +26,11 @@ def pci_address(text: str | None) -> str | None:
     return f"{int(domain or '0', 16):04x}:{bus.lower()}:{slot.lower()}.{function or '0'}"
 
 
+def in_pci_order(address: str | None) -> tuple[int, str]:
+    """Sorts addresses in their one form: a longer domain is a higher one."""
+    return len(address or ""), address or ""
+
+
 def card_uuid(text: str | None) -> str | None:
     """`GPU-1f2e…` or `MIG-1f2e…` as CUDA takes it; None for anything else."""
     text = (text or "").strip()
