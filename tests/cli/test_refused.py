@@ -67,5 +67,5 @@ def test_a_plan_for_a_card_that_is_refused_fails_with_the_reason(
 def test_the_welcome_says_it_too() -> None:
     refused = replace(session(), hardware=(LOST, cpu_hardware()), refused=(WHY,))
     lines = hardware_in_words(refused)
-    assert "(it fell off the bus: see dmesg)" in lines[0]
-    assert lines[-1] == f"! {WHY}"
+    assert lines[0] == f"! {WHY}"
+    assert "(it fell off the bus: see dmesg)" in lines[1]
