@@ -39,9 +39,11 @@ def plan_report(
     config = load(config_path) if config_path else Config()
     config = replace(config, model_path=model, params=override(config.params))
     anonymous = _anonymous(devices, weights if not config_path else None)
+    ram_bytes, refused = None, tuple[str, ...]()
     if anonymous is None:
         session = open_session(config)
         cluster, shape, members, learned = session.cluster, session.shape, session.devices, session.learned
+        ram_bytes, refused = session.surroundings.ram_bytes, session.refused
     else:
         engine, _ = engine_or_problem(config)
         learned = load_learned(memory_dir())
@@ -52,7 +54,7 @@ def plan_report(
     workload = Workload(shape, config.params, build or cluster.engine.build)
     plan, best = asked_plan(workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective)
     cluster = replace(cluster, devices=plan.devices, params=plan.settings(cluster.params))
-    return PlanReport(workload, plan, plan_launch(cluster, plan.split), learned, best)
+    return PlanReport(workload, plan, plan_launch(cluster, plan.split), learned, best, ram_bytes, refused)
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

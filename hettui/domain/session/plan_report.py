@@ -9,6 +9,7 @@ from functools import cached_property
 from hettui.domain.cluster.launch import LaunchPlan, shell_line
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.devices.device import Device
+from hettui.domain.library.fit import short_of_ram
 from hettui.domain.memory.context import context_size, known
 from hettui.domain.memory.forecast import Forecast, Memory, shortage
 from hettui.domain.memory.layout import compute_error_bytes
@@ -38,10 +39,23 @@ class PlanReport:
     learned: Learned = field(default_factory=Learned)
     best: Best | None = None
     """The answer of the planner when it was asked for an objective."""
+    ram_bytes: int | None = None
+    """What is free of this machine's memory; None: not known, or planned for elsewhere."""
+    refused: tuple[str, ...] = ()
+    """What drivers and llama.cpp said no to, in sentences."""
 
     @cached_property
     def forecast(self) -> Forecast:
         return self.learned.forecast(self._planned, self.plan)
+
+    @cached_property
+    def host_short_bytes(self) -> int:
+        """What this machine's memory lacks for the host's part and for its CPU workers."""
+        return short_of_ram(self.shape, self.plan, self.forecast, self.ram_bytes)
+
+    @property
+    def fits(self) -> bool:
+        return self.forecast.fits and not self.host_short_bytes
 
     @property
     def _question(self) -> Question:
@@ -105,7 +119,7 @@ class PlanReport:
         """The document of `hettui plan --json`. Bytes everywhere; `short_by` is the sum over devices."""
         outlook = self.forecast
         devices = self.plan.devices
-        short = sum(outlook.short_bytes(i) for i in range(len(devices)))
+        short = sum(outlook.short_bytes(i) for i in range(len(devices))) + self.host_short_bytes
         return {
             "model": model_json(self.shape),
             "settings": asdict(self.workload.params) | {"ctx_size": context_size(self._planned)},
@@ -114,8 +128,9 @@ class PlanReport:
                 "weights_bytes": outlook.host.weights_bytes,
                 "context_bytes": outlook.host.context_bytes,
                 "compute_bytes": outlook.host.compute_bytes,
+                "free_bytes": self.ram_bytes,
             },
-            "fits": outlook.fits,
+            "fits": self.fits,
             "short_by": short or None,
             "largest_ctx_size": self.largest_context,
             "ways_to_fit": [way.words for way in self.ways_to_fit],
@@ -123,6 +138,7 @@ class PlanReport:
             "tensor_split": list(self.plan.split.layers),
             "expected": self._expected,
             "objective": self.best.objective if self.best else None,
+            "problems": self._problems(),
             "commands": [
                 {"role": spec.role, "host": spec.host, "argv": list(spec.argv), "env": dict(spec.env)}
                 for spec in self._processes
@@ -164,11 +180,26 @@ class PlanReport:
         """Whether it fits, how fast it is, why it is so, and what would change it."""
         outlook = self.forecast
         return [
-            _verdict(self.plan.devices, self.plan.split, outlook),
+            self._verdict(),
             *self._speed(),
             *self._advice(),
             *_doubts(self.shape, outlook),
+            *(f"! {problem}" for problem in self._problems()),
         ]
+
+    def _problems(self) -> list[str]:
+        """Devices that cannot be used here, and what was refused, each once."""
+        missing = [device.missing for device in self.plan.devices if device.missing]
+        return missing + [reason for reason in self.refused if not any(reason in said for said in missing)]
+
+    def _verdict(self) -> str:
+        if not self.host_short_bytes:
+            return _verdict(self.plan.devices, self.plan.split, self.forecast)
+        short = [shortage(self.forecast, self.plan.devices)]
+        short.append(
+            f"this machine's memory is short by {missing_mib(self.host_short_bytes)}, of {mib(self.ram_bytes)} MiB free"
+        )
+        return f"It does not fit: {', '.join(filter(None, short))}."
 
     def as_text(self) -> str:
         outlook = self.forecast
@@ -180,7 +211,10 @@ class PlanReport:
             memory, budget = outlook.devices[i], mib(device.budget_bytes)
             name = shorten_middle(clean_line(device.name), 24)
             rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory), budget, verdict))
-        rows.append(("host (CPU)", str(split.host_layers), _span(split, HOST), *_columns(outlook.host), UNKNOWN, ""))
+        short = self.host_short_bytes
+        budget, verdict = (mib(self.ram_bytes), f"short by {missing_mib(short)}") if short else (UNKNOWN, "")
+        held = (str(split.host_layers), _span(split, HOST), *_columns(outlook.host))
+        rows.append(("host (CPU)", *held, budget, verdict))
         lines = [_headline(self._planned), "", *table(rows), "", *self.explanation(), ""]
         lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self._processes]
         return "\n".join(lines)

@@ -36,6 +36,8 @@ class Session:
     shape: ModelShape | None
     """None without a model."""
     problem: str | None = None
+    refused: tuple[str, ...] = ()
+    """What drivers and llama.cpp said no to when cards were looked for, in sentences with the remedy."""
     simulated: bool = False
     learned: Learned = field(default_factory=Learned)
     """What earlier launches reserved. Shared with whoever watches the next one."""

@@ -71,11 +71,14 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
     if outlook is not None:
         view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
     view = _with_readings(facts, view, device.name)
+    if view.sample is not None and view.sample.asleep and view.stale_s is None:
+        view = replace(view, role=f"{view.role}, asleep")
     problem = device.missing or (process.detail if process else "") or " ".join(exposures([device]))
     note, role = (clean_line(problem), "crit") if problem else _note(facts, view, device, outlook)
     return replace(view, note=note, note_role=role)
 
 
+_ASLEEP = "asleep: the kernel has powered it down, a start wakes it up"
 _ROLES = {"error": "crit", "warning": "warn", "information": "dim"}
 
 
@@ -84,6 +87,8 @@ def _note(facts: Facts, view: CardView, device: Device, outlook: Forecast | None
     found = worst(facts.why, device.name)
     if found:
         return found.text, _ROLES[found.severity]
+    if view.sample is not None and view.sample.asleep:
+        return _ASLEEP, "dim"
     launched = _after_launch(facts, view, device.name)
     if launched and launched[1] == "warn":
         return launched
