@@ -167,7 +167,7 @@ class ClusterController(BringingUp):
         await asyncio.sleep(aftermath.SETTLE_S)
         found = self._examined(moment)
         request = self._last_good
-        if found is None or request is None or not self._may_restart():
+        if found is None or found.hopeless or request is None or not self._may_restart():
             await self._fail(found.sentence if found else "a process ended", found)
             return
         await self._recover(request, found)
@@ -190,7 +190,7 @@ class ClusterController(BringingUp):
             except HettuiError as error:
                 await asyncio.sleep(aftermath.SETTLE_S)
                 found = self._examined() or found
-                if not self._may_restart():
+                if found.hopeless or not self._may_restart():
                     await self._fail(str(error) if not self._ends else found.sentence, found)
                     return
             else:
@@ -200,7 +200,7 @@ class ClusterController(BringingUp):
     def _examined(self, moment: str = "") -> PostMortem | None:
         loading = bool(self._snapshot.state is ClusterState.LOADING or self._snapshot.load)
         moment = moment or ("while the model was loading" if loading else "")
-        return aftermath.examined(self._ends, self._master, self._load.owners, moment)
+        return aftermath.examined(self._ends, self._master, self._load.owners, moment, self._workers.values())
 
     def _workers_alive(self, request: Request) -> bool:
         names = {d.name for d in request.cluster.devices if d.via == "worker"}
