@@ -22,7 +22,7 @@ from hettui.domain.plan.split import Split
 from hettui.domain.planner.objectives import best_plan
 from hettui.domain.session.plan_report import PlanReport
 from hettui.domain.session.session import initial_split
-from hettui.wiring.sessions import engine_or_problem, open_session, read_shape
+from hettui.wiring.sessions import engine_or_problem, named_sizes, open_session, read_shape
 
 # Where no binaries are found the command lines name them as they are called.
 _ANY_ENGINE = EngineInfo(Path("llama-server"), Path("ggml-rpc-server"), "none found", "", frozenset())
@@ -69,7 +69,7 @@ def plan_report(
         weights = weights + [0.0] * (len(members) - len(weights))
         split = Split.from_weights(weights, shape.layers, -1 if n_gpu_layers is None else n_gpu_layers)
     plan, launch = Plan(members, split, ctx_size), plan_launch(cluster, split)
-    return PlanReport(workload, plan, launch, learned, best)
+    return PlanReport(workload, plan, launch, learned, best, config.serving.extra_args, named_sizes(config))
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hettui.adapters.files.learned_file import load_learned, save_learned
 from hettui.adapters.files.paths import memory_dir
+from hettui.adapters.files.sizes import file_sizes
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
 from hettui.adapters.gpu.nvml import NvmlSource
@@ -20,6 +21,7 @@ from hettui.domain.config.values import Config
 from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.errors import ConfigError, EngineError, ModelFileError
 from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.options import allocations
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.session.session import Session, runnable
@@ -71,7 +73,13 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     if engine is not None:
         cluster = Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts)
         check(cluster)
-    return Session(config, hardware, devices, cluster, shape, problem, learned=learned)
+    beside = named_sizes(config)
+    return Session(config, hardware, devices, cluster, shape, problem, learned=learned, file_bytes=beside)
+
+
+def named_sizes(config: Config) -> dict[str, int]:
+    """Sizes of the files that `extra-args` name: of a draft model, of a vision tower, of adapters."""
+    return file_sizes(file for one in allocations(config.serving.extra_args) for file in one.files)
 
 
 def with_model(session: Session, path: str) -> Session:

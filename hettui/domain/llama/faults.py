@@ -53,14 +53,15 @@ def _foreign_pointers(now: Circumstances) -> bool:
     """A worker is sent pointers into another worker's memory, and refuses them.
 
     ran, b10068, cut models over CPU workers: lfm2, mamba, granitehybrid and nemotron_h die wherever a worker has
-    recurrent blocks and no attention, but as the first of two (lfm2 and qwen3next work there); falcon-h1, whose blocks
-    are both, works. read: deepseek4 and glm-dsa over any two (#28047).
+    recurrent blocks and no attention; lfm2 and qwen3next work where it is the first of two; falcon-h1, whose blocks are
+    both, works. read: deepseek4 and glm-dsa over any two (#28047).
     """
     if now.build >= _FIXED_BY or len(now.workers) < 2:
         return False
     if now.architecture in ("deepseek4", "glm-dsa"):
         return True
-    suspects = now.workers[1:] if len(now.workers) == 2 else now.workers
+    mild = len(now.workers) == 2 and now.architecture in ("lfm2", "lfm2moe", "qwen3next")
+    suspects = now.workers[1:] if mild else now.workers
     return any(recurrent and not cached for recurrent, cached in suspects)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -21,6 +21,7 @@ from hettui.domain.planner.explain import explain
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import Best
 from hettui.domain.planner.speed import seconds_per_token
+from hettui.domain.session.doubts import Uncounted, not_counted, untested, warnings
 from hettui.domain.session.model_report import model_json
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
@@ -38,6 +39,22 @@ class PlanReport:
     learned: Learned = field(default_factory=Learned)
     best: Best | None = None
     """The answer of the planner when it was asked for an objective."""
+    extra_args: tuple[str, ...] = ()
+    """What is said to llama-server besides."""
+    file_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Sizes of the files that `extra_args` name."""
+
+    @cached_property
+    def not_counted(self) -> tuple[Uncounted, ...]:
+        return not_counted(self.extra_args, self.file_bytes)
+
+    @cached_property
+    def untested(self) -> str | None:
+        return untested(self._planned, self.plan)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        return warnings(self._planned, self.plan)
 
     @cached_property
     def forecast(self) -> Forecast:
@@ -119,6 +136,11 @@ class PlanReport:
             "short_by": short or None,
             "largest_ctx_size": self.largest_context,
             "ways_to_fit": [way.words for way in self.ways_to_fit],
+            "warnings": self.warnings,
+            "exact": not self.not_counted and self.untested is None and known(self.shape),
+            "not_counted": [
+                {"option": one.option, "what": one.what, "at_least_bytes": one.least_bytes} for one in self.not_counted
+            ],
             "known_architecture": known(self.shape),
             "tensor_split": list(self.plan.split.layers),
             "expected": self._expected,
@@ -152,7 +174,7 @@ class PlanReport:
             "weights_bytes": memory.weights_bytes,
             "context_bytes": memory.context_bytes,
             "compute_bytes": memory.compute_bytes,
-            "compute_error_bytes": 0 if index in outlook.measured else _error(self.shape, memory),
+            "compute_error_bytes": self._compute_error(index, outlook),
             "compute_basis": "measured" if index in outlook.measured else "forecast",
             "overhead_bytes": memory.overhead_bytes,
             "total_bytes": memory.total_bytes,
@@ -160,15 +182,40 @@ class PlanReport:
             "fits": not outlook.short_bytes(index),
         }
 
+    def _compute_error(self, index: int, outlook: Forecast) -> int | None:
+        """None: nobody knows."""
+        if index in outlook.measured:
+            return 0
+        return None if self.untested else _error(self.shape, outlook.devices[index])
+
     def explanation(self) -> list[str]:
         """Whether it fits, how fast it is, why it is so, and what would change it."""
         outlook = self.forecast
         return [
-            _verdict(self.plan.devices, self.plan.split, outlook),
+            *self.warnings,
+            _verdict(self.plan.devices, self.plan.split, outlook, whole=not self.not_counted),
             *self._speed(),
             *self._advice(),
-            *_doubts(self.shape, outlook),
+            *self._doubts(),
         ]
+
+    def _doubts(self) -> list[str]:
+        """What is not in the numbers, and how far those that are in them may be off."""
+        lines = [f"Not counted: {one.words}." for one in self.not_counted]
+        if not known(self.shape):
+            return [*lines, _unknown(self.shape)]
+        if self.untested:
+            return [
+                *lines,
+                f"The host's weights and the compute buffers are estimates: {self.untested} they were not measured, "
+                "and attached cards may take more.",
+            ]
+        outlook = self.forecast
+        doubtful = [m for i, m in enumerate(outlook.devices) if i not in outlook.measured]
+        off = max((_error(self.shape, m) for m in doubtful), default=0)
+        if lines or not off:
+            return lines
+        return [f"Weights and KV are exact, compute is within {missing_mib(off)} per device."]
 
     def as_text(self) -> str:
         outlook = self.forecast
@@ -190,16 +237,11 @@ def _error(shape: ModelShape, memory: Memory) -> int:
     return compute_error_bytes(shape, memory.compute_bytes)
 
 
-def _doubts(shape: ModelShape, outlook: Forecast) -> list[str]:
-    """How far the compute buffers may be off: weights and context are exact."""
-    if not known(shape):
-        return [
-            f"hettui does not know the architecture {clean_line(shape.file.architecture, 40)}: these numbers follow "
-            "the general rule and may be wrong."
-        ]
-    doubtful = [m for i, m in enumerate(outlook.devices) if i not in outlook.measured]
-    off = max((_error(shape, m) for m in doubtful), default=0)
-    return [f"Weights and KV are exact, compute is within {missing_mib(off)} per device."] if off else []
+def _unknown(shape: ModelShape) -> str:
+    return (
+        f"hettui does not know the architecture {clean_line(shape.file.architecture, 40)}: these numbers follow the "
+        "general rule and may be wrong."
+    )
 
 
 def _span(split: Split, device: int) -> str:
@@ -229,14 +271,14 @@ def _headline(workload: Workload) -> str:
     )
 
 
-def _verdict(devices: Sequence[Device], split: Split, outlook: Forecast) -> str:
+def _verdict(devices: Sequence[Device], split: Split, outlook: Forecast, *, whole: bool) -> str:
     if outlook.fits:
         unknown = [
             d.name for d, m in zip(devices, outlook.devices, strict=True) if m.total_bytes and d.budget_bytes is None
         ]
         left = f", with {split.host_layers} layers on this machine's CPU" if split.host_layers else ""
         return (
-            f"It fits{left}."
+            f"{'It' if whole else 'What is counted'} fits{left}."
             if not unknown
             else f"No budget is known for {', '.join(unknown)}: whether it fits is open."
         )

@@ -135,7 +135,10 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
         ]
     from hettui.domain.session.plan_report import PlanReport
 
-    mine = PlanReport(workload, plan, learned=session.learned).explanation()
+    said = session.config.serving.extra_args
+    mine = PlanReport(
+        workload, plan, learned=session.learned, extra_args=said, file_bytes=session.file_bytes
+    ).explanation()
     if (costs := _what_if(facts)) is not None and costs.slower >= _WORTH_A_WORD_PART:
         mine.insert(1, f"The fastest split for one stream would be {costs.slower / (1 - costs.slower):.0%} faster.")
     parts = [("This plan", mine)]
