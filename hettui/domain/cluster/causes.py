@@ -112,7 +112,7 @@ _OUT_OF_MEMORY = (
     _memory(r"kIOGPUCommandBufferCallbackErrorOutOfMemory"),
     _cause(
         r"Failed to allocate input buffer of size (\d+)",
-        "out of memory while receiving weights", "close other programs there, or give it fewer layers",
+        "out of memory while receiving weights", _FEWER_LAYERS,
     ),
     _cause(
         r"std::bad_alloc|ErrorOutOfHostMemory|can't allocate \d+ Bytes of memory on host|UR_RESULT_ERROR_OUT_OF_HOST",

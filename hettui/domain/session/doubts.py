@@ -10,7 +10,7 @@ from hettui.domain.llama.build import NEWEST_BUILD, OLDEST_BUILD
 from hettui.domain.llama.faults import Circumstances, Fault, faults_of
 from hettui.domain.llama.options import allocations
 from hettui.domain.memory.context import contexts
-from hettui.domain.memory.workload import Workload
+from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.architecture_names import IN_BUILDS, SINCE_OLDEST
 from hettui.domain.plan.plan import Plan
 from hettui.domain.text import clean_line
@@ -61,8 +61,12 @@ def circumstances(workload: Workload, plan: Plan) -> Circumstances:
         if device.via == "worker" and blocks:
             held = [kept[b] for b in blocks if b < len(kept)]
             workers.append((any(c.state_values for c in held), any(c.k_width for c in held)))
-    empty = next((t.name for t in workload.shape.file.tensors if 0 in t.shape[1:]), None)
-    return Circumstances(workload.build, workload.shape.file.architecture, tuple(workers), empty)
+    return Circumstances(workload.build, workload.shape.file.architecture, tuple(workers), _empty_tensor(workload))
+
+
+@remembered
+def _empty_tensor(workload: Workload) -> str | None:
+    return next((t.name for t in workload.shape.file.tensors if 0 in t.shape[1:]), None)
 
 
 def known_faults(workload: Workload, plan: Plan) -> tuple[Fault, ...]:
@@ -70,6 +74,7 @@ def known_faults(workload: Workload, plan: Plan) -> tuple[Fault, ...]:
     return faults_of(circumstances(workload, plan))
 
 
+@remembered
 def refusal(workload: Workload) -> str | None:
     """Why this build will not load the model, as far as its header shows; None: nothing speaks against it."""
     file = workload.shape.file
@@ -99,5 +104,4 @@ def _too_new(shown: str, name: str, build: int) -> str | None:
 
 def warnings(workload: Workload, plan: Plan) -> list[str]:
     """What will fail, as sentences, before anything is started."""
-    found = [refusal(workload)] if refusal(workload) else []
-    return [line for line in (*found, *(fault.warning for fault in known_faults(workload, plan))) if line]
+    return [line for line in (refusal(workload), *(f.warning for f in known_faults(workload, plan))) if line]

@@ -10,6 +10,7 @@ from hettui.domain.errors import HettuiError
 from hettui.domain.memory.forecast import forecast, shortage
 from hettui.domain.memory.reconcile import differences
 from hettui.domain.planner.explain import WhatIf, explain, what_if
+from hettui.domain.session.doubts import not_counted, warnings
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds
 from hettui.ui.presenting.cards import cards
@@ -92,8 +93,12 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         return _with_costs(facts.keys.fill("the plan is what runs · {pane.chat} chats"), facts)
     if session.cluster is None:
         return PlanLineView(clean_line(session.problem or "no llama.cpp was found"), "warn")
+    if told := warnings(workload, facts.plan):
+        return PlanLineView(told[0], "warn")
     context = f" with {facts.plan.ctx_size} tokens of context" if facts.plan.ctx_size else ""
-    return _with_costs(f"the plan fits{context} · {facts.keys.fill('{cluster.start} starts it')}", facts)
+    beside = [clean_line(one.option, 30) for one in not_counted(session.config.serving.extra_args, {})]
+    without = f" ({', '.join(beside)} not counted)" if beside else ""
+    return _with_costs(f"the plan fits{context}{without} · {facts.keys.fill('{cluster.start} starts it')}", facts)
 
 
 def _with_costs(text: str, facts: Facts) -> PlanLineView:
