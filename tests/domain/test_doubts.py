@@ -176,3 +176,9 @@ def test_a_tower_in_the_file_of_a_text_model_is_told_before_the_start() -> None:
 def test_what_is_no_model_is_told() -> None:
     projector = _with(metadata={**shape().file.metadata, "general.type": "mmproj"})
     assert "vision projector and no model" in (refusal(Workload(projector, RuntimeParams())) or "")
+
+
+def test_a_header_without_an_architecture_is_told() -> None:
+    nameless = {key: value for key, value in shape().file.metadata.items() if key != "general.architecture"}
+    found = refusal(Workload(replace(shape(), file=replace(shape().file, metadata=nameless)), RuntimeParams()))
+    assert "names no architecture" in (found or "")

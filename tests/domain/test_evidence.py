@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hettui.domain.cluster.evidence import find
-from hettui.domain.cluster.postmortem import End, examine
+from hettui.domain.cluster.postmortem import End, examine, last_words
 from hettui.domain.cluster.process import ProcessSpec
 
 OWNERS = {"CUDA1": "RTX 3090", "Vulkan0": "Arc", "RPC0": "attic", "10.0.0.7:50052": "attic", "ROCm0": "W6800"}
@@ -174,3 +174,11 @@ def test_any_log_gives_one_sentence(lines: list[str], returncode: int | None) ->
     assert found.what
     assert found.remedy
     assert "\n" not in found.sentence
+
+
+def test_a_program_that_fails_by_itself_is_explained_in_one_line() -> None:
+    said = "loading\nllama-bench: error: invalid argument: --zeta\nusage: llama-bench [options]\n\x1b[0mbye"
+    assert last_words(said, 1) == "invalid argument: --zeta; correct [serving] extra-args"
+    assert last_words("strange error of ours\nbye", 1) == "strange error of ours"
+    assert last_words("only words\nbye", 1) == "bye"
+    assert last_words("", 1) == ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hettui.domain.cluster.causes import happened
 from hettui.domain.cluster.evidence import Evidence, find
 from hettui.domain.cluster.process import ProcessSpec, Role, exit_in_words
+from hettui.domain.text import clean_line
 
 _SSH_FAILED = 255
 """What ssh exits with when it is ssh that failed; an rpc server never does."""
@@ -103,6 +104,15 @@ def examine(
         cause is not None and cause.hopeless,
         cause is not None and cause.port_taken,
     )
+
+
+def last_words(said: str, returncode: int) -> str:
+    """What the output of a program that is no part of a cluster says of its failure, in one line; empty: nothing."""
+    evidence = find([clean_line(line) for line in said.splitlines()], returncode)
+    if evidence.match is None:
+        return clean_line(evidence.lines[0], 300) if evidence.lines else ""
+    what, remedy = _words(End(ProcessSpec("", "master", ()), returncode, ()), evidence, {})
+    return clean_line(f"{what}; {remedy}", 400)
 
 
 def _blamed(others: Sequence[End]) -> End | None:

@@ -81,6 +81,8 @@ def refusal(workload: Workload) -> str | None:
     kind = kind_of(file)
     if kind is not Kind.MODEL:
         return f"This is a {kind.value[0]} and no model: name the model that it belongs to."
+    if "general.architecture" not in file.metadata:
+        return "The header names no architecture, without which llama.cpp loads nothing: convert the model again."
     if problem := no_model(workload.shape):
         return f"This is {problem}."
     return _too_new(clean_line(file.architecture, 40), file.architecture, workload.build)
