@@ -98,7 +98,11 @@ _OUT_OF_MEMORY = (
     ),
     _memory(r"(?:failed|unable) to allocate (?P<device>\S+?) buffer"),
     _memory(r"allocating [\d.]+ MiB on device (?P<ordinal>\d+):? .*out of memory"),
-    _memory(rf"{_CARD} error: out of memory|(?:cuda|hip)Malloc failed: out of memory|CUBLAS_STATUS_ALLOC_FAILED"),
+    _memory(rf"{_CARD} error: out of memory|(?:cuda|hip)Malloc failed: out of memory"),
+    _memory(
+        r"CUBLAS_STATUS_(?:ALLOC_FAILED|NOT_INITIALIZED)|CUDA error: the (?:library was not initialized|resource "
+        r"allocation failed)|HSA_STATUS_ERROR_OUT_OF_RESOURCES"
+    ),
     _memory(r"ggml_vulkan: Device memory allocation of size \d+ failed|ErrorOutOfDeviceMemory"),
     _memory(
         r"Requested buffer size exceeds device (?:buffer size|memory allocation) limit",
@@ -117,6 +121,10 @@ _OUT_OF_MEMORY = (
     _cause(
         r"std::bad_alloc|ErrorOutOfHostMemory|can't allocate \d+ Bytes of memory on host|UR_RESULT_ERROR_OUT_OF_HOST",
         "out of memory of the machine", "give its devices fewer layers, or close other programs",
+    ),
+    _cause(
+        r"mmap failed: (.{1,120})", "the model file could not be mapped into memory: {0}",
+        'raise ulimit -v, or set [serving] load-mode = "none"',
     ),
     _cause(
         r"Out of memory: Killed process (\d+)|oom-kill", "the kernel ended it because the machine's memory was full",
@@ -227,6 +235,11 @@ _SETTINGS = (
         'set [serving] flash-attn = "on", or cache-type-v = "f16"',
     ),
     _cause(
+        r"Unsupported KV type combination",
+        "this llama.cpp build has no flash attention for these types of K and V caches",
+        "set cache-type-k and cache-type-v alike, to f16, q8_0 or q4_0",
+    ),
+    _cause(
         r"([KV]) cache type (\S+) with block size \d+ does not divide",
         "the {0} cache cannot be {1}: the model's heads are no whole blocks of it", "use f16 or another cache type",
     ),
@@ -253,7 +266,7 @@ _SETTINGS = (
 
 _CARDS = (
     _cause(
-        rf"{_CARD} error: (?:no kernel image is available|device kernel image is invalid|the provided PTX)",
+        rf"{_CARD} error: (?:no kernel image is available|device kernel image is invalid)",
         "this llama.cpp build has no code for {card}",
         "use a build for its compute capability (CMAKE_CUDA_ARCHITECTURES), or leave the card out",
     ),
@@ -268,6 +281,16 @@ _CARDS = (
         "{card} has damaged memory: an uncorrectable ECC error",
         "reset it (nvidia-smi --gpu-reset) or restart the machine; if it comes again, the card is broken",
         hopeless=False,
+    ),
+    _cause(
+        rf"{_CARD} error: the provided PTX was compiled",
+        "the driver of {card} is older than the CUDA that this llama.cpp build was made with",
+        "install a newer NVIDIA driver, or use a build with an older CUDA",
+    ),
+    _cause(
+        r"Memory access fault by GPU node-(\d+)|HW Exception by GPU node-(\d+)",
+        "the AMD card failed: a fault of its memory or a hang (node {0}{1})",
+        "look for a reset in the kernel's log; try another ROCm or llama.cpp build, or Vulkan", hopeless=False,
     ),
     _cause(
         r"CUDA driver version is insufficient|no CUDA-capable device|forward compatibility was attempted"
@@ -315,6 +338,7 @@ _PROGRAMS = (
         r"([\w.-]+:\d+): GGML_ASSERT\((.{1,160})\) failed", "a check of llama.cpp's own failed: {1} ({0})",
         "try another build of llama.cpp; its project wants to know, with the log", hopeless=False,
     ),
+    _cause(r"^\s*what\(\):\s+(.{1,200})", "it gave up: {0}", "its log says more", hopeless=False),
     _cause(r"ssh: (.*)", "ssh: {0}", "check that ssh reaches the host", hopeless=False),
     _cause(r"(Timeout, server \S+ not responding)", "ssh: {0}", "check host and network", hopeless=False),
     _cause(r"(Connection to \S+ closed by remote host)", "ssh: {0}", "check host and network", hopeless=False),

@@ -14,7 +14,7 @@ from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.architecture_names import IN_BUILDS, SINCE_OLDEST
 from hettui.domain.plan.plan import Plan
 from hettui.domain.text import clean_line
-from hettui.domain.units import format_bytes
+from hettui.domain.units import MIB, format_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Uncounted:
 
     @property
     def words(self) -> str:
-        least = f", at least {format_bytes(self.least_bytes)}" if self.least_bytes else ""
+        least = f", at least {format_bytes(self.least_bytes)}" if (self.least_bytes or 0) >= MIB else ""
         return f"{clean_line(self.option, 60)}: {self.what}{least}"
 
 

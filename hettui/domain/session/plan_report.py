@@ -155,7 +155,8 @@ class PlanReport:
         if self.forecast.fits and not self.plan.split.host_layers:
             context = self.largest_context
             more = context is not None and context > context_size(self._planned)
-            return [f"The largest context for this split: {context} tokens."] if more else []
+            without = ", without what is not counted" if self.not_counted else ""
+            return [f"The largest context for this split{without}: {context} tokens."] if more else []
         if not self._limited and self.forecast.fits:
             return []
         why = obstacle(self._question)
