@@ -165,6 +165,11 @@ def test_a_worker_that_lives_on_is_heard() -> None:
     assert not examine(master, witnesses=(End(WORKER, None, refused[:1]),)).hopeless
 
 
+def test_a_card_that_holds_no_layers_has_llama_cpps_name() -> None:
+    lines = ("CUDA error: uncorrectable ECC error encountered", "  current device: 2, in function f at /x/y.cu:1")
+    assert examine(End(MASTER, -6, lines), owners={"CUDA1": "RTX 3090"}).what.startswith("CUDA2 has damaged memory")
+
+
 def test_a_workers_own_numbers_of_cards_are_not_the_masters() -> None:
     lines = ("CUDA error: out of memory", "  current device: 1, in function f")
     assert "3090" not in examine(End(WORKER, -6, lines), owners=OWNERS).sentence

@@ -374,6 +374,7 @@ TRAILERS = re.compile(
 """What follows an error and names none."""
 ABOUT = re.compile(r"failed to load (draft|multimodal) model, '([^']*)'")
 """Which of several models the error before was about."""
+MAKER = re.compile(r"\b(CUDA|ROCm|MUSA) error")
 CURRENT_DEVICE = re.compile(r"current device: (\d+)")
 
 LOUD = re.compile(r"\b(error|failed|abort|terminate|exception|fatal)\b|^\S+ [EF] ", re.IGNORECASE)

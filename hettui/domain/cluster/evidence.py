@@ -13,6 +13,7 @@ from hettui.domain.cluster.causes import (
     CURRENT_DEVICE,
     HARMLESS,
     LOUD,
+    MAKER,
     QUIET_LEVEL,
     RECOVERED,
     TRAILERS,
@@ -135,7 +136,9 @@ def _device(known: _Known) -> str:
     if name := groups.get("device") or groups.get("ordinal"):
         return name.rstrip(".,")
     near = known.rest[: _NEAR + 1]
-    return next((match[1] for line in near if (match := CURRENT_DEVICE.search(line))), "")
+    number = next((match[1] for line in near if (match := CURRENT_DEVICE.search(line))), "")
+    maker = next((match[1] for line in near if (match := MAKER.search(line))), "")
+    return maker + number if number else ""
 
 
 def _loud(lines: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from what those say that live on. Of a log the first error counts that was not r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ _SSH_FAILED = 255
 """What ssh exits with when it is ssh that failed; an rpc server never does."""
 _MAKERS = ("CUDA", "ROCm", "MUSA", "Vulkan", "SYCL")
 """As llama.cpp's backends call their devices, before the number."""
+_CARD = re.compile(r"(CUDA|ROCm|MUSA|)(\d{1,3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +157,10 @@ def _device(named: str, owners: Mapping[str, str], role: Role) -> str:
     names of all who make cards; a worker counts its own cards, which says nothing here."""
     if not named:
         return ""
-    if named.isdecimal():
-        if role == "worker":
-            return ""
-        named = next((f"{maker}{named}" for maker in _MAKERS if f"{maker}{named}" in owners), f"card {named}")
+    number = _CARD.fullmatch(named)
+    if number is not None and named not in owners and role != "worker":
+        usual = named if number[1] else f"card {named}"
+        named = next((f"{maker}{number[2]}" for maker in _MAKERS if f"{maker}{number[2]}" in owners), usual)
     short, _, endpoint = named.partition("[")
     owner = owners.get(endpoint.rstrip("]")) or owners.get(short)
     if role == "worker" and not endpoint:
