@@ -18,7 +18,7 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.aim import Objective
 from hettui.domain.session.asked import asked_plan
 from hettui.domain.session.plan_report import PlanReport
-from hettui.wiring.sessions import engine_or_problem, open_session, read_shape
+from hettui.wiring.sessions import engine_or_problem, named_sizes, open_session, read_shape
 
 # Where no binaries are found the command lines name them as they are called.
 _ANY_ENGINE = EngineInfo(Path("llama-server"), Path("ggml-rpc-server"), "none found", "", frozenset())
@@ -54,7 +54,17 @@ def plan_report(
     workload = Workload(shape, config.params, build or cluster.engine.build)
     plan, best = asked_plan(workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective)
     cluster = replace(cluster, devices=plan.devices, params=plan.settings(cluster.params))
-    return PlanReport(workload, plan, plan_launch(cluster, plan.split), learned, best, ram_bytes, refused)
+    return PlanReport(
+        workload,
+        plan,
+        plan_launch(cluster, plan.split),
+        learned,
+        best,
+        ram_bytes,
+        refused,
+        config.serving.extra_args,
+        named_sizes(config),
+    )
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

@@ -9,6 +9,7 @@ from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.key_file import first_key
 from hettui.adapters.files.learned_file import load_learned, save_learned
 from hettui.adapters.files.paths import config_file, last_config, memory_dir
+from hettui.adapters.files.sizes import file_sizes
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
 from hettui.adapters.gpu.nvml import NvmlSource
@@ -23,6 +24,7 @@ from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import Found
 from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, ModelFileError
 from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.options import allocations
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.session.room import Room, no_room, room_as_found
@@ -90,7 +92,23 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     if engine is not None:
         cluster = Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts)
         check(cluster)
-    return Session(config, found.hardware, devices, cluster, shape, problem, found.problems, learned=learned)
+    beside = named_sizes(config)
+    return Session(
+        config,
+        found.hardware,
+        devices,
+        cluster,
+        shape,
+        problem,
+        found.problems,
+        learned=learned,
+        file_bytes=beside,
+    )
+
+
+def named_sizes(config: Config) -> dict[str, int]:
+    """Sizes of the files that `extra-args` name: of a draft model, of a vision tower, of adapters."""
+    return file_sizes(file for one in allocations(config.serving.extra_args) for file in one.files)
 
 
 def with_model(session: Session, path: str) -> Session:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hettui.adapters.processes.local import scrubbed_environment
+from hettui.domain.cluster.postmortem import last_words
 from hettui.domain.cluster.process import exit_in_words
 from hettui.domain.devices.found import complaints
 from hettui.domain.devices.identity import card_uuid, pci_address
@@ -186,8 +187,8 @@ def _why(server: Path, returncode: int, said: str) -> str:
         return f"{server} needs the library {name}, which is missing: install it, or set LD_LIBRARY_PATH"
     if returncode == -4:
         return f"{server} uses instructions that this CPU does not have: use a build for it (-DGGML_NATIVE=OFF)"
-    last = clean_line(said.strip().rsplit("\n", 1)[-1], 200)
-    return f"{server} cannot be used: {exit_in_words(returncode)}{': ' + last if last else ''}"
+    why = last_words(said, returncode)
+    return f"{server} cannot be used: {exit_in_words(returncode)}{': ' + why if why else ''}"
 
 
 _DEVICE_LINE = re.compile(r"^  (\S+): (.*) \((-?\d+) MiB, (-?\d+) MiB free\)(.*)$", re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ class Session:
     demo: bool = False
     chosen: Plan | None = None
     """What a model that was chosen on the screen is opened with; None: as the configuration says."""
+    file_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Sizes of the files that `extra-args` name."""
 
     @property
     def title(self) -> str:

@@ -11,6 +11,7 @@ from hettui.domain.memory.context import known
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.plan.split import HOST
+from hettui.domain.session.doubts import untested
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.telemetry.why import worst
 from hettui.domain.text import clean_line
@@ -103,6 +104,9 @@ def _doubt(facts: Facts, outlook: Forecast, index: int) -> str:
     shape = facts.session.shape
     if shape is None or index in outlook.measured:
         return ""
+    workload = facts.session.workload_of(facts.plan)
+    if workload is not None and outlook.devices[index].compute_bytes and untested(workload, facts.plan):
+        return "compute is an estimate here"
     error_bytes = compute_error_bytes(shape, outlook.devices[index].compute_bytes)
     if not known(shape):
         return f"compute ±{mib(error_bytes)} MiB: hettui does not know this architecture"
