@@ -63,8 +63,8 @@ def find(lines: Sequence[str], returncode: int | None, kernel_lines: Iterable[st
         found = _first(_unrecovered(source))
         if found is not None:
             return found
-    if returncode == 1 and kept and LAST_WORDS.pattern.search(kept[-1]):
-        return Evidence(LAST_WORDS, lines=_shown(kept[-1:]))
+    if returncode == 1 and kept and (match := LAST_WORDS.pattern.search(kept[-1])):
+        return Evidence(LAST_WORDS, match, lines=_shown(kept[-1:]))
     loud = _loud([line for _, line in _unrecovered_lines(kept)])
     if not loud and kept and returncode is not None and not from_outside:
         # Of a process that was killed a quiet last line has nothing to do with its end.
