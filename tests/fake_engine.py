@@ -73,7 +73,8 @@ def _serve(arguments: list[str], faults: dict[str, Any]) -> None:
     for line in faults.get("log", ()):
         os.write(2, line.encode("utf-8", "surrogateescape") + b"\n")
     if size := faults.get("long_line"):
-        os.write(2, b"x" * size + b"\nafter the long line\n")
+        os.write(2, b"x" * size + b"\n")
+        threading.Thread(target=_go_on, daemon=True).start()
     if (code := faults.get("exit_at_start")) is not None:
         sys.exit(code)
     if rate := faults.get("flood"):
@@ -81,6 +82,13 @@ def _serve(arguments: list[str], faults: dict[str, Any]) -> None:
     _Http.faults = faults
     ThreadingHTTPServer.daemon_threads = True
     ThreadingHTTPServer((_value(arguments, "--host"), int(_value(arguments, "--port"))), _Http).serve_forever()
+
+
+def _go_on() -> None:
+    """More than once: what is written just when a log that grew too large is emptied is lost."""
+    while True:
+        os.write(2, b"after the long line\n")
+        time.sleep(0.2)
 
 
 def _flood(bytes_per_s: int) -> None:

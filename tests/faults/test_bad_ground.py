@@ -198,6 +198,9 @@ def test_a_model_that_was_cut_between_two_starts(tmp_path: Path, model: Path) ->
         rig.ask("stop")
         os.truncate(copy, 60_000_000)
         error = rig.ask("start", layers=LAYERS)["error"]
+        if "its log says more" in error:
+            # llama-server logs from a thread, and now and then ends before its last line is written.
+            error = rig.ask("start", layers=LAYERS)["error"]
         assert "the model file is incomplete" in error
         report = rig.ask("look")
         assert (report["state"], report["pids"]) == ("FAILED", {})
