@@ -44,6 +44,12 @@ class FakeNvml:
 
     cards: list[Card] = field(default_factory=list)
     driver: bool = True
+    init_error: int | None = None
+    """NVML's code with which it does not begin."""
+    refused: dict[int, int] = field(default_factory=dict)
+    """By number: the code with which a card's handle is refused."""
+    calls: int = 0
+    """Of every kind but the version's."""
     NVMLError = NVMLError
     NVML_TEMPERATURE_GPU = 0
     NVML_TEMPERATURE_THRESHOLD_SHUTDOWN = 0
@@ -60,6 +66,9 @@ class FakeNvml:
 
     def nvmlInit(self) -> None:  # noqa: N802 - NVML's own names
         self.inits += 1
+        self.calls += 1
+        if self.init_error is not None:
+            raise NVMLError(self.init_error)
         if not self.driver:
             raise NVMLError(DRIVER_NOT_LOADED)
 
@@ -75,16 +84,26 @@ class FakeNvml:
         return "580.159"
 
     def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        self.calls += 1
         return len(self.cards)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> Card:  # noqa: N802
+        self.calls += 1
+        if index in self.refused:
+            raise NVMLError(self.refused[index])
         return self.cards[index]
+
+    def nvmlDeviceGetHandleByPciBusId(self, address: str) -> Card:  # noqa: N802
+        self.calls += 1
+        found = (card for card in self.cards if card.bus_id.lower().endswith(address.lower()))
+        return next(found)
 
     def __getattr__(self, query: str) -> Any:
         if not query.startswith("nvmlDeviceGet"):
             raise AttributeError(query)
 
         def ask(card: Card, *arguments: Any) -> Any:
+            self.calls += 1
             card.asked[query.removeprefix("nvmlDeviceGet")] += 1
             if card.hung is not None:
                 card.hung.wait(30)

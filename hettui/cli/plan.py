@@ -12,17 +12,17 @@ from hettui.cli.options import build_number, device_budgets, overridden, weights
 def run_devices(options: Namespace) -> int:
     from hettui.domain.config.values import Config
     from hettui.domain.devices.report import hardware_json, hardware_text
-    from hettui.wiring.sessions import engine_or_problem, local_hardware
+    from hettui.wiring.sessions import configured_is_missing, engine_or_problem, look_around
 
     engine, problem = engine_or_problem(Config())
-    hardware = local_hardware(engine)
+    found = look_around(engine)
     if options.json:
-        print(json.dumps(hardware_json(hardware), indent=1))
+        print(json.dumps(hardware_json(found.hardware, found.problems), indent=1))
     else:
-        print(hardware_text(hardware))
-        if problem:
-            print(f"hettui: {problem}", file=sys.stderr)
-    return 0
+        print(hardware_text(found.hardware))
+        for reason in (*found.problems, *([problem] if problem else [])):
+            print(f"hettui: {reason}", file=sys.stderr)
+    return 1 if found.problems and configured_is_missing(found) else 0
 
 
 def run_model(options: Namespace) -> int:
@@ -50,4 +50,6 @@ def run_plan(options: Namespace) -> int:
         objective=options.objective,
     )
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
-    return 0 if report.forecast.fits else 1
+    # A card that a driver refuses is a failure when it was asked for, not when a plan is made for another machine.
+    refused = bool(options.config and report.refused and any(d.missing for d in report.plan.devices))
+    return 0 if report.fits and not refused else 1

@@ -40,18 +40,19 @@ class StartProgress:
         from hettui.services.events import ClusterChanged, Notice
 
         if isinstance(event, Notice) and event.severity != "error":
-            self._say(event.text)
+            self.say(event.text)
         elif isinstance(event, ClusterChanged):
             snapshot = event.snapshot
             if snapshot.waiting is not None:
-                self._say(snapshot.waiting.text)
+                self.say(snapshot.waiting.text)
             elif snapshot.load is not None:
                 self.load_s = snapshot.load.elapsed_s
-                self._say(f"loading {int(snapshot.load.fraction * 10) * 10} %")
+                self.say(f"loading {int(snapshot.load.fraction * 10) * 10} %")
             elif snapshot.state.busy:
-                self._say(snapshot.state.value)
+                self.say(snapshot.state.value)
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """One line, unless it is what was said last."""
         if text != self._shown and not self._quiet:
             self._shown = text
             print(f"hettui: {clean_line(text)}", file=sys.stderr)

@@ -18,6 +18,8 @@ def run_up(options: Namespace) -> int:
     progress = StartProgress(quiet=options.json)
     with interruptible():
         session = open_session(headless.configured(options.config))
+        for warning in headless.warnings(session):
+            progress.say(warning)
         snapshot, already = headless.up(session, force=options.force, listener=progress)
     if options.json:
         print(json.dumps(headless.status().as_json(), indent=1))

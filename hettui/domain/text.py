@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 from collections.abc import Iterable
 
 MAX_LINE_CHARS = 4096
@@ -101,6 +102,30 @@ class LineSplitter:
     def _joined(held: str, rest: str) -> str:
         room = MAX_LINE_CHARS + 256 - len(held)
         return held + rest[:room] if room > 0 else held
+
+
+def shell_word(word: str) -> str:
+    """A word for a shell, which reads back exactly what it is, and is safe to print: a file's name may hold any byte.
+
+    What is not printable stands as bytes in `$'…'`, as bash, zsh and ksh read it.
+    """
+    if clean(word) == word and "\n" not in word:
+        return shlex.quote(word)
+    return f"$'{''.join(map(_in_dollar_quotes, word))}'"
+
+
+def _in_dollar_quotes(character: str) -> str:
+    if character in "'\\":
+        return f"\\{character}"
+    if clean(character) == character and character != "\n":
+        return character
+    # Three octal digits: what follows them can be no part of them.
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def shell_join(words: Iterable[str]) -> str:
+    """The words as one line that can be pasted into a shell."""
+    return " ".join(map(shell_word, words))
 
 
 def shorten_middle(text: str, width: int) -> str:

@@ -24,11 +24,14 @@ from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError
 from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.panes import PanesState
+from hettui.domain.session.room import Room, room_as_read
 from hettui.domain.session.session import Session
+from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.ports import Completion
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
+from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
 from hettui.services.learner import Learner
 from hettui.wiring.sessions import api_key, request_for, with_model
 
@@ -56,7 +59,10 @@ class ScreenBackend:
         self._config = Config()
         self._opener = opener
         self._learner = learner
+        self._idle: TelemetrySnapshot | None = None
+        """The last readings, if nothing of the cluster ran then."""
         engine.subscribe(learner)
+        engine.subscribe(self._note_readings)
 
     @cached_property
     def _catalogue(self) -> ModelCatalogue:
@@ -114,9 +120,23 @@ class ScreenBackend:
         return replace(session, config=self._config)
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
-        request = request_for(session, plan, force=force)
+        request = request_for(session, plan, force=force, room=self._room(plan))
         self._learner.expect(session)
         return request
+
+    def _note_readings(self, event: Event) -> None:
+        """On the engine's thread."""
+        if isinstance(event, TelemetryUpdated):
+            self._idle = None if self.engine.snapshot.processes else event.snapshot
+        elif isinstance(event, ClusterChanged) and event.snapshot.processes:
+            self._idle = None
+
+    def _room(self, plan: Plan) -> Room:
+        """While the cluster runs its own memory is not told apart with certainty: then nothing is known."""
+        from hettui.adapters.machine.psutil_host import cpu_hardware
+
+        idle = self._idle
+        return Room() if idle is None else room_as_read(plan.devices, idle, cpu_hardware().free_bytes)
 
     def bench_runs(self, session: Session) -> list[BenchRun]:
         from hettui.wiring.bench import bench_folder

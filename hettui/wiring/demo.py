@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hettui.adapters.files.paths import cache_dir
 from hettui.adapters.library.demo_model import Progress, demo_model
+from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import EngineError
@@ -31,19 +32,7 @@ def demo_session(progress: Progress) -> Session:
     engine, problem = engine_or_problem(config)
     if engine is None:
         raise EngineError(f"{problem}; the demo's engine comes with: pip install 'hettui[demo]'")
-    cards = tuple(
-        Device(
-            h.name,
-            h.id,
-            backend=h.backend,
-            engine_name=h.engine_name,
-            uuid=h.uuid,
-            pci_address=h.pci_address,
-            budget_bytes=h.free_bytes and max(0, h.free_bytes - 512 * MIB),
-        )
-        for h in local_hardware(engine)
-        if h.backend != "cpu" and h.engine_name
-    )
+    cards = tuple(d for d in assemble(Config(), local_hardware(engine)) if not d.missing)
     workers = tuple(
         Device(name, via="worker", threads=1, budget_bytes=budget) for name, budget in BUDGETS_BYTES.items()
     )

@@ -16,6 +16,8 @@ from hettui.domain.cluster.run_state import ProcessRecord
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, UsageError
+from hettui.domain.session.doubts import not_counted
+from hettui.domain.session.doubts import warnings as plan_warnings
 from hettui.domain.session.session import Session
 from hettui.ports import LogTail
 from hettui.services.engine import Engine
@@ -36,6 +38,18 @@ def configured(config_path: str | None) -> Config:
     config = load(path)
     remember_config(path)
     return config
+
+
+def warnings(session: Session) -> list[str]:
+    """What is known to fail of what would be started, and what its plan does not count."""
+    plan, workload = session.initial_plan, session.workload
+    if plan is None or workload is None:
+        return []
+    beside = not_counted(session.config.serving.extra_args, session.file_bytes)
+    return [
+        *plan_warnings(session.workload_of(plan) or workload, plan),
+        *(f"not counted: {one.words}" for one in beside),
+    ]
 
 
 def up(session: Session, *, force: bool, listener: Listener) -> tuple[ClusterSnapshot, bool]:

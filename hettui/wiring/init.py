@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from hettui.adapters.files.config_toml import load, write_text
 from hettui.adapters.files.paths import config_file, remember_config
-from hettui.domain.config.inventory import device_names
+from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config, DeviceConfig
 from hettui.domain.config.writing import commented_config
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import UsageError
 from hettui.domain.session.session import Session
 from hettui.wiring.sessions import engine_or_problem, local_hardware, read_shape
@@ -21,7 +23,7 @@ def write_for(session: Session) -> Config:
     target = config_file()
     if target.exists():
         raise UsageError(f"{target} exists already: it is left as it is")
-    devices = [DeviceConfig(name=d.name, id=d.id) for d in session.devices if d.backend != "cpu"]
+    devices = _as_configured(session.devices)
     model = session.config.model_path
     write_text(target, commented_config(devices, model and os.path.abspath(model)))  # noqa: PTH100 - links stay
     remember_config(target)
@@ -36,7 +38,13 @@ def write_config(path: str | None, model: str | None, *, force: bool) -> Path:
     if model:
         model = os.path.realpath(read_shape(model).file.paths[0])
     engine, _ = engine_or_problem(Config())
-    cards = [h for h in local_hardware(engine) if h.backend != "cpu"]
-    devices = [DeviceConfig(name=name, id=h.id) for h, name in zip(cards, device_names(cards), strict=True)]
+    devices = _as_configured(assemble(Config(), local_hardware(engine)))
     write_text(target, commented_config(devices, model))
     return target
+
+
+def _as_configured(devices: Sequence[Device]) -> list[DeviceConfig]:
+    """The cards that can be used; where none can, all of them: llama.cpp may be installed later."""
+    cards = [device for device in devices if device.backend != "cpu"]
+    usable = [card for card in cards if not card.missing]
+    return [DeviceConfig(name=card.name, id=card.id) for card in usable or cards]

@@ -18,7 +18,7 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.aim import Objective
 from hettui.domain.session.asked import asked_plan
 from hettui.domain.session.plan_report import PlanReport
-from hettui.wiring.sessions import engine_or_problem, open_session, read_shape
+from hettui.wiring.sessions import engine_or_problem, named_sizes, open_session, read_shape
 
 # Where no binaries are found the command lines name them as they are called.
 _ANY_ENGINE = EngineInfo(Path("llama-server"), Path("ggml-rpc-server"), "none found", "", frozenset())
@@ -39,9 +39,11 @@ def plan_report(
     config = load(config_path) if config_path else Config()
     config = replace(config, model_path=model, params=override(config.params))
     anonymous = _anonymous(devices, weights if not config_path else None)
+    ram_bytes, refused = None, tuple[str, ...]()
     if anonymous is None:
         session = open_session(config)
         cluster, shape, members, learned = session.cluster, session.shape, session.devices, session.learned
+        ram_bytes, refused = session.surroundings.ram_bytes, session.refused
     else:
         engine, _ = engine_or_problem(config)
         learned = load_learned(memory_dir())
@@ -52,7 +54,17 @@ def plan_report(
     workload = Workload(shape, config.params, build or cluster.engine.build)
     plan, best = asked_plan(workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective)
     cluster = replace(cluster, devices=plan.devices, params=plan.settings(cluster.params))
-    return PlanReport(workload, plan, plan_launch(cluster, plan.split), learned, best)
+    return PlanReport(
+        workload,
+        plan,
+        plan_launch(cluster, plan.split),
+        learned,
+        best,
+        ram_bytes,
+        refused,
+        config.serving.extra_args,
+        named_sizes(config),
+    )
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

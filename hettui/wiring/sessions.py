@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.key_file import first_key
 from hettui.adapters.files.learned_file import load_learned, save_learned
-from hettui.adapters.files.paths import memory_dir
+from hettui.adapters.files.paths import config_file, last_config, memory_dir
+from hettui.adapters.files.sizes import file_sizes
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
 from hettui.adapters.gpu.nvml import NvmlSource
@@ -19,10 +21,13 @@ from hettui.domain.cluster.launch import Cluster, check, unsafe
 from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import LOCAL, Device, Hardware
-from hettui.domain.errors import ConfigError, EngineError, ModelFileError
+from hettui.domain.devices.found import Found
+from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, ModelFileError
 from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.options import allocations
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
+from hettui.domain.session.room import Room, no_room, room_as_found
 from hettui.domain.session.session import Session, runnable
 from hettui.domain.text import clean_line
 from hettui.services.cluster.world import Request
@@ -42,11 +47,26 @@ def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:
 
 
 def local_hardware(engine: EngineInfo | None) -> tuple[Hardware, ...]:
+    return look_around(engine).hardware
+
+
+def look_around(engine: EngineInfo | None) -> Found:
+    """Cards and CPU of this machine, and what their drivers refuse."""
     nvml = NvmlSource()
     try:
         return discover(engine, nvml, (AmdGpuSource(), IntelGpuSource()))
     finally:
         nvml.close()
+
+
+def configured_is_missing(found: Found) -> bool:
+    """Whether the configuration that is used on this machine names a card that is not found."""
+    path = last_config() or config_file()
+    try:
+        config = load(path) if path.exists() else Config()
+        return bool(config.devices) and any(d.missing for d in assemble(config, found.hardware, found.problems))
+    except ConfigError:
+        return False
 
 
 def read_shape(path: str) -> ModelShape:
@@ -61,9 +81,9 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     """
     shape = read_shape(config.model_path) if config.model_path else None
     engine, problem = engine_or_problem(config)
-    hardware = local_hardware(engine)
+    found = look_around(engine)
     learned = load_learned(memory_dir())
-    devices = assemble(config, hardware) if devices is None else devices
+    devices = assemble(config, found.hardware, found.problems) if devices is None else devices
     if learned.host_bytes_per_s is None and any(d.backend == "cpu" and d.host == LOCAL for d in devices):
         learned.host_bytes_per_s = read_speed()
         save_learned(memory_dir(), learned)
@@ -72,7 +92,23 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     if engine is not None:
         cluster = Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts)
         check(cluster)
-    return Session(config, hardware, devices, cluster, shape, problem, learned=learned)
+    beside = named_sizes(config)
+    return Session(
+        config,
+        found.hardware,
+        devices,
+        cluster,
+        shape,
+        problem,
+        found.problems,
+        learned=learned,
+        file_bytes=beside,
+    )
+
+
+def named_sizes(config: Config) -> dict[str, int]:
+    """Sizes of the files that `extra-args` name: of a draft model, of a vision tower, of adapters."""
+    return file_sizes(file for one in allocations(config.serving.extra_args) for file in one.files)
 
 
 def with_model(session: Session, path: str) -> Session:
@@ -99,9 +135,15 @@ def api_key(config: Config) -> str | None:
     return os.environ.get("LLAMA_API_KEY") if path is None else first_key(path)
 
 
-def request_for(session: Session, plan: Plan, *, force: bool = False) -> Request:
-    """What the engine is asked to run. Raises the reason when this plan cannot be started."""
+def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room | None = None) -> Request:
+    """What the engine is asked to run. Raises the reason when this plan cannot be started.
+
+    `room`: what is free now; None: as when the session was opened.
+    """
     cluster = runnable(session, plan, force=force)
+    room = room_as_found(plan.devices, session.hardware) if room is None else room
+    if not force and (full := no_room(session, plan, room)) is not None:
+        raise DoesNotFit(full)
     key = api_key(session.config)
     if not force and (reason := unsafe(cluster, has_key=key is not None)) is not None:
         raise ConfigError(f"{reason}. To start it all the same: Force start in the palette, or hettui up --force")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.amdgpu_metrics import Evidence, throttles
+from hettui.adapters.gpu.pci_cards import REST_S
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
 from hettui.ports import TelemetryTarget
 from tests.sysfs_trees import AMD_WAY, GIB, MIB, Tree, client, metrics, rx_7900, unreadable, write
@@ -226,10 +228,28 @@ def test_a_sleeping_card_is_left_asleep(tree: Tree, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "open", noted)
     for _ in range(11):
-        assert one(source) == DeviceSample(used_bytes=5 * GIB, total_bytes=24560 * MIB)
+        assert one(source) == DeviceSample(used_bytes=5 * GIB, total_bytes=24560 * MIB, asleep=True)
     assert {Path(path).name for path in opened} == {"vendor", "runtime_status", "mem_info_vram_used"}
     write(device, {"power/runtime_status": "active"})
     assert one(source).power_limit_w == 339.0
+
+
+def test_an_idle_card_that_may_sleep_is_left_alone_so_that_it_can(tree: Tree) -> None:
+    device, now_s = rx_7900(tree), [100.0]
+    write(device, {"power/control": "auto", "gpu_busy_percent": "0"})
+    source = AmdGpuSource(tree.sys, tree.proc, lambda: now_s[0])
+    first = one(source)
+    write(device, {"gpu_busy_percent": "90"})
+    assert one(source) == first
+    assert one(source, replace(CARD, pids=(77,))).utilisation_percent == 90, "ours runs there"
+    now_s[0] += REST_S
+    assert one(source).utilisation_percent == 90
+    write(device, {"gpu_busy_percent": "91"})
+    assert one(source).utilisation_percent == 91, "a busy one is read every round"
+    write(device, {"gpu_busy_percent": "0"})
+    one(source)
+    write(device, {"power/runtime_status": "suspended"})
+    assert one(source).asleep
 
 
 def test_our_processes_and_those_of_others(tree: Tree) -> None:
@@ -318,6 +338,29 @@ def test_without_the_files_of_names_a_card_has_its_numbers(tree: Tree) -> None:
     write(tree.proc, {"sys/kernel/osrelease": "6.8.0-45-generic"})
     (card,) = source_of(tree).list_cards()
     assert (card.name, card.driver) == ("AMD GPU [1002:744c]", "amdgpu 6.8")
+
+
+def test_a_card_that_another_driver_has_is_named_with_the_remedy(tree: Tree) -> None:
+    source = source_of(tree)
+    assert (source.list_cards(), source.problems) == ((), ())
+    folder = tree.sys / "bus/pci/devices/0000:03:00.0"
+    write(folder, {"vendor": "0x1002", "class": "0x030000"})
+    write(tree.sys / "bus/pci/devices/0000:03:00.1", {"vendor": "0x1002", "class": "0x040300"})
+    assert source.list_cards() == ()
+    (problem,) = source.problems
+    assert "0000:03:00.0, but no driver has it: load amdgpu" in problem
+
+
+def test_a_card_whose_node_may_not_be_opened_says_what_to_do(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    rx_7900(tree)
+    write(tree.root / "dev", {"dri/renderD128": "", "kfd": ""})
+    source = AmdGpuSource(tree.sys, tree.proc, dev_root=tree.root / "dev")
+    assert [card.trouble for card in source.list_cards()] == [None]
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("kfd"))
+    (card,) = source.list_cards()
+    assert (card.trouble or "").startswith(
+        f"this user may not open {tree.root / 'dev/kfd'}: add the user to the groups"
+    )
 
 
 def test_other_targets_are_left_alone(tree: Tree) -> None:

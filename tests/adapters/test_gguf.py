@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -127,9 +128,8 @@ FILLER = b"\0" * 4096
         (preamble(keys=1) + pair("general.alignment", 24) + FILLER, "not a power of two"),
         (preamble(tensors=1) + text("t" * 65) + FILLER, "too long"),
         (preamble(tensors=1) + text("t") + struct.pack("<I", 5) + FILLER, "5 dimensions"),
-        (preamble(tensors=1) + text("t") + struct.pack("<IQ", 1, 0) + FILLER, "cannot have the shape 0"),
         (preamble(tensors=1) + text("t") + struct.pack("<IQQ", 2, 1 << 40, 1 << 40) + FILLER, "cannot have the shape"),
-        (preamble(tensors=1) + ONE_TENSOR + struct.pack("<IQ", 4, 0) + FILLER, "unknown type 4"),
+        (preamble(tensors=1) + ONE_TENSOR + struct.pack("<IQ", 4, 0) + FILLER, "type Q4_2 (4)"),
         (preamble(tensors=1) + ONE_TENSOR + struct.pack("<IQ", 12, 0) + FILLER, "no whole blocks of q4_K"),
         (preamble(tensors=1) + ONE_TENSOR + struct.pack("<IQ", 0, 5) + FILLER, "no multiple of 32"),
         (preamble(tensors=1) + ONE_TENSOR + struct.pack("<IQ", 0, 1 << 62) + FILLER, "download is incomplete"),
@@ -178,3 +178,128 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
             read_model(tmp_path / name)
     with pytest.raises(ModelFileError, match="cannot be opened"):
         read_model("bad\0name.gguf")
+
+
+@pytest.mark.parametrize(
+    ("shape", "size_bytes"), [((1, 0), 0), ((0,), 0), ((256, 0, 4), 0), ((), 4), ((1,), 4), ((0, 1 << 40, 1 << 40), 0)]
+)
+def test_a_tensor_without_elements_and_a_scalar_are_read(
+    tmp_path: Path, shape: tuple[int, ...], size_bytes: int
+) -> None:
+    metadata, tensors = llama()
+    marked = [*tensors[:3], ("marker", shape, "f32"), *tensors[3:]]
+    model = read_model(write_gguf(tmp_path / "m.gguf", metadata, marked))
+    assert len(model.tensors) == len(tensors) + 1
+    assert {t.name: t.size_bytes for t in model.tensors}["marker"] == size_bytes
+    assert (
+        ModelShape.of(model).weights_bytes
+        == ModelShape.of(read_model(write_gguf(tmp_path / "n.gguf", metadata, tensors))).weights_bytes + size_bytes
+    )
+
+
+def test_a_ternary_model_is_read(tmp_path: Path) -> None:
+    metadata, tensors = llama()
+    metadata["general.file_type"] = 41
+    ternary = [(name, shape, "q2_0" if "blk" in name else kind) for name, shape, kind in tensors]
+    shape = ModelShape.of(read_model(write_gguf(tmp_path / "m.gguf", metadata, ternary)))
+    assert shape.quantisation == "Q2_0"
+    assert shape.block_bytes[0] == (256 * 256 + 256 * 512) // 64 * 18
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (5, "Q4_3 (5), which llama.cpp has no more: fetch the model as Q4_1"),
+        (31, "Q4_0_4_4 (31), which llama.cpp has no more: fetch the model as Q4_0"),
+        (33, "fetch the model as Q4_0"),
+        (36, "bitnet.cpp"),
+        (38, "fetch the model as IQ4_NL"),
+        (97, "type 97 of the fork ik_llama.cpp"),
+        (139, "IQ4_K (139) of the fork ik_llama.cpp"),
+        (339, "IQ4_K_R4 (339) of the fork"),
+        (43, "none of llama.cpp up to b11434: look for a newer hettui"),
+        (77, "none of llama.cpp up to b11434"),
+        (1 << 30, "the file is damaged, fetch it again"),
+    ],
+)
+def test_the_advice_for_a_type_that_is_not_read(tmp_path: Path, number: int, says: str) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(preamble(tensors=1) + ONE_TENSOR + struct.pack("<IQ", number, 0) + FILLER)
+    with pytest.raises(ModelFileError) as caught:
+        read_model(path)
+    assert says in str(caught.value)
+    assert "hettui is too old" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Big-70B.gguf.part1of2", "piece (1 of 2) of a model"),
+        ("Big-70B.gguf.part1of2", "cat Big-70B.gguf.part{1..2}of2 > Big-70B.gguf"),
+        ("big.gguf.part-02-of-12", "cat big.gguf.part-{01..12}-of-12 > big.gguf"),
+        ("big.gguf-split-b", "cat big.gguf-split-* > big.gguf"),
+        ("big.gguf.003", "cat big.gguf.* > big.gguf"),
+        ("a model.gguf.partaa", "cat 'a model.gguf'.part* > 'a model.gguf'"),
+    ],
+)
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_raw_piece_is_to_be_joined(tmp_path: Path, name: str, says: str, begins: bool) -> None:
+    head, size = header(*llama())
+    data = head + b"\0" * size
+    path = tmp_path / name
+    path.write_bytes(data[: len(data) // 2] if begins else data[len(data) // 2 :])
+    with pytest.raises(ModelFileError) as caught:
+        read_model(path)
+    assert says in str(caught.value)
+    assert "fetch" not in str(caught.value)
+
+
+def test_a_whole_model_may_have_the_name_of_a_piece_or_of_a_part(tmp_path: Path) -> None:
+    for name in ("m.gguf.part1of2", "m-00002-of-00003.gguf"):
+        assert len(read_model(write_gguf(tmp_path / name, *llama())).paths) == 1
+
+
+def test_parts_that_were_joined_byte_by_byte_are_not_to_be_renamed(tmp_path: Path) -> None:
+    joined = tmp_path / "joined.gguf"
+    joined.write_bytes(b"".join(path.read_bytes() for path in parts(tmp_path, 3)))
+    with pytest.raises(ModelFileError, match="3 parts one behind the other.*llama-gguf-split --merge"):
+        read_model(joined)
+    alone = tmp_path / "alone.gguf"
+    alone.write_bytes(parts(tmp_path, 3)[0].read_bytes())
+    with pytest.raises(ModelFileError, match="not named so: rename"):
+        read_model(alone)
+
+
+def test_parts_that_changed_places_are_named(tmp_path: Path) -> None:
+    names = parts(tmp_path, 3)
+    names[1].rename(tmp_path / "kept")
+    names[2].rename(names[1])
+    (tmp_path / "kept").rename(names[2])
+    with pytest.raises(ModelFileError, match="00002-of-00003.gguf says that it is part 3, not 2"):
+        read_model(names[0])
+
+
+@pytest.mark.parametrize(
+    ("first", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"PK\x03\x04", "PyTorch"),
+        (b"\x1f\x8b\x08\x00", "gunzip"),
+        (b"tjgg\x03\0\0\0", "GGML file of 2023"),
+        (b"\0" * 64, "has reserved its place"),
+    ],
+)
+def test_what_is_no_gguf_is_named(tmp_path: Path, first: bytes, says: str) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(first)
+    with pytest.raises(ModelFileError, match=re.escape(says)):
+        read_model(path)
+
+
+def test_tensors_lie_one_behind_the_other_as_llama_cpp_asks(tmp_path: Path) -> None:
+    rows = b"".join(text(f"t{i}") + struct.pack("<IQIQ", 1, 32, 0, at) for i, at in enumerate((0, 256)))
+    path = tmp_path / "m.gguf"
+    path.write_bytes(preamble(tensors=2) + rows + FILLER)
+    with pytest.raises(ModelFileError, match="t1 starts at 256 where llama.cpp expects 128"):
+        read_model(path)

@@ -59,7 +59,9 @@ def mutated(rng: random.Random, seed: bytes) -> bytes:
 
 
 def test_mutations_of_a_sound_header(tmp_path: Path) -> None:
-    head, size = header(*llama(blocks=2, vocabulary=12))
+    metadata, tensors = llama(blocks=2, vocabulary=12)
+    odd = [("marker", (1, 0), "f32"), ("scale", (), "f32"), ("ternary", (64, 2), "q2_0")]
+    head, size = header({**metadata, "split.count": 1}, [*tensors, *odd])
     rng = random.Random(20261123)
     path = tmp_path / "m.gguf"
     assert attempt(path, head, len(head) + size)

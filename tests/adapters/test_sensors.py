@@ -12,7 +12,7 @@ import pytest
 
 from hettui.adapters.gpu.nvml import LOOK_AGAIN_S, NvmlSource
 from hettui.adapters.llama import discovery
-from hettui.adapters.llama.binaries import EngineDevice
+from hettui.adapters.llama.binaries import EngineDevice, Listing
 from hettui.adapters.machine.psutil_host import ProcessSource, cpu_hardware
 from hettui.domain.devices.report import hardware_json, hardware_text
 from hettui.domain.errors import EngineError
@@ -246,12 +246,12 @@ def test_the_cpu_is_a_device_with_the_machines_memory() -> None:
 
 
 def listing(monkeypatch: pytest.MonkeyPatch, *devices: EngineDevice) -> None:
-    monkeypatch.setattr(discovery, "list_devices", lambda *_: devices)
+    monkeypatch.setattr(discovery, "list_devices", lambda *_: Listing(devices))
 
 
 def test_cuda_names_follow_the_pci_order(monkeypatch: pytest.MonkeyPatch) -> None:
     listing(monkeypatch, *(EngineDevice(f"CUDA{i}", "card", GIB, GIB) for i in range(3)))
-    found = discovery.discover(ENGINE, NvmlSource(three_cards()))
+    found = discovery.discover(ENGINE, NvmlSource(three_cards()), (), {}).hardware
     assert [(h.engine_name, h.id) for h in found] == [
         ("CUDA0", "pci:0000:01:00.0"),
         ("CUDA1", "pci:0000:04:00.0"),
@@ -266,7 +266,7 @@ def test_a_vulkan_build_names_the_same_cards_once(monkeypatch: pytest.MonkeyPatc
         EngineDevice("Vulkan0", "NVIDIA GeForce RTX 5080", 16 * GIB, 14 * GIB),
         EngineDevice("Vulkan1", "AMD Radeon RX 7600", 8 * GIB, 8 * GIB),
     )
-    found = discovery.discover(ENGINE, NvmlSource(three_cards()))
+    found = discovery.discover(ENGINE, NvmlSource(three_cards()), (), {}).hardware
     assert [(h.engine_name, h.backend) for h in found] == [
         ("Vulkan0", "vulkan"),
         (None, "cuda"),
@@ -281,8 +281,9 @@ def test_an_engine_that_fails_leaves_what_the_driver_knows(monkeypatch: pytest.M
         raise EngineError("hangs")
 
     monkeypatch.setattr(discovery, "list_devices", fail)
-    assert len(discovery.discover(ENGINE, NvmlSource(three_cards()))) == 4
-    assert len(discovery.discover(None, NvmlSource(FakeNvml(driver=False)))) == 1
+    found = discovery.discover(ENGINE, NvmlSource(three_cards()))
+    assert (len(found.hardware), found.problems) == (4, ("hangs",))
+    assert len(discovery.discover(None, NvmlSource(FakeNvml(driver=False))).hardware) == 1
 
 
 def test_the_table_is_narrow_and_says_what_is_not_known() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.advice import Question, Way, largest_context, obstacle, ways_to_fit
 from hettui.domain.planner.objectives import fits_any_way
+from hettui.domain.units import MIB
 from tests.fakes import shape, workers
 from tests.truth.compare import shape_of
 
@@ -69,7 +72,7 @@ def test_a_model_that_is_too_large_would_fit_with_fewer_bits() -> None:
         ((60, 400), {0: 20}, "d0 is locked at 20 layers, but at most "),
         ((150, 150), {0: 1}, "With the locks (d0) no split fits; without them one does."),
         ((10, 20), {}, "No device can hold even one block: it takes "),
-        ((60, 60), {}, "The devices can hold "),
+        ((60, 60), {}, "The devices can hold at most "),
         ((240, 240), {}, None),
     ],
 )
@@ -82,6 +85,34 @@ def test_the_obstacle_in_one_sentence(budgets: tuple[int, ...], locks: dict[int,
     else:
         assert found is not None
         assert found.startswith(sentence)
+
+
+def test_an_output_layer_that_fits_nowhere_is_named() -> None:
+    model = Workload(shape(vocab_bytes=300 * MIB), RuntimeParams(), 11434)
+    found = obstacle(Question(model, Split((16, 15), 31), workers(250, 250)))
+    assert found is not None
+    assert found.startswith("No device can hold the output layer: it takes 300 MiB")
+
+
+@pytest.mark.parametrize("budgets", [(60, 60), (80, 60), (100, 90, 50), (70, 40), (50, 120)])
+def test_what_the_devices_can_hold_is_blocks_and_the_output_layer(budgets: tuple[int, ...]) -> None:
+    question = asked(budgets, tuple(0 for _ in budgets))
+    said = obstacle(question) or ""
+    held = [int(n) for n in re.findall(r"d\d (\d+)", said)]
+    assert f"at most {sum(held)} of the 30 blocks" in said
+    end = next(i for i, part in enumerate(said.split(", ")) if "and the output layer" in part)
+    costs = LayerCosts(question.workload, question.devices, several=True)
+
+    def fits(index: int, blocks: int) -> bool:
+        """One device by itself, the best run of so many blocks; the one at the end with the output layer."""
+        if index == end:
+            return costs.held_bytes(index, 30 - blocks, 30) <= budgets[index] * MIB
+        runs = (costs.held_bytes(index, first, first + blocks - 1) for first in range(31 - blocks))
+        return not blocks or min(runs) <= budgets[index] * MIB
+
+    for index, count in enumerate(held):
+        assert fits(index, count)
+        assert not fits(index, count + 1)
 
 
 @pytest.mark.parametrize("slots", [1, 3])

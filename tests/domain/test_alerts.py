@@ -187,3 +187,11 @@ def test_rounds_that_say_nothing_tell_nothing_and_change_nothing(
     without = told([*before, *after], interval_s=0.0)
     assert [a for _, a in with_gap] == [a for _, a in without]
     assert not [n for n, _ in with_gap if len(before) <= n < len(before) + quiet]
+
+
+def test_a_card_that_sleeps_is_not_gone() -> None:
+    state = AlertState().watching(["card"])
+    for now_s in range(30):
+        sample = DeviceSample(asleep=True) if now_s > 2 else DeviceSample(temperature_c=40)
+        state, alerts = update(state, TelemetrySnapshot(float(now_s), 1.0, {"card": sample}), float(now_s))
+        assert not alerts

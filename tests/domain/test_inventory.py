@@ -73,13 +73,28 @@ def test_names_are_short_and_like_cards_can_be_told_apart() -> None:
     assert [d.name for d in assemble(Config(), twins)] == ["RTX 3060 #1", "RTX 3060 #2"]
 
 
-@pytest.mark.parametrize("id", ["pci:0000:01:00.0", "PCI:0000:01:00.0", "uuid:GPU-1", "CUDA0", None])
+@pytest.mark.parametrize(
+    "id",
+    ["pci:0000:01:00.0", "PCI:00000000:01:00.0", "01:00.0", "uuid:GPU-1", "gpu-1", "CUDA0", "cuda0", "cuda:0", None],
+)
 def test_a_card_is_found_by_each_of_its_names(id: str | None) -> None:
     entry = DeviceConfig(name="rtx 5080", id=id, margin_bytes=GIB)
     (device,) = assemble(Config(devices=(entry,)), CARDS)
     assert (device.uuid, device.engine_name, device.missing) == ("GPU-1", "CUDA0", None)
     assert device.budget_bytes == 14 * GIB
     assert device.name == "rtx 5080"
+
+
+def test_one_card_is_one_device_however_it_is_spelled() -> None:
+    twice = (DeviceConfig(name="a", id="pci:00000000:01:00.0"), DeviceConfig(name="b", id="GPU-1"))
+    with pytest.raises(ConfigError, match='"a" and "b" are the same card, pci:0000:01:00.0'):
+        assemble(Config(devices=twice), CARDS)
+    for first, second in (("0000:09:00.0", "09:00.0"), ("CUDA7", "cuda:7")):
+        away = (DeviceConfig(name="a", id=first), DeviceConfig(name="b", id=second))
+        with pytest.raises(ConfigError, match="the same card"):
+            assemble(Config(devices=away), CARDS)
+    workers = tuple(DeviceConfig(name=name, id="cpu") for name in "ab")
+    assert len(assemble(Config(devices=workers), CARDS)) == 2
 
 
 def test_a_stated_budget_wins_over_free_memory() -> None:

@@ -76,6 +76,15 @@ def test_attached_cards_are_numbered_in_the_order_in_which_they_are_made_visible
     assert option(plan.master.argv, "--device") == "CUDA1"
 
 
+def test_a_card_that_cannot_be_used_is_not_shown_to_the_master() -> None:
+    hidden = replace(GPU, name="RTX 3060", uuid="GPU-hidden", missing="hidden by CUDA_VISIBLE_DEVICES")
+    plan = plan_launch(cluster((hidden, GPU)), Split((0, 49), 49))
+    assert plan.master.env["CUDA_VISIBLE_DEVICES"] == "GPU-aaa"
+    assert option(plan.master.argv, "--device") == "CUDA0"
+    planned_for_elsewhere = plan_launch(cluster((hidden, GPU)), Split((20, 29), 49))
+    assert option(planned_for_elsewhere.master.argv, "--device") == "CUDA0,CUDA1"
+
+
 def test_a_master_without_cards_hides_those_that_workers_use() -> None:
     plan = plan_launch(cluster((LENT,)), Split((49,), 49))
     assert plan.master.env["CUDA_VISIBLE_DEVICES"] == ""

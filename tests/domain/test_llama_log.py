@@ -67,3 +67,45 @@ def test_dots_are_hundredths() -> None:
     assert log.load_fraction == 0.37
     log.feed("0.00.028.032 I llama_model_loader: - kv  26: tokenizer.ggml.merges arr[str,48900] = [...")
     assert log.load_fraction == 0.37
+
+
+def one_model(mib: float) -> str:
+    """As b10068 prints it at -lv 4."""
+    return (
+        "0.1.2.3 I load_tensors: loading model tensors, this can take a while... (mmap = true, direct_io = false)\n"
+        "0.1.2.3 D load_tensors: layer   0 assigned to device RPC0, is_swa = 0\n"
+        f"0.1.2.3 I load_tensors: offloaded {int(mib)}/31 layers to GPU\n"
+        f"0.1.2.3 I load_tensors: RPC0[127.0.0.1:50101] model buffer size =   {mib:.2f} MiB\n"
+    )
+
+
+def one_context(mib: float) -> str:
+    return (
+        "0.1.2.3 I llama_context: constructing llama_context\n"
+        f"0.1.2.3 I llama_kv_cache: RPC0[127.0.0.1:50101] KV buffer size =    {mib:.2f} MiB\n"
+        f"0.1.2.3 I sched_reserve: RPC0[127.0.0.1:50101] compute buffer size =    {mib + 1:.2f} MiB\n"
+    )
+
+
+SERVED = "0.1.2.3 I srv    load_model: loading model '/m.gguf'\n"
+DRAFT = "0.1.2.3 I common_speculative_init_result: loading draft model '/d.gguf'\n"
+
+
+def test_a_draft_model_is_kept_apart_from_the_model_that_is_served() -> None:
+    log = read(SERVED + one_model(30) + one_context(8) + DRAFT + one_model(12) + one_context(4))
+    assert log.memory == {"a": Memory(size(30), size(8), size(9))}
+    assert log.beside == {"a": Memory(size(12), size(4), size(5))}
+    assert log.offloaded == (30, 31)
+    assert log.layers == {"a": 1}
+
+
+def test_a_second_context_of_the_same_model_is_kept_apart() -> None:
+    log = read(SERVED + one_model(30) + one_context(8) + one_context(2))
+    assert log.memory == {"a": Memory(size(30), size(8), size(9))}
+    assert log.beside == {"a": Memory(0, size(2), size(3))}
+
+
+def test_a_model_that_is_loaded_again_replaces_itself() -> None:
+    once = SERVED + one_model(30) + one_context(8)
+    assert read(once + once).memory == read(once).memory
+    assert read(once + once).beside == read(once).beside == {}

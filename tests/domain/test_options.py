@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hettui.domain.config.reading import read_config
 from hettui.domain.llama.options import (
     OPTIONS,
+    allocations,
     flag,
     memory_options,
     option,
@@ -47,7 +48,7 @@ def test_the_real_llama_server_knows_every_spelling() -> None:
 
     said = subprocess.run([str(engine.binary_path()), "--help"], capture_output=True, text=True, check=True).stdout
     words = {w.strip(",") for line in said.splitlines() if line.startswith("-") for w in line.split()}
-    assert {s for o in OPTIONS for s in (*o.spellings, *o.also)} - words == NEWER
+    assert {s for o in OPTIONS if not o.newer for s in (*o.spellings, *o.also)} - words == NEWER
 
 
 @given(
@@ -98,3 +99,32 @@ def test_the_default_is_the_settings_own() -> None:
     assert option("ctx-size").default == RuntimeParams().ctx_size
     assert option("port").default == Serving().port
     assert option("model").default is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "spellings", "files", "least_bytes"),
+    [
+        (["-md", "d.gguf"], ["-md"], ["d.gguf"], 0),
+        (["--model-draft=d.gguf", "-devd", "none"], ["--model-draft"], ["d.gguf"], 0),
+        (["-hfd", "a/b"], ["-hfd"], [], 0),
+        (["--spec-type", "draft-mtp"], ["--spec-type"], [], 0),
+        (["--spec-type", "none"], [], [], 0),
+        (["--spec-draft-n-max", "8"], ["--spec-draft-n-max"], [], 0),
+        (["--spec-draft-n-max", "8", "--spec-draft-model", "d"], ["--spec-draft-model"], ["d"], 0),
+        (["-mm", "p.gguf", "--lora", "a.gguf,b.gguf", "--lora", "c.gguf"], ["-mm", "--lora"],
+         ["p.gguf", "a.gguf", "b.gguf", "c.gguf"], 0),
+        (["--lora-scaled", "a:b.gguf:0.5", "--control-vector", "v.gguf"], ["--lora-scaled", "--control-vector"],
+         ["a:b.gguf", "v.gguf"], 0),
+        (["-ctxcp", "64", "-cram", "9000"], ["-ctxcp", "-cram"], [], 0),
+        (["--moe-cache-mib", "512"], ["--moe-cache-mib"], [], 512 << 20),
+        (["-nkvo", "-ncffn", "3"], ["-nkvo", "-ncffn"], [], 0),
+        (["--metrics", "--threads", "4"], [], [], 0),
+        (["-md"], ["-md"], [], 0),
+    ],
+)  # fmt: skip
+def test_what_a_plan_does_not_count(argv: list[str], spellings: list[str], files: list[str], least_bytes: int) -> None:
+    found = allocations(argv)
+    assert [one.spelling for one in found] == spellings
+    assert [file for one in found for file in one.files] == files
+    assert sum(one.least_bytes for one in found) == least_bytes
+    assert all(one.what for one in found)

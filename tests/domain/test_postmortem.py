@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hettui.domain.cluster.causes import CAUSES
+from hettui.domain.cluster.causes import CAUSES, happened
 from hettui.domain.cluster.postmortem import End, examine
 from hettui.domain.cluster.process import ProcessSpec
 
@@ -81,13 +81,13 @@ def test_a_lost_link_is_told_from_a_worker_that_ended(line: str, says: str) -> N
     [
         ("alloc: failed to allocate RPC0[127.0.0.1:50052] buffer of size 9", "out of memory for middle", True),
         ("ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9000.00 MiB on device 1: cudaMalloc failed: "
-         "out of memory", "out of memory on CUDA device 1", True),
+         "out of memory", "out of memory for card 1", True),
         ("0.1.2.3 E Failed to connect to 127.0.0.1:50052", "the worker at middle", False),
         ("E RPC server version mismatch: 7.0.0", "another llama.cpp build", True),
         ("HELLO request size mismatch (0 vs 24) — client needs upgrade to protocol v7.x", "different llama.cpp", True),
         ("./llama-server: error while loading shared libraries: libcuda.so.1: cannot open", "libcuda.so.1", True),
         ("CUDA error: CUDA driver version is insufficient for CUDA runtime version", "driver is missing", True),
-        ("CUDA error: an illegal memory access was encountered", "the card failed: an illegal memory", False),
+        ("CUDA error: an illegal memory access was encountered", "the card failed: an illegal memory access", False),
         ("gguf_init_from_reader: failed to read key-value pairs", "incomplete", True),
         ("[1234.5] Out of memory: Killed process 4711 (llama-server)", "the kernel ended it", True),
     ],
@@ -104,8 +104,9 @@ def test_known_patterns(line: str, says: str, hopeless: bool) -> None:
 def test_every_cause_formats_whatever_its_groups_are() -> None:
     for cause in CAUSES:
         groups = ["g"] * cause.pattern.groups
-        assert cause.what.format(*groups, at="x")
-        assert cause.remedy
+        for device in ("", "middle (RPC0)"):
+            assert happened(cause, groups, device)
+        assert cause.remedy.format(*groups)
 
 
 def test_the_worker_that_died_is_the_cause_and_the_master_the_consequence() -> None:

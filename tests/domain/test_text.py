@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.text import MAX_LINE_CHARS, LineSplitter, StreamCleaner, clean, clean_line, shorten_middle
+from hettui.domain.text import (
+    MAX_LINE_CHARS,
+    LineSplitter,
+    StreamCleaner,
+    clean,
+    clean_line,
+    shell_word,
+    shorten_middle,
+)
 
 HOSTILE = [
     ("\x1b[31mred\x1b[0m", "red"),
@@ -115,3 +128,35 @@ def test_an_endless_line_is_bounded() -> None:
 )
 def test_names_are_cut_in_the_middle(text: str, width: int, expected: str) -> None:
     assert shorten_middle(text, width) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"plain.gguf",
+        b"Gr\xfc\xdfe-Q4.gguf",
+        b"new\nline.gguf",
+        b'it\'s "quoted" $HOME `x` \\.gguf',
+        "cafe\u0301 🦙.gguf".encode(),
+        b"\x1b[31mred.gguf",
+        b"tab\tand\rreturn7.gguf",
+        "right\u202eleft.gguf".encode(),
+        b"'\xff7'",
+        b"",
+    ],
+)
+def test_a_shell_reads_back_the_very_bytes_and_a_terminal_is_safe(name: bytes) -> None:
+    word = shell_word(os.fsdecode(name))
+    assert clean_line(word) == word
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash")
+    said = subprocess.run([bash, "-c", f"printf %s {word}"], capture_output=True, check=True)
+    assert said.stdout == name
+
+
+@given(st.text(max_size=20))
+def test_any_word_is_clean_for_the_shell(text: str) -> None:
+    word = shell_word(text)
+    assert clean_line(word) == word
+    assert word == shlex.quote(text) or word.startswith("$'")

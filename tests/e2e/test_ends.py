@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -54,6 +55,21 @@ def started(terminal: Terminal, *words: str) -> None:
     terminal.wait("● ready")
 
 
+def alone(screen: str) -> str:
+    """The process whose lines alone the log pane shows; empty when it shows all."""
+    found = re.search(r"(\w+) only", screen)
+    return found[1] if found else ""
+
+
+def show_log_of(terminal: Terminal, process: str) -> None:
+    """In the log pane its lines alone: in what order those of several are read after a takeover is chance."""
+    shown = ""
+    while shown != process:
+        terminal.send("f")
+        before = shown
+        shown = alone(terminal.wait_until(lambda screen, before=before: alone(screen) not in ("", before)))  # type: ignore[misc]
+
+
 # -- a lost terminal -------------------------------------------------------------------------------------------------
 
 
@@ -85,6 +101,8 @@ def test_the_cluster_outlives_a_lost_terminal_and_is_taken_over(
     terminal.wait("the plan is what runs")
     terminal.wait("MiB /")
     terminal.send("g")
+    terminal.wait("all 4 processes")
+    show_log_of(terminal, "master")
     terminal.wait("update_slots")
     terminal.type("cName three colours")
     terminal.wait("Name three colours")

@@ -65,6 +65,13 @@ class Bench:
         return None if sample is None else sample.utilisation_percent
 
 
+async def test_nonsense_of_any_source_is_unknown_before_anybody_sees_it() -> None:
+    bench = Bench()
+    bench.driver.made = 4294967293
+    assert await bench.round() is None
+    assert bench.seen[-1].samples == {"card": DeviceSample()}
+
+
 async def test_a_hung_source_is_left_behind_tried_again_and_comes_back() -> None:
     bench = Bench()
     assert await bench.round() == 1

@@ -104,6 +104,20 @@ async def test_what_a_restart_cannot_cure_is_not_restarted(bench: Bench) -> None
     assert len(bench.world.starts) == 4
 
 
+async def test_what_a_living_worker_says_is_heard_and_a_known_fault_is_not_started_again(bench: Bench) -> None:
+    await bench.controller.start(stubborn(5))
+    bench.world.log["worker d1"].append("[create_node] invalid data ptr[graph_compute] failed to create graph node 9")
+    bench.world.log["master"].append("Remote RPC server crashed or returned malformed response")
+    bench.world.children["master"].end(-6)
+    await until(lambda: bench.controller.snapshot.processes == ())
+    assert bench.state is ClusterState.FAILED
+    assert len(bench.world.starts) == 4
+    found = bench.controller.snapshot.post_mortem
+    assert found is not None
+    assert found.what.startswith("worker d1 says why: this llama.cpp build sends a worker addresses")
+    assert "b11434" in found.remedy
+
+
 async def test_a_restart_that_fails_counts_as_an_end(bench: Bench) -> None:
     await bench.controller.start(stubborn(3))
     bench.world.dies_loading = lambda spec: (-6, "boom") if spec.role == "master" else None

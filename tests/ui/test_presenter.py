@@ -18,6 +18,9 @@ from hettui.domain.planner.learned import launch_key
 from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot, Throttle
 from hettui.domain.units import MIB
+from hettui.ui.drawing.card_rows import Frame, device_rows
+from hettui.ui.drawing.layout import Form
+from hettui.ui.presenting.facts import History
 from hettui.ui.presenting.presenter import Facts, cards, plan_line, why
 from tests.fakes import cluster, shape, workers
 
@@ -124,3 +127,19 @@ def test_the_plan_differs_from_what_runs_with_another_model_or_other_settings() 
     # Of an older recording: what is not known does not differ.
     assert not differs(replace(runs, model_path=None, params=None, ctx_size=None))
     assert {what for what, applied in others.items() if differs(applied)} == set(others)
+
+
+def test_a_card_that_sleeps_says_so() -> None:
+    told = facts("llama")
+    devices = tuple(replace(d, backend="cuda") for d in told.plan.devices)
+    told = replace(told, plan=replace(told.plan, devices=devices))
+    sample, history = DeviceSample(asleep=True), History()
+    history.push(5.0, sample)
+    snapshot = TelemetrySnapshot(5.0, 1.0, {"d0": sample})
+    asleep, awake = cards(replace(told, telemetry=snapshot, histories={"d0": history}))[:2]
+    assert (asleep.role, asleep.note_role) == ("worker, asleep", "dim")
+    assert asleep.note.startswith("asleep")
+    assert awake.role == "worker"
+    for form in (Form.COMPACT, Form.CARD, Form.TALL):
+        rows = device_rows(asleep, Frame(form, 60, 6))
+        assert "asleep" in "".join(text for row in rows for text, _ in row)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hettui.adapters.gpu.amdgpu_metrics import Evidence, is_apu, throttles
 from hettui.adapters.gpu.drm_source import CardReader, DrmSource
+from hettui.adapters.gpu.pci_cards import AMD
 from hettui.adapters.gpu.pci_names import card_name
 from hettui.adapters.gpu.pcie_link import amd_slot_port, link, most
 from hettui.adapters.machine.sysfs import (
@@ -29,6 +30,7 @@ from hettui.adapters.machine.sysfs import (
     watts,
 )
 from hettui.domain.devices.device import Hardware
+from hettui.domain.telemetry.bounds import believed_memory
 from hettui.domain.telemetry.readings import DeviceSample, Throttle
 from hettui.domain.text import clean_line
 
@@ -40,6 +42,7 @@ class AmdGpuSource(DrmSource):
     """Implements TelemetrySource for cards whose kernel driver is amdgpu."""
 
     drivers = frozenset({"amdgpu"})
+    vendor = AMD
 
     def reader(self, card: DrmCard) -> CardReader:
         return AmdCard(card, self._sys, self._proc)
@@ -83,7 +86,7 @@ class AmdCard:
             self._total_bytes = self._memory("total")
         used = self._memory("used")
         if asleep:
-            return DeviceSample(used_bytes=used, total_bytes=self._total_bytes)
+            return DeviceSample(used_bytes=used, total_bytes=self._total_bytes, asleep=True)
         heat = {label: celsius(f"{path}_input") for label, path in self._temperatures.items()}
         main = self._main_sensor()
         power_w = self._power()
@@ -110,15 +113,17 @@ class AmdCard:
         if not asleep:
             self.refresh()
         now = self.sample(asleep)
-        free = None if self._total_bytes is None or now.used_bytes is None else self._total_bytes - now.used_bytes
+        left = None if self._total_bytes is None or now.used_bytes is None else self._total_bytes - now.used_bytes
+        total, free = believed_memory(self._total_bytes, left)
         slot = link(self._port, "current")
         return Hardware(
             id=f"pci:{self._card.pci_address}",
             name=self._name(),
             backend="rocm",
+            integrated=self._is_apu,
             # Of an APU it is for the engine to say how much of the machine's memory it would take.
-            total_bytes=None if self._is_apu else self._total_bytes,
-            free_bytes=None if self._is_apu or free is None else max(0, free),
+            total_bytes=None if self._is_apu else total,
+            free_bytes=None if self._is_apu else free,
             pci_address=self._card.pci_address,
             driver=driver_version(self._sys, self._proc, self._card.driver),
             temperature_c=None if now.temperature_c is None else round(now.temperature_c),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from hettui.adapters.gpu.drm_clients import DrmClients, Held
-from hettui.adapters.machine.sysfs import DrmCard, drm_cards, is_asleep, read_bytes
+from hettui.adapters.gpu.pci_cards import REST_S, may_sleep, unused
+from hettui.adapters.machine.sysfs import DrmCard, children, drm_cards, is_asleep, read_bytes
 from hettui.domain.devices.device import Hardware
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.ports import TelemetryTarget
@@ -49,16 +51,26 @@ class _Watched:
     stale: bool = True
     """What hardly changes has to be read before the next sample."""
     silent: bool = False
+    rest_until_s: float = -1e9
+    """Until then it is not asked: it does nothing, and would fall asleep."""
+    last: DeviceSample | None = None
 
 
 class DrmSource:
     """Implements TelemetrySource and list_cards for the cards of some kernel drivers."""
 
     drivers: ClassVar[frozenset[str]]
+    vendor: ClassVar[int | None] = None
+    """Whose cards are named when another driver has them; None: nobody misses those."""
 
     def __init__(
-        self, sys_root: Path = SYS, proc_root: Path = PROC, clock: Callable[[], float] = time.monotonic
+        self,
+        sys_root: Path = SYS,
+        proc_root: Path = PROC,
+        clock: Callable[[], float] = time.monotonic,
+        dev_root: Path = Path("/dev"),
     ) -> None:
+        self._dev = dev_root
         self._sys = sys_root
         self._proc = proc_root
         self._clock = clock
@@ -66,6 +78,8 @@ class DrmSource:
         """By PCI address; None: not looked for yet."""
         self._clients = DrmClients(proc_root)
         self._round = 0
+        self.problems: tuple[str, ...] = ()
+        """What the driver refuses, in sentences, as of the last `list_cards`."""
 
     @classmethod
     def present(cls, sys_root: Path = SYS) -> bool:
@@ -77,10 +91,21 @@ class DrmSource:
 
     def list_cards(self) -> tuple[Hardware, ...]:
         """All its cards in PCI order; none without a driver."""
+        self.problems = unused(self._sys, self.vendor) if self.vendor is not None else ()
         listed = []
         for card in drm_cards(self._sys, self.drivers):
-            listed.append(self.reader(card).hardware(is_asleep(card.device)))
+            found = self.reader(card).hardware(is_asleep(card.device))
+            listed.append(replace(found, trouble=self._not_allowed(card)))
         return tuple(listed)
+
+    def _not_allowed(self, card: DrmCard) -> str | None:
+        """Why programs of this user cannot use a card that is well: its node is not theirs."""
+        nodes = [self._dev / "dri" / n.name for n in children(card.device / "drm") if n.name.startswith("render")]
+        nodes += [self._dev / "kfd"] if card.driver == "amdgpu" else []
+        shut = [str(node) for node in nodes if node.exists() and not os.access(node, os.R_OK | os.W_OK)]
+        if not shut:
+            return None
+        return f"this user may not open {' and '.join(shut)}: add the user to the groups render and video, log in anew"
 
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
         wanted = [(t, t.pci_address.lower()) for t in targets if t.pci_address and t.backend != "cpu"]
@@ -96,7 +121,8 @@ class DrmSource:
         held = self._clients.read((pid for target, _ in mine for pid in target.pids), look_around=slow)
         samples = {}
         for target, address in mine:
-            sample = self._sample(address, slow)
+            sample = None if target.pids else self._resting(address)
+            sample = sample or self._sample(address, slow, ours=bool(target.pids))
             if sample is not None:
                 samples[target.name] = self._with_holders(sample, held, target.pids, address)
         return samples
@@ -110,7 +136,14 @@ class DrmSource:
         self._clients.regions |= {address: watched.reader.regions for address, watched in found.items()}
         return found
 
-    def _sample(self, address: str, slow: bool) -> DeviceSample | None:
+    def _resting(self, address: str) -> DeviceSample | None:
+        """What a card that would never fall asleep if it were asked said last; None: ask it."""
+        assert self._cards is not None  # noqa: S101 - sample() has looked for them
+        watched = self._cards[address]
+        left_alone = self._clock() < watched.rest_until_s and not is_asleep(watched.card.device)
+        return watched.last if left_alone and _is_there(watched.card) else None
+
+    def _sample(self, address: str, slow: bool, *, ours: bool) -> DeviceSample | None:
         """None for a card that has never answered: its absence is no news."""
         assert self._cards is not None  # noqa: S101 - sample() has looked for them
         watched = self._cards[address]
@@ -133,6 +166,8 @@ class DrmSource:
         if watched.silent and watched.answered:
             watched.stale = True
             return DeviceSample(lost=_SILENT)
+        if not ours and sample.utilisation_percent == 0 and may_sleep(watched.card.device):
+            watched.rest_until_s, watched.last = self._clock() + REST_S, sample
         return sample
 
     def _with_holders(self, sample: DeviceSample, held: Held, own_pids: tuple[int, ...], address: str) -> DeviceSample:

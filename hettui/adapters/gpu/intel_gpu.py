@@ -26,11 +26,11 @@ from hettui.adapters.machine.sysfs import (
     watts,
 )
 from hettui.domain.devices.device import Hardware
+from hettui.domain.telemetry.bounds import within
 from hettui.domain.telemetry.readings import DeviceSample, Throttle
 
 _SHORTEST_S = 0.05
 """Between two readings of the energy counter: it steps, and a shorter time makes noise of it."""
-_HIGHEST_W = 5000.0
 
 _REASONS = (
     ("thermal", Throttle.HOT),
@@ -109,7 +109,7 @@ class IntelCard:
             self._total_bytes = self._total()
         if asleep:
             self._before = None
-            return DeviceSample(total_bytes=self._total_bytes)
+            return DeviceSample(total_bytes=self._total_bytes, asleep=True)
         energy_uj = self._energy_uj(self._channel)
         package = self._package
         return DeviceSample(
@@ -137,6 +137,8 @@ class IntelCard:
             id=f"pci:{self._card.pci_address}",
             name=card_name("Intel", self._card.device, self._sys.parent),
             backend="sycl",
+            # A processor's own graphics has been at this place since there is one.
+            integrated=self._card.pci_address.endswith(":00:02.0"),
             total_bytes=self._total_bytes,
             pci_address=self._card.pci_address,
             driver=driver_version(self._sys, self._proc, self._card.driver),
@@ -163,8 +165,8 @@ class IntelCard:
         self._before = None if energy_uj is None else (now_s, energy_uj)
         if before is None or energy_uj is None or energy_uj < before[1]:
             return None
-        power_w = (energy_uj - before[1]) / 1e6 / (now_s - before[0])
-        return power_w if power_w <= _HIGHEST_W else None
+        power_w: float | None = within("power_w", (energy_uj - before[1]) / 1e6 / (now_s - before[0]))
+        return power_w
 
     def _throttles(self) -> tuple[Throttle, ...] | None:
         if (status := read_number(self._status, 0, 1)) is None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from hettui.adapters.gpu.nvml_errors import LOST
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
 from hettui.domain.text import clean_line
 
@@ -22,13 +23,6 @@ UNDER_LOAD_PERCENT = 5
 
 _NEVER_WILL = (3, 13, 25, 26)
 """NVML's error codes: not supported, function not found, version mismatch, deprecated."""
-_LOST = {
-    1: "the driver was unloaded",
-    9: "the driver was unloaded",
-    15: "it fell off the bus",
-    16: "it needs a reset",
-}
-"""NVML's error codes after which a handle says nothing any more."""
 
 _REASONS = (
     (0x40, Throttle.HOT_HARDWARE),
@@ -39,6 +33,8 @@ _REASONS = (
 )
 """nvml.h, nvmlClocksEventReasons. Idle (0x1) and clocks that somebody set (0x2, 0x100) are no harm."""
 _HW_SLOWDOWN, _ITS_CAUSES = 0x08, 0x40 | 0x80
+_MOST_SLICES = 16
+_EVERY_BIT = 0xFFFFFFFF
 _MEMORY_TEMPERATURE_FIELD = 82
 """NVML_FI_DEV_MEMORY_TEMP"""
 
@@ -46,9 +42,11 @@ _MEMORY_TEMPERATURE_FIELD = 82
 class NvmlCard:
     """A card's handle with what is known of it."""
 
-    def __init__(self, nvml: Any, handle: Any) -> None:
+    def __init__(self, nvml: Any, handle: Any, number: int = 0) -> None:
         self._nvml = nvml
         self._handle = handle
+        self.number = number
+        """Among those of its driver."""
         self._refused: set[str] = set()
         """What the card does not support: not asked again."""
         self._names: dict[int, str] = {}
@@ -58,6 +56,8 @@ class NvmlCard:
         """When the slower readings were last taken."""
         self._used_bytes: int | None = None
         """At that moment."""
+        self._cut: bool | None = None
+        """None: not asked yet."""
         self.lost: str | None = None
 
     def ask(self, name: str, *arguments: Any) -> Any:
@@ -72,7 +72,7 @@ class NvmlCard:
             code = getattr(error, "value", None)
             if code in _NEVER_WILL:
                 self._refused.add(key)
-            self.lost = _LOST.get(code, self.lost) if code is not None else self.lost
+            self.lost = LOST.get(code, self.lost) if code is not None else self.lost
         except (OSError, AttributeError, UnicodeDecodeError):
             pass
         return None
@@ -148,9 +148,25 @@ class NvmlCard:
             ecc_errors=self.ask("TotalEccErrors", nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC),
         )
 
+    @property
+    def is_cut(self) -> bool:
+        """It is cut into slices (MIG): what it has as a whole is nobody's to use."""
+        if self._cut is None:
+            mode = self.ask("MigMode")
+            self._cut = isinstance(mode, list | tuple) and bool(mode) and mode[0] == 1
+        return self._cut
+
+    def slices(self) -> list[NvmlCard]:
+        """Of a card that is cut; none where the driver does not tell."""
+        most = self.ask("MaxMigDeviceCount") if self.is_cut else 0
+        handles = (self.ask("MigDeviceHandleByIndex", number) for number in range(min(most or 0, _MOST_SLICES)))
+        return [NvmlCard(self._nvml, handle, self.number) for handle in handles if handle is not None]
+
     def memory(self) -> Any:
         """`total`, `used` and `free`. The newer call keeps what the driver reserves apart from what is used, as
-        nvidia-smi does; drivers before 510 have the older one only."""
+        nvidia-smi does; drivers before 510 have the older one only. None of a card that is cut into slices."""
+        if self.is_cut:
+            return None
         version = getattr(self._nvml, "nvmlMemory_v2", None)
         newer = None if version is None else self.ask("MemoryInfo", version)
         return newer if newer is not None else self.ask("MemoryInfo")
@@ -164,7 +180,8 @@ class NvmlCard:
         bits = self.ask("CurrentClocksEventReasons")
         if bits is None:  # Drivers before 535 have the older name only.
             bits = self.ask("CurrentClocksThrottleReasons")
-        if bits is None:
+        # All bits at once is what a call leaves behind that has not answered.
+        if not isinstance(bits, int) or bits & _EVERY_BIT == _EVERY_BIT:
             return None
         found = [throttle for bit, throttle in _REASONS if bits & bit]
         if bits & _HW_SLOWDOWN and not bits & _ITS_CAUSES:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hettui.adapters.processes.local import scrubbed_environment
+from hettui.domain.cluster.postmortem import last_words
 from hettui.domain.errors import EngineError
-from hettui.domain.text import clean_line
 
 _MAX_BYTES = 8 << 20
 
@@ -48,7 +48,6 @@ async def run_llama_bench(argv: Sequence[str], environment: Mapping[str, str]) -
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode != 0:
-        lines = [line for line in complaints.decode(errors="replace").splitlines() if line.strip()]
-        last = clean_line(lines[-1], 300) if lines else "it said nothing"
-        raise EngineError(f"llama-bench failed with {process.returncode}: {last}")
+        said = last_words(complaints.decode(errors="replace"), process.returncode or 0)
+        raise EngineError(f"llama-bench failed with {process.returncode}: {said or 'it said nothing'}")
     return out.decode("utf-8", errors="replace")

@@ -13,12 +13,16 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hettui.adapters.processes.local import scrubbed_environment
+from hettui.domain.cluster.postmortem import last_words
 from hettui.domain.cluster.process import exit_in_words
+from hettui.domain.devices.found import complaints
+from hettui.domain.devices.identity import card_uuid, pci_address
 from hettui.domain.errors import EngineError
+from hettui.domain.telemetry.bounds import believed_memory
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB
 from hettui.ports import EngineInfo
@@ -41,8 +45,22 @@ class EngineDevice:
 
     name: str
     description: str
-    total_bytes: int
-    free_bytes: int
+    total_bytes: int | None
+    free_bytes: int | None
+    """At most `total_bytes`."""
+    pci_address: str | None = None
+    uuid: str | None = None
+    shared_memory: bool = False
+    """The backend says that the device has the machine's memory, no own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What `llama-server --list-devices` prints."""
+
+    devices: tuple[EngineDevice, ...] = ()
+    complaints: Mapping[str, str] = field(default_factory=dict)
+    """Backends that could not be started, in lower case, with reason and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +187,42 @@ def _why(server: Path, returncode: int, said: str) -> str:
         return f"{server} needs the library {name}, which is missing: install it, or set LD_LIBRARY_PATH"
     if returncode == -4:
         return f"{server} uses instructions that this CPU does not have: use a build for it (-DGGML_NATIVE=OFF)"
-    last = clean_line(said.strip().rsplit("\n", 1)[-1], 200)
-    return f"{server} cannot be used: {exit_in_words(returncode)}{': ' + last if last else ''}"
+    why = last_words(said, returncode)
+    return f"{server} cannot be used: {exit_in_words(returncode)}{': ' + why if why else ''}"
 
 
-_DEVICE_LINE = re.compile(r"^  (\S+): (.*) \((\d+) MiB, (\d+) MiB free\)\s*$", re.MULTILINE)
+_DEVICE_LINE = re.compile(r"^  (\S+): (.*) \((-?\d+) MiB, (-?\d+) MiB free\)(.*)$", re.MULTILINE)
 
 
-def list_devices(info: EngineInfo, env: Mapping[str, str] | None = None) -> tuple[EngineDevice, ...]:
+_ADDRESS = re.compile(r"\b[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]\b")
+_UUID = re.compile(r"\b(?:GPU|MIG)-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
+_SHARED = re.compile(r"^ggml_vulkan: (\d+) = .*\| uma: 1\b", re.MULTILINE)
+
+
+def list_devices(info: EngineInfo, env: Mapping[str, str] | None = None) -> Listing:
     """The GPUs that this build sees, by its own names, as they are listed. Raises EngineError."""
     place = _Place(info.server, info.rpc_server, info.source, info.env)
-    said = _run(place, "--list-devices", env=env)
-    return tuple(
-        EngineDevice(clean_line(name, 40), clean_line(text, 120), int(total) * MIB, int(free) * MIB)
-        for name, text, total, free in _DEVICE_LINE.findall(said)
-    )
+    return read_listing(_run(place, "--list-devices", env=env))
+
+
+def read_listing(said: str) -> Listing:
+    """A name that stands twice is one device."""
+    shared = {f"Vulkan{number}" for number in _SHARED.findall(said)}
+    devices: dict[str, EngineDevice] = {}
+    for name, text, total, free, more in _DEVICE_LINE.findall(said):
+        total_bytes, free_bytes = believed_memory(int(total) * MIB, int(free) * MIB)
+        address, uuid = _ADDRESS.search(f"{text} {more}"), _UUID.search(f"{text} {more}")
+        name = clean_line(name, 40)
+        devices.setdefault(
+            name,
+            EngineDevice(
+                name,
+                clean_line(text, 120),
+                total_bytes,
+                free_bytes,
+                pci_address(address[0]) if address else None,
+                card_uuid(uuid[0]) if uuid else None,
+                name in shared,
+            ),
+        )
+    return Listing(tuple(devices.values()), complaints(said))

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from hettui.domain.errors import ModelFileError
-from hettui.domain.model.ggml import TENSOR_TYPES
+from hettui.domain.model.ggml import TENSOR_TYPES, why_not
 from hettui.domain.model.header import ModelFile, TensorInfo, Value
+from hettui.domain.model.no_gguf import by_first_bytes, raw_piece
 from hettui.domain.text import clean_line
 
 _MAGIC = b"GGUF"
@@ -28,8 +29,8 @@ _CHUNK_BYTES = 256 * 1024
 _MAX_KEYS = 65_536
 _MAX_TENSORS = 262_144
 _MAX_KEY_BYTES = 65_535
-_MAX_NAME_BYTES = 64
-"""GGML_MAX_NAME"""
+_MAX_NAME_BYTES = 63
+"""GGML_MAX_NAME with its final zero"""
 _MAX_DIMENSIONS = 4
 _MAX_PARTS = 9_999
 _MAX_STRINGS = 4_000_000
@@ -48,37 +49,51 @@ _PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
 
 def read_model(path: str | Path) -> ModelFile:
     """The header of a GGUF file; of a split model any part may be named and all are read. Raises ModelFileError."""
-    first = Path(path).expanduser()
-    parts = _parts(first)
-    headers = [_read_file(part) for part in parts]
-    metadata, lengths, tensors = headers[0].metadata, headers[0].lengths, list(headers[0].tensors)
-    for index, header in enumerate(headers[1:], 1):
-        tensors += (replace(tensor, part=index) for tensor in header.tensors)
-        _check_part(parts[index], header, len(parts))
-    if len(parts) > 1:
-        _check_part(parts[0], headers[0], len(parts))
-        declared = metadata.get("split.tensors.count")
-        if isinstance(declared, int) and declared != len(tensors):
-            raise ModelFileError(
-                f"{_shown(first)}: its parts hold {len(tensors)} tensors instead of {declared}: fetch the parts again"
-            )
-        if len({t.name for t in tensors}) != len(tensors):
-            raise ModelFileError(f"{_shown(first)}: a tensor stands in two parts: fetch the parts again")
-    elif metadata.get("split.count") not in (None, 0, 1):
+    named = Path(path).expanduser()
+    own = _read_file(named)
+    if own.metadata.get("split.count") in (None, 0, 1):
+        # The header decides, as in llama.cpp: a whole model may be named like a part.
+        return _joined([named], [own])
+    parts = _parts(named, own)
+    headers = [own if part == named else _read_file(part) for part in parts]
+    for index, header in enumerate(headers):
+        _check_part(parts[index], header, index, len(parts))
+    model = _joined(parts, headers)
+    declared = model.metadata.get("split.tensors.count")
+    if isinstance(declared, int) and declared != len(model.tensors):
         raise ModelFileError(
-            f"{_shown(first)} is one of {metadata['split.count']} parts but is not named so: "
-            "rename the parts to NAME-00001-of-0000N.gguf"
+            f"{_shown(named)}: its parts hold {len(model.tensors)} tensors instead of {declared}: fetch the parts again"
         )
+    if len({t.name for t in model.tensors}) != len(model.tensors):
+        raise ModelFileError(f"{_shown(named)}: a tensor stands in two parts: fetch the parts again")
+    return model
+
+
+def _joined(parts: list[Path], headers: list[_Header]) -> ModelFile:
+    tensors = [replace(t, part=index) if index else t for index, h in enumerate(headers) for t in h.tensors]
     return ModelFile(
-        tuple(str(part) for part in parts), sum(h.file_bytes for h in headers), metadata, lengths, tuple(tensors)
+        tuple(str(part) for part in parts),
+        sum(h.file_bytes for h in headers),
+        headers[0].metadata,
+        headers[0].lengths,
+        tuple(tensors),
     )
 
 
-def _parts(path: Path) -> list[Path]:
-    """All parts of a split model in order, or the one file."""
+def _parts(path: Path, header: _Header) -> list[Path]:
+    """All parts of a split model in order."""
     match = _PART.fullmatch(path.name)
     if match is None:
-        return [path]
+        count = header.metadata["split.count"]
+        if header.behind_the_data == _MAGIC:
+            raise ModelFileError(
+                f"{_shown(path)} holds several of {count} parts one behind the other, of which llama.cpp reads the "
+                "first: fetch the parts again and leave them apart, or make one file of them with llama-gguf-split "
+                "--merge"
+            )
+        raise ModelFileError(
+            f"{_shown(path)} is one of {count} parts but is not named so: rename the parts to NAME-00001-of-0000N.gguf"
+        )
     count = int(match[3])
     if not 1 <= int(match[2]) <= count <= _MAX_PARTS:
         raise ModelFileError(f"{_shown(path)}: part {int(match[2])} of {count} cannot be: rename it")
@@ -89,10 +104,12 @@ def _parts(path: Path) -> list[Path]:
     return parts
 
 
-def _check_part(path: Path, header: _Header, count: int) -> None:
-    declared = header.metadata.get("split.count", count)
+def _check_part(path: Path, header: _Header, index: int, count: int) -> None:
+    declared, number = header.metadata.get("split.count", count), header.metadata.get("split.no", index)
     if declared != count:
         raise ModelFileError(f"{_shown(path)} says that it is one of {declared} parts, not of {count}: rename it")
+    if number != index and isinstance(number, int):
+        raise ModelFileError(f"{_shown(path)} says that it is part {number + 1}, not {index + 1}: rename it")
 
 
 def _shown(path: Path) -> str:
@@ -107,9 +124,21 @@ class _Header:
         self.metadata: dict[str, Value] = {}
         self.lengths: dict[str, int] = {}
         self.tensors: list[TensorInfo] = []
+        self.behind_the_data = b""
+        """The first bytes behind the tensors' data, of one of several parts."""
 
 
 def _read_file(path: Path) -> _Header:
+    try:
+        return _read(path)
+    except ModelFileError:
+        piece = raw_piece(path.name) if path.is_file() else None
+        if piece is None:
+            raise
+        raise ModelFileError(f"{_shown(path)} is {piece}") from None
+
+
+def _read(path: Path) -> _Header:
     try:
         # Not blocking: a FIFO of that name must not make us wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -224,8 +253,11 @@ class _Reader:
             raise ModelFileError(f"{_shown(self._path)} is empty: fetch it again")
         magic = self._take(min(4, self._size))
         if magic != _MAGIC:
+            what = by_first_bytes(magic)
             raise ModelFileError(
-                f"{_shown(self._path)} is no GGUF file: it starts with {clean_line(repr(magic), 40)} (at byte 0)"
+                f"{_shown(self._path)} is no GGUF file but {what}"
+                if what
+                else f"{_shown(self._path)} is no GGUF file: it starts with {clean_line(repr(magic), 40)} (at byte 0)"
             )
         version = self._u32()
         if version not in (2, 3):
@@ -304,7 +336,7 @@ class _Reader:
 
     def _alignment(self) -> int:
         alignment = self._header.metadata.get("general.alignment", 32)
-        if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1) or alignment > 1 << 20:
+        if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1) or alignment > 1 << 31:
             self._fail(f"general.alignment is {alignment}, not a power of two: this is no sound GGUF")
         return alignment
 
@@ -312,15 +344,16 @@ class _Reader:
         """Adds one tensor; its data's offset from the start of the data, and where that stands in the header."""
         name = clean_line(self._text(_MAX_NAME_BYTES, "a tensor name"), 80)
         dimensions = self._u32()
-        if not 1 <= dimensions <= _MAX_DIMENSIONS:
+        if dimensions > _MAX_DIMENSIONS:
             self._fail(f"tensor {name} has {dimensions} dimensions", self._offset - 4)
-        shape = struct.unpack(f"<{dimensions}Q", self._take(8 * dimensions))
+        # A scalar has no dimensions: ggml takes it for one element. A tensor without elements marks a feature.
+        shape = struct.unpack(f"<{dimensions}Q", self._take(8 * dimensions)) or (1,)
         kind = self._u32()
         if kind not in TENSOR_TYPES:
-            self._fail(f"tensor {name} has the unknown type {kind}: this hettui is too old for it", self._offset - 4)
+            self._fail(f"tensor {name} {why_not(kind)}", self._offset - 4)
         row = TENSOR_TYPES[kind]
         elements = prod(shape)
-        if elements == 0 or elements >= 1 << 62:
+        if elements >= 1 << 62 or max(shape) >= 1 << 62:
             self._fail(f"tensor {name} cannot have the shape {' × '.join(map(str, shape))}", self._offset - 4)
         if shape[0] % row.elements:
             self._fail(f"tensor {name}: rows of {shape[0]} are no whole blocks of {row.name}", self._offset - 4)
@@ -333,8 +366,10 @@ class _Reader:
         return offset, place
 
     def _check_data(self, places: list[tuple[int, int]], alignment: int) -> None:
-        """Every tensor lies within the file: an interrupted download is told here, not by llama.cpp after minutes."""
+        """Every tensor lies within the file: an interrupted download is told here, not by llama.cpp after minutes.
+        And each lies right behind the one before, as llama.cpp asks."""
         data_start = -(-self._offset // alignment) * alignment
+        expected = 0
         for index, (offset, place) in enumerate(places):
             begin_bytes = data_start + offset
             tensor = self._header.tensors[index] = replace(self._header.tensors[index], begin_bytes=begin_bytes)
@@ -345,3 +380,12 @@ class _Reader:
                     "the download is incomplete, fetch it again",
                     place,
                 )
+            if offset != expected:
+                self._fail(
+                    f"tensor {tensor.name} starts at {offset} where llama.cpp expects {expected}: this is no sound "
+                    "GGUF, convert the model again",
+                    place,
+                )
+            expected += -(-tensor.size_bytes // alignment) * alignment
+        if self._header.metadata.get("split.count") not in (None, 0, 1):
+            self._header.behind_the_data = os.pread(self._descriptor, 4, data_start + expected)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
 from hettui.adapters.machine.cpu_sensors import CpuSensors
+from hettui.adapters.machine.limits import memory_limit, usable_cpus
 from hettui.domain.devices.device import Hardware
 from hettui.domain.telemetry.readings import DeviceSample, Holder
 from hettui.domain.text import clean_line
@@ -29,7 +29,7 @@ class ProcessSource:
         self._sys_root = sys_root
         self._sensors: CpuSensors | None = None
         self._memory_bytes: int | None = None
-        """Of the machine: it does not change."""
+        """Of the machine, or what this process may take of it: it does not change."""
         self._known: dict[int, object] = {}
         """psutil processes by pid: they remember the CPU time of the last sample."""
 
@@ -57,7 +57,8 @@ class ProcessSource:
 
         if self._sensors is None or self._memory_bytes is None:
             self._sensors = CpuSensors(self._sys_root)
-            self._memory_bytes = psutil.virtual_memory().total
+            memory = psutil.virtual_memory()
+            self._memory_bytes, _ = memory_limit().of(memory.total, memory.available)
         return DeviceSample(
             temperature_c=self._sensors.temperature_c(),
             slowdown_c=self._sensors.slowdown_c,
@@ -106,17 +107,18 @@ def _of_processes(readings: dict[int, _Reading]) -> _Use:
 
 
 def cpu_hardware() -> Hardware:
-    """The CPU with the machine's memory."""
+    """The CPU with what this process may take of the machine's memory and cores."""
     import psutil
 
     memory = psutil.virtual_memory()
+    total_bytes, free_bytes = memory_limit().of(memory.total, memory.available)
     temperature = CpuSensors().temperature_c()
     return Hardware(
         id="cpu",
-        name=f"{_cpu_name()} ({os.cpu_count() or 1} threads)",
+        name=f"{_cpu_name()} ({usable_cpus()} threads)",
         backend="cpu",
-        total_bytes=memory.total,
-        free_bytes=memory.available,
+        total_bytes=total_bytes,
+        free_bytes=free_bytes,
         engine_name="CPU",
         temperature_c=None if temperature is None else round(temperature),
     )

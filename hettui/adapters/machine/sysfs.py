@@ -11,6 +11,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from hettui.domain.devices.identity import in_pci_order
+from hettui.domain.telemetry.bounds import within
+
 _PAGE_BYTES = 4096
 """No attribute of sysfs is longer."""
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
@@ -93,7 +96,7 @@ def drm_cards(sys_root: Path, drivers: frozenset[str]) -> tuple[DrmCard, ...]:
         driver = link_name(device / "driver")
         if driver in drivers and _PCI_ADDRESS.fullmatch(device.name):
             cards.append(DrmCard(node, device, driver, device.name))
-    return tuple(sorted(cards, key=lambda card: card.pci_address))
+    return tuple(sorted(cards, key=lambda card: in_pci_order(card.pci_address)))
 
 
 def is_asleep(device: Path) -> bool:
@@ -123,26 +126,33 @@ def labelled(hwmon: str, kind: str, most: int = 16) -> dict[str, str]:
     return found
 
 
-def celsius(path: str, lowest_c: int = -60) -> float | None:
+def _reading(path: str, name: str, parts: int) -> float | None:
+    """The number in the file divided by `parts`; None out of the bounds of the reading `name`."""
+    value = read_number(path, -(10**18), 10**18)
+    found: float | None = None if value is None else within(name, value / parts)
+    return found
+
+
+def celsius(path: str) -> float | None:
     """A temperature in thousandths of a degree; None outside of what silicon survives."""
-    value = read_number(path, lowest_c * 1000, 250_000)
-    return None if value is None else value / 1000
+    return _reading(path, "temperature_c", 1000)
 
 
 def threshold_c(path: str) -> float | None:
     """As `celsius`, but a threshold of 0 or below is how a driver says that it has none."""
-    return celsius(path, lowest_c=1)
+    return _reading(path, "slowdown_c", 1000)
 
 
 def watts(path: str) -> float | None:
-    """A power in millionths of a watt, up to 10 kW."""
-    value = read_number(path, 0, 10_000_000_000)
-    return None if value is None else value / 1e6
+    """A power in millionths of a watt."""
+    return _reading(path, "power_w", 1_000_000)
 
 
 def size_bytes(path: str) -> int | None:
-    """A size, up to 1 PiB."""
-    return read_number(path, 0, 1 << 50)
+    """A size. 0 is one: an APU may have no memory of its own."""
+    value = read_number(path, 0, 10**18)
+    found: int | None = None if value is None else within("used_bytes", value)
+    return found
 
 
 def driver_version(sys_root: Path, proc_root: Path, driver: str) -> str:

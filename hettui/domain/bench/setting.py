@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -13,7 +12,7 @@ from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.devices.device import Hardware
 from hettui.domain.llama.foreign import ForeignServer, without_secrets
 from hettui.domain.session.session import Session
-from hettui.domain.text import clean_line
+from hettui.domain.text import clean_line, shell_join
 
 _MAX_LINE_CHARS = 1 << 16
 
@@ -91,7 +90,7 @@ def setting_of_foreign(
                 power_limit_w=limits_w.get(card.name) if card else None,
             )
         )
-    lines = (clean_line(shlex.join(without_secrets(argv)), _MAX_LINE_CHARS) for argv in commands)
+    lines = (clean_line(shell_join(without_secrets(argv)), _MAX_LINE_CHARS) for argv in commands)
     return Setting(
         model=title or facts.model_name or "",
         model_path=server.model_path or facts.model_path,

@@ -24,7 +24,7 @@ from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import flag, memory_options, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
-from hettui.domain.text import clean_line
+from hettui.domain.text import clean_line, shell_join, shell_word
 
 FIRST_RPC_PORT = 50052
 LOOPBACK = "127.0.0.1"
@@ -163,6 +163,12 @@ def _cuda_env(devices: Sequence[Device]) -> dict[str, str]:
     }
 
 
+def _attached(devices: Sequence[Device], split: Split) -> list[Device]:
+    """What the master sees: not a card that cannot be used, such as one that the user hides, unless it has layers."""
+    held = zip(devices, split.layers, strict=True)
+    return [d for d, layers in held if d.via == "master" and (layers or not d.missing)]
+
+
 def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
     own_name = "CUDA0" if device.backend == "cuda" else device.engine_name
     env = _cuda_env([device]) if device.backend == "cuda" else {}
@@ -210,7 +216,7 @@ def _device_names(
     names: list[str] = []
     owners: dict[str, str] = {}
     endpoints: list[str] = []
-    attached_cuda = [d.name for d in devices if d.via == "master" and d.backend == "cuda"]
+    attached_cuda = [d.name for d in _attached(devices, split) if d.backend == "cuda"]
     for index in split.active:
         device = devices[index]
         if device.via == "worker":
@@ -247,7 +253,7 @@ def _master(cluster: Cluster, split: Split, names: list[str], endpoints: list[st
     argv += serving.extra_args
     env = dict(engine.env)
     if any(d.backend == "cuda" and d.host == LOCAL for d in cluster.devices):
-        env |= _cuda_env([d for d in cluster.devices if d.via == "master"])
+        env |= _cuda_env(_attached(cluster.devices, split))
     return ProcessSpec("master", "master", tuple(argv), env, address=(serving.host, serving.port))
 
 
@@ -260,6 +266,6 @@ def _load_mode(mode: str, engine: EngineInfo) -> tuple[str, ...]:
 
 
 def shell_line(spec: ProcessSpec) -> str:
-    """The process as a line for people, who can paste it into a shell. Control characters in it are dropped."""
-    words = [f"{key}={shlex.quote(value)}" for key, value in spec.env.items()]
-    return clean_line(" ".join([*words, shlex.join(spec.argv)]), _MAX_LINE_CHARS)
+    """The process as a line for people, who can paste it into a shell: it names the very files that are there."""
+    words = [f"{key}={shell_word(value)}" for key, value in spec.env.items()]
+    return clean_line(" ".join([*words, shell_join(spec.argv)]), _MAX_LINE_CHARS)

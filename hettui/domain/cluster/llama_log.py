@@ -1,7 +1,8 @@
 """llama-server's log as facts: how far loading is, which buffers lie where. Why it gave up: `postmortem.py`.
 
 The lines were read from b10068 and b11434 at `-lv 4` (layer lines need 5). With `-fit off` there is no dry
-pass, so every buffer line is real; a compute buffer that is reserved again replaces the earlier one.
+pass, so every buffer line is real; a compute buffer that is reserved again replaces the earlier one. A draft model or
+a second context (MTP) prints the same lines once more: they are kept apart from what a plan counts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 _LISTENING = re.compile(r"listening on (http://\S+)")
 _ENDPOINT = re.compile(r"\w+\[([^\]]+)\]")
 _DOTS = re.compile(r"\.{2,}")
+_SERVED = re.compile(r"load_model: loading model '")
+"""The model that is served is loaded, for the first time or again after a sleep; others follow."""
+_TENSORS = "load_tensors: loading model tensors"
+_CONTEXT = "constructing llama_context"
 LINE_PREFIX = re.compile(r"^\d+\.\d+\.\d+\.\d+ [A-Z] ")
 
 
@@ -30,8 +35,10 @@ class MasterLog:
 
     def __init__(self, owners: Mapping[str, str]) -> None:
         self._owners = owners
-        self._buffers: dict[tuple[str, str, str], float] = {}
-        """MiB by (owner, kind, llama.cpp's buffer name); several buffers of one kind add up."""
+        self._buffers: dict[tuple[str, str, str, int, int], float] = {}
+        """MiB by (owner, kind, llama.cpp's buffer name, model, context); several buffers of one kind add up."""
+        self._models = self._contexts = 0
+        """How many have begun to be made."""
         self._layers: dict[int, str] = {}
         self.offloaded: tuple[int, int] | None = None
         self.listening: str | None = None
@@ -47,9 +54,18 @@ class MasterLog:
         if "buffer size" in line and (match := _BUFFER.search(line)):
             self._feed_buffer(*match.groups())
         elif "assigned to device" in line and (match := _LAYER.search(line)):
-            self._layers[int(match[1])] = self._owner(match[2])
+            if self._models <= 1:
+                self._layers[int(match[1])] = self._owner(match[2])
         elif match := _OFFLOADED.search(line):
-            self.offloaded = (int(match[1]), int(match[2]))
+            if self._models <= 1:
+                self.offloaded = (int(match[1]), int(match[2]))
+        elif _SERVED.search(line):
+            self._models = self._contexts = 0
+            self._buffers.clear()
+        elif _TENSORS in line:
+            self._models += 1
+        elif _CONTEXT in line:
+            self._contexts += 1
         elif match := _LISTENING.search(line):
             self.listening = match[1]
             self.load_fraction = 1.0
@@ -61,7 +77,7 @@ class MasterLog:
             self.load_fraction = max(self.load_fraction, min(1.0, len(dots[0]) / 100))
 
     def _feed_buffer(self, source: str, name: str, kind: str, mib: str) -> None:
-        key = (self._owner(name), kind, f"{source} {name}")
+        key = (self._owner(name), kind, f"{source} {name}", max(self._models, 1), max(self._contexts, 1))
         if kind == "KV":
             # A sliding-window model has two caches of the same name on each device.
             self._buffers[key] = self._buffers.get(key, 0.0) + float(mib)
@@ -70,15 +86,14 @@ class MasterLog:
 
     @property
     def memory(self) -> dict[str, Memory]:
-        """Buffers by device name, and of the host. MiB with two decimals is all that llama.cpp prints."""
+        """Buffers of the model that is served, by device name, and of the host. MiB with two decimals is all that
+        llama.cpp prints."""
+        return _by_owner({key: v for key, v in self._buffers.items() if key[3:] == (1, 1)})
 
-        def total(owner: str, *kinds: str) -> int:
-            return round(sum(v for (o, k, _), v in self._buffers.items() if o == owner and k in kinds) * MIB)
-
-        return {
-            owner: Memory(total(owner, "model"), total(owner, "KV", "RS"), total(owner, "compute"))
-            for owner in {o for o, _, _ in self._buffers}
-        }
+    @property
+    def beside(self) -> dict[str, Memory]:
+        """Buffers of other models and further contexts: of a draft model, of MTP; empty without any."""
+        return _by_owner({key: v for key, v in self._buffers.items() if key[3:] != (1, 1)})
 
     @property
     def layers(self) -> dict[str, int]:
@@ -87,3 +102,13 @@ class MasterLog:
         for owner in self._layers.values():
             counts[owner] = counts.get(owner, 0) + 1
         return counts
+
+
+def _by_owner(buffers: Mapping[tuple[str, str, str, int, int], float]) -> dict[str, Memory]:
+    def total(owner: str, *kinds: str) -> int:
+        return round(sum(v for (o, k, *_), v in buffers.items() if o == owner and k in kinds) * MIB)
+
+    return {
+        owner: Memory(total(owner, "model"), total(owner, "KV", "RS"), total(owner, "compute"))
+        for owner in {o for o, *_ in buffers}
+    }

@@ -1,22 +1,25 @@
 """After an unplanned end: what happened, in words a person can act on.
 
-Everything is read from the exit code, from the log lines that matter, and from which other processes ended with it.
+Everything is read from the exit code, from the log lines that matter, from which other processes ended with it, and
+from what those say that live on. Of a log the first error counts that was not recovered from: what follows is its echo.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hettui.domain.cluster.causes import BY_SIGNAL, CAUSES, LAST_WORDS, LOUD, Cause
-from hettui.domain.cluster.llama_log import LINE_PREFIX
+from hettui.domain.cluster.causes import happened
+from hettui.domain.cluster.evidence import Evidence, find
 from hettui.domain.cluster.process import ProcessSpec, Role, exit_in_words
+from hettui.domain.text import clean_line
 
 _SSH_FAILED = 255
 """What ssh exits with when it is ssh that failed; an rpc server never does."""
-_FROM_OUTSIDE = (-9, -15)
-"""SIGKILL and SIGTERM."""
-_MOST_LINES = 4
+_MAKERS = ("CUDA", "ROCm", "MUSA", "Vulkan", "SYCL")
+"""As llama.cpp's backends call their devices, before the number."""
+_CARD = re.compile(r"(CUDA|ROCm|MUSA|)(\d{1,3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,80 +74,95 @@ def examine(
     owners: Mapping[str, str] | None = None,
     moment: str = "",
     kernel_lines: Iterable[str] = (),
+    witnesses: Sequence[End] = (),
 ) -> PostMortem:
     """The post-mortem of `end`, unless its log blames another: then that one's, if it is among `others`.
 
     `owners` are device names by llama.cpp's own (`RPC0`, `127.0.0.1:50052`); `kernel_lines` are the kernel's, where
-    they can be read.
+    they can be read. `witnesses` live on: a worker may refuse its master something and never end of it.
     """
-    cause, lines = _find(end, kernel_lines)
-    if cause is not None and cause.of_others and (blamed := _blamed(others)) is not None:
+    evidence = find(end.lines, end.returncode, kernel_lines)
+    if evidence.of_others and (blamed := _blamed(others)) is not None:
         rest = (end, *(other for other in others if other is not blamed))
         return examine(blamed, others=rest, owners=owners, moment=moment, kernel_lines=kernel_lines)
-    what, remedy = _words(end, cause, lines, owners or {})
+    where, consequences = "", tuple(f"{o.spec.name} ended with it ({exit_in_words(o.returncode)})" for o in others)
+    if evidence.of_others and (told := _told(witnesses)) is not None:
+        witness, evidence = told
+        where = f"{witness.spec.name} says why: "
+        consequences = (*consequences, f"{witness.spec.name} runs on")
+    what, remedy = _words(end, evidence, owners or {})
+    cause = evidence.cause
     return PostMortem(
         end.spec.name,
         end.spec.role,
         end.spec.device,
         end.spec.host,
         exit_in_words(end.returncode),
-        what,
+        where + what,
         remedy,
-        lines,
-        tuple(f"{other.spec.name} ended with it ({exit_in_words(other.returncode)})" for other in others),
+        evidence.lines,
+        consequences,
         moment,
         cause is not None and cause.hopeless,
         cause is not None and cause.port_taken,
     )
 
 
+def last_words(said: str, returncode: int) -> str:
+    """What the output of a program that is no part of a cluster says of its failure, in one line; empty: nothing."""
+    evidence = find([clean_line(line) for line in said.splitlines()], returncode)
+    if evidence.match is None:
+        return clean_line(evidence.lines[0], 300) if evidence.lines else ""
+    what, remedy = _words(End(ProcessSpec("", "master", ()), returncode, ()), evidence, {})
+    return clean_line(f"{what}; {remedy}", 400)
+
+
 def _blamed(others: Sequence[End]) -> End | None:
     """The first of the others that does not blame somebody else itself."""
-    for other in others:
-        cause, _ = _find(other, ())
-        if cause is None or not cause.of_others:
-            return other
+    return next((other for other in others if not find(other.lines, other.returncode).of_others), None)
+
+
+def _told(witnesses: Sequence[End]) -> tuple[End, Evidence] | None:
+    """The first of those that live on whose log has an error that it did not recover from, and says it is its own."""
+    for witness in witnesses:
+        evidence = find(witness.lines, None)
+        if evidence.match is not None and not evidence.of_others:
+            return witness, evidence
     return None
 
 
-def _find(end: End, kernel_lines: Iterable[str]) -> tuple[Cause | None, tuple[str, ...]]:
-    """The first known cause, and the lines that matter."""
-    kept = [line for line in end.lines if line.strip()]
-    told = [line for line in kernel_lines if line.strip()] if end.returncode == -9 else []
-    for cause in CAUSES:
-        found = [line for line in (*kept, *told) if cause.pattern.search(line)]
-        if found:
-            return cause, tuple(LINE_PREFIX.sub("", line).strip() for line in found[-_MOST_LINES:])
-    if end.returncode == 1 and kept and LAST_WORDS.pattern.search(kept[-1]):
-        return LAST_WORDS, (LINE_PREFIX.sub("", kept[-1]).strip(),)
-    loud = [line for line in kept if LOUD.search(line)]
-    if not loud and kept and end.returncode not in (None, *_FROM_OUTSIDE):
-        # Of a process that was killed a quiet last line has nothing to do with its end.
-        loud = kept[-1:]
-    return BY_SIGNAL.get(end.returncode or 0), tuple(LINE_PREFIX.sub("", line).strip() for line in loud[-_MOST_LINES:])
-
-
-def _words(end: End, cause: Cause | None, lines: tuple[str, ...], owners: Mapping[str, str]) -> tuple[str, str]:
+def _words(end: End, evidence: Evidence, owners: Mapping[str, str]) -> tuple[str, str]:
     """What happened and what to do."""
-    if cause is not None and cause.pattern.pattern:
-        match = cause.pattern.search(lines[-1])
-        groups = tuple(group or "" for group in match.groups()) if match else ()
-        named = groups[0].rstrip(".,") if groups else ""
-        return cause.what.format(*groups, at=_device(named, owners)), cause.remedy
+    cause = evidence.cause
+    if cause is not None and evidence.match is not None:
+        groups = tuple((group or "").rstrip(".,") for group in evidence.match.groups())
+        device = _device(evidence.device, owners, end.spec.role)
+        about = f", in the {evidence.about}" if evidence.about else ""
+        return happened(cause, groups, device) + about, cause.remedy.format(*groups)
     if end.spec.role == "worker" and end.returncode == _SSH_FAILED:
         return "its SSH connection was lost", "is the host up, and does ssh reach it?"
-    if cause is not None and (not lines or end.returncode in _FROM_OUTSIDE):
+    if cause is not None and (not evidence.lines or evidence.from_outside):
         silent = "" if any(line.strip() for line in end.lines) else ", and it printed nothing"
-        return cause.what + silent, cause.remedy
-    if lines:
-        return lines[-1], "its log says more"
+        unlocked = "; it could not lock the model in memory before (ulimit -l)" if evidence.unlocked else ""
+        return cause.what + silent, cause.remedy + unlocked
+    if evidence.lines:
+        return evidence.lines[0], "its log says more"
     if any(line.strip() for line in end.lines):
         return "it said nothing about it", "its log says what it did before"
     return "it printed nothing", "try its command line by hand"
 
 
-def _device(named: str, owners: Mapping[str, str]) -> str:
-    """`RPC0[127.0.0.1:50052]` as the user calls it: `middle (RPC0)`."""
+def _device(named: str, owners: Mapping[str, str], role: Role) -> str:
+    """`RPC0[127.0.0.1:50052]` as the user calls it: `middle (RPC0)`. A card's number alone is looked for under the
+    names of all who make cards; a worker counts its own cards, which says nothing here."""
+    if not named:
+        return ""
+    number = _CARD.fullmatch(named)
+    if number is not None and named not in owners and role != "worker":
+        usual = named if number[1] else f"card {named}"
+        named = next((f"{maker}{number[2]}" for maker in _MAKERS if f"{maker}{number[2]}" in owners), usual)
     short, _, endpoint = named.partition("[")
     owner = owners.get(endpoint.rstrip("]")) or owners.get(short)
+    if role == "worker" and not endpoint:
+        return ""
     return f"{owner} ({short})" if owner else named

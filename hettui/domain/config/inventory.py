@@ -11,22 +11,32 @@ from collections.abc import Sequence
 
 from hettui.domain.config.values import DEFAULT_MARGIN_BYTES, Config, DeviceConfig
 from hettui.domain.devices.device import LOCAL, Device, Hardware
+from hettui.domain.devices.found import UNLISTED
+from hettui.domain.devices.identity import engine_name, one_form, pci_address
 from hettui.domain.errors import ConfigError
 
-_UNLISTED = (
-    "this llama.cpp build has no backend for it, or lists it so that it may be another card; hettui devices shows "
-    "both, and an entry of the list can be named as id"
-)
 _MAKER = re.compile(r"^(NVIDIA|AMD|Intel(\(R\))?)\s+((GeForce|Radeon|Arc(\(TM\))?)\s+(?=\S))?")
-_ENGINE_NAME = re.compile(r"([A-Za-z]+)(\d*)")
 
 
-def assemble(config: Config, hardware: Sequence[Hardware]) -> tuple[Device, ...]:
-    """The configured devices in their order; without any, every GPU that was found, attached to the master."""
+def assemble(config: Config, hardware: Sequence[Hardware], refused: Sequence[str] = ()) -> tuple[Device, ...]:
+    """The configured devices in their order; without any, every GPU that was found, attached to the master.
+
+    `refused`: what drivers said no to, in sentences: the reason why a card is not found.
+    """
     if not config.devices:
         cards = _attached(hardware)
         return tuple(_found(card, name) for card, name in zip(cards, device_names(cards), strict=True))
-    return tuple(_configured(entry, hardware, rank) for rank, entry in enumerate(config.devices))
+    devices = tuple(_configured(entry, hardware, rank, refused) for rank, entry in enumerate(config.devices))
+    seen: dict[tuple[str, str], str] = {}
+    for device in devices:
+        if device.backend == "cpu" or not device.id:
+            continue
+        first = seen.setdefault((device.host, device.id), device.name)
+        if first != device.name:
+            raise ConfigError(
+                f'devices "{first}" and "{device.name}" are the same card, {device.id}: a card can be one device only'
+            )
+    return devices
 
 
 def device_names(cards: Sequence[Hardware]) -> tuple[str, ...]:
@@ -39,15 +49,18 @@ def device_names(cards: Sequence[Hardware]) -> tuple[str, ...]:
 def _attached(hardware: Sequence[Hardware]) -> list[Hardware]:
     """The cards that are used when nobody says which.
 
-    To the kernel a processor's graphics is a card as well. One that the engine does not list would get layers and
-    stand in the way of every start; a real card stays, with its reason, when there is nothing else.
+    To the kernel a processor's graphics is a card as well: it is left out where there is a real one. A card that the
+    engine does not list stays, with its reason and nothing to plan on, when it is NVIDIA's or there is nothing else.
     """
     cards = [card for card in hardware if card.backend != "cpu"]
-    any_listed = any(card.engine_name for card in cards)
-    return [c for c in cards if c.engine_name or c.backend == "cuda" or (not any_listed and c.total_bytes)]
+    listed = [card for card in cards if card.engine_name]
+    if any(not card.integrated for card in listed):
+        return [c for c in cards if not c.integrated and (c.engine_name or c.backend == "cuda")]
+    return listed or [c for c in cards if c.backend == "cuda" or c.total_bytes]
 
 
 def _found(card: Hardware, name: str) -> Device:
+    """A card of which llama.cpp gives nothing can hold nothing; without llama.cpp it is planned for."""
     return Device(
         name=name,
         id=card.id,
@@ -55,36 +68,37 @@ def _found(card: Hardware, name: str) -> Device:
         engine_name=card.engine_name or "",
         uuid=card.uuid,
         pci_address=card.pci_address,
-        budget_bytes=_budget(card, DEFAULT_MARGIN_BYTES),
+        budget_bytes=0 if card.trouble and not card.engine_name else _budget(card, DEFAULT_MARGIN_BYTES),
         bandwidth_bytes_per_s=card.bandwidth_bytes_per_s,
-        missing=None if card.engine_name else f"{card.name}: {_UNLISTED}",
+        missing=None if card.engine_name else f"{card.name}: {card.trouble or UNLISTED}",
     )
 
 
 def _budget(card: Hardware | None, margin_bytes: int) -> int | None:
-    if card is None or card.free_bytes is None:
-        return None
-    return max(0, card.free_bytes - margin_bytes)
+    """What is free less the margin; where that is not known, what there is at all."""
+    size_bytes = None if card is None else card.total_bytes if card.free_bytes is None else card.free_bytes
+    return None if size_bytes is None else max(0, size_bytes - margin_bytes)
 
 
-def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) -> Device:
+def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int, refused: Sequence[str]) -> Device:
     card = None if entry.host != LOCAL else _match(entry, hardware)
-    backend, engine_name, uuid = _identity(entry, card, rank)
+    backend, listed_as, uuid = _identity(entry, card, rank)
     default_via = "worker" if backend == "cpu" or entry.host != LOCAL else "master"
     missing = None
     if entry.host == LOCAL and card is None:
-        missing = f'device "{entry.name}": nothing with id {entry.id or entry.name} is here; see hettui devices'
-    elif card is not None and not engine_name:
-        missing = f'device "{entry.name}", {card.name}: {_UNLISTED}'
+        why = f". {'. '.join(refused)}" if refused else "; see hettui devices"
+        missing = f'device "{entry.name}": nothing with id {entry.id or entry.name} is here{why}'
+    elif card is not None and not listed_as:
+        missing = f'device "{entry.name}", {card.name}: {card.trouble or UNLISTED}'
     # A CPU's free memory is the whole machine's: without a stated budget nothing sensible can be planned on it.
     measured = None if backend == "cpu" else _budget(card, entry.margin_bytes)
     return Device(
         name=entry.name,
-        id=entry.id or (card.id if card else ""),
+        id=card.id if card else one_form(entry.id) or "",
         host=entry.host,
         via=entry.via or default_via,  # type: ignore[arg-type]
         backend=backend,
-        engine_name=engine_name,
+        engine_name=listed_as,
         uuid=uuid,
         pci_address=card.pci_address if card else None,
         bandwidth_bytes_per_s=entry.bandwidth_bytes or (card.bandwidth_bytes_per_s if card else None),
@@ -99,14 +113,12 @@ def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int) ->
 
 
 def _match(entry: DeviceConfig, hardware: Sequence[Hardware]) -> Hardware | None:
-    wanted = (entry.id or "").lower()
-    for card in hardware:
-        names = {card.id, f"pci:{card.pci_address}", f"uuid:{card.uuid}", card.engine_name or ""}
-        if wanted and wanted in {name.lower() for name in names}:
-            return card
-    if wanted:
-        return None
-    like = [c for c in hardware if entry.name.lower() in c.name.lower()]
+    if entry.id:
+        wanted = one_form(entry.id) or entry.id
+        like = [c for c in hardware if (one_form(c.id) or c.id) == wanted]
+        like = like or [c for c in hardware if wanted in _names(c)]
+    else:
+        like = [c for c in hardware if entry.name.lower() in c.name.lower()]
     if len(like) > 1:
         raise ConfigError(
             f'device "{entry.name}" may be any of {len(like)} cards: say which with id = "{like[0].id}" or the like'
@@ -114,11 +126,17 @@ def _match(entry: DeviceConfig, hardware: Sequence[Hardware]) -> Hardware | None
     return like[0] if like else None
 
 
+def _names(card: Hardware) -> set[str | None]:
+    """What else it can be called by, each in its one form."""
+    address, uuid = pci_address(card.pci_address), one_form(f"uuid:{card.uuid}") if card.uuid else None
+    return {f"pci:{address}" if address else None, uuid, engine_name(card.engine_name)} - {None}
+
+
 def _identity(entry: DeviceConfig, card: Hardware | None, rank: int) -> tuple[str, str, str | None]:
     """Backend, llama.cpp's name and UUID: from the card that was found, else from what the id itself says."""
     if card is not None:
         return card.backend, card.engine_name or "", card.uuid
-    wanted = entry.id or ""
+    wanted = one_form(entry.id) or ""
     if wanted == "cpu":
         return "cpu", "CPU", None
     if wanted.startswith("uuid:"):
@@ -128,8 +146,8 @@ def _identity(entry: DeviceConfig, card: Hardware | None, rank: int) -> tuple[st
             f'device "{entry.name}" on host "{entry.host}": a PCI address is only known on this machine; '
             "name it by uuid:GPU-… or by llama.cpp's name there, such as CUDA0"
         )
-    if match := _ENGINE_NAME.fullmatch(wanted):
-        return match[1].lower(), wanted, None
+    if wanted and wanted == engine_name(wanted):
+        return wanted.rstrip("0123456789").lower(), wanted, None
     if entry.host != LOCAL:
         return "cuda", "", None
     # Planned for elsewhere: cards that are named by PCI address are taken for NVIDIA's, in the order given.

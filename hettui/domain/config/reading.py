@@ -8,9 +8,10 @@ from typing import Any
 
 from hettui.domain.cluster.process import RestartPolicy
 from hettui.domain.cluster.supervision import Supervision
-from hettui.domain.config.schema import DEVICE_ID, KEYS, SECTIONS, WORDS_FOR_KEYS, Key, Section
+from hettui.domain.config.schema import KEYS, SECTIONS, WORDS_FOR_KEYS, Key, Section
 from hettui.domain.config.values import Config, DeviceConfig
 from hettui.domain.devices.device import LOCAL, Host
+from hettui.domain.devices.identity import one_form
 from hettui.domain.llama.options import option_spelled
 from hettui.domain.llama.params import RuntimeParams, Serving, override_pattern
 from hettui.domain.screen.keymap import read_keymap
@@ -113,7 +114,7 @@ def _check(key: Key, raw: Any) -> Any:
 
 def _may_stand(key: Key, raw: str) -> bool:
     if key.kind == "device-id":
-        return DEVICE_ID.fullmatch(raw) is not None
+        return one_form(raw) is not None
     return not key.choices or raw in key.choices
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,6 @@ from hettui.domain.cluster.supervision import ON_EXIT, ON_HANGUP
 from hettui.domain.devices.device import LOCAL
 from hettui.domain.llama.options import Option, settable
 from hettui.domain.screen.keymap import ALLOWED
-
-DEVICE_ID = re.compile(r"cpu|pci:[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]|uuid:[\w-]+|[A-Z][A-Za-z]*\d+")
 
 WORDS_FOR_KEYS = "a key never stands in the configuration: use api-key-file, or the environment's LLAMA_API_KEY"
 

@@ -48,6 +48,10 @@ class Hardware:
     """Of its memory, by bus width and clock."""
     compute_capability: str | None = None
     """`9.0`; NVIDIA's only."""
+    integrated: bool = False
+    """A processor's graphics, or a renderer in software: used only when somebody says so or there is nothing else."""
+    trouble: str | None = None
+    """Why it cannot hold layers here, in words that follow its name and a colon; None when nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)

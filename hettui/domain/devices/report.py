@@ -11,8 +11,8 @@ from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes
 
 
-def hardware_json(hardware: Sequence[Hardware]) -> dict[str, object]:
-    return {"devices": [asdict(entry) for entry in hardware]}
+def hardware_json(hardware: Sequence[Hardware], problems: Sequence[str] = ()) -> dict[str, object]:
+    return {"devices": [asdict(entry) for entry in hardware], "problems": list(problems)}
 
 
 def hardware_text(hardware: Sequence[Hardware]) -> str:
@@ -32,4 +32,9 @@ def hardware_text(hardware: Sequence[Hardware]) -> str:
                 shorten_middle(entry.id, 20),
             )
         )
-    return "\n".join(table(rows))
+    reasons = [
+        f"{clean_line(entry.name, 40)}, {entry.id}: {entry.trouble}"
+        for entry in hardware
+        if entry.trouble and not entry.engine_name
+    ]
+    return "\n".join([*table(rows), *([""] if reasons else []), *reasons])

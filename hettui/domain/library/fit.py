@@ -82,7 +82,7 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
             workload = workload.having(other.settings(around.params))
             plan, outlook = other, learned.forecast(workload, other)
     ctx_size = context_size(workload)
-    short_bytes = _short_of_ram(shape, plan, outlook, around.ram_bytes)
+    short_bytes = short_of_ram(shape, plan, outlook, around.ram_bytes)
     short_bytes += sum(outlook.short_bytes(i) for i in range(len(devices)))
     seconds = seconds_per_token(shape, plan.devices, plan.split.layers)
     fit = _fit(plan, short_bytes)
@@ -114,7 +114,7 @@ def _whole(workload: Workload, devices: tuple[Device, ...]) -> Plan | None:
     return best.plan if best.found is not None else None
 
 
-def _short_of_ram(shape: ModelShape, plan: Plan, outlook: Forecast, ram_bytes: int | None) -> int:
+def short_of_ram(shape: ModelShape, plan: Plan, outlook: Forecast, ram_bytes: int | None) -> int:
     """What this machine's memory lacks for the host's part and that of the CPU devices here.
 
     Weights count once: the file's pages of what the CPU repacks into buffers of its own can be dropped.

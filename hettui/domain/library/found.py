@@ -13,6 +13,7 @@ from enum import Enum
 from hettui.domain.library.fit import Fit, Outlook
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.model.towers import merged_tower
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN
 
@@ -91,6 +92,8 @@ def kind_of(file: ModelFile) -> Kind:
 
 def no_model(shape: ModelShape) -> str | None:
     """Why llama.cpp cannot serve a sound GGUF, as a sentence; None: it can."""
+    if merged := merged_tower(shape.file):
+        return merged
     if shape.blocks and shape.n_embd:
         return None
     architecture = clean_line(shape.file.architecture, 40)

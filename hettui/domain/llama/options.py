@@ -8,12 +8,13 @@ somebody else's and the list of what may not stand in `extra-args` come from her
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving
+from hettui.domain.units import MIB
 
-Kind = Literal["integer", "slots", "boolean", "text", "path", "overrides"]
+Kind = Literal["integer", "slots", "boolean", "text", "path", "overrides", "file", "mebibytes"]
 _DEFAULTS: dict[str, RuntimeParams | Serving] = {"memory": RuntimeParams(), "serving": Serving()}
 
 
@@ -42,6 +43,10 @@ class Option:
     """What sets the same in other words: negations, and the spellings of other builds."""
     secret: bool = False
     """Its value is a key."""
+    newer: bool = False
+    """Builds before b11434 may not have it."""
+    allocates: str = ""
+    """What llama.cpp reserves for it beside what a plan counts, or elsewhere than the plan says."""
 
     @property
     def attribute(self) -> str:
@@ -134,7 +139,51 @@ OPTIONS: tuple[Option, ...] = (
     Option("verbose", ("-v", "--verbose", "--log-verbose"), "boolean"),
     Option("log-verbosity", ("-lv", "--verbosity", "--log-verbosity")),
     Option("log-prefix", ("--log-prefix", "--no-log-prefix"), "boolean"),
+    # These make llama.cpp hold more than a plan counts, or hold it elsewhere.
+    Option(
+        "spec-draft-model", ("--spec-draft-model", "-md", "--model-draft"), "file",
+        allocates="a second model with its weights, cache and compute buffers",
+    ),
+    Option(
+        "spec-draft-hf", ("--spec-draft-hf", "-hfd", "-hfrd", "--hf-repo-draft"),
+        allocates="a second model with its weights, cache and compute buffers",
+    ),
+    Option(
+        "spec-type", ("--spec-type",),
+        allocates="speculation: a second context with its cache and compute buffers, or tables on the host",
+    ),
+    Option("spec-default", ("--spec-default",), "boolean", allocates="speculation: tables on the host, or more"),
+    Option("mmproj", ("--mmproj", "-mm"), "file", allocates="a vision tower with its weights and compute buffers"),
+    Option("mmproj-url", ("--mmproj-url", "-mmu"), allocates="a vision tower with its weights and compute buffers"),
+    Option("lora", ("--lora",), "file", allocates="an adapter's weights"),
+    Option("lora-scaled", ("--lora-scaled",), "file", allocates="an adapter's weights"),
+    Option("control-vector", ("--control-vector",), "file", allocates="a control vector for every block"),
+    Option("control-vector-scaled", ("--control-vector-scaled",), "file", allocates="a control vector for every block"),
+    Option("model-vocoder", ("--model-vocoder", "-mv"), "file", allocates="a vocoder with its weights"),
+    Option("hf-repo-v", ("--hf-repo-v", "-hfv", "-hfrv"), allocates="a vocoder with its weights"),
+    Option(
+        "ctx-checkpoints", ("--ctx-checkpoints", "-ctxcp", "--swa-checkpoints"), "integer",
+        allocates="copies of the context on the host, so many for every slot",
+    ),
+    Option("cache-ram", ("--cache-ram", "-cram"), "integer", allocates="prompts kept on the host, up to so many MiB"),
+    Option(
+        "moe-cache-mib", ("--moe-cache-mib",), "mebibytes", newer=True,
+        allocates="experts of the host kept on the cards",
+    ),
+    Option("n-cpu-ffn", ("--n-cpu-ffn", "-ncffn"), newer=True, allocates="on the host what the plan puts on devices"),
+    Option(
+        "no-kv-offload", ("--no-kv-offload", "-nkvo"), "boolean",
+        allocates="the KV cache on the host, not on the devices",
+    ),
+    Option(
+        "no-op-offload", ("--no-op-offload",), "boolean",
+        allocates="other compute buffers for what stays on the host",
+    ),
+    Option("backend-sampling", ("--backend-sampling", "-bs"), "boolean", allocates="samplers on the devices"),
+    Option("models-dir", ("--models-dir",), allocates="every other model that a request names"),
+    Option("models-preset", ("--models-preset",), allocates="every other model that a request names"),
 )  # fmt: skip
+_SPECULATION = "--spec-"
 
 _BY_NAME = {option.name: option for option in OPTIONS}
 _BY_SPELLING = {spelling: option for option in OPTIONS for spelling in (*option.spellings, *option.also)}
@@ -177,9 +226,47 @@ def words_of(settings: RuntimeParams | Serving, names: Iterable[str]) -> list[st
 def spoken(argv: Sequence[str]) -> dict[str, str]:
     """A command line's options by name, each with its value or the word behind it; unknown ones are passed over."""
     found: dict[str, str] = {}
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in zip(argv, (*argv[1:], ""), strict=False):
         spelling, separator, value = word.partition("=")
         one = _BY_SPELLING.get(spelling)
         if one is not None and spelling in one.spellings:
             found[one.name] = value if separator else following
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """One word of a command line that makes llama.cpp reserve more than a plan counts."""
+
+    spelling: str
+    """As it stands there."""
+    what: str
+    files: tuple[str, ...] = ()
+    """What it reads: at least so many bytes are held somewhere."""
+    least_bytes: int = 0
+    """What the value itself says."""
+
+
+def allocations(argv: Sequence[str]) -> tuple[Allocation, ...]:
+    """Everything in a command line that a plan does not count, in its order, each thing once."""
+    found: dict[str, Allocation] = {}
+    for word, following in zip(argv, (*argv[1:], ""), strict=False):
+        spelling, separator, after = word.partition("=")
+        one = _BY_SPELLING.get(spelling)
+        value = after if separator else following
+        if one is not None and one.allocates and value.strip().lower() != "none":
+            files = tuple(_file(part) for part in value.split(",") if part) if one.kind == "file" else ()
+            number = int(value) * MIB if one.kind == "mebibytes" and value.isdecimal() else 0
+            before = found.get(one.allocates, Allocation(spelling, one.allocates))
+            found[one.allocates] = replace(before, files=before.files + files, least_bytes=before.least_bytes + number)
+        elif one is None and spelling.startswith(_SPECULATION):
+            found.setdefault(_SPECULATION, Allocation(spelling, "what speculation takes"))
+    if _SPECULATION in found and len([a for a in found.values() if a.spelling.startswith(_SPECULATION)]) > 1:
+        del found[_SPECULATION]
+    return tuple(found.values())
+
+
+def _file(value: str) -> str:
+    """`FNAME` of `FNAME:SCALE`."""
+    name, separator, scale = value.rpartition(":")
+    return name if separator and scale.lstrip("+-").replace(".", "", 1).isdecimal() else value

@@ -1,7 +1,8 @@
 """What llama.cpp knows of each architecture and a GGUF does not say: one record each.
 
-The rest of what differs is in the file. From `load_arch_hparams` of src/models/*.cpp, src/llama-hparams.cpp and
-src/llama-arch.cpp of b11434; compared with real loads in b10068 and b11434, see tests/truth.
+The names that its builds have are in `architecture_names`; the rest of what differs is in the file. From
+`load_arch_hparams` of src/models/*.cpp, src/llama-hparams.cpp and src/llama-arch.cpp of b11434; compared with real
+loads in b10068 and b11434, see tests/truth.
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ class Architecture:
 
 _GENERAL = (
     "arcee baichuan bailingmoe bailingmoe2 chatglm codeshell command-r dbrx deci deepseek dots1 ernie4_5 exaone "
-    "falcon glm4 glm4moe gptneox granite granite-swa hunyuan-dense internlm2 llama maple mimo2 minicpm minicpm3 "
+    "falcon glm4 glm4moe gptneox granite granite_swa hunyuan-dense internlm2 llama maple mimo2 minicpm minicpm3 "
     "mistral3 nemotron olmo olmoe openelm orion phi2 phimoe plamo plm qwen qwen2 qwen2vl qwen3 qwen3vl qwen3vlmoe "
-    "refact seed_oss solar stablelm starcoder2 xverse "
+    "refact seed_oss stablelm starcoder2 xverse "
 )  # fmt: skip
 """Nothing but the general rule; of some the file says which blocks have windows."""
 
@@ -106,12 +107,12 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "glm5-next": Architecture(recurrent="without KV heads"),
     "gpt-oss": Architecture(windows=Windows(2), late_outputs="before norm", compute_error=0.07),
     "gpt2": Architecture(positions="nowhere"),
-    "granite-switch": Architecture(known=False, mixed_batches=False),
+    "graniteswitch": Architecture(known=False, mixed_batches=False),
     "granitehybrid": Architecture(positions="when finetuned", recurrent="without KV heads", compute_error=0.4),
     "granitemoe": Architecture(compute_error=0.05),
     "grok": Architecture(flash_attn=False),
     "hunyuan-moe": Architecture(compute_error=0.05),
-    "hy-v3": Architecture(known=False, late_outputs="after norm"),
+    "hy_v3": Architecture(known=False, late_outputs="after norm"),
     "jamba": Architecture(positions="nowhere", recurrent="without KV heads", compute_error=0.12),
     "jina-bert-v2": Architecture(keeps_context=False),
     "jina-bert-v3": Architecture(keeps_context=False),

@@ -63,8 +63,8 @@ def obstacle(asked: Question) -> str | None:
     if fits_any_way(workload, devices):
         return None
     costs = LayerCosts(workload, devices, several=len(devices) > 1)
-    most = [max((last + 1 - first for last, first in enumerate(costs.reach(i, d.budget_bytes))), default=0)
-            for i, d in enumerate(devices)]  # fmt: skip
+    reach = [costs.reach(i, d.budget_bytes) for i, d in enumerate(devices)]
+    most = [max((last + 1 - first for last, first in enumerate(r)), default=0) for r in reach]
     for i, device in enumerate(devices):
         count = device.layers or 0
         if device.locked and count > most[i]:
@@ -79,11 +79,29 @@ def obstacle(asked: Question) -> str | None:
     if fits_any_way(workload, tuple(replace(d, locked=False) for d in devices)):
         names = ", ".join(clean_line(d.name, 40) for d, _ in locked)
         return f"With the locks ({names}) no split fits; without them one does."
-    return (
-        f"The devices can hold {sum(most)} of the {shape.layers} layers: "
-        + ", ".join(f"{clean_line(d.name, 40)} {n}" for d, n in zip(devices, most, strict=True))
-        + "."
+    return _too_little_room(shape, devices, reach)
+
+
+def _too_little_room(shape: ModelShape, devices: Sequence[Device], reach: Sequence[Sequence[int]]) -> str:
+    """How many blocks find room at most when one device holds the output layer, too. `reach` is of every device the
+    smallest first layer for every last one; the last is the output layer."""
+    blocks = [max((last + 1 - first for last, first in enumerate(r[:-1])), default=0) for r in reach]
+    beside = [shape.layers - r[-1] - 1 for r in reach]
+    ends = [i for i in range(len(devices)) if beside[i] >= 0]
+    if not ends:
+        return (
+            f"No device can hold the output layer: it takes {format_bytes(shape.output_bytes)} beside its compute "
+            "buffers."
+        )
+    end = max(ends, key=lambda i: beside[i] - blocks[i])
+    counts = [beside[i] if i == end else n for i, n in enumerate(blocks)]
+    names = ", ".join(
+        f"{clean_line(d.name, 40)} {n}{' and the output layer' if i == end else ''}"
+        for i, (d, n) in enumerate(zip(devices, counts, strict=True))
     )
+    if sum(counts) >= shape.blocks:
+        return f"By themselves the devices hold enough of the {shape.blocks} blocks ({names}), but no split does fit."
+    return f"The devices can hold at most {sum(counts)} of the {shape.blocks} blocks: {names}."
 
 
 def ways_to_fit(asked: Question) -> list[Way]:

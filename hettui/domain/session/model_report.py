@@ -5,6 +5,7 @@ from __future__ import annotations
 from hettui.domain.memory.context import contexts, known, kv_bytes_per_cell
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.session.doubts import refusal
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, UNKNOWN, format_bytes
 
@@ -35,6 +36,7 @@ def model_details_json(workload: Workload) -> dict[str, object]:
         "host_bytes": shape.host_bytes,
         "block_kinds": [c.kind for c in contexts(workload)],
         "known_architecture": known(shape),
+        "problem": refusal(workload),
         "state_bytes_per_slot": sum(c.state_values * 4 for c in contexts(workload)),
         "kv_bytes_per_token": sum(kv_bytes_per_cell(workload, b) for b in range(shape.blocks)),
     }
@@ -60,7 +62,9 @@ def model_text(workload: Workload) -> str:
         ("trained for", f"{shape.n_ctx_train} tokens" if shape.n_ctx_train else UNKNOWN),
         ("vocabulary", str(shape.n_vocab) if shape.n_vocab else UNKNOWN),
     ]
-    return "\n".join(f"{key:<13}{clean_line(value, 300)}" for key, value in facts)
+    if problem := refusal(workload):
+        facts.append(("problem", problem))
+    return "\n".join(f"{key:<13}{clean_line(value, 400)}" for key, value in facts)
 
 
 def _kinds(workload: Workload) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 from hettui.domain.cluster.launch import LaunchPlan, shell_line
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.devices.device import Device
+from hettui.domain.library.fit import short_of_ram
 from hettui.domain.memory.context import context_size, known
 from hettui.domain.memory.forecast import Forecast, Memory, shortage
 from hettui.domain.memory.layout import compute_error_bytes
@@ -21,6 +22,7 @@ from hettui.domain.planner.explain import explain
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import Best
 from hettui.domain.planner.speed import seconds_per_token
+from hettui.domain.session.doubts import Uncounted, not_counted, untested, warnings
 from hettui.domain.session.model_report import model_json
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
@@ -38,10 +40,39 @@ class PlanReport:
     learned: Learned = field(default_factory=Learned)
     best: Best | None = None
     """The answer of the planner when it was asked for an objective."""
+    ram_bytes: int | None = None
+    """What is free of this machine's memory; None: not known, or planned for elsewhere."""
+    refused: tuple[str, ...] = ()
+    """What drivers and llama.cpp said no to, in sentences."""
+    extra_args: tuple[str, ...] = ()
+    """What is said to llama-server besides."""
+    file_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Sizes of the files that `extra_args` name."""
+
+    @cached_property
+    def not_counted(self) -> tuple[Uncounted, ...]:
+        return not_counted(self.extra_args, self.file_bytes)
+
+    @cached_property
+    def untested(self) -> str | None:
+        return untested(self._planned, self.plan)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        return warnings(self._planned, self.plan)
 
     @cached_property
     def forecast(self) -> Forecast:
         return self.learned.forecast(self._planned, self.plan)
+
+    @cached_property
+    def host_short_bytes(self) -> int:
+        """What this machine's memory lacks for the host's part and for its CPU workers."""
+        return short_of_ram(self.shape, self.plan, self.forecast, self.ram_bytes)
+
+    @property
+    def fits(self) -> bool:
+        return self.forecast.fits and not self.host_short_bytes
 
     @property
     def _question(self) -> Question:
@@ -105,7 +136,7 @@ class PlanReport:
         """The document of `hettui plan --json`. Bytes everywhere; `short_by` is the sum over devices."""
         outlook = self.forecast
         devices = self.plan.devices
-        short = sum(outlook.short_bytes(i) for i in range(len(devices)))
+        short = sum(outlook.short_bytes(i) for i in range(len(devices))) + self.host_short_bytes
         return {
             "model": model_json(self.shape),
             "settings": asdict(self.workload.params) | {"ctx_size": context_size(self._planned)},
@@ -114,15 +145,22 @@ class PlanReport:
                 "weights_bytes": outlook.host.weights_bytes,
                 "context_bytes": outlook.host.context_bytes,
                 "compute_bytes": outlook.host.compute_bytes,
+                "free_bytes": self.ram_bytes,
             },
-            "fits": outlook.fits,
+            "fits": self.fits,
             "short_by": short or None,
             "largest_ctx_size": self.largest_context,
             "ways_to_fit": [way.words for way in self.ways_to_fit],
+            "warnings": self.warnings,
+            "exact": not self.not_counted and self.untested is None and known(self.shape),
+            "not_counted": [
+                {"option": one.option, "what": one.what, "at_least_bytes": one.least_bytes} for one in self.not_counted
+            ],
             "known_architecture": known(self.shape),
             "tensor_split": list(self.plan.split.layers),
             "expected": self._expected,
             "objective": self.best.objective if self.best else None,
+            "problems": self._problems(),
             "commands": [
                 {"role": spec.role, "host": spec.host, "argv": list(spec.argv), "env": dict(spec.env)}
                 for spec in self._processes
@@ -133,7 +171,8 @@ class PlanReport:
         if self.forecast.fits and not self.plan.split.host_layers:
             context = self.largest_context
             more = context is not None and context > context_size(self._planned)
-            return [f"The largest context for this split: {context} tokens."] if more else []
+            without = ", without what is not counted" if self.not_counted else ""
+            return [f"The largest context for this split{without}: {context} tokens."] if more else []
         if not self._limited and self.forecast.fits:
             return []
         why = obstacle(self._question)
@@ -152,7 +191,7 @@ class PlanReport:
             "weights_bytes": memory.weights_bytes,
             "context_bytes": memory.context_bytes,
             "compute_bytes": memory.compute_bytes,
-            "compute_error_bytes": 0 if index in outlook.measured else _error(self.shape, memory),
+            "compute_error_bytes": self._compute_error(index, outlook),
             "compute_basis": "measured" if index in outlook.measured else "forecast",
             "overhead_bytes": memory.overhead_bytes,
             "total_bytes": memory.total_bytes,
@@ -160,15 +199,54 @@ class PlanReport:
             "fits": not outlook.short_bytes(index),
         }
 
+    def _compute_error(self, index: int, outlook: Forecast) -> int | None:
+        """None: nobody knows."""
+        if index in outlook.measured:
+            return 0
+        return None if self.untested else _error(self.shape, outlook.devices[index])
+
     def explanation(self) -> list[str]:
         """Whether it fits, how fast it is, why it is so, and what would change it."""
-        outlook = self.forecast
         return [
-            _verdict(self.plan.devices, self.plan.split, outlook),
+            *self.warnings,
+            self._verdict(),
             *self._speed(),
             *self._advice(),
-            *_doubts(self.shape, outlook),
+            *self._doubts(),
+            *(f"! {problem}" for problem in self._problems()),
         ]
+
+    def _problems(self) -> list[str]:
+        """Devices that cannot be used here, and what was refused, each once."""
+        missing = [device.missing for device in self.plan.devices if device.missing]
+        return missing + [reason for reason in self.refused if not any(reason in said for said in missing)]
+
+    def _verdict(self) -> str:
+        if not self.host_short_bytes:
+            return _verdict(self.plan.devices, self.plan.split, self.forecast, whole=not self.not_counted)
+        short = [shortage(self.forecast, self.plan.devices)]
+        short.append(
+            f"this machine's memory is short by {missing_mib(self.host_short_bytes)}, of {mib(self.ram_bytes)} MiB free"
+        )
+        return f"It does not fit: {', '.join(filter(None, short))}."
+
+    def _doubts(self) -> list[str]:
+        """What is not in the numbers, and how far those that are in them may be off."""
+        lines = [f"Not counted: {one.words}." for one in self.not_counted]
+        if not known(self.shape):
+            return [*lines, _unknown(self.shape)]
+        if self.untested:
+            return [
+                *lines,
+                f"The host's weights and the compute buffers are estimates: {self.untested} they were not measured, "
+                "and attached cards may take more.",
+            ]
+        outlook = self.forecast
+        doubtful = [m for i, m in enumerate(outlook.devices) if i not in outlook.measured]
+        off = max((_error(self.shape, m) for m in doubtful), default=0)
+        if lines or not off:
+            return lines
+        return [f"Weights and KV are exact, compute is within {missing_mib(off)} per device."]
 
     def as_text(self) -> str:
         outlook = self.forecast
@@ -180,7 +258,10 @@ class PlanReport:
             memory, budget = outlook.devices[i], mib(device.budget_bytes)
             name = shorten_middle(clean_line(device.name), 24)
             rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory), budget, verdict))
-        rows.append(("host (CPU)", str(split.host_layers), _span(split, HOST), *_columns(outlook.host), UNKNOWN, ""))
+        short = self.host_short_bytes
+        budget, verdict = (mib(self.ram_bytes), f"short by {missing_mib(short)}") if short else (UNKNOWN, "")
+        held = (str(split.host_layers), _span(split, HOST), *_columns(outlook.host))
+        rows.append(("host (CPU)", *held, budget, verdict))
         lines = [_headline(self._planned), "", *table(rows), "", *self.explanation(), ""]
         lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self._processes]
         return "\n".join(lines)
@@ -190,16 +271,11 @@ def _error(shape: ModelShape, memory: Memory) -> int:
     return compute_error_bytes(shape, memory.compute_bytes)
 
 
-def _doubts(shape: ModelShape, outlook: Forecast) -> list[str]:
-    """How far the compute buffers may be off: weights and context are exact."""
-    if not known(shape):
-        return [
-            f"hettui does not know the architecture {clean_line(shape.file.architecture, 40)}: these numbers follow "
-            "the general rule and may be wrong."
-        ]
-    doubtful = [m for i, m in enumerate(outlook.devices) if i not in outlook.measured]
-    off = max((_error(shape, m) for m in doubtful), default=0)
-    return [f"Weights and KV are exact, compute is within {missing_mib(off)} per device."] if off else []
+def _unknown(shape: ModelShape) -> str:
+    return (
+        f"hettui does not know the architecture {clean_line(shape.file.architecture, 40)}: these numbers follow the "
+        "general rule and may be wrong."
+    )
 
 
 def _span(split: Split, device: int) -> str:
@@ -229,14 +305,14 @@ def _headline(workload: Workload) -> str:
     )
 
 
-def _verdict(devices: Sequence[Device], split: Split, outlook: Forecast) -> str:
+def _verdict(devices: Sequence[Device], split: Split, outlook: Forecast, *, whole: bool) -> str:
     if outlook.fits:
         unknown = [
             d.name for d, m in zip(devices, outlook.devices, strict=True) if m.total_bytes and d.budget_bytes is None
         ]
         left = f", with {split.host_layers} layers on this machine's CPU" if split.host_layers else ""
         return (
-            f"It fits{left}."
+            f"{'It' if whole else 'What is counted'} fits{left}."
             if not unknown
             else f"No budget is known for {', '.join(unknown)}: whether it fits is open."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -36,12 +37,16 @@ class Session:
     shape: ModelShape | None
     """None without a model."""
     problem: str | None = None
+    refused: tuple[str, ...] = ()
+    """What drivers and llama.cpp said no to when cards were looked for, in sentences with the remedy."""
     simulated: bool = False
     learned: Learned = field(default_factory=Learned)
     """What earlier launches reserved. Shared with whoever watches the next one."""
     demo: bool = False
     chosen: Plan | None = None
     """What a model that was chosen on the screen is opened with; None: as the configuration says."""
+    file_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Sizes of the files that `extra-args` name."""
 
     @property
     def title(self) -> str:

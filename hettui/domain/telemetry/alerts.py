@@ -210,9 +210,11 @@ class _Look:
         )
 
 
-_READINGS = tuple(f.name for f in fields(DeviceSample) if f.name not in ("lost", "slowdown_c", "shutdown_c"))
+_READINGS = tuple(f.name for f in fields(DeviceSample) if f.name not in ("asleep", "lost", "slowdown_c", "shutdown_c"))
 """Thresholds and maxima may be remembered by a source: they alone are no sign of life."""
 
 
 def _says_anything(sample: DeviceSample) -> bool:
-    return any(getattr(sample, name) is not None for name in _READINGS if not name.endswith(("_max", "_max_mhz")))
+    return sample.asleep or any(
+        getattr(sample, name) is not None for name in _READINGS if not name.endswith(("_max", "_max_mhz"))
+    )

@@ -85,6 +85,8 @@ class DeviceSample:
     """Uncorrected ones since the driver was loaded."""
     energy_j: float | None = None
     """Since the driver was loaded: differences mean something."""
+    asleep: bool = False
+    """Powered down by the kernel while nothing uses it: it is not asked, for any question would wake it up."""
     lost: str | None = None
     """Why the card cannot be read any more, though it could before: it fell off the bus, its driver was reset."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hettui.domain.cluster.postmortem import PostMortem, examine
@@ -13,15 +13,20 @@ SETTLE_S = 0.15
 
 
 def examined(
-    ends: Sequence[Supervised], master: Supervised | None, owners: Mapping[str, str], moment: str
+    ends: Sequence[Supervised],
+    master: Supervised | None,
+    owners: Mapping[str, str],
+    moment: str,
+    workers: Iterable[Supervised] = (),
 ) -> PostMortem | None:
-    """One story of everything that ended; None when nothing did."""
+    """One story of everything that ended, and of what `workers` say that live on; None when nothing ended."""
     told = [process.end for process in ends if process.end is not None]
     if not told:
         return None
     # A worker takes the master with it, never the other way round.
     told.sort(key=lambda end: end.spec.role != "worker")
-    found = examine(told[0], others=told[1:], owners=owners, moment=moment)
+    witnesses = [worker.witness() for worker in workers if worker.alive]
+    found = examine(told[0], others=told[1:], owners=owners, moment=moment, witnesses=witnesses)
     effects = list(found.consequences)
     if found.role == "worker" and master is not None and master.alive:
         effects.append("master is stopped with it: llama.cpp does not go on without a worker")

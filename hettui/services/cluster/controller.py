@@ -162,7 +162,7 @@ class ClusterController:
         await asyncio.sleep(aftermath.SETTLE_S)
         found = self._ends.examined(moment)
         request = self._last_good
-        if found is None or request is None or not self._ends.may_restart:
+        if found is None or found.hopeless or request is None or not self._ends.may_restart:
             await self._fail(found.sentence if found else "a process ended", found)
             return
         await self._recover(request, found)
@@ -182,7 +182,7 @@ class ClusterController:
             except HettuiError as error:
                 await asyncio.sleep(aftermath.SETTLE_S)
                 found = self._ends.examined() or found
-                if not self._ends.may_restart:
+                if found.hopeless or not self._ends.may_restart:
                     await self._fail(found.sentence if self._ends else str(error), found)
                     return
             else:

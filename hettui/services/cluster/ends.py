@@ -50,4 +50,6 @@ class Ends:
         snapshot = self._running.snapshot
         loading = snapshot.state is ClusterState.LOADING or snapshot.load is not None
         moment = moment or ("while the model was loading" if loading else "")
-        return aftermath.examined(self._processes, self._running.master, self._running.load.owners, moment)
+        running = self._running
+        workers = running.workers.values()
+        return aftermath.examined(self._processes, running.master, running.load.owners, moment, workers)

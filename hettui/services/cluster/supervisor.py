@@ -274,6 +274,11 @@ class Supervised:
         pending, self._pending = self._pending, []
         return [*pending, *lines], partial
 
+    def witness(self) -> End:
+        """What it has said, while it lives on."""
+        self._pending, _ = self.read_log()
+        return End(self.spec, None, tuple(self.lines))
+
 
 async def _until(probe: Callable[[], Awaitable[bool]]) -> None:
     pause_s = 0.02

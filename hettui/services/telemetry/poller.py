@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
+from hettui.domain.telemetry.bounds import plausible
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.domain.text import clean_line
 from hettui.ports import Clock, TelemetrySource, TelemetryTarget
@@ -74,7 +75,7 @@ class Poller:
         errors: dict[str, str] = {}
         for channel in self._channels:
             found, problem = channel.collect()
-            samples |= {name: sample for name, sample in found.items() if any(t.name == name for t in targets)}
+            samples |= {t.name: plausible(found[t.name], cpu=t.backend == "cpu") for t in targets if t.name in found}
             if problem:
                 errors |= {t.name: problem for t in targets if t.name not in samples}
         errors = {name: text for name, text in errors.items() if name not in samples}

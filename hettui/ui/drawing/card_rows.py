@@ -109,7 +109,8 @@ def _title(view: CardView, frame: Frame, *, facts: bool = False) -> Runs:
     state = f"{sign} {word}" if sign else ""
     said = view.role
     if facts and view.sample is not None and view.stale_s is None and not view.is_host:
-        said = f"{readings.celsius(view.sample)}{readings.percent(view.sample.utilisation_percent)}"
+        heat_and_load = f"{readings.celsius(view.sample)}{readings.percent(view.sample.utilisation_percent)}"
+        said = "asleep" if view.sample.asleep else heat_and_load
     right = f"{said}{'  ' if state else ''}"
     taken = 1 + len(number) + cell_len(signs) + cell_len(right) + cell_len(state)
     name = gauges.fit_name(view.name, min(cell_len(view.name), max(4, frame.width - taken - 1)))

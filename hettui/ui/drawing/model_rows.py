@@ -197,10 +197,10 @@ def engine_in_words(session: Session) -> str:
 
 
 def hardware_in_words(session: Session) -> list[str]:
-    """One line for each device with its free memory, the CPU's last."""
-    lines = []
+    """What drivers refuse, which must not be cut off; one line for each device with its free memory, the CPU's last."""
+    lines = [f"! {clean_line(reason, 300)}" for reason in session.refused]
     for entry in session.hardware:
-        unseen = "" if entry.engine_name else "  (this llama.cpp build does not list it)"
+        unseen = "" if entry.engine_name else f"  ({entry.trouble or 'this llama.cpp build does not list it'})"
         memory = f"{format_bytes(entry.free_bytes)} free of {format_bytes(entry.total_bytes)}"
         lines.append(f"{shorten_middle(clean_line(entry.name), 36)}, {memory}{unseen if session.cluster else ''}")
     return lines or [f"{UNKNOWN}: no driver told of any; hettui devices says more"]

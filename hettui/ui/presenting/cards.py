@@ -11,6 +11,7 @@ from hettui.domain.memory.context import known
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.plan.split import HOST
+from hettui.domain.session.doubts import untested
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.telemetry.why import worst
 from hettui.domain.text import clean_line
@@ -71,11 +72,14 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
     if outlook is not None:
         view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
     view = _with_readings(facts, view, device.name)
+    if view.sample is not None and view.sample.asleep and view.stale_s is None:
+        view = replace(view, role=f"{view.role}, asleep")
     problem = device.missing or (process.detail if process else "") or " ".join(exposures([device]))
     note, role = (clean_line(problem), "crit") if problem else _note(facts, view, device, outlook)
     return replace(view, note=note, note_role=role)
 
 
+_ASLEEP = "asleep: the kernel has powered it down, a start wakes it up"
 _ROLES = {"error": "crit", "warning": "warn", "information": "dim"}
 
 
@@ -84,6 +88,8 @@ def _note(facts: Facts, view: CardView, device: Device, outlook: Forecast | None
     found = worst(facts.why, device.name)
     if found:
         return found.text, _ROLES[found.severity]
+    if view.sample is not None and view.sample.asleep:
+        return _ASLEEP, "dim"
     launched = _after_launch(facts, view, device.name)
     if launched and launched[1] == "warn":
         return launched
@@ -98,6 +104,9 @@ def _doubt(facts: Facts, outlook: Forecast, index: int) -> str:
     shape = facts.session.shape
     if shape is None or index in outlook.measured:
         return ""
+    workload = facts.session.workload_of(facts.plan)
+    if workload is not None and outlook.devices[index].compute_bytes and untested(workload, facts.plan):
+        return "compute is an estimate here"
     error_bytes = compute_error_bytes(shape, outlook.devices[index].compute_bytes)
     if not known(shape):
         return f"compute ±{mib(error_bytes)} MiB: hettui does not know this architecture"

@@ -6,12 +6,15 @@ from dataclasses import replace
 
 from hettui.domain.cluster.launch import plan_launch, shell_line
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.devices.device import LOCAL
 from hettui.domain.errors import HettuiError
-from hettui.domain.memory.forecast import forecast, shortage
+from hettui.domain.library.fit import short_of_ram
+from hettui.domain.memory.forecast import Forecast, forecast, shortage
 from hettui.domain.memory.reconcile import differences
 from hettui.domain.planner.explain import WhatIf, explain, what_if
+from hettui.domain.session.doubts import not_counted, warnings
 from hettui.domain.text import clean_line
-from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds
+from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, missing_mib
 from hettui.ui.presenting.cards import cards
 from hettui.ui.presenting.facts import USUAL_HISTORY_CELLS, Facts, History, why
 from hettui.ui.presenting.views import HeaderView, LayerBarView, PlanLineView
@@ -77,6 +80,8 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         return PlanLineView(clean_line(session.problem or facts.keys.fill("{model.choose} chooses a model")), "warn")
     if not outlook.fits:
         return PlanLineView(f"does not fit: {shortage(outlook, facts.plan.devices)}", "crit")
+    if not facts.cluster.processes and (short := _short_of_ram(facts, outlook)):
+        return PlanLineView(f"does not fit: this machine's memory is short by {missing_mib(short)}", "crit")
     if facts.differs:
         costs = _costs(facts)
         # With the number it must still fit 80 columns.
@@ -92,8 +97,19 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         return _with_costs(facts.keys.fill("the plan is what runs · {pane.chat} chats"), facts)
     if session.cluster is None:
         return PlanLineView(clean_line(session.problem or "no llama.cpp was found"), "warn")
+    if told := warnings(workload, facts.plan):
+        return PlanLineView(told[0], "warn")
     context = f" with {facts.plan.ctx_size} tokens of context" if facts.plan.ctx_size else ""
-    return _with_costs(f"the plan fits{context} · {facts.keys.fill('{cluster.start} starts it')}", facts)
+    beside = [clean_line(one.option, 30) for one in not_counted(session.config.serving.extra_args, {})]
+    without = f" ({', '.join(beside)} not counted)" if beside else ""
+    return _with_costs(f"the plan fits{context}{without} · {facts.keys.fill('{cluster.start} starts it')}", facts)
+
+
+def _short_of_ram(facts: Facts, outlook: Forecast) -> int:
+    """By all that this process may take: what is free now is looked at when it is started."""
+    session = facts.session
+    ram = next((h.total_bytes for h in session.hardware if h.backend == "cpu" and h.host == LOCAL), None)
+    return 0 if session.shape is None else short_of_ram(session.shape, facts.plan, outlook, ram)
 
 
 def _with_costs(text: str, facts: Facts) -> PlanLineView:
@@ -135,7 +151,10 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
         ]
     from hettui.domain.session.plan_report import PlanReport
 
-    mine = PlanReport(workload, plan, learned=session.learned).explanation()
+    said = session.config.serving.extra_args
+    mine = PlanReport(
+        workload, plan, learned=session.learned, extra_args=said, file_bytes=session.file_bytes
+    ).explanation()
     if (costs := _what_if(facts)) is not None and costs.slower >= _WORTH_A_WORD_PART:
         mine.insert(1, f"The fastest split for one stream would be {costs.slower / (1 - costs.slower):.0%} faster.")
     parts = [("This plan", mine)]

@@ -1,0 +1,109 @@
+"""What a plan cannot promise: what it does not count, what was never measured, what is known to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hettui.domain.library.found import Kind, kind_of, no_model
+from hettui.domain.llama.build import NEWEST_BUILD, OLDEST_BUILD
+from hettui.domain.llama.faults import Circumstances, Fault, faults_of
+from hettui.domain.llama.options import allocations
+from hettui.domain.memory.context import contexts
+from hettui.domain.memory.workload import Workload, remembered
+from hettui.domain.model.architecture_names import IN_BUILDS, SINCE_OLDEST
+from hettui.domain.plan.plan import Plan
+from hettui.domain.text import clean_line
+from hettui.domain.units import MIB, format_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Uncounted:
+    """One option that makes llama.cpp hold more than the plan counts, or hold it elsewhere."""
+
+    option: str
+    what: str
+    least_bytes: int | None = None
+    """None: not known."""
+
+    @property
+    def words(self) -> str:
+        least = f", at least {format_bytes(self.least_bytes)}" if (self.least_bytes or 0) >= MIB else ""
+        return f"{clean_line(self.option, 60)}: {self.what}{least}"
+
+
+def not_counted(extra_args: Sequence[str], file_bytes: Mapping[str, int]) -> tuple[Uncounted, ...]:
+    """`file_bytes` are the sizes of files that the options name, of those that could be looked at."""
+    found = []
+    for one in allocations(extra_args):
+        known = [file_bytes[file] for file in one.files if file in file_bytes]
+        found.append(Uncounted(one.spelling, one.what, sum(known) + one.least_bytes or None))
+    return tuple(found)
+
+
+def untested(workload: Workload, plan: Plan) -> str | None:
+    """Why host weights and compute buffers of this plan are estimates only, as a part of a sentence; None: real loads
+    were compared."""
+    if workload.params.overrides:
+        return "with tensors kept on the host by n-cpu-moe or override-tensor"
+    attached = [d for d, n in zip(plan.devices, plan.split.layers, strict=True) if n and d.via != "worker"]
+    if plan.split.host_layers and any(d.backend != "cpu" for d in attached):
+        return "with layers on the host beside a card of this machine"
+    return None
+
+
+def circumstances(workload: Workload, plan: Plan) -> Circumstances:
+    """What known faults depend on."""
+    kept = contexts(workload)
+    workers = []
+    for index, device in enumerate(plan.devices):
+        blocks = plan.split.block_range(index)
+        if device.via == "worker" and blocks:
+            held = [kept[b] for b in blocks if b < len(kept)]
+            workers.append((any(c.state_values for c in held), any(c.k_width for c in held)))
+    return Circumstances(workload.build, workload.shape.file.architecture, tuple(workers), _empty_tensor(workload))
+
+
+@remembered
+def _empty_tensor(workload: Workload) -> str | None:
+    return next((t.name for t in workload.shape.file.tensors if 0 in t.shape[1:]), None)
+
+
+def known_faults(workload: Workload, plan: Plan) -> tuple[Fault, ...]:
+    """Faults of this build that this plan would meet."""
+    return faults_of(circumstances(workload, plan))
+
+
+@remembered
+def refusal(workload: Workload) -> str | None:
+    """Why this build will not load the model, as far as its header shows; None: nothing speaks against it."""
+    file = workload.shape.file
+    kind = kind_of(file)
+    if kind is not Kind.MODEL:
+        return f"This is a {kind.value[0]} and no model: name the model that it belongs to."
+    if "general.architecture" not in file.metadata:
+        return "The header names no architecture, without which llama.cpp loads nothing: convert the model again."
+    if problem := no_model(workload.shape):
+        return f"This is {problem}."
+    return _too_new(clean_line(file.architecture, 40), file.architecture, workload.build)
+
+
+def _too_new(shown: str, name: str, build: int) -> str | None:
+    if build > NEWEST_BUILD or (name in IN_BUILDS and name not in SINCE_OLDEST):
+        return None
+    if name not in IN_BUILDS:
+        return (
+            f"No llama.cpp build that hettui knows (b{OLDEST_BUILD} to b{NEWEST_BUILD}) has the architecture {shown}: "
+            "look for a newer llama.cpp, or for the fork that the model was made for."
+        )
+    if build >= NEWEST_BUILD:
+        return None
+    return (
+        f"llama.cpp b{OLDEST_BUILD} does not have the architecture {shown}, b{NEWEST_BUILD} does: use a newer build "
+        f"than b{build}."
+    )
+
+
+def warnings(workload: Workload, plan: Plan) -> list[str]:
+    """What will fail, as sentences, before anything is started."""
+    return [line for line in (refusal(workload), *(f.warning for f in known_faults(workload, plan))) if line]
