@@ -34,7 +34,14 @@ class Known:
     def plan(self) -> Plan:
         return self.editor.plan
 
-    def facts(self, *, history_cells: int = USUAL_HISTORY_CELLS, load_graphs: bool = False, mark: str = "") -> Facts:
+    def facts(
+        self,
+        *,
+        history_cells: int = USUAL_HISTORY_CELLS,
+        load_graphs: bool = False,
+        mark: str = "",
+        closed: bool = False,
+    ) -> Facts:
         """All of it at this moment, and how it will be shown. The same object as before when nothing has changed: what
         one key asks of it three times (the reason why not, the drawing, the footer) is worked out once."""
         editor = self.editor
@@ -53,6 +60,7 @@ class Known:
             generating=self.generating,
             why=self._why,
             mark=mark,
+            closed=closed,
             finding=editor.finding_words,
         )
         if self._facts is None or facts != self._facts:
