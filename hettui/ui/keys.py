@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from textual.binding import Binding, BindingsMap
-from textual.dom import DOMNode
+from textual.dom import DOMNode, NoScreen
 from textual.widget import Widget
 
 from hettui.domain.screen.actions import ACTIONS, Action, Place
@@ -71,6 +71,9 @@ def bind(node: DOMNode, added: list[Binding]) -> None:
 
 
 def keymap_of(widget: Widget) -> Keymap:
-    """The keys of the screen on which a widget stands, for what it says."""
-    keymap = getattr(widget.screen, "keymap", None)
+    """The keys of the screen on which a widget stands, for what it says; the usual ones where it stands on none yet."""
+    try:
+        keymap = getattr(widget.screen, "keymap", None)
+    except NoScreen:
+        return DEFAULT
     return keymap if isinstance(keymap, Keymap) else DEFAULT

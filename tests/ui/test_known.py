@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.plan.plan import History, Plan
 from hettui.domain.plan.split import HOST, Split
-from hettui.domain.telemetry.readings import TelemetrySnapshot
+from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
+from hettui.domain.units import MIB
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting
 from hettui.ui.presenting.known import Known
+from hettui.ui.presenting.presenter import cards, header
 from tests.fakes import workers
 from tests.ui.stage import readings, running, session
 
@@ -76,6 +80,7 @@ def test_a_device_without_a_sample_keeps_its_last_one() -> None:
 
 def test_the_rate_is_the_running_answers_else_the_last_ones() -> None:
     made = known()
+    made.take_cluster(running(made.plan))
     assert made.take_chat(progress(1, 0.5)), "an answer has begun"
     assert made.facts().rate is None, "one token has no rate"
     assert not made.take_chat(progress(21, 4.0))
@@ -85,6 +90,75 @@ def test_the_rate_is_the_running_answers_else_the_last_ones() -> None:
     assert made.take_chat(ChatEnded(None, problem="gone")), "an end always counts"
     assert made.facts().rate == 6.5
     assert not made.take_chat(ChatWaiting("waits"))
+
+
+def _restarted(snapshot: ClusterSnapshot) -> ClusterSnapshot:
+    """The same plan, and another process that answers."""
+    processes = tuple(replace(p, pid=1000) if p.role == "master" else p for p in snapshot.processes)
+    return replace(snapshot, processes=processes)
+
+
+@pytest.mark.parametrize("between", [True, False], ids=["each state", "passed over"])
+@pytest.mark.parametrize("what", ["another split", "another context", "another model", "the same again"])
+def test_a_rate_is_of_what_answered_it(what: str, between: bool) -> None:
+    """The newest word of the cluster replaces older ones: the states in between may never be seen."""
+    made = known()
+    ready = running(made.plan)
+    applied = ready.applied
+    assert applied is not None
+    made.take_cluster(ready)
+    made.take_chat(progress(21, 4.0))
+    made.take_cluster(replace(ready, api="http://127.0.0.1:8081"))
+    assert header(made.facts()).rate == "5.0 tok/s", "nothing that answers has changed"
+    if between:
+        made.take_cluster(replace(ready, state=ClusterState.LOADING))
+    after = _restarted(ready)
+    match what:
+        case "another split":
+            after = replace(after, applied=replace(applied, split=Split((1, 1, 29), 31)))
+        case "another context":
+            after = replace(after, applied=replace(applied, ctx_size=512))
+        case "another model":
+            after = replace(after, applied=replace(applied, model_path="/models/other.gguf"))
+    made.take_cluster(after)
+    facts = made.facts()
+    assert (facts.rate, header(facts).rate, facts.generating) == (None, "", False)
+
+
+def test_after_a_stop_the_end_of_the_answer_that_it_cut_has_no_rate() -> None:
+    made = known()
+    made.take_cluster(running(made.plan))
+    made.take_chat(progress(21, 4.0))
+    made.take_cluster(ClusterSnapshot(ClusterState.STOPPING))
+    made.take_chat(progress(25, 5.0))
+    made.take_chat(ChatEnded(Timings(generated_per_second=6.5)))
+    made.take_cluster(_restarted(running(made.plan)))
+    assert made.facts().rate is None
+
+
+def test_the_rate_of_another_model_is_none() -> None:
+    made = known()
+    made.take_cluster(running(made.plan))
+    made.take_chat(progress(21, 4.0))
+    made.use_model(made.session, made.plan)
+    assert made.facts().rate == 5.0
+    other = replace(made.session, config=replace(made.session.config, model_path="/models/other.gguf"))
+    made.use_model(other, made.plan)
+    assert made.facts().rate is None
+
+
+def test_the_host_holds_nothing_once_its_master_has_ended() -> None:
+    """Nobody is asked for it then: what it held last must not stay."""
+    made = known()
+    made.take_cluster(running(made.plan))
+    told = readings(made.plan.devices).snapshot
+    host = DeviceSample(used_bytes=300 * MIB, own_bytes=300 * MIB, utilisation_percent=250.0, temperature_c=60.0)
+    made.take_readings(replace(told, samples={**told.samples, "host": host}))
+    assert cards(made.facts())[-1].own_bytes == 300 * MIB
+    made.take_cluster(ClusterSnapshot())
+    made.take_readings(readings(made.plan.devices, 2).snapshot)
+    card = cards(made.facts())[-1]
+    assert (card.sample, card.own_bytes, card.stale_s) == (None, None, None)
 
 
 def test_only_another_state_of_the_cluster_is_news() -> None:

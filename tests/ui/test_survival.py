@@ -79,6 +79,36 @@ async def test_one_key_relaunches_the_same_and_another_without_the_device() -> N
         assert s.plan == before
 
 
+async def test_a_device_that_was_left_out_comes_back() -> None:
+    """With layers at once and for good; without any by the next start after a stop."""
+    async with stage(roomy()) as s:
+        await s.run_plan()
+        await failed(s, found())
+        await s.press("o")
+        await s.run_plan()
+
+        def asked() -> list[str]:
+            return sorted(d.name for d in s.engine.requests[-1].cluster.devices)
+
+        assert asked() == ["big", "small"]
+        lost = next(i for i, d in enumerate(s.plan.devices) if d.name == "middle")
+        s.screen.choose_device(lost)
+        await s.press("3", "enter", "a")
+        assert asked() == ["big", "middle", "small"]
+        await s.run_plan()
+        await s.press("0", "enter", "a")
+        assert asked() == ["big", "middle", "small"], "trusted again: it waits empty, as any other"
+        await failed(s, found())
+        await s.press("o")
+        assert asked() == ["big", "small"]
+        await s.run_plan()
+        await s.press("x")
+        await s.app.workers.wait_for_complete()
+        await s.emit(ClusterChanged(ClusterSnapshot()))
+        await s.press("s")
+        assert asked() == ["big", "middle", "small"]
+
+
 async def test_without_the_only_device_there_is_nothing_to_choose() -> None:
     alone = session(tuple(replace(d, name="middle") for d in workers(400)))
     async with stage(alone) as s:

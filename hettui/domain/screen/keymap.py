@@ -116,9 +116,9 @@ class Keymap:
     def keys(self, action: str) -> tuple[str, ...]:
         return self.changed.get(action, BY_ID[action].keys)
 
-    def shown(self, action: str) -> str:
-        """The first key as it is printed; empty for an action without."""
-        keys = self.keys(action)
+    def shown(self, action: str, *, typing: bool = False) -> str:
+        """The first key as it is printed; empty for an action without. `typing`: where characters are text."""
+        keys = [key for key in self.keys(action) if not typing or character(key) is None]
         return shown(keys[0]) if keys else ""
 
     def all_shown(self, action: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -12,8 +13,8 @@ Glyphs = Literal["unicode", "console", "ascii"]
 
 _TRUECOLOR_TERMINALS = ("kitty", "alacritty", "ghostty", "foot", "wezterm", "contour", "rio", "iterm")
 """They say so in COLORTERM as well, but ssh does not carry that along, nor their terminfo."""
-_PLAIN_TERMINALS = ("dumb", "unknown", "vt")
-"""Beginnings of names: no colours, and older than UTF-8."""
+_PLAIN_TERMINAL = re.compile(r"dumb|unknown|vt\d")
+"""Beginnings of names: older than UTF-8, and without colours unless terminfo knows better. `vte` is none of them."""
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -30,19 +31,27 @@ def colour_depth(terminal: Terminal) -> ColourDepth:
     """NO_COLOR (https://no-color.org) before everything, then the name, then what COLORTERM and terminfo say."""
     environ = terminal.environ
     name = environ.get("TERM", "").lower()
-    if environ.get("NO_COLOR") or name.startswith(_PLAIN_TERMINALS):
+    colours = terminal.terminfo_colours
+    if environ.get("NO_COLOR"):
         return "none"
-    if name == "linux":
-        return "16"
+    if _PLAIN_TERMINAL.match(name):
+        # COLORTERM is of the terminal around it.
+        return "none" if colours is None or colours < 8 else "256" if colours >= 256 else "16"
+    if _is_console(name):
+        return "none" if colours is not None and colours < 8 else "16"
     in_screen = bool(environ.get("STY")) and not environ.get("TMUX")
     says_truecolor = environ.get("COLORTERM", "").lower() in ("truecolor", "24bit") or "direct" in name
     # GNU screen hands COLORTERM on from the terminal around it, and does not understand 24-bit colours itself.
     if not in_screen and (says_truecolor or any(known in name for known in _TRUECOLOR_TERMINALS)):
         return "truecolor"
-    colours = terminal.terminfo_colours
     if "256color" in name or (colours is not None and colours >= 256):
         return "256"
     return "none" if colours is not None and colours < 8 else "16"
+
+
+def _is_console(name: str) -> bool:
+    """The Linux console, under any of its names: `linux-16color`, `linux-m`."""
+    return name == "linux" or name.startswith("linux-")
 
 
 def glyphs(terminal: Terminal, wanted: bool | None = None) -> Glyphs:
@@ -58,8 +67,8 @@ def glyphs(terminal: Terminal, wanted: bool | None = None) -> Glyphs:
     name = terminal.environ.get("TERM", "").lower()
     locales = (terminal.environ.get(variable, "") for variable in ("LC_ALL", "LC_CTYPE", "LANG"))
     locale = next((value for value in locales if value), None)
-    named = "utf-8" if locale is None and not name.startswith(_PLAIN_TERMINALS) else (locale or "")
+    named = "utf-8" if locale is None and not _PLAIN_TERMINAL.match(name) else (locale or "")
     utf8 = "utf8" in named.lower().replace("-", "")
     if not utf8:
         return "ascii"
-    return "console" if name == "linux" else "unicode"
+    return "console" if _is_console(name) else "unicode"

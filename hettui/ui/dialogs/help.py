@@ -47,6 +47,7 @@ class HelpScreen(ModalScreen[None], Reading):
 
     def __init__(self, groups: Sequence[HelpGroup], keymap: Keymap) -> None:
         super().__init__()
+        self._box, self._text = VerticalScroll(can_focus=False), Static(markup=False)
         keys.bind(self, keys.bindings(keymap, "reading"))
         self._groups = groups
         self._legend = [keymap.fill(part) for part in LEGEND]
@@ -54,9 +55,9 @@ class HelpScreen(ModalScreen[None], Reading):
         self._typing = False
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(can_focus=False) as box:
+        with self._box as box:
             box.border_title = "Help"
-            yield Static(markup=False)
+            yield self._text
 
     def on_mount(self) -> None:
         self.call_after_refresh(self._draw)
@@ -66,10 +67,10 @@ class HelpScreen(ModalScreen[None], Reading):
 
     @property
     def scrolled(self) -> Widget:
-        return self.query_one(VerticalScroll)
+        return self._box
 
     def _draw(self) -> None:
-        box = self.query_one(VerticalScroll)
+        box = self._box
         groups = [group.having(self._filter) for group in self._groups]
         width = max(30, box.scrollable_content_region.width)
         lines = help_lines(groups, width)
@@ -78,7 +79,7 @@ class HelpScreen(ModalScreen[None], Reading):
         elif not self._filter:
             lines += _legend(self._legend, width)
         text = [piece for line in lines for piece in (*line, ("\n", ""))]
-        self.query_one(Static).update(Content.assemble(*text))
+        self._text.update(Content.assemble(*text))
         box.border_title = (
             Content(f"Help  /{self._filter}{matching.CURSOR if self._typing else ''}")
             if (self._typing or self._filter)

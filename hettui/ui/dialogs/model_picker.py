@@ -22,6 +22,8 @@ from hettui.ui.drawing import model_rows
 from hettui.ui.drawing.gauges import Runs, fit
 from hettui.ui.widgets.pick_list import NOWHERE, PickList
 
+_MOST_CELLS, _FRAME_CELLS = 150, 4
+"""Of the whole box, and of its border and padding."""
 _DWELL_S = 0.25
 """A row that is only passed is not asked for its largest context."""
 _PLACEHOLDER = "type to filter · / or ~ or tab: a path"
@@ -70,6 +72,12 @@ class ModelPicker(SearchingScreen[str | None]):
     def __init__(self, backend: Backend, session: Session, preferred: str | None = None, *, best: bool = False) -> None:
         """The cursor stands on `preferred` first, else with `best` on the best that fits, else on the model in use."""
         super().__init__(backend, session)
+        self._field = Input(placeholder=_PLACEHOLDER, compact=True)
+        self._pick = PickList()
+        self._lines = {
+            name: Static(_KEYS_LIST if name == "keys" else "", id=name, markup=False)
+            for name in ("columns", "nothing", "detail", "state", "keys")
+        }
         self._current = session.config.model_path
         self._preferred = preferred or (None if best else self._current)
         self._best = best
@@ -85,13 +93,8 @@ class ModelPicker(SearchingScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = "Models"
-            yield Input(placeholder=_PLACEHOLDER, compact=True)
-            yield Static(id="columns", markup=False)
-            yield PickList()
-            yield Static(id="nothing", markup=False)
-            yield Static(id="detail", markup=False)
-            yield Static(id="state", markup=False)
-            yield Static(_KEYS_LIST, id="keys", markup=False)
+            columns, *below = self._lines.values()
+            yield from (self._field, columns, self._pick, *below)
 
     def on_mount(self) -> None:
         self._completer = self._backend.path_completer(self._tell_completed)
@@ -133,15 +136,16 @@ class ModelPicker(SearchingScreen[str | None]):
 
     @property
     def _typed(self) -> str:
-        return self.query_one(Input).value
+        return self._field.value
 
     @property
     def _in_path(self) -> bool:
         return self._typed.startswith(("/", "~", "./", "../"))
 
     def _draw(self) -> None:
-        pick = self.query_one(PickList)
-        width = self.query_one("#detail").content_size.width
+        pick = self._pick
+        # At first nothing is laid out: as wide as the style sheet will make it.
+        width = self._lines["detail"].content_size.width or min(_MOST_CELLS, self.app.size.width) - _FRAME_CELLS
         if self._in_path:
             self._draw_path(pick, width)
             return
@@ -161,8 +165,8 @@ class ModelPicker(SearchingScreen[str | None]):
         return model_rows.nothing_found(self._searched)
 
     def _show_nothing(self, text: str) -> None:
-        nothing = self.query_one("#nothing", Static)
-        nothing.display, self.query_one(PickList).display = bool(text), not text
+        nothing = self._lines["nothing"]
+        nothing.display, self._pick.display = bool(text), not text
         nothing.update(Content(text))
 
     def _row(self, index: int, width: int) -> Runs:
@@ -171,7 +175,7 @@ class ModelPicker(SearchingScreen[str | None]):
         return model_rows.row(entry, width, current=path == self._current, under_cursor=path == self._selected)
 
     def _say(self, id: str, lines: list[str]) -> None:
-        self.query_one(f"#{id}", Static).update(Content("\n".join(lines)), layout=id == "state")
+        self._lines[id].update(Content("\n".join(lines)), layout=id == "state")
 
     def _ask_when_dwelling(self, chosen: ModelEntry | None) -> None:
         if self._dwell is not None:
@@ -193,7 +197,7 @@ class ModelPicker(SearchingScreen[str | None]):
         self._say("keys", [_KEYS_PATH])
 
     def _candidate(self, index: int, width: int) -> Runs:
-        mark = "▶ " if index == self.query_one(PickList).cursor else "  "
+        mark = "▶ " if index == self._pick.cursor else "  "
         path = self._completion.candidates[index]
         name = path[self._typed.rfind("/") + 1 :]
         return [(fit(mark + name, width), "muted" if path.endswith("/") else "")]
@@ -206,7 +210,7 @@ class ModelPicker(SearchingScreen[str | None]):
 
     def _complete(self) -> None:
         """Tab: as far as it is certain, then from one candidate to the next."""
-        found, pick = self._completion, self.query_one(PickList)
+        found, pick = self._completion, self._pick
         if len(found.text) > len(self._typed):
             self._type(found.text)
         elif len(found.candidates) == 1:
@@ -215,12 +219,12 @@ class ModelPicker(SearchingScreen[str | None]):
             self._draw_path(pick, self.size.width, (pick.cursor + 1) % len(found.candidates))
 
     def _type(self, text: str) -> None:
-        field = self.query_one(Input)
+        field = self._field
         field.value = text
         field.cursor_position = len(text)
 
     def _open_path(self) -> None:
-        found, cursor = self._completion, self.query_one(PickList).cursor
+        found, cursor = self._completion, self._pick.cursor
         path = found.candidates[cursor] if cursor != NOWHERE else self._typed.strip()
         if path + "/" in found.candidates:
             path += "/"
@@ -265,18 +269,18 @@ class ModelPicker(SearchingScreen[str | None]):
             self._type(chosen.model.path.rpartition("/")[0] + "/" if chosen is not None else "~/")
 
     def action_move(self, rows: int) -> None:
-        pick = self.query_one(PickList)
+        pick = self._pick
         self._move_to(pick.cursor + rows if pick.cursor != NOWHERE or rows > 0 else 0)
 
     def action_page(self, pages: int) -> None:
-        pick = self.query_one(PickList)
+        pick = self._pick
         self._move_to(pick.cursor + pages * max(1, pick.rows - 1))
 
     def action_end(self, last: bool) -> None:
         self._move_to(10**9 if last else 0)
 
     def _move_to(self, index: int) -> None:
-        pick = self.query_one(PickList)
+        pick = self._pick
         count = len(self._completion.candidates) if self._in_path else len(self._shown)
         if not count:
             return

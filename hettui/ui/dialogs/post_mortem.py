@@ -59,20 +59,23 @@ class PostMortemScreen(ModalScreen["tuple[Choice, Rescue | None] | None"]):
         self._leftovers = leftovers
         self._read_only = read_only
         self._rescue: Rescue | None = None
+        self._fits = Static(id="rescue", markup=False)
+        self._without = Button(Content("Without it (o)"), id="without", compact=True, disabled=True)
+        self._scroll = VerticalScroll(can_focus=False)
 
     def compose(self) -> ComposeResult:
         found = self._found
         with Vertical() as box:
             where = "" if found.host == "local" else f" on {clean_line(found.host, 40)}"
             box.border_title = Content(f" {clean_line(found.process, 60)}{where} ended ")
-            with VerticalScroll(can_focus=False):
+            with self._scroll:
                 yield Static(_story(found), markup=False)
-            yield Static(id="rescue", markup=False)
+            yield self._fits
             with Horizontal():
                 if not self._read_only:
                     yield Button(Content("Relaunch the same (r)"), id="same", compact=True)
                     if found.device is not None:
-                        yield Button(Content("Without it (o)"), id="without", compact=True, disabled=True)
+                        yield self._without
                     if self._leftovers:
                         yield Button(Content("Clean up (x)"), id="clean", compact=True)
                 yield Button(Content("Its log (g)"), id="log", compact=True)
@@ -88,16 +91,12 @@ class PostMortemScreen(ModalScreen["tuple[Choice, Rescue | None] | None"]):
         self.app.call_later(self._offer, rescue)
 
     def _offer(self, rescue: Rescue | None) -> None:
-        if not self.is_attached:
-            return
         self._rescue = rescue
-        self.query_one("#rescue", Static).update(Content(_what_fits(rescue, self._found.device or "")))
-        buttons = self.query("#without").results(Button)
-        for button in buttons:
-            button.disabled = rescue is None or not rescue.fits
+        self._fits.update(Content(_what_fits(rescue, self._found.device or "")))
+        self._without.disabled = rescue is None or not rescue.fits
 
     def action_scroll(self, lines: int) -> None:
-        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+        self._scroll.scroll_relative(y=lines, animate=False)
 
     def action_choose(self, choice: Choice) -> None:
         if choice != "log" and self._read_only:

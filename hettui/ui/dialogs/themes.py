@@ -44,11 +44,12 @@ class ThemeScreen(ModalScreen[str | None]):
         self._themes = themes
         self._before = self._shown = current
         self._show = show
+        self._choices = OptionList(*self._options(), markup=False)
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = "Theme"
-            yield OptionList(*self._options(), markup=False)
+            yield self._choices
             yield Static(Content("↑ ↓ shows it at once\n⏎ keeps it\nEsc the one before"), markup=False)
 
     def on_mount(self) -> None:
@@ -66,21 +67,21 @@ class ThemeScreen(ModalScreen[str | None]):
     def _highlight(self) -> None:
         names = [theme.name for theme in self._themes]
         if self._shown in names:
-            self.query_one(OptionList).highlighted = names.index(self._shown)
+            self._choices.highlighted = names.index(self._shown)
 
     def use(self, themes: Sequence[Theme], shown: str) -> None:
         """Other themes than before: a file came, went or changed."""
         self._themes, self._shown = themes, shown
         if self._before not in [theme.name for theme in themes]:
             self._before = shown
-        choices = self.query_one(OptionList)
+        choices = self._choices
         with self.prevent(OptionList.OptionHighlighted):
             choices.clear_options()
             choices.add_options(self._options())
             self._highlight()
 
     def action_cursor(self, direction: int) -> None:
-        choices = self.query_one(OptionList)
+        choices = self._choices
         if direction > 0:
             choices.action_cursor_down()
         else:

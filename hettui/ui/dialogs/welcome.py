@@ -27,6 +27,8 @@ from hettui.ui.messages import NoticeArrived
 
 _MOST_DEVICES = 6
 _LABEL_CELLS = 11
+_MOST_CELLS, _FRAME_CELLS = 100, 6
+"""Of the whole box, and of its border and padding."""
 _INTRO = "One model over all your cards: planned, started and watched from here."
 _OFFER = (
     "The plan is there. Keep this model and these devices in a configuration, as hettui init writes it? "
@@ -57,16 +59,20 @@ class WelcomeScreen(SearchingScreen[Greeted | None]):
     WelcomeScreen Static { height: auto; }
     """
 
+    def __init__(self, backend: Backend, session: Session) -> None:
+        super().__init__(backend, session)
+        self._said = Static(markup=False)
+
     def compose(self) -> ComposeResult:
         with VerticalScroll() as box:
             box.border_title = "Welcome to hettui"
-            yield Static(markup=False)
+            yield self._said
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._take)
 
     def _show_models(self) -> None:
-        self.query_one(Static).update(self._text())
+        self._said.update(self._text())
 
     def _text(self) -> Content:
         entries = list(self._entries.values())
@@ -80,7 +86,9 @@ class WelcomeScreen(SearchingScreen[Greeted | None]):
             ("models", [model_rows.models_in_words(entries, self._searched)]),
         ]
         parts: list[str | tuple[str, str]] = [_INTRO, "\n"]
-        room = max(10, self.query_one(Static).content_size.width - _LABEL_CELLS)
+        # The first text is made before anything was laid out: as wide as the style sheet will make it.
+        width = self._said.content_size.width or min(_MOST_CELLS, self.app.size.width) - _FRAME_CELLS
+        room = max(10, width - _LABEL_CELLS)
         for label, lines in rows:
             wrapped = GrowingRows(room, cell_len)
             wrapped.feed("\n".join(clean_line(line) for line in lines))

@@ -44,6 +44,11 @@ class BenchPane(VerticalScroll, Reading):
 
     def __init__(self, backend: Backend, *, id: str) -> None:
         super().__init__(id=id)
+        self._status, self._results, self._history = (
+            Static(id=f"bench-{part}", markup=False) for part in ("status", "results", "history")
+        )
+        self._hints = True
+        """The status says what can be done, not what is."""
         self._backend = backend
         self._session: Session | None = None
         self._cluster = ClusterSnapshot()
@@ -55,12 +60,11 @@ class BenchPane(VerticalScroll, Reading):
         """Of this model, the oldest first."""
 
     def compose(self) -> ComposeResult:
-        yield Static(id="bench-status", markup=False)
-        yield Static(id="bench-results", markup=False)
-        yield Static(id="bench-history", markup=False)
+        yield from (self._status, self._results, self._history)
 
     def on_mount(self) -> None:
-        self._hint()
+        if self._hints:
+            self._hint()
 
     def on_resize(self) -> None:
         self._draw()
@@ -100,10 +104,12 @@ class BenchPane(VerticalScroll, Reading):
 
     def _hint(self) -> None:
         self.status(keymap_of(self).fill(self._why_not or _HINT))
+        self._hints = True
 
     def status(self, text: str) -> None:
         """One line over the results: what it does, or why not."""
-        self.query_one("#bench-status", Static).update(Content(text))
+        self._hints = False
+        self._status.update(Content(text))
 
     # -- running -------------------------------------------------------------------------------------------
 
@@ -133,7 +139,7 @@ class BenchPane(VerticalScroll, Reading):
     def _show_progress(self, event: BenchChanged) -> None:
         progress = event.progress
         self.status(f"{_bar(progress)}\n{progress.now} · Esc stops")
-        self.query_one("#bench-results", Static).update(Content("\n".join(_result_lines(progress.results))))
+        self._results.update(Content("\n".join(_result_lines(progress.results))))
 
     def _show_end(self, event: BenchEnded) -> None:
         measured, self._measured = self._measured, None
@@ -180,8 +186,8 @@ class BenchPane(VerticalScroll, Reading):
             lines = [f"{run.started[:16].replace('T', ' ')}  {run.key}", "", *_result_lines(run.results)]
             lines += ["", *_device_lines(run, self.scrollable_content_region.width)] if run.devices else []
             lines += ["", *article_lines(run), *remarks(run)]
-        self.query_one("#bench-results", Static).update(Content("\n".join(lines)))
-        self.query_one("#bench-history", Static).update(Content("\n".join(self._history_lines())))
+        self._results.update(Content("\n".join(lines)))
+        self._history.update(Content("\n".join(self._history_lines())))
 
     def _history_lines(self) -> list[str]:
         if len(self._runs) < 2:

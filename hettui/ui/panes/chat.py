@@ -56,6 +56,11 @@ class ChatPane(Vertical):
 
     def __init__(self, backend: Backend, *, id: str) -> None:
         super().__init__(id=id)
+        self._transcript = Transcript(id="transcript")
+        self.prompt = Prompt(id="prompt")
+        self._status = Static(id="chat-status", markup=False)
+        self._hints = True
+        """The status says what can be done, not what is."""
         self._engine = backend.engine
         self._talk = Talk(backend.chats, self._when_done)
         self.why_not: str | None = "the cluster is not running: Esc, then {cluster.start} starts it"
@@ -67,21 +72,13 @@ class ChatPane(Vertical):
         self._status_rows = 0
 
     def compose(self) -> ComposeResult:
-        yield Transcript(id="transcript")
         self.why_not = self._filled(self.why_not or "") or None
-        yield Static(self.why_not or self._filled(HINT), id="chat-status", markup=False)
-        yield Prompt(id="prompt")
+        yield from (self._transcript, self._status, self.prompt)
 
     def on_mount(self) -> None:
         self._transcript.anchor()
-
-    @property
-    def _transcript(self) -> Transcript:
-        return self.query_one(Transcript)
-
-    @property
-    def prompt(self) -> Prompt:
-        return self.query_one(Prompt)
+        if self._hints:
+            self._hint()
 
     def _filled(self, text: str) -> str:
         return keymap_of(self).fill(text)
@@ -121,7 +118,7 @@ class ChatPane(Vertical):
     def _looked_at(self, future: Future[Any]) -> bool:
         """Whether it went well; a failure becomes a notice."""
         error = None if future.cancelled() else future.exception()
-        if error is not None:
+        if error is not None and self.is_attached:
             self.screen.post_message(NoticeArrived(clean(str(error)), "warning"))
         return error is None and not future.cancelled()
 
@@ -137,6 +134,9 @@ class ChatPane(Vertical):
     @on(TextArea.Changed)
     def _typed(self, event: TextArea.Changed) -> None:
         event.stop()
+        if self._hints and self._talk.now.can_continue:
+            # What Enter does depends on whether something is typed.
+            self._hint()
         self.set_timer(_DRAFT_AFTER_S, self._keep_draft, name="draft")
 
     def _keep_draft(self) -> None:
@@ -177,7 +177,7 @@ class ChatPane(Vertical):
         self._answer = self._transcript.add(self._talk.now.exchanges)
 
     def status(self, text: str) -> None:
-        status = self.query_one("#chat-status", Static)
+        status, self._hints = self._status, False
         # Ten times a second while an answer comes: the screen is laid out anew only for more or fewer rows.
         room = max(1, status.size.width - 2)
         rows = -(-len(text) // room)
@@ -185,8 +185,9 @@ class ChatPane(Vertical):
         self._status_rows = rows
 
     def _hint(self) -> None:
-        hint = _CONTINUE_HINT if self._talk.now.can_continue else HINT
+        hint = _CONTINUE_HINT if self._talk.now.can_continue and not self.prompt.text.strip() else HINT
         self.status(self.why_not or self._filled(hint))
+        self._hints = True
         self.prompt.border_subtitle = self._talk.settings_words
 
     def _refused(self) -> bool:
@@ -272,7 +273,7 @@ class ChatPane(Vertical):
         options = {"n_predict": ARTICLE_TOKENS, **self._talk.options}
         options.pop("max_tokens", None)
         self._streams = Static(markup=False, classes="streams")
-        self._transcript.mount(self._streams)
+        self._transcript.put(self._streams)
         self._transcript.anchor()
         self.status("the same prompt in all slots at once … Esc stops")
         started = self._engine.parallel(asked, None, options)
@@ -385,7 +386,7 @@ class ChatPane(Vertical):
 
     def action_reasoning(self) -> None:
         self._folded = not self._folded
-        for answer in self._transcript.query(Answer):
+        for answer in self._transcript.answers:
             answer.reasoning.fold(self._folded)
 
     @on(Prompt.Scrolled)

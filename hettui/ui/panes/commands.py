@@ -22,10 +22,11 @@ class CommandsPane(VerticalScroll, Reading):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
+        self._text = Static(markup=False)
         self._shown: tuple[str, tuple[tuple[str, str], ...]] | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static(markup=False)
+        yield self._text
 
     def show(self, heading: str, commands: Sequence[tuple[str, str]]) -> None:
         """`commands` are names and lines."""
@@ -36,7 +37,7 @@ class CommandsPane(VerticalScroll, Reading):
         parts: list[str | tuple[str, str]] = [(heading + "\n", "$hettui-muted")]
         for name, line in commands:
             parts += ["\n", (name + "\n", "bold"), line + "\n"]
-        self.query_one(Static).update(Content.assemble(*parts))
+        self._text.update(Content.assemble(*parts))
 
     @property
     def text(self) -> str:

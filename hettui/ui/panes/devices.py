@@ -52,11 +52,13 @@ class DeviceList(Vertical):
         """In device order, the host's last."""
         self.details = DeviceDetails()
         self.below = ExplainPane(id="below")
+        self._titles = RowTitles()
+        self._scroll = VerticalScroll(id="devices", can_focus=False)
         self.arrangement = Arrangement(Form.CARD)
 
     def compose(self) -> ComposeResult:
-        yield RowTitles()
-        with VerticalScroll(id="devices", can_focus=False):
+        yield self._titles
+        with self._scroll:
             yield from self.cards
         yield self.details
         yield self.below
@@ -72,7 +74,7 @@ class DeviceList(Vertical):
         if new == self.arrangement:
             return
         self.arrangement = new
-        self.query_one(RowTitles).display = new.titles
+        self._titles.display = new.titles
         self._place(new)
         for card in self.cards[:-1]:
             card.styles.height = new.card_rows
@@ -88,7 +90,7 @@ class DeviceList(Vertical):
         self.post_message(self.Rearranged())
 
     def _place(self, new: Arrangement) -> None:
-        scroll = self.query_one("#devices")
+        scroll = self._scroll
         if new.columns > 1:
             scroll.styles.layout = "grid"
             scroll.styles.grid_size_columns = new.columns

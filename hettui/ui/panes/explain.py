@@ -25,7 +25,6 @@ class ExplainPane(VerticalScroll, Reading):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        # Kept, not looked up: what was worked out on a thread may come when the screen is being taken down.
         self._text = Static(markup=False)
 
     def compose(self) -> ComposeResult:

@@ -34,6 +34,8 @@ class LogsPane(Vertical, Reading, can_focus=True):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
+        self._lines = LogLines(MAX_LINES)
+        self._state_line = Static(id="log-state", markup=False)
         self._all: deque[tuple[str, str]] = deque(maxlen=MAX_LINES)
         self.processes: list[str] = []
         """Those that have printed anything, in the order in which they began."""
@@ -43,15 +45,11 @@ class LogsPane(Vertical, Reading, can_focus=True):
         """The filter is being typed: letters are no commands."""
 
     def compose(self) -> ComposeResult:
-        yield LogLines(MAX_LINES)
-        yield Static(id="log-state", markup=False)
+        yield self._lines
+        yield self._state_line
 
     def on_mount(self) -> None:
         self._tell()
-
-    @property
-    def _lines(self) -> LogLines:
-        return self.query_one(LogLines)
 
     @property
     def scrolled(self) -> Widget:
@@ -88,9 +86,8 @@ class LogsPane(Vertical, Reading, can_focus=True):
         self._tell()
 
     def _tell(self) -> None:
-        state = self.query_one("#log-state", Static)
-        state.set_class(self.typing, "-typing")
-        state.update(Content(self._state()), layout=False)
+        self._state_line.set_class(self.typing, "-typing")
+        self._state_line.update(Content(self._state()), layout=False)
 
     def _state(self) -> str:
         total = len(self._all)

@@ -157,7 +157,9 @@ def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
     )
     if outlook is not None:
         view = replace(view, memory=outlook.host)
-    return _with_readings(facts, view, HOST_KEY)
+    # Its readings are those of the master: without one nobody is asked, and the last answer would stay for ever.
+    runs = any(p.role == "master" and p.pid for p in facts.cluster.processes)
+    return _with_readings(facts, view, HOST_KEY) if runs else view
 
 
 def _with_readings(facts: Facts, view: CardView, key: str) -> CardView:

@@ -64,6 +64,8 @@ class Facts:
     """What was found at the readings so far."""
     mark: str = ""
     """What must not be overlooked beside DEMO: REC, REPLAY."""
+    closed: bool = False
+    """Nothing can be started or changed here: a recording, or another hettui's cluster."""
     finding: str | None = None
     """What is said while a device's name is typed."""
 

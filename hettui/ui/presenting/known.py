@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.plan.editor import PlanEditor
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
@@ -34,7 +34,14 @@ class Known:
     def plan(self) -> Plan:
         return self.editor.plan
 
-    def facts(self, *, history_cells: int = USUAL_HISTORY_CELLS, load_graphs: bool = False, mark: str = "") -> Facts:
+    def facts(
+        self,
+        *,
+        history_cells: int = USUAL_HISTORY_CELLS,
+        load_graphs: bool = False,
+        mark: str = "",
+        closed: bool = False,
+    ) -> Facts:
         """All of it at this moment, and how it will be shown. The same object as before when nothing has changed: what
         one key asks of it three times (the reason why not, the drawing, the footer) is worked out once."""
         editor = self.editor
@@ -53,6 +60,7 @@ class Known:
             generating=self.generating,
             why=self._why,
             mark=mark,
+            closed=closed,
             finding=editor.finding_words,
         )
         if self._facts is None or facts != self._facts:
@@ -63,15 +71,17 @@ class Known:
 
     def use_model(self, session: Session, plan: Plan) -> None:
         """Another model was opened."""
+        if session.config.model_path != self.session.config.model_path:
+            self._rate = None
         self.session, self.editor = session, self.editor.with_other_model(plan)
 
     def take_cluster(self, snapshot: ClusterSnapshot) -> bool:
         """Whether the cluster's state is another one now: what was slow before is another cluster's."""
         before, self.cluster = self.cluster, snapshot
-        if before.state is snapshot.state:
-            return False
-        self._why = Steady()
-        return True
+        if _what_answers(before) != _what_answers(snapshot):
+            # What was fast or slow before is another cluster's. A state in between may have been passed over.
+            self._rate, self.generating, self._why = None, False, Steady()
+        return before.state is not snapshot.state
 
     def take_readings(self, snapshot: TelemetrySnapshot) -> None:
         self.telemetry = snapshot
@@ -82,7 +92,10 @@ class Known:
     def take_chat(self, event: ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged) -> bool:
         """Whether what can be done with an answer is another thing now."""
         before, self.generating = self.generating, isinstance(event, ChatProgressed)
-        if isinstance(event, ChatProgressed) and event.tokens > 1 and event.elapsed_s > 0:
+        if self.cluster.state is not ClusterState.READY:
+            # The end of an answer that was cut by a stop: nothing answers any more.
+            pass
+        elif isinstance(event, ChatProgressed) and event.tokens > 1 and event.elapsed_s > 0:
             self._rate = (event.tokens - 1) / event.elapsed_s
         elif isinstance(event, ChatEnded) and event.timings and event.timings.generated_per_second is not None:
             self._rate = event.timings.generated_per_second
@@ -92,3 +105,15 @@ class Known:
         """What readings and answers have left behind."""
         self.telemetry = self._rate = None
         self._histories, self._why = {}, Steady()
+
+
+def _what_answers(cluster: ClusterSnapshot) -> tuple[object, ...] | None:
+    """Which run of which plan it is that speeds were measured of; None while nothing answers."""
+    if cluster.state is not ClusterState.READY:
+        return None
+    masters = tuple(p.pid for p in cluster.processes if p.role == "master")
+    applied = cluster.applied
+    if applied is None:
+        return masters, None
+    names = tuple(d.name for d in applied.devices)
+    return masters, names, applied.split, applied.ctx_size, applied.params, applied.model_path

@@ -86,6 +86,8 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         costs = _costs(facts)
         # With the number it must still fit 80 columns.
         applies = "the plan differs: {cluster.apply} applies it, only the master restarts"
+        if facts.closed:
+            applies = "the plan differs from what runs"
         return PlanLineView(facts.keys.fill(applies) + costs[0], "warn", extra=costs[1])
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
@@ -102,7 +104,12 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
     context = f" with {facts.plan.ctx_size} tokens of context" if facts.plan.ctx_size else ""
     beside = [clean_line(one.option, 30) for one in not_counted(session.config.serving.extra_args, {})]
     without = f" ({', '.join(beside)} not counted)" if beside else ""
-    return _with_costs(f"the plan fits{context}{without} · {facts.keys.fill('{cluster.start} starts it')}", facts)
+    return _with_costs(f"the plan fits{context}{without}{_starts(facts)}", facts)
+
+
+def _starts(facts: Facts) -> str:
+    """How it is started, where it can be."""
+    return "" if facts.closed else facts.keys.fill(" · {cluster.start} starts it")
 
 
 def _short_of_ram(facts: Facts, outlook: Forecast) -> int:
@@ -193,8 +200,9 @@ def commands(facts: Facts) -> tuple[str, list[tuple[str, str]]]:
     return facts.keys.fill(heading), [(spec.name, shell_line(spec)) for spec in plan.processes]
 
 
-def why_no_chat(cluster: ClusterSnapshot) -> str | None:
-    """Why nothing can be asked now, with how far it is, and `{…}` for keys; None when the cluster is ready."""
+def why_no_chat(cluster: ClusterSnapshot, *, closed: bool = False) -> str | None:
+    """Why nothing can be asked now, with how far it is, and `{…}` for keys; None when the cluster is ready. `closed`:
+    it cannot be started from here."""
     state, load = cluster.state, cluster.load
     if state is ClusterState.READY:
         return None
@@ -203,4 +211,4 @@ def why_no_chat(cluster: ClusterSnapshot) -> str | None:
         return f"the model is loading, {load.fraction:.0%}{left}: type, and send when it is ready"
     if state.busy:
         return f"the cluster is {state.value}: a question can be typed, and sent when it is ready"
-    return f"the cluster is {state.value}: Esc, then {{cluster.start}} starts it"
+    return f"the cluster is {state.value}" + ("" if closed else ": Esc, then {cluster.start} starts it")

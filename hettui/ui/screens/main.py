@@ -113,6 +113,7 @@ class MainScreen(CalmScreen[None]):
             history_cells=devices.history_cells or presenter.USUAL_HISTORY_CELLS,
             load_graphs=devices.load_graphs,
             mark="READ-ONLY" if self._backend.read_only else self._mark(),
+            closed=bool(self.refusal),
         )
 
     @property
@@ -346,7 +347,7 @@ class MainScreen(CalmScreen[None]):
     def _cluster_arrived(self, message: ClusterArrived) -> None:
         snapshot = message.snapshot
         moved = self.known.take_cluster(snapshot)
-        reason = presenter.why_no_chat(snapshot)
+        reason = presenter.why_no_chat(snapshot, closed=bool(self.refusal))
         why_not = None if reason is None else self.keymap.fill(reason)
         self.body.chat.allow(why_not)
         self.body.bench.allow(snapshot, why_not)

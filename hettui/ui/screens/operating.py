@@ -44,7 +44,7 @@ class Operating:
         self._backend = backend
         self._engine = backend.engine
         self._without: frozenset[str] = frozenset()
-        """Devices that a relaunch leaves out as long as they hold nothing."""
+        """Devices that a relaunch leaves out as long as they hold nothing, until they are given layers or all ends."""
         self._told: PostMortem | None = None
         """The post-mortem that was shown last."""
         self._post_mortem: PostMortemScreen | None = None
@@ -61,6 +61,8 @@ class Operating:
     def run_plan(self, *, force: bool = False) -> None:
         """Starts the plan, or applies it to what runs; `force`: although it does not fit."""
         session, plan = self._session, self._screen.known.plan
+        # Who was given layers again is trusted again.
+        self._without -= {d.name for d, n in zip(plan.devices, plan.split.layers, strict=True) if n}
         try:
             request = self._backend.request(session, plan.without(self._without), force=force)
         except HettuiError as error:
@@ -77,10 +79,10 @@ class Operating:
             self._screen.post_message(NoticeArrived(str(error), "warning"))
 
     def stop(self) -> None:
-        """Stops it all; asks first when something is being answered."""
+        """Stops it all; asks first when something is being answered. The next start is one with all devices."""
         if self._cluster.waiting is not None:
             # Asked before: this cuts it short.
-            self._engine.stop()
+            self._stop()
         else:
             self._screen.run_worker(self._ask_and_stop, group="stop", exclusive=True, exit_on_error=False)
 
@@ -90,7 +92,7 @@ class Operating:
 
         running = await asyncio.wrap_future(self._engine.busy())
         if not running:
-            self._engine.stop()
+            self._stop()
             return
         answers = "An answer is" if running == 1 else f"{running} answers are"
         question = f"{answers} still being written. Stop all processes?"
@@ -99,9 +101,13 @@ class Operating:
 
     def _stop_as_said(self, answer: str | None) -> None:
         if answer == "y":
-            self._engine.stop()
+            self._stop()
         elif answer == "w":
-            self._engine.stop(self._session.config.supervision.answer_patience_s)
+            self._stop(self._session.config.supervision.answer_patience_s)
+
+    def _stop(self, patience_s: float = 0.0) -> None:
+        self._without = frozenset()
+        self._engine.stop(patience_s)
 
     # -- what ended ----------------------------------------------------------------------------------------
 
@@ -143,7 +149,7 @@ class Operating:
             case "log", _:
                 self._screen.show_pane(LOGS)
             case "clean", _:
-                self._engine.stop()
+                self._stop()
             case "same", _:
                 self.run_plan()
             case "without", rescue if rescue is not None and found is not None and found.device is not None:

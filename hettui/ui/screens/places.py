@@ -125,7 +125,9 @@ class Places:
         top.active, first.active, second.active = self.front, CHAT, self._state.second
         first.lit, second.lit = self.front == CHAT, self.front == self._state.second
         for row in (top, first, second):
-            row.note = keymap.fill("zoomed: {pane.zoom}") if self.zoomed else ""
+            # In the prompt a letter is typed.
+            key = keymap.shown("pane.zoom", typing=self.front == CHAT)
+            row.note = f"zoomed: {key}" if self.zoomed and key else "zoomed" if self.zoomed else ""
 
     def show(self, pane: str) -> None:
         """Brings a pane to the front and the keyboard to it."""

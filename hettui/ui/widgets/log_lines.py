@@ -30,6 +30,8 @@ class LogLines(ScrollView, can_focus=False):
         super().__init__()
         self._rows: deque[Row] = deque(maxlen=most)
         self._cells = 0
+        self._follows = True
+        """The reader has not scrolled away from the end. Kept: what is not to be seen has no end to be at."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -42,13 +44,28 @@ class LogLines(ScrollView, can_focus=False):
         self._rows.clear()
         self._cells = 0
         self._grow(rows)
-        self.scroll_end(animate=False)
+        self._follows = True
+        self._to_end()
 
     def add(self, rows: Sequence[Row]) -> None:
         """More at the end."""
-        follows = self.is_vertical_scroll_end
         self._grow(rows)
-        if follows:
+        self._to_end()
+
+    def on_mount(self) -> None:
+        self._to_end()
+
+    def on_resize(self) -> None:
+        """Also the first time that its pane is to be seen."""
+        self._to_end()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if self.size:
+            self._follows = self.is_vertical_scroll_end
+
+    def _to_end(self) -> None:
+        if self._follows and self.size:
             self.scroll_end(animate=False)
 
     def _grow(self, rows: Sequence[Row]) -> None:

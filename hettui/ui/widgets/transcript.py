@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual.await_complete import AwaitComplete
+from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widget import AwaitMount
+from textual.widget import Widget
 from textual.widgets import Static
 
 from hettui.domain.chat.conversation import Exchange
@@ -25,6 +25,16 @@ class Transcript(VerticalScroll):
     """
     can_focus = False
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._shown: list[Widget] = []
+        """What it holds, whether Textual has mounted it yet or not."""
+        self._composed = False
+
+    def compose(self) -> ComposeResult:
+        self._composed = True
+        yield from self._shown
+
     def release_anchor(self) -> None:
         super().release_anchor()
         # Textual looks only when the position changes: scrolling down at the very end would let go of it.
@@ -32,60 +42,66 @@ class Transcript(VerticalScroll):
 
     @property
     def _turns(self) -> list[Question | Answer]:
-        return [w for w in self.children if isinstance(w, Question | Answer)]
+        return [w for w in self._shown if isinstance(w, Question | Answer)]
+
+    @property
+    def answers(self) -> list[Answer]:
+        return [w for w in self._shown if isinstance(w, Answer)]
+
+    def put(self, *widgets: Widget) -> None:
+        """More at the end."""
+        self._shown += widgets
+        if self._composed and self.is_attached:
+            self.mount_all(widgets)
+
+    def _drop(self, widgets: Sequence[Widget]) -> None:
+        self._shown = [w for w in self._shown if w not in widgets]
+        if self._composed and self.is_attached:
+            self.remove_children(widgets)
 
     def add(self, exchanges: Sequence[Exchange]) -> Answer:
         """Shows the last one, which has just been asked; the place for its answer."""
         last = exchanges[-1]
         answer = Answer(plain=last.raw)
-        self.mount_all([_question(last), answer])
+        self.put(_question(last), answer)
         self._prune(len(exchanges))
         return answer
 
     def continue_last(self, last: Exchange) -> Answer:
         """A place for the rest of the last answer, which it begins with."""
-        answers = list(self.query(Answer))
-        if answers:
-            answers[-1].remove()
+        self._drop(self.answers[-1:])
         answer = Answer(plain=last.raw, prefix=last.answer or "")
-        self.mount(answer)
+        self.put(answer)
         return answer
 
     def drop_last(self) -> None:
         """The last question and its answer go."""
-        for widget in self._turns[-2:]:
-            widget.remove()
+        self._drop(self._turns[-2:])
 
     def show(self, exchanges: Sequence[Exchange]) -> None:
         """Another conversation, at its end."""
-        self.remove_children()
+        self._drop(self._shown)
         shown = exchanges[-MOST_SHOWN:]
-        widgets: list[Static | Answer] = []
+        widgets: list[Widget] = []
         if len(exchanges) > len(shown):
             widgets.append(_earlier(len(exchanges) - len(shown)))
-        answers: list[tuple[Answer, Exchange]] = []
         for exchange in shown:
             answer = Answer(plain=exchange.raw)
-            answers.append((answer, exchange))
-            widgets += [_question(exchange), answer]
-        mounted = self.mount_all(widgets)
-        for answer, exchange in answers:
             answer.grow(exchange.answer or "", exchange.reasoning)
-        self.call_after_refresh(self._end_shown, mounted, answers)
-        self.anchor()
-
-    async def _end_shown(self, mounted: AwaitMount | AwaitComplete, answers: list[tuple[Answer, Exchange]]) -> None:
-        await mounted
-        for answer, exchange in answers:
             answer.end(exchange.note or ("no answer came" if exchange.answer is None else ""))
+            widgets += [_question(exchange), answer]
+        self.put(*widgets)
+        self.anchor()
 
     def _prune(self, total: int) -> None:
         """Takes the oldest from the screen; they are in the file, and saving as Markdown takes them all."""
         turns = self._turns
         if len(turns) > 2 * MOST_SHOWN:
-            for widget in [*self.query(".earlier"), *turns[: -2 * MOST_SHOWN]]:
-                widget.remove()
-            self.mount(_earlier(max(0, total - MOST_SHOWN)), before=0)
+            self._drop([*(w for w in self._shown if w.has_class("earlier")), *turns[: -2 * MOST_SHOWN]])
+            earlier = _earlier(max(0, total - MOST_SHOWN))
+            self._shown.insert(0, earlier)
+            if self._composed and self.is_attached:
+                self.mount(earlier, before=0)
 
 
 def _question(exchange: Exchange) -> Question:

@@ -46,6 +46,10 @@ class Reasoning(Static):
     def text(self) -> str:
         return "".join(self._pieces)
 
+    def on_mount(self) -> None:
+        # What was told before was said with the usual keys.
+        self.redraw()
+
     def feed(self, text: str) -> None:
         if not text:
             return
@@ -91,19 +95,16 @@ class Answer(Vertical):
         super().__init__()
         self._plain = plain
         self.text = ""
-        self._prefix = prefix
         self.view = MarkdownView(plain=plain)
         self.reasoning = Reasoning()
         self._note = Static(id="note", markup=False)
+        # At once: the next token may come before the widget stands.
+        self.grow(prefix, "")
 
     def compose(self) -> ComposeResult:
         yield self.reasoning
         yield self.view
         yield self._note
-
-    def on_mount(self) -> None:
-        if self._prefix:
-            self.grow(self._prefix, "")
 
     def grow(self, text: str, reasoning: str) -> None:
         """More of it, clean."""
