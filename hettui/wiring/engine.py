@@ -50,7 +50,7 @@ def build_engine(
 ) -> Engine:
     """An engine whose processes log into `log_folder` and are recorded in `runs`. Start it with `with`."""
     world = World(
-        runner=LocalRunner(runs.mark),
+        runner=LocalRunner(runs.mark, runs.folders),
         logs=LogFolder(log_folder),
         ports=LocalPorts(),
         prober=Prober(),

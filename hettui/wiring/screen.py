@@ -107,7 +107,8 @@ def _run(opener: Callable[[], Session], theme: str | None, record: str | None) -
     read_only = None if runs.acquire() else owned_by(runs)
     try:
         if read_only is None:
-            sweep(runs.path.parent)
+            for folder in runs.folders:
+                sweep(folder)
         return _show(runs, opener, theme, read_only, record)
     finally:
         runs.release()
