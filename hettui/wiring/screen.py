@@ -144,7 +144,7 @@ def _show(
     with (
         closing(learner),
         closing(chats),
-        build_engine(log_dir(), runs, read_only=read_only) as engine,
+        build_engine(log_dir(), runs, read_only=read_only, takes_over=True) as engine,
         ExitStack() as stack,
     ):
         own = ScreenBackend(engine, session.result, learner, chats, read_only)

@@ -14,8 +14,9 @@ from hettui.domain.cluster.supervision import Supervision
 from hettui.domain.errors import HettuiError, LaunchError
 from hettui.ports import FoundProcess, RpcServerInfo
 from hettui.services.cluster import supervisor
-from hettui.services.cluster.controller import ClusterController, Request
+from hettui.services.cluster.controller import ClusterController
 from hettui.services.cluster.viewer import Viewer
+from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged, Event, Notice
 from tests.fakes import FakeChild
 from tests.patience import patience
@@ -377,6 +378,23 @@ async def test_a_taken_over_process_that_ends_is_noticed(bench: Bench) -> None:
     await until(lambda: following.controller.snapshot.processes == ())
     assert following.state is ClusterState.FAILED
     assert following.alive == set()
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_before_a_takeover_nobody_says_that_nothing_runs(bench: Bench, recorded: bool) -> None:
+    if recorded:
+        await bench.controller.start(request())
+        await bench.controller.leave()
+    following, seen = Bench(), list[object]()
+    following.controller = ClusterController(bench.world.world(), following.events.append)
+    viewer = Viewer(bench.world.world(), seen.append, "read only")
+    for one in (following.controller, viewer):
+        one.expect_takeover()
+        assert one.snapshot.state is ClusterState.LOOKING
+        await one.take_over(bench.world.runs.load())
+    after = ClusterState.READY if recorded else ClusterState.DOWN
+    assert following.states() == [after]
+    assert [e.snapshot.state for e in seen if isinstance(e, ClusterChanged)] == [after]
 
 
 async def test_a_second_one_only_looks(bench: Bench) -> None:

@@ -25,9 +25,7 @@ from hettui.services.cluster.port_choice import may_move
 from hettui.services.cluster.running import Running
 from hettui.services.cluster.stopping import answers_end
 from hettui.services.cluster.supervisor import Supervised
-from hettui.services.cluster.world import Request as Request
-from hettui.services.cluster.world import Supervision
-from hettui.services.cluster.world import World as World
+from hettui.services.cluster.world import Request, Supervision, World
 from hettui.services.events import Event, Notice
 
 PORT_TRIES = 3
@@ -95,6 +93,8 @@ class ClusterController:
 
     async def _bring_up(self, request: Request) -> None:
         fallback = self._last_good if self._running.master else None
+        if self._running.snapshot.state is ClusterState.READY:
+            self._refuse(request)
         try:
             await self._start_on_free_ports(request)
         except HettuiError as error:
@@ -106,6 +106,14 @@ class ClusterController:
             else:
                 await self._roll_back(fallback, cause)
             raise cause from None
+
+    def _refuse(self, request: Request) -> None:
+        """What cannot be started is no reason to stop what runs."""
+        try:
+            self._bringing_up.check(request)
+        except HettuiError as error:
+            self._emit(Notice(f"{error}. What runs was not touched.", "error"))
+            raise
 
     async def _start_on_free_ports(self, request: Request) -> None:
         """Ports are looked at and then used by somebody else: where hettui chooses them, it chooses again."""
@@ -195,6 +203,9 @@ class ClusterController:
                 return
 
     # -- taking over ---------------------------------------------------------------------------------------
+
+    def expect_takeover(self) -> None:
+        self._running.expect_takeover()
 
     async def take_over(
         self, record: RunState | None, api_key: str | None = None, supervision: Supervision | None = None

@@ -100,6 +100,10 @@ class Running:
     def tell_waiting(self, waiting: Waiting | None) -> None:
         self.tell(waiting=waiting)
 
+    def expect_takeover(self) -> None:
+        """Before anything is known: that nothing runs would be a guess."""
+        self._snapshot = ClusterSnapshot(ClusterState.LOOKING)
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Nothing is told or recorded within: what is only half known is neither what runs nor what is on record."""
