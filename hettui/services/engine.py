@@ -60,10 +60,12 @@ class Engine:
         time_of_day: Callable[[], str] = lambda: "",
         *,
         read_only: str | None = None,
+        takes_over: bool = False,
     ) -> None:
         """`time_of_day` stands before the engine's own lines in the log.
 
         `read_only`: why nothing may be changed here; then it shows what the record says, and refuses commands.
+        `takes_over`: `take_over` will be called; until then nobody knows whether something runs.
         """
         self._read_only = read_only
         self._world = world
@@ -76,6 +78,8 @@ class Engine:
             if read_only
             else ClusterController(world, self._emit, self._answering.now)
         )
+        if takes_over:
+            self._controller.expect_takeover()
         self._poller = Poller(sources, world.clock, self._emit, interval_s)
         self._memory_back = MemoryBack(world.clock, self._emit)
         self._alerts = AlertWatcher(self._emit, time_of_day)

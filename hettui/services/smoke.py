@@ -9,7 +9,7 @@ from hettui.domain.chat.wire import ChatTurn, Timings
 from hettui.domain.cluster.snapshot import Applied
 from hettui.domain.errors import LaunchError, ServerError
 from hettui.domain.telemetry.readings import TelemetrySnapshot
-from hettui.services.cluster.controller import Request
+from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.services.events import ChatEnded, ChatProgressed, Event, TelemetryUpdated
 

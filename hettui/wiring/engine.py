@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
@@ -47,10 +48,11 @@ def build_engine(
     *,
     read_only: str | None = None,
     sensors: Sequence[SourceFactory] | None = None,
+    takes_over: bool = False,
 ) -> Engine:
     """An engine whose processes log into `log_folder` and are recorded in `runs`. Start it with `with`."""
     world = World(
-        runner=LocalRunner(runs.mark),
+        runner=LocalRunner(runs.mark, runs.folders),
         logs=LogFolder(log_folder),
         ports=LocalPorts(),
         prober=Prober(),
@@ -60,4 +62,5 @@ def build_engine(
         runs=runs,
     )
     sources = telemetry_sources() if sensors is None else sensors
-    return Engine(world, sources, interval_s, lambda: time.strftime("%H:%M:%S"), read_only=read_only)
+    time_of_day = partial(time.strftime, "%H:%M:%S")
+    return Engine(world, sources, interval_s, time_of_day, read_only=read_only, takes_over=takes_over)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.paths import config_file, last_config, log_dir, remember_config
-from hettui.adapters.processes import proc
 from hettui.adapters.processes.log_files import LogFolder
 from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.run_report import RunReport
-from hettui.domain.cluster.run_state import ProcessRecord
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, UsageError
@@ -21,12 +21,12 @@ from hettui.domain.session.doubts import warnings as plan_warnings
 from hettui.domain.session.session import Session
 from hettui.ports import LogTail
 from hettui.services.engine import Engine
-from hettui.services.events import Event
+from hettui.services.events import Event as EngineEvent
 from hettui.wiring.engine import build_engine
-from hettui.wiring.ownership import acquire, open_runs
+from hettui.wiring.ownership import acquire, living, open_runs
 from hettui.wiring.sessions import api_key, request_for
 
-Listener = Callable[[Event], None]
+Listener = Callable[[EngineEvent], None]
 _FOLLOW_S = 0.2
 
 
@@ -57,7 +57,7 @@ def up(session: Session, *, force: bool, listener: Listener) -> tuple[ClusterSna
     runs = open_runs()
     acquire(runs)
     try:
-        with build_engine(log_dir(), runs) as engine:
+        with build_engine(log_dir(), runs) as engine, _only_its_own(engine) as started:
             engine.subscribe(listener)
             engine.take_over(api_key(session.config), session.config.supervision).result()
             already = _runs_already(engine, session)
@@ -65,7 +65,9 @@ def up(session: Session, *, force: bool, listener: Listener) -> tuple[ClusterSna
                 plan = session.initial_plan
                 if plan is None:
                     raise UsageError("no model is chosen: set [model] path")
-                engine.start(request_for(session, plan, force=force)).result()
+                request = request_for(session, plan, force=force)
+                started.set()
+                engine.start(request).result()
             snapshot = engine.snapshot
             engine.close(leave=True)
             return snapshot, already
@@ -73,17 +75,30 @@ def up(session: Session, *, force: bool, listener: Listener) -> tuple[ClusterSna
         runs.release()
 
 
+@contextmanager
+def _only_its_own(engine: Engine) -> Iterator[Event]:
+    """Whatever goes wrong within, no cluster is ended that ran before: a start that fails has ended what it began by
+    itself, and only one that is cut off leaves that to us. Gives what is to be set when a start begins."""
+    begun = Event()
+    try:
+        yield begun
+    except BaseException as error:
+        engine.close(leave=isinstance(error, HettuiError) or not begun.is_set())
+        raise
+
+
 def _runs_already(engine: Engine, session: Session) -> bool:
     """True: what was asked for runs. False: nothing does. Raises HettuiError when something else runs."""
     applied, plan = engine.snapshot.applied, session.initial_plan
     if engine.snapshot.state not in (ClusterState.READY, ClusterState.LOADING) or applied is None or plan is None:
+        # A server that lost a part may still answer somebody: nobody here can be asked.
+        if any(process.role == "master" for process in engine.snapshot.processes):
+            raise HettuiError(f"{engine.snapshot.problem or 'a part of a cluster runs'}: hettui down ends it")
         return False
     same_model = session.cluster is not None and engine.model_path == session.cluster.model_path
     if same_model and not plan.differs_from(applied.devices, applied.split):
         engine.settled().result()
         return engine.snapshot.state is ClusterState.READY
-    # What runs is nobody's to stop by accident.
-    engine.close(leave=True)
     raise HettuiError("another cluster runs already: hettui status shows it, hettui down stops it")
 
 
@@ -106,17 +121,21 @@ def down(listener: Listener) -> tuple[int, str | None]:
 
 
 def status() -> RunReport:
-    """What the record says, checked against the real processes. Raises HettuiError when the record is damaged."""
+    """What the record says, checked against the real processes. Raises HettuiError when the record is damaged, and
+    nothing runs that it could be about."""
     runs = open_runs()
-    record = runs.load()
-    if record is not None and record.boot_id != runs.boot_id:
+    try:
+        record = runs.load()
+    except HettuiError:
+        if not runs.marked():
+            raise
         record = None
-    alive = {p.spec.name: _alive(p) for p in record.processes} if record else {}
-    return RunReport(record, alive, runs.owner())
-
-
-def _alive(entry: ProcessRecord) -> bool:
-    return entry.pid is not None and proc.start_time(entry.pid) == entry.started
+    alive = living(record, runs) if record else {}
+    if record is not None and record.boot_id != runs.boot_id and not any(alive.values()):
+        record = None
+    recorded = {entry.spec.argv for entry in record.processes} if record else set()
+    unrecorded = tuple((found.pid, found.argv) for found in runs.marked() if found.argv not in recorded)
+    return RunReport(record, alive, runs.owner(), unrecorded)
 
 
 def log_lines(process: str | None, count: int, *, follow: bool) -> Iterator[tuple[str, str]]:

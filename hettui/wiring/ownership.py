@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hettui.adapters.files.config_toml import load
-from hettui.adapters.files.paths import runtime_dir
+from hettui.adapters.files.paths import run_dirs, run_mark
 from hettui.adapters.processes import proc
 from hettui.adapters.processes.local import LocalRunner
 from hettui.adapters.processes.run_folder import RunFolder
@@ -22,16 +22,20 @@ from hettui.wiring.sessions import open_session
 
 
 def open_runs() -> RunFolder:
-    """The one cluster of this user on this machine."""
-    return RunFolder(runtime_dir())
+    """The one cluster of this user on this machine, wherever another login recorded it."""
+    first, *others = run_dirs()
+    runs = RunFolder(first, copies=others, mark=run_mark())
+    runs.look_around()
+    return runs
 
 
 @contextmanager
 def own_run(what: str) -> Iterator[RunFolder]:
     """A record of its own: beside a running cluster this is nobody's business, and nothing of it outlives us."""
-    places = runtime_dir()
-    sweep(places)
-    runs = RunFolder(places, f"{what}-{os.getpid()}")
+    place, *others = run_dirs()
+    for folder in (place, *others):
+        sweep(folder)
+    runs = RunFolder(place, f"{what}-{os.getpid()}")
     while not runs.acquire():
         # Somebody is sweeping, and looks at ours just now.
         time.sleep(0.01)
@@ -61,10 +65,18 @@ def living_record(runs: RunFolder) -> RunState | None:
         record = runs.load()
     except HettuiError:
         return None
-    if record is None or record.boot_id != runs.boot_id:
-        return None
-    alive = [p for p in record.processes if p.pid is None or proc.start_time(p.pid) == p.started]
-    return record if alive else None
+    return record if record is not None and any(living(record, runs).values()) else None
+
+
+def living(record: RunState, runs: RunFolder) -> dict[str, bool]:
+    """Which of the recorded processes live. Pids are believed within one boot, the cluster's mark always."""
+    marked = {found.argv for found in runs.marked()}
+    same_boot = record.boot_id == runs.boot_id
+    return {
+        entry.spec.name: entry.spec.argv in marked
+        or (same_boot and entry.pid is not None and proc.start_time(entry.pid) == entry.started)
+        for entry in record.processes
+    }
 
 
 def recorded_session(record: RunState) -> Session:

@@ -18,7 +18,7 @@ from hettui.domain.session.session import Session
 from hettui.ports import Completion
 from hettui.services.backend import Backend, EngineFacade
 from hettui.services.chat.keeper import ChatKeeper, Unkept
-from hettui.services.cluster.controller import Request
+from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.services.library.search import ModelSearch, PathCompleter
 from hettui.services.recording.recorder import Recorder

@@ -107,7 +107,8 @@ def _run(opener: Callable[[], Session], theme: str | None, record: str | None) -
     read_only = None if runs.acquire() else owned_by(runs)
     try:
         if read_only is None:
-            sweep(runs.path.parent)
+            for folder in runs.folders:
+                sweep(folder)
         return _show(runs, opener, theme, read_only, record)
     finally:
         runs.release()
@@ -143,7 +144,7 @@ def _show(
     with (
         closing(learner),
         closing(chats),
-        build_engine(log_dir(), runs, read_only=read_only) as engine,
+        build_engine(log_dir(), runs, read_only=read_only, takes_over=True) as engine,
         ExitStack() as stack,
     ):
         own = ScreenBackend(engine, session.result, learner, chats, read_only)

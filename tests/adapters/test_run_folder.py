@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.errors import HettuiError
 from hettui.domain.llama.params import Serving
 from hettui.domain.plan.split import Split
+from hettui.domain.text import safe_identifier
 from tests.fakes import cluster, workers
 from tests.patience import patience
 
@@ -62,11 +66,99 @@ def test_a_file_cut_at_every_byte_is_damaged_and_says_so(tmp_path: Path) -> None
             runs.load()
 
 
-def test_a_record_in_a_folder_that_is_gone_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(HettuiError, match="cannot be written: No such file"):
-        RunFolder(tmp_path / "gone").save(state())
+def test_a_folder_that_is_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(HettuiError, match="cannot be written: Not a directory"):
+        RunFolder(tmp_path / "file").save(state())
     with pytest.raises(HettuiError, match="cannot be made"):
         RunFolder(tmp_path / "gone").acquire()
+
+
+def test_a_folder_that_is_removed_while_we_run_is_made_again_with_its_lock(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    runs = RunFolder(folder)
+    assert runs.acquire()
+    shutil.rmtree(folder)
+    runs.save(state())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    other = RunFolder(folder)
+    assert other.load() == state()
+    assert not other.acquire()
+    runs.release()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder that stays and one that logout takes."""
+    folders = tmp_path / "state", tmp_path / "run"
+    for folder in folders:
+        folder.mkdir(mode=0o700)
+    return folders
+
+
+def test_either_folder_is_enough_for_the_record_and_the_lock(two: tuple[Path, Path]) -> None:
+    for gone in two:
+        runs = RunFolder(two[0], copies=two[1:])
+        runs.save(state())
+        assert runs.acquire()
+        shutil.rmtree(gone)
+        gone.mkdir(mode=0o700)
+        after = RunFolder(two[0], copies=two[1:])
+        assert after.load() == state()
+        assert not after.acquire()
+        assert after.owner() == os.getpid()
+        runs.save(None)
+        assert after.load() is None
+        runs.release()
+
+
+def test_the_newest_record_counts_and_a_damaged_one_does_not_hide_it(two: tuple[Path, Path]) -> None:
+    runs = RunFolder(two[0], copies=two[1:])
+    runs.save(state())
+    newer = replace(state(), owner_pid=2)
+    RunFolder(two[1]).save(newer)
+    os.utime(two[0] / "cluster.json", ns=(1, 1))
+    assert runs.load() == newer
+    (two[1] / "cluster.json").write_text("damaged")
+    assert runs.load() == state()
+
+
+def test_a_record_that_cannot_be_removed_is_not_believed_any_more(two: tuple[Path, Path]) -> None:
+    runs = RunFolder(two[0], copies=two[1:])
+    runs.save(state())
+    os.utime(two[0] / "cluster.json", ns=(1, 1))
+    unlink = Path.unlink
+
+    def kept(path: Path, missing_ok: bool = False) -> None:
+        if path.parent == two[0]:
+            raise OSError(errno.EROFS, "Read-only file system")
+        unlink(path, missing_ok=missing_ok)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "unlink", kept)
+        runs.save(None)
+    assert (two[0] / "cluster.json").exists()
+    assert runs.load() is None
+
+
+def test_the_record_of_another_login_is_found_by_the_mark(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir(mode=0o700)
+    before = RunFolder(there, mark=str(tmp_path))
+    before.save(state())
+    runner = LocalRunner(before.mark, before.folders)
+    child = runner.start(ProcessSpec("c", "worker", ("/bin/sleep", "60")), tmp_path / "c.log")
+    after = RunFolder(here, mark=str(tmp_path))
+    assert after.load() is None
+    after.look_around()
+    assert after.load() == state()
+    assert [found.pid for found in after.marked()] == [child.pid]
+    after.save(None)
+    assert not list(there.glob("*.json"))
+    child.kill()
+    asyncio.run(asyncio.wait_for(child.wait(), patience(DEADLINE_S)))
 
 
 def test_there_is_one_owner_and_the_lock_dies_with_it(tmp_path: Path) -> None:
@@ -162,16 +254,30 @@ def blocked(path: Path) -> None:
     path.write_text("in the way")
 
 
-def test_the_runtime_folder_is_private_and_has_three_fallbacks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert paths.runtime_dir() == home / "run" / "hettui"
-    assert stat.S_IMODE(paths.runtime_dir().stat().st_mode) == 0o700
+def in_state(home: Path) -> Path:
+    return home / "state" / "hettui" / "run" / safe_identifier(os.uname().nodename, "host")
+
+
+def test_the_record_lies_where_logout_deletes_nothing_and_where_it_does(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert paths.run_dirs() == (in_state(home), home / "run" / "hettui")
+    assert all(stat.S_IMODE(folder.stat().st_mode) == 0o700 for folder in paths.run_dirs())
+    mark = paths.run_mark()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "nowhere"))
+    assert paths.run_dirs()[0] == in_state(home)
+    assert paths.run_mark() == mark
     if not Path(f"/run/user/{os.getuid()}").exists():
-        assert paths.runtime_dir() == home / "state" / "hettui" / "run"
-        (home / "state" / "hettui" / "run").rmdir()
-        (home / "state" / "hettui").rmdir()
+        assert paths.run_dirs() == (in_state(home),)
+        shutil.rmtree(home / "state")
         blocked(home / "state")
-        assert paths.runtime_dir() == home / "tmp" / f"hettui-{os.getuid()}" / "run"
+        assert paths.run_dirs() == (home / "tmp" / f"hettui-{os.getuid()}" / "run",)
+        assert paths.run_mark() == mark
+
+
+def test_a_state_folder_that_cannot_be_used_leaves_the_runtime_folder(home: Path) -> None:
+    blocked(home / "state")
+    assert paths.run_dirs() == (home / "run" / "hettui",)
 
 
 def test_a_runtime_folder_of_somebody_else_is_not_used(home: Path) -> None:
@@ -179,7 +285,7 @@ def test_a_runtime_folder_of_somebody_else_is_not_used(home: Path) -> None:
     elsewhere.mkdir()
     (home / "run").rmdir()
     (home / "run").symlink_to(elsewhere)
-    assert home / "run" not in paths.runtime_dir().parents
+    assert home / "run" / "hettui" not in paths.run_dirs()
     assert list(elsewhere.iterdir()) == []
 
 

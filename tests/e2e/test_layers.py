@@ -17,7 +17,7 @@ from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
-from hettui.services.cluster.controller import Request
+from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.wiring.engine import build_engine
 from tests.patience import patience

@@ -15,9 +15,9 @@ from hettui.domain.errors import HettuiError, LaunchError
 from hettui.domain.llama.params import Serving
 from hettui.domain.plan.split import Split
 from hettui.ports import RpcServerInfo
-from hettui.services.cluster.controller import ClusterController, Request
+from hettui.services.cluster.controller import ClusterController
 from hettui.services.cluster.viewer import Viewer
-from hettui.services.cluster.world import Supervision
+from hettui.services.cluster.world import Request, Supervision
 from hettui.services.events import ClusterChanged, Event, LogLines, Notice
 from tests.fakes import FakeWorld, cluster, workers
 from tests.patience import patience
@@ -149,6 +149,38 @@ async def test_a_split_that_does_not_come_up_gives_way_to_the_one_before(bench: 
     assert bench.controller.snapshot.applied is not None
     assert bench.controller.snapshot.applied.split.layers == (16, 10, 5)
     assert any("Going back" in text for text in bench.notices())
+
+
+async def test_another_model_that_does_not_come_up_gives_way_to_the_one_before(bench: Bench) -> None:
+    await bench.controller.start(request())
+    other = replace(request(), cluster=replace(request().cluster, model_path="/models/other.gguf"))
+    bench.world.dies_loading = lambda spec: (
+        (1, "invalid magic characters: 'x'") if "/models/other.gguf" in spec.argv else None
+    )
+    with pytest.raises(LaunchError, match="no GGUF"):
+        await bench.controller.start(other)
+    assert bench.state is ClusterState.READY
+    assert bench.controller.model_path == "/models/smol.gguf"
+    assert any("Going back" in text for text in bench.notices())
+
+
+async def test_a_start_that_is_refused_before_it_begins_touches_nothing(bench: Bench) -> None:
+    await bench.controller.start(request())
+    pids = {name: child.pid for name, child in bench.world.children.items()}
+    bench.world.used_ports = {9090}
+    with pytest.raises(LaunchError, match="port 9090 on 127.0.0.1 is in use"):
+        await bench.controller.start(request(20, 0, 11, port=9090))
+    joined = (*workers(None, None, None), replace(workers(None)[0], name="d3", port=9090))
+    more = Request(cluster(joined, serving=Serving(port=8080)), Split((16, 10, 4, 1), 31))
+    with pytest.raises(LaunchError, match='port 9090 of device "d3" is in use'):
+        await bench.controller.start(more)
+    assert {name: child.pid for name, child in bench.world.children.items()} == pids
+    assert all(child.signals == [] for child in bench.world.children.values())
+    assert bench.state is ClusterState.READY
+    assert bench.controller.snapshot.applied is not None
+    assert bench.controller.snapshot.applied.split.layers == (16, 10, 5)
+    assert bench.controller.snapshot.problem is None
+    assert sum("was not touched" in text for text in bench.notices()) == 2
 
 
 async def test_a_dead_worker_takes_everything_down_and_is_named(bench: Bench) -> None:

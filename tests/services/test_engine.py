@@ -19,8 +19,7 @@ from hettui.domain.errors import HettuiError, ServerError
 from hettui.domain.plan.split import Split
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.ports import TelemetryTarget
-from hettui.services.cluster.controller import Request
-from hettui.services.cluster.world import Supervision
+from hettui.services.cluster.world import Request, Supervision
 from hettui.services.engine import Engine
 from hettui.services.events import ChatEnded, ChatProgressed, Event, Notice, TelemetryUpdated
 from tests.fakes import ANSWER, FakeClock, FakeWorld, cluster, workers

@@ -20,7 +20,8 @@ from hettui.domain.planner.learned import Learned
 from hettui.domain.session.session import Session, runnable
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.domain.units import MIB
-from hettui.services.cluster.controller import ClusterController, Request
+from hettui.services.cluster.controller import ClusterController
+from hettui.services.cluster.world import Request
 from hettui.services.events import ChatEnded, TelemetryUpdated
 from hettui.services.learner import Learner
 from tests.fakes import FakeWorld, cluster, shape, workers

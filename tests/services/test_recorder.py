@@ -11,7 +11,7 @@ from typing import Any
 from hettui.domain.chat.wire import Timings
 from hettui.domain.plan.plan import Plan
 from hettui.domain.session.session import Session
-from hettui.services.cluster.controller import Request
+from hettui.services.cluster.world import Request
 from hettui.services.events import (
     ChatEnded,
     ChatProgressed,

@@ -14,8 +14,9 @@ from hettui.domain.cluster.supervision import Supervision
 from hettui.domain.errors import HettuiError, LaunchError
 from hettui.ports import FoundProcess, RpcServerInfo
 from hettui.services.cluster import supervisor
-from hettui.services.cluster.controller import ClusterController, Request
+from hettui.services.cluster.controller import ClusterController
 from hettui.services.cluster.viewer import Viewer
+from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged, Event, Notice
 from tests.fakes import FakeChild
 from tests.patience import patience
@@ -304,6 +305,85 @@ async def test_without_a_readable_record_marked_processes_are_offered_for_cleani
     assert following.controller.snapshot.state is ClusterState.DOWN
 
 
+def marked(bench: Bench, name: str) -> FoundProcess:
+    """A process of this bench, as its mark finds it."""
+    child = bench.world.children[name]
+    return FoundProcess(child.pid, child.started or 0, next(s.argv for s in bench.world.starts if s.name == name))
+
+
+async def test_on_another_boot_id_the_mark_counts(bench: Bench) -> None:
+    await bench.controller.start(request())
+    await bench.controller.leave()
+    bench.world.runs.boot_id = "told otherwise"
+    bench.world.strangers = [marked(bench, name) for name in bench.world.children]
+    following = await successor(bench)
+    assert following.state is ClusterState.READY
+    assert following.alive == NAMES
+    assert len(following.controller.snapshot.processes) == 4
+    await following.controller.stop()
+    assert following.alive == set()
+
+
+async def test_a_record_that_could_not_be_replaced_any_more_is_completed_by_the_mark(bench: Bench) -> None:
+    await bench.controller.start(request())
+    await bench.controller.leave()
+    record = bench.world.runs.load()
+    assert record is not None
+    older = tuple(replace(p, pid=None, started=None, ready=False) for p in record.processes)
+    bench.world.runs.save(replace(record, state=ClusterState.STARTING, processes=older))
+    bench.world.strangers = [marked(bench, name) for name in bench.world.children]
+    following = await successor(bench)
+    await until(lambda: following.state is ClusterState.READY)
+    assert following.alive == NAMES
+
+
+@pytest.mark.parametrize("recorded", [[], ["worker d0", "worker d1", "worker d2"]], ids=["nothing", "workers only"])
+async def test_nothing_is_started_over_a_cluster_that_no_record_tells(bench: Bench, recorded: list[str]) -> None:
+    await bench.controller.start(request())
+    await bench.controller.leave()
+    record = bench.world.runs.load()
+    assert record is not None
+    kept = tuple(p for p in record.processes if p.spec.name in recorded)
+    bench.world.runs.save(replace(record, processes=kept) if kept else None)
+    bench.world.strangers = [marked(bench, name) for name in NAMES - set(recorded)]
+    following = await successor(bench)
+    pid = bench.world.children["master"].pid
+    assert f"llama-server (pid {pid}) with smol.gguf at port 8080" in (following.controller.snapshot.problem or "")
+    for _ in range(2):
+        with pytest.raises(LaunchError, match=f"pid {pid}.*hettui down"):
+            await following.controller.start(request())
+    assert following.alive == NAMES
+    assert all(child.signals == [] for child in bench.world.children.values())
+    # Asked for, they end, and then a start is one.
+    await following.controller.stop()
+    assert following.alive == set()
+    await following.controller.start(request())
+    assert following.state is ClusterState.READY
+
+
+async def test_a_server_beside_a_recorded_cluster_is_told_and_left_alone(bench: Bench) -> None:
+    await bench.controller.start(request())
+    await bench.controller.leave()
+    other = FakeChild(4711)
+    bench.world.pids[4711] = other
+    bench.world.strangers = [FoundProcess(4711, other.started or 0, ("/opt/llama-server", "-m", "/m/other.gguf"))]
+    following = await successor(bench)
+    assert following.state is ClusterState.READY
+    assert any("other.gguf" in text for text in following.notices())
+    assert other.alive
+    assert other.signals == []
+
+
+async def test_a_takeover_is_told_and_recorded_as_a_whole(bench: Bench) -> None:
+    await bench.controller.start(request())
+    await bench.controller.leave()
+    saved = len(bench.world.runs.saved)
+    following = await successor(bench)
+    assert following.states() == [ClusterState.READY]
+    records = [r for r in bench.world.runs.saved[saved - 1 :] if r is not None]
+    assert all(len(record.processes) == 4 and record.state is ClusterState.READY for record in records)
+
+
 async def test_a_taken_over_process_that_ends_is_noticed(bench: Bench) -> None:
     await bench.controller.start(request())
     await bench.controller.leave()
@@ -312,6 +392,23 @@ async def test_a_taken_over_process_that_ends_is_noticed(bench: Bench) -> None:
     await until(lambda: following.controller.snapshot.processes == ())
     assert following.state is ClusterState.FAILED
     assert following.alive == set()
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_before_a_takeover_nobody_says_that_nothing_runs(bench: Bench, recorded: bool) -> None:
+    if recorded:
+        await bench.controller.start(request())
+        await bench.controller.leave()
+    following, seen = Bench(), list[object]()
+    following.controller = ClusterController(bench.world.world(), following.events.append)
+    viewer = Viewer(bench.world.world(), seen.append, "read only")
+    for one in (following.controller, viewer):
+        one.expect_takeover()
+        assert one.snapshot.state is ClusterState.LOOKING
+        await one.take_over(bench.world.runs.load())
+    after = ClusterState.READY if recorded else ClusterState.DOWN
+    assert following.states() == [after]
+    assert [e.snapshot.state for e in seen if isinstance(e, ClusterChanged)] == [after]
 
 
 async def test_a_second_one_only_looks(bench: Bench) -> None:

@@ -32,7 +32,7 @@ from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Telemet
 from hettui.domain.units import MIB
 from hettui.ports import Completion, KeptPrompts, ModelFinder, ModelPlace, ThemeFiles
 from hettui.services.chat.keeper import ChatKeeper
-from hettui.services.cluster.controller import Request
+from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
 from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
 from hettui.ui.app import HettuiApp

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import platformdirs
 
-from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.atomic import make_private, replace_file
 from hettui.domain.errors import HettuiError
+from hettui.domain.text import safe_identifier
 
 _NAME = "hettui"
 
@@ -49,20 +50,29 @@ def log_dir() -> Path:
         return _private(_temporary() / "logs")
 
 
-def runtime_dir() -> Path:
-    """The lock and the state file: `$XDG_RUNTIME_DIR/hettui`, else `/run/user/UID/hettui`, else in the state folder,
-    else a private folder in the temporary one. Raises HettuiError when none of them can be used."""
-    user = os.getuid()
-    places = [Path(named) for named in [os.environ.get("XDG_RUNTIME_DIR", "")] if named]
-    places += [Path(f"/run/user/{user}")]
-    for place in places:
-        if _ours(place):
-            with contextlib.suppress(OSError, HettuiError):
-                return _private(place / _NAME)
+def run_mark() -> str:
+    """What the processes of this user's cluster carry: the same at every login, even where it cannot be used."""
+    return os.path.realpath(platformdirs.user_state_path(_NAME) / "run")
+
+
+def run_dirs() -> tuple[Path, ...]:
+    """Where lock and record lie, the same in each: in the state folder, which outlives logout and reboot (below the
+    machine's name: a home may be shared), and in `$XDG_RUNTIME_DIR/hettui`, else `/run/user/UID/hettui`, for a state
+    folder that cannot be written, or is taken away. Where neither can be used, a private folder in the temporary one.
+    Raises HettuiError when that cannot be used either."""
+    places = []
     with contextlib.suppress(OSError, HettuiError):
-        return _private(state_dir() / "run")
+        places.append(_private(state_dir() / "run" / safe_identifier(os.uname().nodename, "host")))
+    named = [Path(name) for name in [os.environ.get("XDG_RUNTIME_DIR", "")] if name]
+    for place in (*named, Path(f"/run/user/{os.getuid()}")):
+        if owned(place):
+            with contextlib.suppress(OSError, HettuiError):
+                places.append(_private(place / _NAME))
+                break
+    if places:
+        return tuple(places)
     try:
-        return _private(_temporary() / "run")
+        return (_private(_temporary() / "run"),)
     except OSError as error:
         raise HettuiError(
             f"no folder for the state file: {error.strerror}; set XDG_RUNTIME_DIR to a folder of yours with mode 0700"
@@ -73,7 +83,8 @@ def _temporary() -> Path:
     return _private(Path(tempfile.gettempdir()) / f"{_NAME}-{os.getuid()}")
 
 
-def _ours(folder: Path) -> bool:
+def owned(folder: Path) -> bool:
+    """A folder of this user's own, and no link to one."""
     try:
         found = folder.lstat()
     except OSError:
@@ -83,8 +94,8 @@ def _ours(folder: Path) -> bool:
 
 def _private(folder: Path) -> Path:
     """A folder that only we can write, made if need be. Raises OSError, HettuiError when somebody else owns it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not _ours(folder):
+    make_private(folder)
+    if not owned(folder):
         raise HettuiError(f"the folder {folder} belongs to somebody else")
     if folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
@@ -144,7 +155,6 @@ def cache_dir() -> Path:
 
 def _made(path: Path) -> Path:
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return make_private(path)
     except OSError as error:
         raise HettuiError(f"the folder {path} cannot be made: {error.strerror}") from error
-    return path

@@ -13,8 +13,10 @@ import os
 import signal
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
+from hettui.adapters.files.atomic import open_private
 from hettui.adapters.processes import proc
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.errors import LaunchError
@@ -149,13 +151,17 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 MARK = "HETTUI_RUN"
 """In every child's environment: whose cluster it belongs to. So even what was never recorded is found again."""
+RECORDS = "HETTUI_RECORDS"
+"""In every child's environment: the folders in which its cluster is recorded, one a line."""
 
 
 class LocalRunner:
     """Implements ProcessRunner. `mark` tells the children of one cluster from those of others."""
 
-    def __init__(self, mark: str = "") -> None:
+    def __init__(self, mark: str = "", records: Sequence[Path] = ()) -> None:
+        """`records`: where the cluster is recorded, for whoever looks for it from elsewhere."""
         self._mark = mark
+        self._records = records
 
     def adopt(self, pid: int, started: int | None) -> AdoptedProcess | None:
         try:
@@ -171,17 +177,23 @@ class LocalRunner:
     def marked(self) -> list[FoundProcess]:
         return proc.marked_processes(MARK, self._mark) if self._mark else []
 
+    def recorded_in(self) -> list[Path]:
+        """Where living processes with the mark say that they are recorded."""
+        said = proc.said_by_marked(MARK, self._mark, RECORDS) if self._mark else set()
+        return sorted(Path(line) for text in said for line in text.split("\n") if line)
+
     def last_words_of_kernel(self, pid: int) -> list[str]:
         return [clean_line(line) for line in proc.kernel_lines(pid)]
 
     def start(self, spec: ProcessSpec, log_path: Path) -> LocalProcess:
         try:
-            log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            log = open_private(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         except OSError as error:
             raise LaunchError(f"{spec.name}: its log {log_path} cannot be written: {error.strerror}") from error
         environment = scrubbed_environment() | dict(spec.env)
         if self._mark:
             environment[MARK] = self._mark
+            environment[RECORDS] = "\n".join(map(str, self._records))
         if spec.role == "worker":
             # Only the master has any use for the key.
             environment.pop("LLAMA_API_KEY", None)

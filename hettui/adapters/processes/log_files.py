@@ -6,6 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from hettui.adapters.files.atomic import make_private, open_private
 from hettui.domain.errors import LaunchError
 from hettui.domain.text import LineSplitter, safe_identifier
 
@@ -56,7 +57,7 @@ class LogFolder:
 
     def path(self, process_name: str) -> Path:
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._folder)
         except OSError as error:
             raise LaunchError(f"the log folder {self._folder} cannot be made: {error.strerror}") from error
         return self._folder / f"{safe_identifier(process_name, 'log')}.log"
@@ -76,12 +77,15 @@ class LogFolder:
         if _size(path) <= self._limit_bytes:
             return
         with contextlib.suppress(OSError):
-            kept = os.open(f"{path}.1", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(kept, "wb") as target, path.open("rb") as source:
+            # The kept one is made anew: a link in its place is taken away, not followed.
+            Path(f"{path}.1").unlink(missing_ok=True)
+            kept = open_private(f"{path}.1", os.O_WRONLY | os.O_CREAT)
+            whole = os.fdopen(open_private(path, os.O_RDWR), "r+b")
+            with os.fdopen(kept, "wb") as target, whole as source:
                 source.seek(-self._limit_bytes, os.SEEK_END)
                 while block := source.read(_READ_BYTES):
                     target.write(block)
-            os.truncate(path, 0)
+                source.truncate(0)
 
 
 def _size(path: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from hettui.ports import FoundProcess
@@ -54,23 +55,45 @@ def activity(pid: int) -> int | None:
     return sum(int(fields[i]) for i in (_MAJOR_FAULTS, _USER_TICKS, _SYSTEM_TICKS))
 
 
-def marked_processes(variable: str, value: str) -> list[FoundProcess]:
-    """Living leaders of their process group whose environment says `variable=value`, as far as we may look."""
-    wanted = f"{variable}={value}".encode()
-    found = []
+def _marked(variable: str, value: str) -> Iterator[tuple[int, list[bytes]]]:
+    """Pids and environments of this user's processes whose environment says `variable=value`.
+
+    Another user's could say it, too, to be ended or believed by an administrator's hettui.
+    """
+    wanted, user = f"{variable}={value}".encode(errors="surrogateescape"), os.getuid()
     for entry in os.listdir(_PROC):  # noqa: PTH208 - a thousand names, of which no Path is needed
         if not entry.isdigit():
             continue
-        pid = int(entry)
-        with contextlib.suppress(OSError, ValueError):
-            if wanted not in (_PROC / entry / "environ").read_bytes().split(b"\0"):
+        with contextlib.suppress(OSError):
+            if (_PROC / entry).stat().st_uid != user:
                 continue
+            said = (_PROC / entry / "environ").read_bytes().split(b"\0")
+            if wanted in said:
+                yield int(entry), said
+
+
+def marked_processes(variable: str, value: str) -> list[FoundProcess]:
+    """Living leaders of their process group whose environment says `variable=value`, as far as we may look."""
+    found = []
+    for pid, _ in _marked(variable, value):
+        with contextlib.suppress(OSError, ValueError):
             fields, started = _stat(pid), start_time(pid)
             if fields is None or started is None or int(fields[_GROUP]) != pid:
                 continue
-            words = (_PROC / entry / "cmdline").read_bytes().split(b"\0")[:-1]
+            words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")[:-1]
             found.append(FoundProcess(pid, started, tuple(w.decode("utf-8", "replace") for w in words)))
     return found
+
+
+def said_by_marked(variable: str, value: str, other: str) -> set[str]:
+    """What the environments of the marked processes say under another name."""
+    begin = f"{other}=".encode()
+    return {
+        word.removeprefix(begin).decode("utf-8", "surrogateescape")
+        for _, said in _marked(variable, value)
+        for word in said
+        if word.startswith(begin)
+    }
 
 
 def kernel_lines(pid: int) -> list[str]:

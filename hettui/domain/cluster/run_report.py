@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hettui.domain.cluster.address import endpoint, reachable
 from hettui.domain.cluster.launch import exposures
+from hettui.domain.cluster.leftovers import unrecognised
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.text import clean_line
@@ -20,12 +21,15 @@ class RunReport:
     alive: Mapping[str, bool]
     owner_pid: int | None
     """0: somebody whose pid is not known. None: nobody."""
+    unrecorded: Sequence[tuple[int, Sequence[str]]] = ()
+    """Pids and command lines of what carries the cluster's mark and stands in no record."""
 
     @property
     def state(self) -> str:
-        """As the cluster's states, and `half dead` when something of it is gone that nobody has noticed yet."""
+        """As the cluster's states, and `half dead` when something of it is gone that nobody has noticed yet;
+        `unrecorded` when processes run that no record describes."""
         if self.record is None:
-            return ClusterState.DOWN.value
+            return "unrecorded" if self.unrecorded else ClusterState.DOWN.value
         if not all(self.alive.values()) and self.record.state in (ClusterState.READY, ClusterState.LOADING):
             return "half dead"
         if not any(self.alive.values()):
@@ -54,6 +58,9 @@ class RunReport:
             "problem": record.problem if record else None,
             "exposed": exposures(record.cluster.devices) if record else [],
             "processes": [self._process(p) for p in record.processes] if record else [],
+            "unrecorded": [
+                {"pid": pid, "command": [clean_line(word) for word in argv]} for pid, argv in self.unrecorded
+            ],
         }
 
     def _process(self, entry: ProcessRecord) -> dict[str, object]:
@@ -76,7 +83,7 @@ class RunReport:
     def as_text(self) -> str:
         record = self.record
         if record is None:
-            return "Nothing runs."
+            return f"{unrecognised(self.unrecorded)}." if self.unrecorded else "Nothing runs."
         lines = [f"The cluster is {self.state}" + (f" at {self.api}." if self.api else ".")]
         if record.problem:
             lines.append(clean_line(record.problem))
@@ -88,6 +95,8 @@ class RunReport:
             lines.append(
                 f"  {name:<{width}}  {self._state_of(entry):<8}  pid {pid:>7}  {endpoint(*entry.spec.address)}"
             )
+        if self.unrecorded:
+            lines.append(f"Besides, {unrecognised(self.unrecorded)}.")
         if self.owner_pid is None:
             lines.append("No hettui watches it; hettui takes it over.")
         else:

@@ -18,6 +18,8 @@ from hettui.domain.plan.split import Split
 class ClusterState(Enum):
     """What the whole cluster does now."""
 
+    LOOKING = "looking"
+    """What an earlier hettui left is not known yet."""
     DOWN = "stopped"
     STARTING = "starting"
     """Workers are being started and probed."""

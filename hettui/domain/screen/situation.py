@@ -137,6 +137,8 @@ def nothing_to_start(s: Situation) -> str | None:
 def on_the_way(s: Situation) -> str | None:
     if s.state is ClusterState.STOPPING:
         return "the cluster is stopping: wait for its end"
+    if s.state is ClusterState.LOOKING:
+        return "what runs already is being looked for: in a moment"
     return f"the cluster is {s.state.value}: {{cluster.stop}} stops it" if s.state.busy else None
 
 
@@ -161,7 +163,7 @@ def nothing_to_apply(s: Situation) -> str | None:
 def nothing_to_stop(s: Situation) -> str | None:
     if s.state is ClusterState.STOPPING and not s.can_cut:
         return "the cluster is stopping already: wait for its end"
-    idle = s.state is ClusterState.DOWN or (s.state is ClusterState.FAILED and not s.processes)
+    idle = s.state in (ClusterState.DOWN, ClusterState.LOOKING) or (s.state is ClusterState.FAILED and not s.processes)
     return "nothing runs: there is nothing to stop" if idle else None
 
 

@@ -16,7 +16,9 @@ def adopt_strays(found: Found, running: Running) -> None:
 def adopt_recorded(found: Found, running: Running) -> None:
     """What lives of the record, each process followed from where its log began."""
     for entry, child in found.living:
-        process = running.adopt(entry.spec, child, ready=entry.ready, offset=_log_start(entry, running.world))
+        # A master is started only when every worker has answered.
+        ready = entry.ready or (found.whole and entry.spec.role == "worker")
+        process = running.adopt(entry.spec, child, ready=ready, offset=_log_start(entry, running.world))
         if entry.spec.role == "master":
             running.master = process
         else:

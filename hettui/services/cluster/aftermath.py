@@ -42,9 +42,3 @@ def stuck(processes: Sequence[Supervised]) -> str:
         f"{names} does not end even after SIGKILL: it waits for a driver or a disk; the kernel's log may say for "
         "which. Its memory is not free"
     )
-
-
-def unrecorded(strays: Sequence[Supervised]) -> str:
-    """Marked as ours, but no state file tells what they belong to."""
-    pids = ", ".join(str(p.pid) for p in strays)
-    return f"processes of an earlier hettui run without a record of their cluster (pid {pids}): Stop ends them"

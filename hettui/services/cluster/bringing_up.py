@@ -41,6 +41,12 @@ class BringingUp:
         self._emit = emit
         self._world = running.world
 
+    def check(self, request: Request) -> None:
+        """Raises HettuiError where this would be refused before a process is started: now, while all still runs."""
+        running, ports = self._running, self._world.ports
+        cluster = with_free_port(request.cluster, running.master, ports)
+        plan_launch(cluster, request.split, worker_ports(cluster, running.workers, ports))
+
     async def start(self, request: Request, found: PostMortem | None = None) -> Request:
         """The request with its real ports, once it is ready.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from hettui.domain.cluster.leftovers import unrecognised
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.run_state import RunState
@@ -24,9 +25,7 @@ from hettui.services.cluster.port_choice import may_move
 from hettui.services.cluster.running import Running
 from hettui.services.cluster.stopping import answers_end
 from hettui.services.cluster.supervisor import Supervised
-from hettui.services.cluster.world import Request as Request
-from hettui.services.cluster.world import Supervision
-from hettui.services.cluster.world import World as World
+from hettui.services.cluster.world import Request, Supervision, World
 from hettui.services.events import Event, Notice
 
 PORT_TRIES = 3
@@ -67,7 +66,11 @@ class ClusterController:
     # -- commands ------------------------------------------------------------------------------------------
 
     async def start(self, request: Request) -> None:
-        """Starts what does not run yet and the master with this split. Raises the reason when it fails."""
+        """Starts what does not run yet and the master with this split. Raises the reason when it fails, or when
+        something runs that nobody knows."""
+        if self._running.unrecognised:
+            self._emit(Notice(self._running.unrecognised, "error"))
+            raise LaunchError(self._running.unrecognised)
         self._running.forget_restarts()
         await self._command.replace(self._bring_up(request))
 
@@ -90,6 +93,8 @@ class ClusterController:
 
     async def _bring_up(self, request: Request) -> None:
         fallback = self._last_good if self._running.master else None
+        if self._running.snapshot.state is ClusterState.READY:
+            self._refuse(request)
         try:
             await self._start_on_free_ports(request)
         except HettuiError as error:
@@ -101,6 +106,14 @@ class ClusterController:
             else:
                 await self._roll_back(fallback, cause)
             raise cause from None
+
+    def _refuse(self, request: Request) -> None:
+        """What cannot be started is no reason to stop what runs."""
+        try:
+            self._bringing_up.check(request)
+        except HettuiError as error:
+            self._emit(Notice(f"{error}. What runs was not touched.", "error"))
+            raise
 
     async def _start_on_free_ports(self, request: Request) -> None:
         """Ports are looked at and then used by somebody else: where hettui chooses them, it chooses again."""
@@ -191,23 +204,31 @@ class ClusterController:
 
     # -- taking over ---------------------------------------------------------------------------------------
 
+    def expect_takeover(self) -> None:
+        self._running.expect_takeover()
+
     async def take_over(
         self, record: RunState | None, api_key: str | None = None, supervision: Supervision | None = None
     ) -> None:
         """Adopts what an earlier hettui left. What is half dead is told, and waits for `stop` or `start`."""
         running, found = self._running, takeover.look(record, self._world)
-        adopting.adopt_strays(found, running)
+        # One by one they would look like a cluster that stopped, on the screen and in the record.
+        with running.held():
+            adopting.adopt_strays(found, running)
+            if record is not None:
+                running.request = takeover.request_of(record, api_key, supervision)
+                running.load.owners = record.owners
+                adopting.adopt_recorded(found, running)
+        if unknown := found.unknown:
+            running.unrecognised = unrecognised([(process.pid, process.argv) for process in unknown])
         if record is None:
-            running.tell(problem=aftermath.unrecorded(running.strays) if running.strays else None)
+            running.tell(problem=running.unrecognised)
             return
-        running.request = request = takeover.request_of(record, api_key, supervision)
-        running.load.owners = record.owners
-        adopting.adopt_recorded(found, running)
-        if found.whole and running.master is not None:
-            await self._take_over_whole(record, request, running.master)
+        if found.whole and running.master is not None and running.request is not None:
+            await self._take_over_whole(record, running.request, running.master)
             return
         post_mortem = takeover.what_happened(found, record, self._world)
-        problem = takeover.half_dead(found, post_mortem)
+        problem = running.unrecognised or takeover.half_dead(found, post_mortem)
         applied = Applied.of(record.cluster, record.split) if found.living else None
         running.tell(problem=problem, post_mortem=post_mortem, applied=applied)
 
@@ -222,8 +243,11 @@ class ClusterController:
     async def _go_on(self, record: RunState, request: Request, master: Supervised) -> None:
         running = self._running
         running.load.begin(record.owners)
-        strays, running.strays = running.strays, []
-        await running.end_for_certain(strays)
+        if running.unrecognised:
+            self._emit(Notice(running.unrecognised, "warning"))
+        else:
+            strays, running.strays = running.strays, []
+            await running.end_for_certain(strays)
         try:
             await self._bringing_up.go_on(record, request, master)
         except HettuiError as error:

@@ -37,6 +37,9 @@ class ClusterFacade(Protocol):
     async def leave(self) -> None:
         """Everything runs on without us."""
 
+    def expect_takeover(self) -> None:
+        """Until `take_over` the state is not that nothing runs, but that nobody knows. Before anything else."""
+
     async def take_over(
         self, record: RunState | None, api_key: str | None = None, supervision: Supervision | None = None
     ) -> None:

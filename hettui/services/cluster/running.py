@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from hettui.domain.cluster.address import reachable
@@ -37,6 +38,8 @@ class Running:
         self.client: LlamaClient | None = None
         self.request: Request | None = None
         """What was asked for, with the ports that it really has."""
+        self.unrecognised: str | None = None
+        """What runs that no record describes, as a sentence: nothing is started over it before it was asked to end."""
         self.wanted = False
         """Somebody asked for a running cluster, and not otherwise since."""
         self.stopping = False
@@ -47,6 +50,7 @@ class Running:
         self._lives: dict[str, Life] = {}
         """Of processes that are to be started again: how often they were already."""
         self._keeper = RecordKeeper(world.runs, emit)
+        self._held = False
 
     @property
     def snapshot(self) -> ClusterSnapshot:
@@ -96,8 +100,23 @@ class Running:
     def tell_waiting(self, waiting: Waiting | None) -> None:
         self.tell(waiting=waiting)
 
+    def expect_takeover(self) -> None:
+        """Before anything is known: that nothing runs would be a guess."""
+        self._snapshot = ClusterSnapshot(ClusterState.LOOKING)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is told or recorded within: what is only half known is neither what runs nor what is on record."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
     def publish(self) -> None:
         """Records and tells what the processes are now."""
+        if self._held:
+            return
         processes = tuple(p.snapshot() for p in self.processes)
         state = derived_state(processes, wanted=self.wanted, busy=self.stopping, problem=self._snapshot.problem)
         self._snapshot = replace(self._snapshot, state=state, processes=processes)
@@ -166,6 +185,7 @@ class Running:
         self.strays = [stray for stray in self.strays if stray in stuck]
         self.master = self.master if self.master in stuck else None
         self.stopping = False
+        self.unrecognised = None
         if stuck:
             problem = f"{problem}; {aftermath.stuck(stuck)}" if problem else aftermath.stuck(stuck)
         self.tell(problem=problem, applied=None, api=None, waiting=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hettui.domain.cluster.leftovers import is_server
 from hettui.domain.cluster.postmortem import End, PostMortem, examine
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
@@ -22,16 +23,23 @@ class Found:
     dead: tuple[ProcessRecord, ...] = ()
     strays: tuple[tuple[ProcessSpec, ChildProcess], ...] = ()
     """They carry the cluster's mark and stand in no record."""
+    strange: tuple[FoundProcess, ...] = ()
+    """The strays as they were found."""
     same_boot: bool = True
     state: ClusterState = field(default=ClusterState.DOWN)
     """As the record had it."""
 
     @property
     def whole(self) -> bool:
-        """Everything that was recorded lives, the workers answer and there is a master."""
-        roles = [record.spec.role for record, _ in self.living]
-        ready = all(record.ready for record, _ in self.living if record.spec.role == "worker")
-        return not self.dead and ready and roles.count("master") == 1
+        """Everything that was recorded lives, and there is a master."""
+        # A master is started only when every worker has answered: the record may be older than that.
+        return not self.dead and [record.spec.role for record, _ in self.living].count("master") == 1
+
+    @property
+    def unknown(self) -> tuple[FoundProcess, ...]:
+        """What may be a cluster that works, and no record says which: nobody ends it without being asked to."""
+        serving = any(is_server(found.argv) for found in self.strange)
+        return self.strange if serving or not self.living else ()
 
     @property
     def ended_meanwhile(self) -> bool:
@@ -40,31 +48,38 @@ class Found:
 
 
 def look(record: RunState | None, world: World) -> Found:
-    """Adopts what can be adopted. Reused pids and other boots' are nobody of ours."""
+    """Adopts what can be adopted. Reused pids are nobody of ours; of another boot's record only what carries the mark.
+
+    No process outlives its boot, but what tells the boots apart may change meanwhile: the mark does not.
+    """
     marked = {found.pid: found for found in world.runner.marked()}
     living: list[tuple[ProcessRecord, ChildProcess]] = []
     dead: list[ProcessRecord] = []
     same_boot = record is None or record.boot_id == world.runs.boot_id
     for entry in record.processes if record else ():
-        child = _adopted(entry, marked, world) if same_boot else None
+        child = _adopted(entry, marked, world, by_pid=same_boot)
         if child is None:
             dead.append(entry)
         else:
             living.append((entry, child))
             marked.pop(child.pid, None)
-    strays = []
+    strays, strange = [], []
     for found in marked.values():
         stray = world.runner.adopt(found.pid, found.started)
         if stray is not None:
             strays.append((_spec_of(found), stray))
+            strange.append(found)
     state = record.state if record else ClusterState.DOWN
-    return Found(tuple(living), tuple(dead), tuple(strays), same_boot, state)
+    return Found(tuple(living), tuple(dead), tuple(strays), tuple(strange), same_boot, state)
 
 
-def _adopted(entry: ProcessRecord, marked: dict[int, FoundProcess], world: World) -> ChildProcess | None:
-    if entry.pid is not None:
-        return world.runner.adopt(entry.pid, entry.started)
-    # Written just before it was started, by a hettui that did not live to write what came of it.
+def _adopted(
+    entry: ProcessRecord, marked: dict[int, FoundProcess], world: World, *, by_pid: bool
+) -> ChildProcess | None:
+    if entry.pid is not None and by_pid and (child := world.runner.adopt(entry.pid, entry.started)) is not None:
+        return child
+    # Written just before it was started, by a hettui that did not live to write what came of it; or the record is
+    # older than what runs: it could not be replaced any more.
     same = [found for found in marked.values() if found.argv == entry.spec.argv]
     return world.runner.adopt(same[0].pid, same[0].started) if same else None
 

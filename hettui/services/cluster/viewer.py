@@ -45,6 +45,9 @@ class Viewer:
         if self.client:
             await self.client.close()
 
+    def expect_takeover(self) -> None:
+        self.snapshot = ClusterSnapshot(ClusterState.LOOKING)
+
     async def take_over(
         self, record: RunState | None, api_key: str | None = None, supervision: Supervision | None = None
     ) -> None:
@@ -57,7 +60,7 @@ class Viewer:
             record = self._world.runs.load()
         except HettuiError:
             record = self._record
-        if record != self._record:
+        if record != self._record or self.snapshot.state is ClusterState.LOOKING:
             self._record = record
             self._show(record)
         for entry in self._record.processes if self._record else ():

@@ -48,5 +48,11 @@ class Request:
     demo: bool = False
 
     def like(self, other: Request) -> bool:
-        """The same split with the same settings: if one failed, the other would."""
-        return self.split == other.split and self.cluster.params == other.cluster.params
+        """The same model in the same split with the same settings: if one failed, the other would."""
+        mine, others = self.cluster, other.cluster
+        return (
+            self.split == other.split
+            and mine.model_path == others.model_path
+            and mine.params == others.params
+            and mine.engine == others.engine
+        )

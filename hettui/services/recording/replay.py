@@ -16,7 +16,7 @@ from hettui.domain.recording.format import Recording, read
 from hettui.domain.recording.plausible import applied_problem, session_problem, telemetry_problem
 from hettui.domain.session.session import Session
 from hettui.ports import Clock
-from hettui.services.cluster.controller import Request
+from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged, Event, Notice, PlaybackMoved, Rewound, TelemetryUpdated
 from hettui.services.recording.playback import Playback
 from hettui.services.recording.recorder import KINDS

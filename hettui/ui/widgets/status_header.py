@@ -15,6 +15,7 @@ from hettui.ui.presenting.views import HeaderView
 
 # A sign beside the colour: the state must be readable without colours.
 _SIGNS = {
+    ClusterState.LOOKING: ("○", "$hettui-muted"),
     ClusterState.DOWN: ("○", "$hettui-muted"),
     ClusterState.STARTING: ("◐", "$hettui-warn"),
     ClusterState.LOADING: ("◑", "$hettui-warn"),
