@@ -272,7 +272,7 @@ def test_a_log_folder_that_cannot_be_made_fails_the_start_with_its_name(tmp_path
 def test_a_clock_that_jumps_concerns_nobody(rig: Rig) -> None:
     """Nothing that is waited for, compared or recorded is a time of day."""
     # Only what people read bears a date: recordings, conversations and kept measurements.
-    dated = {"hettui/wiring/replay.py", "hettui/wiring/bench.py", "hettui/ui/panes/chat.py"}
+    dated = {"hettui/wiring/replay.py", "hettui/wiring/bench.py", "hettui/ui/presenting/talk.py"}
     for path in Path("hettui").rglob("*.py"):
         source = path.read_text()
         assert "time.time()" not in source

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
 
 from hettui.domain.chat.wire import Timings
@@ -212,7 +213,10 @@ async def choosing_a_theme(pilot: Pilot[Any]) -> None:
 async def palette(pilot: Pilot[Any]) -> None:
     await ready(pilot)
     await pilot.press("ctrl+p")
-    await pilot.pause()
+    while not (isinstance(pilot.app.screen, CommandPalette) and pilot.app.screen.query(CommandList)):
+        await pilot.pause(0.02)
+    while not pilot.app.screen.query_one(CommandList).has_class("--visible"):
+        await pilot.pause(0.02)
 
 
 SCENES = [
