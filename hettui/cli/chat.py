@@ -21,7 +21,7 @@ def run_chat(options: Namespace) -> int:
         raise UsageError('there is nothing to ask: hettui chat "TEXT", or - to read it from stdin')
     sampling = {"temperature": options.temperature, "max_tokens": options.max_tokens, "seed": options.seed}
     settings = {name: value for name, value in sampling.items() if value is not None}
-    with interruptible(), bench.target(options.url, options.config, demo(options)) as where:
+    with interruptible(), bench.target(options.url, options.config, demo(options), options.model) as where:
         show = None if options.json else _show
         answer = ask(where, text, raw=options.raw, system=options.system, options=settings, show=show)
     if options.json:

@@ -10,7 +10,7 @@ import pytest
 
 from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.domain.chat.wire import ChatDelta, ChatTurn
-from hettui.domain.errors import ServerError
+from hettui.domain.errors import ServerError, UsageError
 
 TIMINGS = {"prompt_n": 12, "prompt_per_second": 240.0, "predicted_n": 2, "predicted_per_second": 41.5, "cache_n": 0}
 
@@ -99,10 +99,10 @@ def error(status: int, message: str, kind: str, **more: object) -> httpx.Respons
             "9000 tokens, a slot's context holds 4096, 4904 too many",
         ),
         (error(500, "\x1b[31mboom", "server_error"), "failed with 500: boom"),
-        (httpx.Response(502, content=b"<html>"), "failed with 502: <html>"),
+        (httpx.Response(502, content=b"<html>"), "failed with 502: a web page"),
         (httpx.Response(400, content=b'{"error": "text"}'), "answered 400: text"),
         (httpx.Response(200, content=sse({"error": {"message": "slot gone", "type": "server_error"}})), "slot gone"),
-        (httpx.Response(200, content=b"data: {broken\n\n"), "broke off"),
+        (httpx.Response(200, content=b"data: {broken\n\n"), "what is no answer: {broken"),
         (
             httpx.Response(200, stream=Chunks(sse(piece(content="x")), 9, httpx.ReadError("reset"))),
             "broke off (reset): it has ended",
@@ -137,4 +137,150 @@ async def test_no_answer_is_not_healthy() -> None:
 
     llama = client(refuse)
     assert not await llama.health()
+    await llama.close()
+
+
+# -- dialects --------------------------------------------------------------------------------------------------
+
+
+def html(text: str) -> httpx.Response:
+    return httpx.Response(200, content=text.encode(), headers={"content-type": "text/html"})
+
+
+@pytest.mark.parametrize(
+    ("response", "says"),
+    [
+        (httpx.Response(200, content=b'error: {"message": "too long", "code": 400}\n\ndata: [DONE]\n\n'), "too long"),
+        (httpx.Response(200, content=b'{"error": {"message": "bare", "code": 400}}'), "bare"),
+        (httpx.Response(200, content=b'{\n "error": "over lines"\n}'), "over lines"),
+        (httpx.Response(200, content=b'event: error\ndata: {"message": "crashed"}\n\n'), "crashed"),
+        (httpx.Response(200, content=b"event: error\ndata: not even JSON\n\n"), "not even JSON"),
+        (html("<!doctype html><title>UI</title>"), "a web page (UI)"),
+        (httpx.Response(200, content=b"<html><title>Login</title>"), "a web page (Login)"),
+        (httpx.Response(404, content=b'{"detail": "Not Found"}'), "answered 404: Not Found"),
+        (httpx.Response(307, headers={"location": "https://other.example/v1"}), "to https://other.example/v1"),
+        (httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Chunks(b"x", 1)), "compresses"),
+        (httpx.Response(400, headers={"content-encoding": "br"}, stream=Chunks(b"x", 1)), "answered 400: Bad Request"),
+    ],
+)
+async def test_the_servers_own_words_reach_the_reader(response: httpx.Response, says: str) -> None:
+    with pytest.raises(ServerError) as caught:
+        await collect(client(lambda _: response))
+    assert says in str(caught.value)
+
+
+async def test_a_whole_answer_instead_of_a_stream_is_understood() -> None:
+    whole = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}
+    deltas = await collect(client(lambda _: httpx.Response(200, json=whole)))
+    assert [(d.text, d.finish_reason) for d in deltas] == [("Hello", "stop")]
+
+
+async def test_a_redirect_does_not_carry_the_key_elsewhere() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return httpx.Response(308, headers={"location": "http://evil.example/"})
+
+    llama = client(answer, key="secret")
+    assert not await llama.health()
+    assert await llama.slots() is None
+    with pytest.raises(ServerError, match="sends elsewhere"):
+        await collect(llama)
+    assert all(url.startswith("http://127.0.0.1:1/") for url in seen)
+
+
+async def test_a_name_and_password_leave_the_key_its_own_header_and_are_never_said() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        raise httpx.ConnectError("refused")
+
+    llama = HttpLlamaClient("http://me:word@127.0.0.1:1", "k1", transport=httpx.MockTransport(answer))
+    with pytest.raises(ServerError) as caught:
+        await collect(llama)
+    assert seen[0].headers["authorization"].startswith("Basic ")
+    assert seen[0].headers["x-api-key"] == "k1"
+    assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("url", "key"), [("http://127.0.0.1:1", "a\x01b"), ("http://xn--\u00df-.example:1", None)])
+def test_what_is_no_key_or_no_address_is_a_usage_error(url: str, key: str | None) -> None:
+    with pytest.raises(UsageError):
+        HttpLlamaClient(url, key)
+
+
+class Router:
+    """Refuses what names no model."""
+
+    def __init__(self, *loaded: bool) -> None:
+        self.entries = [
+            {"id": f"m{n}", "status": {"value": "loaded" if here else "unloaded"}} for n, here in enumerate(loaded)
+        ]
+        self.asked: list[dict[str, object]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json={"data": self.entries})
+        self.asked.append(json.loads(request.content))
+        if "model" not in self.asked[-1]:
+            return error(400, "model name is missing from the request", "invalid_request_error")
+        return httpx.Response(200, content=ANSWER)
+
+
+@pytest.mark.parametrize("loaded", [(False, True), (True,), (False,)])
+async def test_a_router_is_asked_for_the_model_that_it_has(loaded: tuple[bool, ...]) -> None:
+    router = Router(*loaded)
+    assert "".join(d.text for d in await collect(client(router))) == "Red, blue 🦙"
+    assert [body.get("model") for body in router.asked] == [None, f"m{len(loaded) - 1}"]
+
+
+async def test_a_router_with_several_models_wants_one_named() -> None:
+    with pytest.raises(ServerError, match=r"model name is missing from the request; it has m0, m1: .*--model"):
+        await collect(client(Router(False, False)))
+    with pytest.raises(ServerError, match="model name is missing"):
+        await collect(client(Router()))
+    router = Router(True, False)
+    named = HttpLlamaClient("http://127.0.0.1:1", transport=httpx.MockTransport(router), model="m1")
+    await collect(named)
+    assert [body["model"] for body in router.asked] == ["m1"]
+
+
+async def test_an_answer_is_gone_on_with_without_thinking_where_thinking_forbids_it() -> None:
+    asked: list[dict[str, object]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content))
+        if "chat_template_kwargs" in asked[-1]:
+            return httpx.Response(200, content=ANSWER)
+        return error(400, "Assistant response prefill is incompatible with enable_thinking.", "invalid_request_error")
+
+    llama = client(answer)
+    turns = [ChatTurn("user", "colours?"), ChatTurn("assistant", "Well: ")]
+    assert "".join([d.text async for d in llama.chat(turns, {})]) == "Red, blue 🦙"
+    assert asked[1]["chat_template_kwargs"] == {"enable_thinking": False}
+    await llama.close()
+    with pytest.raises(ServerError, match="prefill is incompatible"):
+        await collect(client(answer))
+
+
+@pytest.mark.parametrize(
+    ("response", "state", "says"),
+    [
+        (httpx.Response(200, json={"status": "ok"}), "ready", ""),
+        (error(503, "Loading model", "unavailable_error"), "loading", "Loading model"),
+        (error(404, "File Not Found", "not_found_error"), "other", "answered with 404: File Not Found"),
+        (html("<!doctype html><title>UI</title>"), "other", "a web page (UI)"),
+        (httpx.Response(302, headers={"location": "/login"}), "other", "302"),
+    ],
+)
+async def test_a_look_tells_ready_from_loading_from_something_else(
+    response: httpx.Response, state: str, says: str
+) -> None:
+    llama = client(lambda _: response)
+    found, said = await llama.look()
+    assert found == state
+    assert says in said
+    assert bool(llama.complaint) == (state == "other")
     await llama.close()
