@@ -24,7 +24,7 @@ from hettui.adapters.machine.facts import Listener, listener, machine_facts, mod
 from hettui.adapters.processes.tcp_ports import is_here
 from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchRun, Setting
 from hettui.domain.bench.setting import setting_of, setting_of_foreign, with_sum
-from hettui.domain.cluster.address import pasted, reachable
+from hettui.domain.cluster.address import api_url, pasted
 from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, ServerError, UsageError
 from hettui.domain.llama.foreign import ForeignServer, read_argv
@@ -79,12 +79,12 @@ def target(
     if session is None and config_path is None and (record := living_record(open_runs())) is not None:
         master = next((p.spec for p in record.processes if p.spec.role == "master"), None)
         if master is not None:
-            yield _running(reachable(*master.address), api_key(recorded_session(record).config))
+            yield _running(api_url(*master.address, master.argv), api_key(recorded_session(record).config))
             return
     if session is None:
         config = _config(config_path)
         serving = config.serving
-        address = reachable(serving.host, serving.port)
+        address = api_url(serving.host, serving.port, ("", *serving.extra_args))
         if serving.port and asyncio.run(_answers(address)):
             yield _running(address, api_key(config))
             return

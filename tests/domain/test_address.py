@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.cluster.address import LISTS_BUILD, endpoint, is_loopback, pasted, reachable, tcp_hosts, unusable
+from hettui.domain.cluster.address import (
+    LISTS_BUILD,
+    api_url,
+    endpoint,
+    is_loopback,
+    pasted,
+    reachable,
+    tcp_hosts,
+    unusable,
+)
 from hettui.domain.errors import ConfigError, UsageError
 from hettui.domain.llama.build import NEWEST_BUILD, OLDEST_BUILD
 
@@ -36,6 +45,14 @@ from hettui.domain.llama.build import NEWEST_BUILD, OLDEST_BUILD
 )
 def test_the_api_is_asked_where_it_listens(host: str, url: str) -> None:
     assert reachable(host, 8080) == url
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [((), ""), (("--api-prefix", "/lab/llm"), "/lab/llm"), (("--api-prefix=/x",), "/x"), (("--path", "/srv"), "")],
+)
+def test_the_api_is_asked_below_its_prefix(words: tuple[str, ...], path: str) -> None:
+    assert api_url("0.0.0.0", 8080, ("llama-server", *words)) == f"http://127.0.0.1:8080{path}"  # noqa: S104
 
 
 def test_nothing_is_asked_of_a_socket() -> None:
