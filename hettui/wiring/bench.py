@@ -134,8 +134,9 @@ def _started(session: Session) -> Iterator[Target]:
 def _running(url: str, key: str | None) -> Target:
     """A server that runs. On this machine its processes are found by the ports that they listen on."""
     parts = urlsplit(url)
-    here = parts.hostname is not None and is_here(parts.hostname)
-    found = listener(parts.port or (443 if parts.scheme == "https" else 80)) if here else None
+    host = parts.hostname or ""
+    here = is_here(host)
+    found = listener(host, parts.port or (443 if parts.scheme == "https" else 80)) if here else None
     server = read_argv(found.argv) if found else None
     workers = _workers(server)
     engine, _ = engine_or_problem(Config()) if here else (None, None)
@@ -164,8 +165,8 @@ def _running(url: str, key: str | None) -> Target:
 
 
 def _workers(server: ForeignServer | None) -> list[tuple[int, Listener]]:
-    ports = [port for host, port in (server.endpoints if server else ()) if is_here(host)]
-    return [(port, found) for port in ports if (found := listener(port)) is not None]
+    here = [(host, port) for host, port in (server.endpoints if server else ()) if is_here(host)]
+    return [(port, found) for host, port in here if (found := listener(host, port)) is not None]
 
 
 def measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:

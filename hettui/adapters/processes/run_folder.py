@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.bounded import read_file
 from hettui.adapters.processes import proc
 from hettui.domain.cluster.run_state import RunState, from_text, to_text
 from hettui.domain.errors import HettuiError
@@ -89,14 +90,12 @@ class RunFolder:
 
     def load(self) -> RunState | None:
         try:
-            with self.path.open("rb") as file:
-                data = file.read(_MAX_BYTES + 1)
+            data = read_file(self.path, _MAX_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise HettuiError(f"the state file {self.path} cannot be read: {error.strerror}") from error
         try:
-            # What was read of a file that is too large is cut, and no document.
             return from_text(data.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise HettuiError(f"the state file {self.path} is damaged: {error}") from error

@@ -130,7 +130,7 @@ def _check_size(raw: Any) -> int:
 
 
 def _check_options(words: list[str]) -> tuple[str, ...]:
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         known = option_spelled(word)
         if known is None:
             continue

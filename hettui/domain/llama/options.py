@@ -213,7 +213,7 @@ def words_of(settings: RuntimeParams | Serving, names: Iterable[str]) -> list[st
 def spoken(argv: Sequence[str]) -> dict[str, str]:
     """A command line's options by name, each with its value or the word behind it; unknown ones are passed over."""
     found: dict[str, str] = {}
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in zip(argv, [*argv[1:], ""], strict=False):
         spelling, separator, value = word.partition("=")
         one = _BY_SPELLING.get(spelling)
         if one is not None and spelling in one.spellings:
