@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import zlib
 from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
 
 from hettui.adapters.llama.http import HttpLlamaClient
-from hettui.domain.chat.wire import ChatDelta, ChatTurn
+from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts
 from hettui.domain.errors import ServerError, UsageError
+from tests.patience import patience
 
 TIMINGS = {"prompt_n": 12, "prompt_per_second": 240.0, "predicted_n": 2, "predicted_per_second": 41.5, "cache_n": 0}
 
@@ -284,3 +288,149 @@ async def test_a_look_tells_ready_from_loading_from_something_else(
     assert says in said
     assert bool(llama.complaint) == (state == "other")
     await llama.close()
+
+
+# -- without an end --------------------------------------------------------------------------------------------
+
+
+class Endless(httpx.AsyncByteStream):
+    """The same piece again and again; how much of it was taken."""
+
+    def __init__(self, piece: bytes, *, then_hangs: bool = False) -> None:
+        self._piece, self._then_hangs = piece, then_hangs
+        self.taken = 0
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.taken += len(self._piece)
+            yield self._piece
+            if self._then_hangs:
+                await asyncio.get_running_loop().create_future()
+            await asyncio.sleep(0)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+BLOCK = b" " * (1 << 20)
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+async def test_an_endless_health_is_read_to_its_beginning(status: int) -> None:
+    body = Endless(BLOCK)
+    llama = client(lambda _: httpx.Response(status, stream=body))
+    assert await llama.health() is (status == 200)
+    assert body.taken <= 2 * len(BLOCK)
+    assert body.closed
+    await llama.close()
+
+
+async def test_whatever_a_server_says_of_itself_has_a_size() -> None:
+    bodies: list[Endless] = []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        bodies.append(Endless(BLOCK))
+        return httpx.Response(200, stream=bodies[-1])
+
+    llama = client(answer)
+    assert await llama.facts() == ServerFacts()
+    assert await llama.slots() is None
+    assert await llama.busy() is None
+    assert await llama.queued() is None
+    assert len(bodies) == 5
+    assert all(body.taken <= 6 * len(BLOCK) and body.closed for body in bodies)
+    await llama.close()
+
+
+async def test_whatever_a_server_says_of_itself_has_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hettui.adapters.llama.http._LOOK_S", 0.05)
+    llama = client(lambda _: httpx.Response(200, stream=Endless(b"{", then_hangs=True)))
+    assert await llama.facts() == ServerFacts()
+    assert await llama.slots() is None
+    assert not await llama.health()
+    assert "is not answered within" in llama.complaint
+    await llama.close()
+
+
+@pytest.mark.parametrize("then_hangs", [False, True])
+async def test_an_error_without_an_end_is_its_beginning(monkeypatch: pytest.MonkeyPatch, then_hangs: bool) -> None:
+    monkeypatch.setattr("hettui.adapters.llama.http._LOOK_S", 0.05 if then_hangs else patience(5))
+    body = Endless(b"broken " * 1000, then_hangs=then_hangs)
+    with pytest.raises(ServerError) as caught:
+        await collect(client(lambda _: httpx.Response(500, stream=body)))
+    assert "llama-server failed with 500" in str(caught.value)
+    assert len(str(caught.value)) < 500
+    assert body.taken < 200_000
+
+
+@pytest.mark.parametrize(
+    ("piece", "says"),
+    [
+        (b"x" * (1 << 20), "an event without an end"),
+        (b"data: " + b"x" * (1 << 20) + b"\n", "an event without an end"),
+        (b"data: " + json.dumps(piece(content="x" * (1 << 20))).encode() + b"\n\n", "the answer has no end"),
+        (b": ping\n\n" * 100_000, "the answer has no end"),
+    ],
+)
+async def test_a_stream_without_an_end_is_cut_off_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, piece: bytes, says: str
+) -> None:
+    monkeypatch.setattr("hettui.adapters.llama.http._MOST_STREAM_BYTES", 32 << 20)
+    body = Endless(piece)
+    with pytest.raises(ServerError, match=says):
+        await collect(client(lambda _: httpx.Response(200, stream=body)))
+    assert body.taken < 40 << 20
+    assert body.closed
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_few_bytes_that_stand_for_gigabytes_stay_few(encoding: str) -> None:
+    packer = zlib.compressobj(9, wbits=31 if encoding == "gzip" else 15)
+    bomb = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(64)) + packer.flush()
+    headers = {"content-encoding": encoding}
+    llama = client(lambda _: httpx.Response(200, headers=headers, stream=Chunks(bomb, 1 << 16)))
+    assert await llama.facts() == ServerFacts()
+    packer = zlib.compressobj(9, wbits=31 if encoding == "gzip" else 15)
+    small = packer.compress(b'{"total_slots": 3}') + packer.flush()
+    llama = client(lambda _: httpx.Response(200, headers=headers, stream=Chunks(small, 4)))
+    assert (await llama.facts()).slots == 3
+    twice = client(lambda _: httpx.Response(200, headers={"content-encoding": "gzip, gzip"}, stream=Chunks(bomb, 9)))
+    assert await twice.facts() == ServerFacts()
+
+
+async def _serve(head: bytes, rest: bytes) -> tuple[asyncio.Server, str]:
+    """A server on a real socket that answers anything with this, and the second part without an end."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(head)
+            while rest and not reader.at_eof():
+                writer.write(rest)
+                await writer.drain()
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("head", "rest"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-Filler: " + b"y" * 1000 + b"\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX-Line: ", b"z" * 1000),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1;" + b"e" * 1000),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", b""),
+        (b"", b"\x00" * 1000),
+    ],
+)
+async def test_what_is_hardly_http_is_a_sentence(monkeypatch: pytest.MonkeyPatch, head: bytes, rest: bytes) -> None:
+    monkeypatch.setattr("hettui.adapters.llama.http._LOOK_S", 0.5)
+    server, url = await _serve(head, rest)
+    async with server:
+        llama = HttpLlamaClient(url)
+        state, said = await llama.look()
+        assert state == "ready" or (said and "\n" not in said)
+        assert await llama.slots() is None
+        await llama.close()
