@@ -25,6 +25,7 @@ from hettui.adapters.processes.tcp_ports import is_here
 from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchRun, Setting
 from hettui.domain.bench.setting import setting_of, setting_of_foreign, with_sum
 from hettui.domain.cluster.address import api_url, pasted
+from hettui.domain.cluster.run_state import RunState
 from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, ServerError, UsageError
 from hettui.domain.llama.foreign import ForeignServer, read_argv
@@ -76,7 +77,7 @@ def target(
     if url is not None:
         yield replace(_running(pasted(url), os.environ.get("LLAMA_API_KEY")), model=model)
         return
-    if session is None and config_path is None and (record := living_record(open_runs())) is not None:
+    if session is None and (record := _running_record(config_path)) is not None:
         master = next((p.spec for p in record.processes if p.spec.role == "master"), None)
         if master is not None:
             yield _running(api_url(*master.address, master.argv), api_key(recorded_session(record).config))
@@ -91,6 +92,15 @@ def target(
         session = open_session(config)
     with _started(session) as started:
         yield started
+
+
+def _running_record(config_path: str | None) -> RunState | None:
+    """Of the cluster that runs, where it is the one that is asked for: any, or that of the named configuration."""
+    record = living_record(open_runs())
+    if record is None or config_path is None:
+        return record
+    named = Path(config_path).expanduser().resolve()
+    return record if record.config_path and Path(record.config_path).resolve() == named else None
 
 
 def _config(config_path: str | None) -> Config:
