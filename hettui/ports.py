@@ -161,6 +161,11 @@ class LlamaClient(Protocol):
     async def health(self) -> bool:
         """True when /health is 200; False while loading, refused or silent."""
 
+    @property
+    def complaint(self) -> str:
+        """What the last look at /health was answered with, in a sentence, when that was neither that it is ready nor
+        that it loads; empty otherwise."""
+
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> AsyncIterator[ChatDelta]:
         """One streamed answer. Closing the iterator cancels it. Raises ServerError with the server's reason."""
 

@@ -6,6 +6,7 @@ import gc
 import os
 
 import pytest
+from hypothesis import settings
 
 from hettui.domain.cluster import launch
 from tests import own_ports
@@ -14,6 +15,9 @@ from tests import own_ports
 def pytest_configure() -> None:
     """A worker of pytest-xdist has the environment of the process that started it, but not its ports."""
     own_ports.claim()
+    # No assertion on times: beside other work one example takes as long as it takes.
+    settings.register_profile("whole", deadline=None)
+    settings.load_profile("whole")
     # Where pytest imports readline, that leaves the size of no terminal to its children, and Textual believes it.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)

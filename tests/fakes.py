@@ -181,6 +181,10 @@ class FakeWorld:
     dies_loading: Callable[[ProcessSpec], tuple[int, str] | None] = lambda _: None
     """For a master: its return code and last log line, when it shall not come up."""
     healthy: bool = True
+    complaint: str = ""
+    """What /health is answered with instead."""
+    health_asked: Callable[[], None] = lambda: None
+    """Called with each look at /health."""
     deltas: list[ChatDelta | BaseException] = field(default_factory=list)
     clients_closed: int = 0
     sent: dict[int, int] | None = None
@@ -275,7 +279,12 @@ class FakeClient:
         self._world = world
 
     async def health(self) -> bool:
+        self._world.health_asked()
         return self._world.healthy
+
+    @property
+    def complaint(self) -> str:
+        return self._world.complaint
 
     async def chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> AsyncIterator[ChatDelta]:
         if self._world.lost_connections:

@@ -37,7 +37,7 @@ def run_bench(options: Namespace) -> int:
     refused: HettuiError | None = None
     with interruptible():
         session = demo(options)
-        with bench.target(options.url, options.config, session) as where:
+        with bench.target(options.url, options.config, session, options.model) as where:
             if options.llama_bench:
                 # Minutes before it is needed.
                 bench.llama_bench_of(where)

@@ -10,18 +10,20 @@ from hettui.cli.bench import demo
 from hettui.cli.signals import interruptible
 from hettui.domain.errors import UsageError
 
+_MOST_CHARS = 16 << 20
+
 
 def run_chat(options: Namespace) -> int:
     """One answer from a cluster, streamed to stdout; its figures come last, on stderr or in the document."""
     from hettui.wiring import bench
     from hettui.wiring.one_chat import ask
 
-    text = sys.stdin.read() if options.text == "-" else options.text
+    text = _from_stdin() if options.text == "-" else options.text
     if not text.strip():
         raise UsageError('there is nothing to ask: hettui chat "TEXT", or - to read it from stdin')
     sampling = {"temperature": options.temperature, "max_tokens": options.max_tokens, "seed": options.seed}
     settings = {name: value for name, value in sampling.items() if value is not None}
-    with interruptible(), bench.target(options.url, options.config, demo(options)) as where:
+    with interruptible(), bench.target(options.url, options.config, demo(options), options.model) as where:
         show = None if options.json else _show
         answer = ask(where, text, raw=options.raw, system=options.system, options=settings, show=show)
     if options.json:
@@ -32,6 +34,13 @@ def run_chat(options: Namespace) -> int:
     if answer.problem:
         print(f"hettui: {answer.problem}", file=sys.stderr)
     return 1 if answer.problem else 0
+
+
+def _from_stdin() -> str:
+    text = sys.stdin.read(_MOST_CHARS + 1)
+    if len(text) > _MOST_CHARS:
+        raise UsageError(f"stdin holds more than {_MOST_CHARS >> 20} million letters: that is no question")
+    return text
 
 
 def _show(text: str) -> None:

@@ -155,6 +155,7 @@ def _count(text: str) -> int:
 
 def _which_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="a llama-server that runs, such as http://127.0.0.1:8080; key: LLAMA_API_KEY")
+    parser.add_argument("--model", metavar="NAME", help="which model is asked, of a server that has several")
     parser.add_argument("--demo", action="store_true", help="start the demo cluster for it, and stop it afterwards")
     parser.add_argument("--json", action="store_true", help="one JSON document")
 

@@ -18,18 +18,23 @@ class Spread:
     """A few measurements of one thing."""
 
     mean: float
-    deviation: float
-    """Of the sample (n - 1), as llama-bench prints it; 0 for a single one."""
+    deviation: float | None
+    """Of the sample (n - 1), as llama-bench prints it; None for a single one, which says nothing of it."""
     count: int
 
     @property
     def half_interval(self) -> float | None:
         """Half of the 95 % confidence interval of the mean; None for a single measurement."""
-        if self.count < 2:
+        if self.deviation is None or self.count < 2:
             return None
         freedom = self.count - 1
         factor = _T_95[freedom - 1] if freedom <= len(_T_95) else 1.96
         return factor * self.deviation / sqrt(self.count)
+
+    def text(self, digits: int) -> str:
+        """`30.9 ± 0.2`; `30.9` of a single one."""
+        mean = f"{self.mean:.{digits}f}"
+        return mean if self.deviation is None else f"{mean} ± {self.deviation:.{digits}f}"
 
     def overlaps(self, other: Spread) -> bool | None:
         """Whether the two 95 % intervals touch: then they are a tie. None when one of them has no interval."""
@@ -45,7 +50,7 @@ def spread(values: Sequence[float]) -> Spread | None:
         return None
     mean = sum(values) / len(values)
     squares = sum((v - mean) ** 2 for v in values)
-    return Spread(mean, sqrt(squares / (len(values) - 1)) if len(values) > 1 else 0.0, len(values))
+    return Spread(mean, sqrt(squares / (len(values) - 1)) if len(values) > 1 else None, len(values))
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:

@@ -24,7 +24,8 @@ from hettui.adapters.machine.facts import Listener, listener, machine_facts, mod
 from hettui.adapters.processes.tcp_ports import is_here
 from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchRun, Setting
 from hettui.domain.bench.setting import setting_of, setting_of_foreign, with_sum
-from hettui.domain.cluster.address import reachable
+from hettui.domain.cluster.address import api_url, pasted
+from hettui.domain.cluster.run_state import RunState
 from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, ServerError, UsageError
 from hettui.domain.llama.foreign import ForeignServer, read_argv
@@ -60,33 +61,46 @@ class Target:
     describe: Callable[[BenchOutcome], Setting]
     session: Session | None = None
     """Of a cluster that was started for this."""
+    model: str | None = None
+    """Which one is asked, of a server that has several."""
 
 
 @contextmanager
-def target(url: str | None, config_path: str | None, session: Session | None) -> Iterator[Target]:
+def target(
+    url: str | None, config_path: str | None, session: Session | None, model: str | None = None
+) -> Iterator[Target]:
     """The server at `url`; else the configured one when it answers; else one that is started, and stopped at the end.
     Where nobody says which, it is the cluster that hettui runs on this machine.
 
     Raises UsageError when nothing says which.
     """
     if url is not None:
-        yield _running(url, os.environ.get("LLAMA_API_KEY"))
+        yield replace(_running(pasted(url), os.environ.get("LLAMA_API_KEY")), model=model)
         return
-    if session is None and config_path is None and (record := living_record(open_runs())) is not None:
+    if session is None and (record := _running_record(config_path)) is not None:
         master = next((p.spec for p in record.processes if p.spec.role == "master"), None)
         if master is not None:
-            yield _running(reachable(*master.address), api_key(recorded_session(record).config))
+            yield _running(api_url(*master.address, master.argv), api_key(recorded_session(record).config))
             return
     if session is None:
         config = _config(config_path)
         serving = config.serving
-        address = reachable(serving.host, serving.port)
+        address = api_url(serving.host, serving.port, ("", *serving.extra_args))
         if serving.port and asyncio.run(_answers(address)):
             yield _running(address, api_key(config))
             return
         session = open_session(config)
     with _started(session) as started:
         yield started
+
+
+def _running_record(config_path: str | None) -> RunState | None:
+    """Of the cluster that runs, where it is the one that is asked for: any, or that of the named configuration."""
+    record = living_record(open_runs())
+    if record is None or config_path is None:
+        return record
+    named = Path(config_path).expanduser().resolve()
+    return record if record.config_path and Path(record.config_path).resolve() == named else None
 
 
 def _config(config_path: str | None) -> Config:
@@ -129,11 +143,10 @@ def _started(session: Session) -> Iterator[Target]:
 
 def _running(url: str, key: str | None) -> Target:
     """A server that runs. On this machine its processes are found by the ports that they listen on."""
-    if "//" not in url:
-        url = f"http://{url}"
     parts = urlsplit(url)
-    here = parts.hostname is not None and is_here(parts.hostname)
-    found = listener(parts.port or 80) if here else None
+    host = parts.hostname or ""
+    here = is_here(host)
+    found = listener(host, parts.port or (443 if parts.scheme == "https" else 80)) if here else None
     server = read_argv(found.argv) if found else None
     workers = _workers(server)
     engine, _ = engine_or_problem(Config()) if here else (None, None)
@@ -162,8 +175,8 @@ def _running(url: str, key: str | None) -> Target:
 
 
 def _workers(server: ForeignServer | None) -> list[tuple[int, Listener]]:
-    ports = [port for host, port in (server.endpoints if server else ()) if is_here(host)]
-    return [(port, found) for port in ports if (found := listener(port)) is not None]
+    here = [(host, port) for host, port in (server.endpoints if server else ()) if is_here(host)]
+    return [(port, found) for host, port in here if (found := listener(host, port)) is not None]
 
 
 def measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
@@ -179,7 +192,7 @@ def measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
 
 async def _measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
     clock = SystemClock()
-    client = HttpLlamaClient(where.url, where.key)
+    client = HttpLlamaClient(where.url, where.key, model=where.model)
     runner = BenchRunner(client, clock, tell)
     poller = Poller(telemetry_sources(), clock, runner.hear, _SENSOR_S)
     poller.targets = where.sensors
@@ -201,9 +214,14 @@ async def _measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
 async def _wait_until_ready(client: HttpLlamaClient) -> None:
     """A server that loads is waited for; one that is not there is not."""
     deadline = time.monotonic() + _READY_WAIT_S
-    while not await client.health():
-        if not await client.listens() or time.monotonic() > deadline:
-            raise ServerError("no llama-server answers there: start it, or check the address")
+    while True:
+        state, said = await client.look()
+        if state == "ready":
+            return
+        if state != "loading":
+            raise ServerError(said)
+        if time.monotonic() > deadline:
+            raise ServerError(f"llama-server does not become ready: {said}")
         await asyncio.sleep(0.5)
 
 

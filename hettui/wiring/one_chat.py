@@ -64,7 +64,7 @@ def ask(
             answer.end = event
 
     async def run() -> None:
-        client = HttpLlamaClient(where.url, where.key)
+        client = HttpLlamaClient(where.url, where.key, model=where.model)
         session = ChatSession(SystemClock(), heard)
         try:
             if raw:

@@ -153,4 +153,6 @@ def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room
         outlook.devices[i].weights_bytes for i, device in enumerate(plan.devices) if device.via == "worker"
     )
     config = session.config
-    return Request(cluster, plan.split, on_workers, key, config.supervision, config.path, session.demo)
+    # Whoever reads the record may stand in another folder.
+    path = None if config.path is None else os.path.abspath(config.path)  # noqa: PTH100 - links stay as they are
+    return Request(cluster, plan.split, on_workers, key, config.supervision, path, session.demo)

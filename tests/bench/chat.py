@@ -55,7 +55,7 @@ async def bare(client: httpx.AsyncClient, body: dict[str, object]) -> tuple[floa
     async with client.stream("POST", "/v1/chat/completions", json=body) as response:
         async for chunk in response.aiter_bytes():
             for event in parser.feed(chunk):
-                choices = json.loads(event)["choices"] if event != "[DONE]" else []
+                choices = json.loads(event.data)["choices"] if event.data != "[DONE]" else []
                 if choices and choices[0]["delta"].get("content"):
                     arrivals.append(time.monotonic())
     return (len(arrivals) - 1) / (arrivals[-1] - arrivals[0]), time.monotonic() - began

@@ -95,7 +95,7 @@ def test_wrong_usage_is_a_sentence(home: Path, words: list[str], says: str) -> N
 def test_nobody_there(home: Path) -> None:
     result = hettui("bench", "--url", "http://127.0.0.1:9")
     assert (result.returncode, result.stdout) == (1, "")
-    assert "no llama-server answers there" in result.stderr
+    assert "llama-server does not answer at http://127.0.0.1:9" in result.stderr
 
 
 def test_one_chat(home: Path) -> None:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+from urllib.parse import urlsplit
 
-from hettui.domain.cluster.address import LISTS_BUILD, endpoint, is_loopback, reachable, tcp_hosts, unusable
-from hettui.domain.errors import ConfigError
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hettui.domain.cluster.address import (
+    LISTS_BUILD,
+    api_url,
+    endpoint,
+    is_loopback,
+    pasted,
+    reachable,
+    tcp_hosts,
+    unusable,
+)
+from hettui.domain.errors import ConfigError, UsageError
 from hettui.domain.llama.build import NEWEST_BUILD, OLDEST_BUILD
 
 
@@ -32,6 +45,14 @@ from hettui.domain.llama.build import NEWEST_BUILD, OLDEST_BUILD
 )
 def test_the_api_is_asked_where_it_listens(host: str, url: str) -> None:
     assert reachable(host, 8080) == url
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [((), ""), (("--api-prefix", "/lab/llm"), "/lab/llm"), (("--api-prefix=/x",), "/x"), (("--path", "/srv"), "")],
+)
+def test_the_api_is_asked_below_its_prefix(words: tuple[str, ...], path: str) -> None:
+    assert api_url("0.0.0.0", 8080, ("llama-server", *words)) == f"http://127.0.0.1:8080{path}"  # noqa: S104
 
 
 def test_nothing_is_asked_of_a_socket() -> None:
@@ -79,3 +100,63 @@ def test_an_endpoint_is_written_as_one_reads_it(host: str, shown: str) -> None:
 def test_what_cannot_serve_is_said_with_the_remedy(host: str, build: int, says: str | None) -> None:
     found = unusable(host, build)
     assert found is None if says is None else says in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("said", "base"),
+    [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("localhost:8080", "http://localhost:8080"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080/v1", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080/v1/chat/completions", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080/completion?x=1", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080/#/chat/1", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080/health", "http://127.0.0.1:8080"),
+        ("  <http://127.0.0.1:8080>\n", "http://127.0.0.1:8080"),
+        ("https://proxy.example/lab/llm/v1/", "https://proxy.example/lab/llm"),
+        ("http://me:pw@127.0.0.1:8080/v1", "http://me:pw@127.0.0.1:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("http://[fd00::1]/v1", "http://[fd00::1]"),
+        ("http://0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("[::]:8080", "http://[::1]:8080"),
+        ("HTTP://Attic", "http://attic"),
+    ],
+)
+def test_what_people_paste_is_the_base_of_an_api(said: str, base: str) -> None:
+    assert pasted(said) == base
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ("", "is empty"),
+        ("  ", "is empty"),
+        ("http://", "no address"),
+        ("http://localhost:abc", "a number from 1 to 65535"),
+        ("http://127.0.0.1:99999", "a number from 1 to 65535"),
+        ("http://127.0.0.1:0", "no address"),
+        ("http://::1:8080", "in brackets"),
+        ("http://[::1", "in brackets"),
+        ("ftp://127.0.0.1", "not ftp"),
+        ("file:///etc/passwd", "not file"),
+        ("http://two words:80", "no address"),
+        ("http://me:secret/x@127.0.0.1:1", "a number from 1 to 65535"),
+    ],
+)
+def test_a_wrong_url_is_a_usage_error(said: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says) as caught:
+        pasted(said)
+    assert caught.value.exit_code == 2
+    assert "secret" not in str(caught.value)
+
+
+@given(st.text(max_size=60) | st.from_regex(r"(https?://)?[a-z0-9.:@/\[\]%#? -]{0,40}", fullmatch=True))
+def test_anything_pasted_is_a_url_or_a_usage_error(said: str) -> None:
+    try:
+        base = pasted(said)
+    except UsageError as error:
+        assert "\n" not in str(error)
+    else:
+        assert urlsplit(base).hostname
+        assert pasted(base) == base

@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 
 from hettui.domain.bench.compare import compare, compare_json, compare_text
+from hettui.domain.bench.devices import DeviceMeter
 from hettui.domain.bench.kept import run_from_json, run_json
 from hettui.domain.bench.llama_bench import llama_bench_argv, read_llama_bench
-from hettui.domain.bench.report import csv_text, markdown, markdown_table, report_json, text
+from hettui.domain.bench.report import csv_text, markdown, markdown_table, report_json, result_json, text
 from hettui.domain.bench.run import (
     BenchDevice,
     BenchPlan,
@@ -24,7 +25,15 @@ from hettui.domain.bench.run import (
     DeviceFigures,
     Setting,
 )
+from hettui.domain.bench.setting import setting_of
+from hettui.domain.chat.wire import ServerFacts
+from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot
 from hettui.domain.llama.foreign import read_argv, without_secrets
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.plan.split import Split
+from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
+from tests.fakes import cluster
+from tests.ui import stage
 
 # The form of llama-bench's tables, as its documentation shows them.
 LLAMA_BENCH = """\
@@ -44,9 +53,9 @@ def parse(table: str) -> list[dict[str, str]]:
     assert all(set(cell.strip()) <= {"-", ":"} for cell in lines[1].strip("|").split("|"))
     rows = [dict(zip(names, (c.strip() for c in line.strip("|").split("|")), strict=True)) for line in lines[2:]]
     for row in rows:
-        mean, deviation = row["t/s"].split(" ± ")
+        mean, plus_minus, deviation = row["t/s"].partition(" ± ")
         assert float(mean) > 0
-        assert float(deviation) >= 0
+        assert not plus_minus or float(deviation) >= 0
         kind, _, depth = row["test"].partition(" @ d")
         assert kind[:2] in ("pp", "tg")
         assert not depth or depth.isdigit()
@@ -211,3 +220,60 @@ def test_what_llama_bench_prints() -> None:
     assert [s.per_second for s in result.samples] == [128.0, 64.0]
     with pytest.raises(Exception, match="no result of it"):
         read_llama_bench("error: invalid argument")
+
+
+# -- what was not measured is not printed ----------------------------------------------------------------------
+
+
+def test_one_run_has_no_deviation() -> None:
+    single = run(rates=(30.91,))
+    assert parse(markdown_table(single))[1]["t/s"] == "30.91"
+    assert "±" not in compare_text(single, single).split("mean ±")[0]
+    assert result_json(single, single.results[1])["stddev_ts"] is None
+    assert parse(markdown_table(run()))[1]["t/s"] == "11.00 ± 1.00"
+
+
+def _meter(*readings: DeviceSample) -> DeviceMeter:
+    meter = DeviceMeter()
+    for second, sample in enumerate(readings):
+        meter.add(TelemetrySnapshot(float(second), 1.0, {"card": sample}))
+    return meter
+
+
+@pytest.mark.parametrize(
+    ("readings", "joules"),
+    [
+        ([DeviceSample(energy_j=100.0), DeviceSample(energy_j=150.0), DeviceSample(energy_j=200.0)], 100.0),
+        ([DeviceSample(energy_j=0.0)] * 3, None),
+        ([DeviceSample(energy_j=7.0, power_w=50.0)] * 3, 100.0),
+        ([DeviceSample(energy_j=9.0), DeviceSample(energy_j=9.0), DeviceSample(energy_j=1.0)], None),
+        ([DeviceSample(power_w=0.0)] * 3, None),
+        ([DeviceSample(power_w=0.0), DeviceSample(power_w=80.0), DeviceSample(power_w=0.0)], 160.0),
+        ([DeviceSample()] * 3, None),
+    ],
+)
+def test_energy_that_was_not_measured_is_unknown_and_not_0(readings: list[DeviceSample], joules: float | None) -> None:
+    meter = _meter(*readings)
+    assert meter.energy_j((0.0, 2.0)) == joules
+    assert meter.energy_j((1.0, 1.0)) is None
+    (figures,) = meter.figures((0.0, 2.0), [((0.0, 2.0), 10)])
+    assert figures.joules_per_token == (None if joules is None else joules / 10)
+    kept = BenchResult(BenchTest(generate=8), (BenchSample(8, 1.0, energy_j=0.0),))
+    assert kept.joules_per_token is None
+
+
+def test_a_run_is_filed_under_what_ran_and_not_under_what_was_wanted() -> None:
+    """A change of the model failed: the model before runs on, the session is about the new one."""
+    ran = RuntimeParams(ctx_size=512, ubatch_size=64)
+    wanted = stage.session()
+    old = replace(cluster(wanted.devices), model_path="/models/old-7B.gguf", params=ran)
+    snapshot = ClusterSnapshot(applied=Applied.of(old, Split((11, 10, 10), 31)))
+    for facts, title in ((ServerFacts(), "old-7B"), (ServerFacts(model_name="old"), "old")):
+        setting = setting_of(wanted, snapshot, facts, {}, "1", {})
+        assert (setting.model, setting.model_path) == (title, "/models/old-7B.gguf")
+        assert (setting.params["ctx_size"], setting.params["ubatch_size"]) == (512, 64)
+    same = replace(old, model_path="/models/smol.gguf")
+    setting = setting_of(
+        wanted, ClusterSnapshot(applied=Applied.of(same, Split((31, 0, 0), 31))), ServerFacts(), {}, "1", {}
+    )
+    assert setting.model == wanted.title

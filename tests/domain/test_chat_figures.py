@@ -61,7 +61,7 @@ def test_spread_and_ties() -> None:
     assert found.half_interval == pytest.approx(4.303 / 3**0.5)
     assert found.overlaps(Spread(14.0, 1.0, 3)) is True
     assert found.overlaps(Spread(17.0, 1.0, 3)) is False
-    assert found.overlaps(Spread(11.0, 0.0, 1)) is None
+    assert found.overlaps(Spread(11.0, None, 1)) is None
 
 
 def test_the_queue_in_words() -> None:

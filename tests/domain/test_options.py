@@ -87,6 +87,35 @@ def test_what_hettui_sets_does_not_stand_in_extra_args(one: object) -> None:
             assert problems[0].message == f"{word} is set by hettui: use {one.owned}"
 
 
+@pytest.mark.parametrize("one", [o for o in OPTIONS if o.refused], ids=lambda o: o.name)
+def test_what_hettui_cannot_work_with_is_refused_with_the_reason(one: object) -> None:
+    assert isinstance(one, type(OPTIONS[0]))
+    for spelling in (*one.spellings, *one.also):
+        config, problems = read_config({"serving": {"extra-args": ["--predict", "5", spelling, "x"]}})
+        assert config is None
+        assert problems[0].message == f"{spelling}: {one.refused}"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "sound"),
+    [("/lab/llm", True), ("/a", True), ("/v1.2/x_y~z-", True), ("lab", False), ("/lab/", False), ("/", False),
+     ("", False), ("/a b", False), ("/:id", False), ("/a//b", False), ("http://x/lab", False)],
+)  # fmt: skip
+def test_the_prefix_of_the_api_is_one_that_can_be_asked(prefix: str, sound: bool) -> None:
+    for words in (["--api-prefix", prefix], [f"--api-prefix={prefix}"]):
+        config, problems = read_config({"serving": {"extra-args": words}})
+        assert (config is not None) == sound
+        assert sound or "it must be a path such as /lab/llm" in problems[0].message
+    assert read_config({"serving": {"extra-args": ["--api-prefix"]}})[0] is None
+
+
+@pytest.mark.parametrize("words", [["--path", "/srv/ui"], ["--no-slots"], ["--no-webui"], ["--metrics"], ["-to", "60"]])
+def test_what_changes_nothing_that_hettui_asks_for_may_stand_there(words: list[str]) -> None:
+    config, problems = read_config({"serving": {"extra-args": words}})
+    assert not problems
+    assert config is not None
+
+
 def test_anything_else_does() -> None:
     words = [flag("threads"), "4", flag("log-verbosity"), "5", "--predict", "20"]
     config, problems = read_config({"serving": {"extra-args": words}})

@@ -117,3 +117,45 @@ def test_one_chat_without_a_screen(home: dict[str, str], nothing_left: None) -> 
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
     assert "tok/s · first token" in result.stderr
+
+
+def test_a_cluster_on_a_free_port_is_asked_and_not_started_again(
+    home: dict[str, str], nothing_left: None, tmp_path: Path, model: Path
+) -> None:
+    """`port = 0`: the configuration does not say where it is; the record does."""
+    path = tmp_path / "cluster.toml"
+    path.write_text(f"""
+[model]
+path = "{model}"
+[serving]
+port = 0
+ctx-size = 512
+[[devices]]
+name = "one"
+id = "cpu"
+via = "worker"
+threads = 1
+layers = 31
+""")
+
+    def hettui(*words: str, folder: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*HETTUI, *words], env=home, capture_output=True, text=True, timeout=patience(120), cwd=folder
+        )
+
+    before = engine_processes()
+    try:
+        assert hettui("up", "cluster.toml").returncode == 0
+        running = engine_processes() - before
+        (tmp_path / "elsewhere").mkdir()
+        for folder, name in ((tmp_path, "cluster.toml"), (tmp_path / "elsewhere", "../cluster.toml")):
+            answer = hettui("chat", "--max-tokens", "2", "--json", "One colour.", name, folder=folder)
+            assert answer.returncode == 0, answer.stderr
+            assert json.loads(answer.stdout)["problem"] is None
+        run = hettui("bench", "-p", "0", "-n", "4", "-r", "1", "--parallel", "1", "--no-sum", "--json", str(path))
+        assert run.returncode == 0, run.stderr
+        commands = json.loads(run.stdout)["run"]["setting"]["commands"]
+        assert engine_processes() - before == running
+        assert any("llama-server" in line for line in commands)
+    finally:
+        assert hettui("down").returncode == 0

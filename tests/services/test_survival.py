@@ -510,11 +510,35 @@ async def test_a_load_without_progress_is_given_up_and_one_with_progress_is_not(
     await until(lambda: bench.state is ClusterState.LOADING)
     master = bench.world.children["master"]
     for _ in range(20):
-        master.activity = (master.activity or 0) + 1
+        master.activity = (master.activity or 0) + 100
         await asyncio.sleep(limit_s / 5)
     assert not starting.done()
     with pytest.raises(LaunchError, match="did not make any progress"):
         await starting
+    assert bench.alive == set()
+
+
+@pytest.mark.parametrize(("complaint", "work"), [("", 1), ("/health is answered with 404: File Not Found", 10_000)])
+async def test_what_our_own_asking_causes_is_no_progress(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, complaint: str, work: int
+) -> None:
+    """A server that never becomes ready answers each look at it, and logs it; one that answers otherwise loads no
+    more, whatever it does."""
+    monkeypatch.setattr(supervisor, "_LOOK_S", 0.01)
+    world = bench.world
+    world.healthy, world.complaint = False, complaint
+
+    def asked() -> None:
+        child = world.children["master"]
+        child.activity = (child.activity or 0) + work
+        world.log["master"].append(f"srv  log_server_r: done request: GET /health 127.0.0.1 {len(world.log['master'])}")
+        world.log["master"].append(f"0.01.{len(world.log['master'])} W srv: still waiting")
+        bench.controller.read_logs()
+
+    world.health_asked = asked
+    with pytest.raises(LaunchError, match="did not make any progress") as caught:
+        await bench.controller.start(stubborn(0, load_timeout_s=0.5))
+    assert str(caught.value).endswith(complaint)
     assert bench.alive == set()
 
 

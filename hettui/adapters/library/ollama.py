@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hettui.adapters.files.bounded import read_file
 from hettui.domain.json_text import parse_json
 from hettui.domain.library.found import FoundModel
 from hettui.domain.text import clean_line
@@ -59,8 +60,7 @@ def _model(root: Path, manifest: Path, label: str) -> FoundModel | None:
     """None for a manifest of something else, such as an adapter alone."""
     name = _name(manifest)
     try:
-        with manifest.open("rb") as file:
-            said: Any = parse_json(file.read(_MAX_BYTES))
+        said: Any = parse_json(read_file(manifest, _MAX_BYTES))
         layers = said["layers"]
         digests = [layer["digest"] for layer in layers if layer["mediaType"] == _MODEL]
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hettui.adapters.files.bounded import read_text_file
 from hettui.domain.text import clean_line
 from hettui.ports import ModelPlace
 
@@ -51,8 +52,7 @@ def _short(folder: str, home: Path) -> str:
 
 def _lm_studio(home: Path) -> Path:
     try:
-        with (home / _POINTER).open(encoding="utf-8") as file:
-            moved = file.read(4096).strip()
+        moved = read_text_file(home / _POINTER, 4096).strip()
     except (OSError, ValueError):
         moved = ""
     return (Path(moved) if moved.startswith("/") else home / ".lmstudio") / "models"

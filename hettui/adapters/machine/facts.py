@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ipaddress
 import json
 import os
 import platform
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +16,13 @@ from pathlib import Path
 import psutil
 
 from hettui.adapters.files.atomic import replace_file
-from hettui.domain.json_text import parse_json
+from hettui.adapters.files.bounded import kernel_text
+from hettui.adapters.files.json_file import read_json_file
 
 _BLOCK_BYTES = 1 << 22
 _SUMS = "model-sums.json"
+_SUMS_BYTES = 4 << 20
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +33,46 @@ class Listener:
     argv: tuple[str, ...]
 
 
-def listener(port: int) -> Listener | None:
-    """Who listens there; None when nobody does, or when it is another user's."""
-    with contextlib.suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            local = connection.laddr
-            if connection.status == psutil.CONN_LISTEN and local and local.port == port and connection.pid:
-                return Listener(connection.pid, tuple(psutil.Process(connection.pid).cmdline()))
+def listener(host: str, port: int) -> Listener | None:
+    """Who answers at that address of this machine; None when nobody does, or when it is another user's.
+
+    Two may listen on one port at different addresses: the one with the very address answers, else the one with all.
+    """
+    with contextlib.suppress(psutil.Error, OSError, UnicodeError):
+        wanted = [_address(str(found[4][0])) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        found = [
+            (rank, connection.pid)
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if (rank := _rank(connection.laddr.ip, wanted)) is not None
+        ]
+        _, pid = min(found, key=lambda one: one[0], default=(0, None))
+        if pid:
+            return Listener(pid, tuple(psutil.Process(pid).cmdline()))
     return None
+
+
+def _rank(bound: str, wanted: Sequence[_Address]) -> int | None:
+    """How near the address that somebody listens on comes to those that are asked; None when it does not answer."""
+    at = _address(bound)
+    if at in wanted:
+        return wanted.index(at)
+    if not at.is_unspecified:
+        return None
+    # `::` takes IPv4 along, unless somebody has that for himself.
+    same = any(one.version == at.version for one in wanted)
+    return len(wanted) if same else len(wanted) + 1 if at.version == 6 else None
+
+
+def _address(text: str) -> _Address:
+    found = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def machine_facts() -> dict[str, object]:
     """CPU, cores, memory, system."""
-    cpu = None
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+    lines = kernel_text("/proc/cpuinfo").splitlines()
+    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
     return {
         "cpu": cpu or platform.processor() or None,
         "cores": os.cpu_count(),
@@ -63,10 +92,8 @@ def model_sum(folder: Path, paths: Sequence[str], tell: Callable[[int, int], Non
     except OSError:
         return None
     mark = "|".join(f"{p}:{s.st_size}:{s.st_mtime_ns}" for p, s in zip(paths, stats, strict=True))
-    known: dict[str, str] = {}
-    with contextlib.suppress(OSError, ValueError):
-        found = parse_json((folder / _SUMS).read_text(encoding="utf-8"))
-        known = {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+    found = read_json_file(folder / _SUMS, _SUMS_BYTES)
+    known = {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
     if mark in known:
         return known[mark]
     total, done, digest = sum(s.st_size for s in stats), 0, hashlib.sha256()

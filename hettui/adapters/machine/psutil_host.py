@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
+from hettui.adapters.files.bounded import kernel_text
 from hettui.adapters.machine.cpu_sensors import CpuSensors
 from hettui.adapters.machine.limits import memory_limit, usable_cpus
 from hettui.domain.devices.device import Hardware
@@ -125,9 +126,6 @@ def cpu_hardware() -> Hardware:
 
 
 def _cpu_name() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "CPU"
+    text = kernel_text("/proc/cpuinfo")
     line = next((line for line in text.splitlines() if line.startswith("model name")), "")
     return clean_line(line.partition(":")[2].strip(), 60) or "CPU"

@@ -6,6 +6,7 @@ import curses
 import os
 from pathlib import Path
 
+from hettui.adapters.files.bounded import kernel_bytes
 from hettui.domain.screen.terminal import Terminal
 
 _ENVIRON = Path("/proc/self/environ")
@@ -20,7 +21,7 @@ def this_terminal() -> Terminal:
 def _started_with() -> dict[str, str]:
     """Not `os.environ`: in the C locale Python writes LC_CTYPE=C.UTF-8 into that before any of our code runs."""
     try:
-        pairs = _ENVIRON.read_bytes().split(b"\0")
+        pairs = kernel_bytes(_ENVIRON).split(b"\0")
     except OSError:
         return dict(os.environ)
     found = (os.fsdecode(pair).partition("=") for pair in pairs if b"=" in pair)

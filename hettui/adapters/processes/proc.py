@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from hettui.adapters.files.bounded import kernel_bytes, kernel_text
 from hettui.ports import FoundProcess
 
 _PROC = Path("/proc")
@@ -18,19 +19,13 @@ _KERNEL_BYTES = 256 * 1024
 
 def boot_id() -> str:
     """Changes with every boot of the machine; empty where the kernel does not tell."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    return kernel_text("/proc/sys/kernel/random/boot_id").strip()
 
 
 def _stat(pid: int) -> list[str] | None:
-    try:
-        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
+    text = kernel_text(_PROC / str(pid) / "stat")
     # The name may hold anything, brackets included.
-    return text.rpartition(")")[2].split()
+    return text.rpartition(")")[2].split() if text else None
 
 
 def start_time(pid: int) -> int | None:
@@ -48,11 +43,18 @@ def is_frozen(pid: int) -> bool:
 
 
 def activity(pid: int) -> int | None:
-    """CPU ticks and pages read from disk so far: what stands still in a process that hangs."""
+    """CPU ticks, pages read from disk and pieces of files read so far: what stands still in a process that hangs."""
     fields = _stat(pid)
     if fields is None or len(fields) <= _SYSTEM_TICKS:
         return None
-    return sum(int(fields[i]) for i in (_MAJOR_FAULTS, _USER_TICKS, _SYSTEM_TICKS))
+    return sum(int(fields[i]) for i in (_MAJOR_FAULTS, _USER_TICKS, _SYSTEM_TICKS)) + _file_pieces(pid)
+
+
+def _file_pieces(pid: int) -> int:
+    """How many 64 KiB it has read out of files, cached or not; 0 where the kernel does not tell."""
+    text = kernel_text(_PROC / str(pid) / "io")
+    name, _, value = text.partition("\n")[0].partition(": ")
+    return int(value) >> 16 if name == "rchar" and value.isdigit() else 0
 
 
 def _marked(variable: str, value: str) -> Iterator[tuple[int, list[bytes]]]:
@@ -67,7 +69,7 @@ def _marked(variable: str, value: str) -> Iterator[tuple[int, list[bytes]]]:
         with contextlib.suppress(OSError):
             if (_PROC / entry).stat().st_uid != user:
                 continue
-            said = (_PROC / entry / "environ").read_bytes().split(b"\0")
+            said = kernel_bytes(_PROC / entry / "environ").split(b"\0")
             if wanted in said:
                 yield int(entry), said
 
@@ -80,7 +82,7 @@ def marked_processes(variable: str, value: str) -> list[FoundProcess]:
             fields, started = _stat(pid), start_time(pid)
             if fields is None or started is None or int(fields[_GROUP]) != pid:
                 continue
-            words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")[:-1]
+            words = kernel_bytes(_PROC / str(pid) / "cmdline").split(b"\0")[:-1]
             found.append(FoundProcess(pid, started, tuple(w.decode("utf-8", "replace") for w in words)))
     return found
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hettui.adapters.files.atomic import make_private, open_private, replace_file
+from hettui.adapters.files.bounded import read_file
 from hettui.adapters.files.paths import owned
 from hettui.adapters.processes import proc
 from hettui.adapters.processes.local import LocalRunner
@@ -187,7 +188,6 @@ def _locked(path: Path) -> int:
 
 def _read(path: Path) -> tuple[int, RunState]:
     """When it was written, and what it says. Raises OSError, and ValueError for what is no record."""
-    with path.open("rb") as file:
-        written, data = os.fstat(file.fileno()).st_mtime_ns, file.read(_MAX_BYTES + 1)
-    # What was read of a file that is too large is cut, and no document.
-    return written, from_text(data.decode("utf-8"))
+    # Its time first: a newer one may take its place meanwhile, and then counts as older than it is.
+    written = path.stat().st_mtime_ns
+    return written, from_text(read_file(path, _MAX_BYTES).decode("utf-8"))

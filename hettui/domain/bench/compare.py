@@ -86,7 +86,7 @@ def _text(value: object) -> str:
 
 
 def _spread(found: Spread | None) -> str:
-    return UNKNOWN if found is None else f"{found.mean:.2f} ± {found.deviation:.2f} ({found.count})"
+    return UNKNOWN if found is None else f"{found.text(2)} ({found.count})"
 
 
 def compare_text(a: BenchRun, b: BenchRun) -> str:

@@ -28,21 +28,22 @@ class DeviceMeter:
     def power_w(self, name: str, window: Window) -> float | None:
         """The mean over a window. From the energy counter where the card has one, for it misses no peak.
 
-        Readings are rare beside a short window: those just before and after it count as well.
+        Readings are rare beside a short window: those just before and after it count as well. Nothing that runs takes
+        no power: a counter that stands still, and a reading of 0, have measured nothing.
         """
         readings = self._around(name, window)
         counted = [(t, s.energy_j) for t, s in readings if s.energy_j is not None]
-        if len(counted) > 1 and counted[-1][0] > counted[0][0]:
+        if len(counted) > 1 and counted[-1][0] > counted[0][0] and counted[-1][1] > counted[0][1]:
             return (counted[-1][1] - counted[0][1]) / (counted[-1][0] - counted[0][0])
         begin, end = window
-        inside = [s.power_w for t, s in readings if s.power_w is not None and begin <= t <= end]
-        powers = inside or [s.power_w for _, s in readings if s.power_w is not None]
+        known = [(t, s.power_w) for t, s in readings if s.power_w is not None and s.power_w > 0]
+        powers = [power for t, power in known if begin <= t <= end] or [power for _, power in known]
         return sum(powers) / len(powers) if powers else None
 
     def energy_j(self, window: Window) -> float | None:
         """Of all devices that know their power; None when none does."""
         powers = [p for name in self.names if (p := self.power_w(name, window)) is not None]
-        return sum(powers) * (window[1] - window[0]) if powers else None
+        return sum(powers) * (window[1] - window[0]) if powers and window[1] > window[0] else None
 
     def figures(self, whole: Window, generating: Sequence[tuple[Window, int]]) -> tuple[DeviceFigures, ...]:
         """Every device over the whole bench. `generating`: windows of single streams, and their tokens."""
@@ -51,7 +52,7 @@ class DeviceMeter:
     def _figures(self, name: str, whole: Window, generating: Sequence[tuple[Window, int]]) -> DeviceFigures:
         samples = [s for _, s in self._inside(name, whole)]
         energies = [(self.power_w(name, window), window, tokens) for window, tokens in generating]
-        known = [(power * (window[1] - window[0]), tokens) for power, window, tokens in energies if power is not None]
+        known = [(power * (window[1] - window[0]), tokens) for power, window, tokens in energies if power]
         tokens = sum(count for _, count in known)
         throttles = (reason.value for s in samples for reason in s.throttles or ())
         return DeviceFigures(

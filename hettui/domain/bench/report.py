@@ -39,7 +39,7 @@ def markdown_table(run: BenchRun, results: Sequence[BenchResult] | None = None) 
     for result in run.results if results is None else results:
         rate = result.rate
         cells = {**_common(run), "test": result.test.name}
-        cells["t/s"] = UNKNOWN if rate is None else f"{rate.mean:.2f} ± {rate.deviation:.2f}"
+        cells["t/s"] = UNKNOWN if rate is None else rate.text(2)
         rows.append([cells[name] for name, _ in _COLUMNS])
     return "\n".join(_line(row) for row in rows)
 

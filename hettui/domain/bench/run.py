@@ -130,7 +130,8 @@ class BenchResult:
 
     @property
     def joules_per_token(self) -> float | None:
-        known = [s for s in self.samples if s.energy_j is not None]
+        # 0 was never measured: runs that were kept before this was known have it.
+        known = [s for s in self.samples if s.energy_j]
         tokens = sum(s.tokens for s in known)
         return sum(s.energy_j or 0.0 for s in known) / tokens if tokens else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import PurePath
 from typing import Any
 
 from hettui.domain.bench.run import BenchDevice, Setting
@@ -25,8 +26,10 @@ def setting_of(
     version: str,
     limits_w: Mapping[str, float],
 ) -> Setting:
-    """Of a cluster that hettui runs."""
+    """Of a cluster that hettui runs: what runs, which may be something else than what the session is about."""
     applied = cluster.applied
+    model_path = (applied.model_path if applied else None) or session.config.model_path or facts.model_path
+    params = (applied.params if applied else None) or session.config.params
     devices = applied.devices if applied else session.devices
     layers = applied.split.layers if applied else (None,) * len(devices)
     cards = {h.id: h for h in session.hardware}
@@ -51,17 +54,24 @@ def setting_of(
     if session.cluster is not None:
         builds["llama.cpp"] = session.cluster.engine.version
     return Setting(
-        model=session.title or facts.model_name or "",
-        model_path=session.config.model_path or facts.model_path,
+        model=_title(session, model_path, facts),
+        model_path=model_path,
         builds=_with_server(builds, facts),
         commands=cluster.commands,
         devices=tuple(known),
         split=applied.split.layers if applied else None,
-        params=asdict(session.config.params),
+        params=asdict(params),
         machine=machine,
         simulated=session.simulated,
         **_of_server(facts),
     )
+
+
+def _title(session: Session, model_path: str | None, facts: ServerFacts) -> str:
+    """The session's, unless another model runs: a change of model may have failed, and what ran before runs on."""
+    if model_path == session.config.model_path and session.title:
+        return session.title
+    return facts.model_name or clean_line(PurePath(model_path or "").stem, 200)
 
 
 def setting_of_foreign(

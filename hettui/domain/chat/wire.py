@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_ABSURD = 1e15
+"""No figure of a server reaches it. Infinity and NaN, which JSON may hold, are not below it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChatTurn:
@@ -38,7 +41,8 @@ class Timings:
 
         def number(key: str) -> float | None:
             value = data.get(key)
-            return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+            sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _ABSURD
+            return float(value) if sound and isinstance(value, int | float) else None
 
         def whole(key: str) -> int | None:
             value = number(key)

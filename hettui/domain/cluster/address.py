@@ -7,8 +7,13 @@ brackets cannot be bound; what ends with `.sock` is a UNIX socket. From newer bu
 from __future__ import annotations
 
 import ipaddress
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
-from hettui.domain.errors import ConfigError
+from hettui.domain.errors import ConfigError, UsageError
+from hettui.domain.llama.options import spoken
+from hettui.domain.text import clean_line
 
 LISTS_BUILD = 10500
 """No build before this one takes a list. The exact one is not known: what is newer and takes none says so itself."""
@@ -27,12 +32,65 @@ def reachable(host: str, port: int) -> str:
     hosts = tcp_hosts(host)
     if not hosts:
         raise ConfigError(_socket_only(host))
-    first = hosts[0].strip("[]")
-    address = _as_ip(first)
-    if address is not None and address.is_unspecified:
-        # All of this machine's addresses: loopback is one of them, and of the same family.
-        first = "127.0.0.1" if address.version == 4 else "::1"
-    return f"http://{endpoint(first, port)}"
+    return f"http://{endpoint(_from_here(hosts[0]), port)}"
+
+
+def api_url(host: str, port: int, argv: Sequence[str]) -> str:
+    """As `reachable`, of a llama-server with this command line: below its `--api-prefix`, if it has one."""
+    return reachable(host, port) + spoken(argv).get("api-prefix", "").rstrip("/")
+
+
+def pasted(said: str) -> str:
+    """The base of an API from whatever somebody pastes: an address, with or without the path of a page or a request.
+
+    Raises UsageError for what is none. A name and password stay: they are for the HTTP client alone, `without_user`
+    is for people.
+    """
+    text = said.strip().strip("<>\"'`").strip()
+    if not text:
+        raise UsageError("--url is empty: name a llama-server, such as http://127.0.0.1:8080")
+    shown = clean_line(without_user(text), 200)
+    if "://" not in text:
+        text = f"http://{text.lstrip('/')}"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise UsageError(
+            f"--url {shown}: write http://HOST:PORT, the port a number from 1 to 65535, an IPv6 address in brackets"
+        ) from None
+    if parts.scheme not in ("http", "https"):
+        raise UsageError(f"--url {shown}: llama-server speaks http or https, not {clean_line(parts.scheme, 20)}")
+    if not parts.hostname or not _HOST.fullmatch(parts.hostname) or port == 0:
+        raise UsageError(f"--url {shown}: that is no address: write http://HOST:PORT")
+    user, at, _ = parts.netloc.rpartition("@")
+    host = _from_here(parts.hostname)
+    where = f"[{host}]" if port is None and isinstance(_as_ip(host), ipaddress.IPv6Address) else host
+    return f"{parts.scheme}://{user}{at}{where if port is None else endpoint(host, port)}{_base(parts.path)}"
+
+
+def without_user(url: str) -> str:
+    """The URL without the name and password that may stand in it; an odd one loses more, rather than less."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+_HOST = re.compile(r"[\w.~%:-]{1,255}")
+_REQUESTS = (
+    "chat/completions", "completions", "completion", "models", "embeddings", "responses", "messages", "health", "props",
+    "slots", "metrics", "tokenize", "index.html",
+)  # fmt: skip
+"""What llama-server answers below its base, with or without `/v1`."""
+
+
+def _base(path: str) -> str:
+    """What stands before the path of a request."""
+    base = path.rstrip("/")
+    for request in _REQUESTS:
+        if base.endswith(f"/{request}"):
+            base = base.removesuffix(f"/{request}").rstrip("/")
+            break
+    return base.removesuffix("/v1").rstrip("/")
 
 
 def endpoint(host: str, port: int) -> str:
@@ -63,6 +121,16 @@ def unusable(host: str, build: int) -> str | None:
         if not part:
             return f"[serving] host {host}: between two commas stands nothing: name an address there"
     return None
+
+
+def _from_here(host: str) -> str:
+    """Where this machine reaches what listens there."""
+    host = host.strip("[]")
+    address = _as_ip(host)
+    if address is not None and address.is_unspecified:
+        # All of this machine's addresses: loopback is one of them, and of the same family.
+        return "127.0.0.1" if address.version == 4 else "::1"
+    return host
 
 
 def _socket_only(host: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -130,10 +131,19 @@ def _check_size(raw: Any) -> int:
 
 
 def _check_options(words: list[str]) -> tuple[str, ...]:
-    for word in words:
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         known = option_spelled(word)
-        if known is not None and known.owned is not None:
+        if known is None:
+            continue
+        if known.owned is not None:
             raise ValueError(f"{word} is set by hettui: use {known.owned}")
+        if known.refused:
+            raise ValueError(f"{clean_line(word, 60)}: {known.refused}")
+        value = word.partition("=")[2] if "=" in word else following
+        if known.shape and not re.fullmatch(known.shape, value):
+            raise ValueError(
+                f'{clean_line(known.spellings[0], 60)} "{clean_line(value, 60)}": it must be {known.shape_said}'
+            )
     return tuple(words)
 
 

@@ -47,6 +47,12 @@ class Option:
     """Builds before b11434 may not have it."""
     allocates: str = ""
     """What llama.cpp reserves for it beside what a plan counts, or elsewhere than the plan says."""
+    refused: str = ""
+    """Why hettui cannot work with a server that has it, and what to do instead; then it stands in no `extra-args`."""
+    shape: str = ""
+    """A regular expression that its value must match whole, where hettui depends on it."""
+    shape_said: str = ""
+    """The same for people."""
 
     @property
     def attribute(self) -> str:
@@ -74,6 +80,11 @@ class Option:
 
 _IN_DEVICES = "layers in [[devices]]"
 _A_KEY = "[serving] api-key-file: a key in argv is seen by everybody"
+_NO_TLS = (
+    "hettui asks llama-server over plain HTTP: leave it on 127.0.0.1 and let a reverse proxy in front of it speak HTTPS"
+)
+_NO_ROUTER = "hettui runs one model, and plans for it: set [model] path"
+_ENDS = "llama-server prints something and ends: run it yourself for that"
 
 OPTIONS: tuple[Option, ...] = (
     Option("host", ("--host",), "text", "address of the HTTP API; other than loopback needs an API key", "serving"),
@@ -133,6 +144,31 @@ OPTIONS: tuple[Option, ...] = (
     Option("fit", ("-fit", "--fit"), instead=f"{_IN_DEVICES}: hettui fits them"),
     Option("cpu-moe", ("-cmoe", "--cpu-moe"), "boolean", instead="[serving] n-cpu-moe"),
     Option("api-key", ("--api-key",), instead=_A_KEY, secret=True),
+    # How the server is reached, beyond address and port. hettui asks it over plain HTTP, below the prefix.
+    Option(
+        "api-prefix", ("--api-prefix",), shape=r"(/[A-Za-z0-9._~-]+)+",
+        shape_said="a path such as /lab/llm, without a slash at its end",
+    ),
+    Option("ssl-key-file", ("--ssl-key-file",), "path", refused=_NO_TLS),
+    Option("ssl-cert-file", ("--ssl-cert-file",), "path", refused=_NO_TLS),
+    Option("reuse-port", ("--reuse-port",), "boolean", refused=(
+        "hettui could not tell this server from another one on the same port: choose a [serving] port of its own"
+    )),
+    Option("models-dir", ("--models-dir",), "path", refused=_NO_ROUTER),
+    Option("models-preset", ("--models-preset",), "path", refused=_NO_ROUTER),
+    # What they change is nothing that hettui asks for, or is nice to know only.
+    Option("path", ("--path",), "path"),
+    Option("slots", ("--slots", "--no-slots"), "boolean"),
+    Option("ui", ("--ui", "--no-ui", "--webui", "--no-webui"), "boolean"),
+    Option("metrics", ("--metrics",), "boolean"),
+    Option("props", ("--props",), "boolean"),
+    Option("timeout", ("-to", "--timeout")),
+    # They print something and end: no server comes of it.
+    Option("help", ("-h", "--help", "--usage"), "boolean", refused=_ENDS),
+    Option("version", ("--version",), "boolean", refused=_ENDS),
+    Option("list-devices", ("--list-devices",), "boolean", refused=_ENDS),
+    Option("cache-list", ("-cl", "--cache-list"), "boolean", refused=_ENDS),
+    Option("completion-bash", ("--completion-bash",), "boolean", refused=_ENDS),
     # Whoever wants them says them in `extra-args`; hettui understands them where it meets them.
     Option("threads", ("-t", "--threads")),
     Option("hf-token", ("-hft", "--hf-token"), secret=True),
@@ -180,8 +216,6 @@ OPTIONS: tuple[Option, ...] = (
         allocates="other compute buffers for what stays on the host",
     ),
     Option("backend-sampling", ("--backend-sampling", "-bs"), "boolean", allocates="samplers on the devices"),
-    Option("models-dir", ("--models-dir",), allocates="every other model that a request names"),
-    Option("models-preset", ("--models-preset",), allocates="every other model that a request names"),
 )  # fmt: skip
 _SPECULATION = "--spec-"
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
+from functools import partial
 
 from hettui.domain.cluster.launch import Cluster, LaunchPlan, plan_launch, shell_line
 from hettui.domain.cluster.postmortem import PostMortem
@@ -167,13 +168,23 @@ class BringingUp:
         assert client is not None  # noqa: S101 - connect() was called before
         load, limit_s = self._running.load, request.supervision.load_timeout_s or None
         wait = master.until_ready if adopted else master.start
-        await self._unless_a_worker_ends(wait(client.health, limit_s, lambda: load.moved(master)))
+        moved = partial(self._moved, master)
+        try:
+            await self._unless_a_worker_ends(wait(client.health, limit_s, moved))
+        except LaunchError as error:
+            if master.alive and client.complaint:
+                raise LaunchError(f"{error}; {client.complaint}") from error
+            raise
         if self._ends:
             # In the moment in which it became ready: from here on nobody else would look at it.
             raise LaunchError("a process ended as soon as the cluster was ready")
         load.end()
         self._running.tell(api=api, load=None, post_mortem=None, waiting=None)
         self._running.read_logs()
+
+    def _moved(self, master: Supervised) -> tuple[object, ...]:
+        client = self._running.client
+        return self._running.load.moved(master, answers=client is not None and bool(client.complaint))
 
     async def _unless_a_worker_ends(self, work: Coroutine[None, None, None]) -> None:
         """llama.cpp cannot do without a worker: its end is the end of the load, whether the master notices or not."""

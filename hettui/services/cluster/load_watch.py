@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from hettui.domain.cluster.llama_log import MasterLog
@@ -9,6 +10,15 @@ from hettui.domain.cluster.snapshot import LoadProgress
 from hettui.domain.memory.forecast import Memory
 from hettui.ports import Clock, TransferMeter
 from hettui.services.cluster.supervisor import Supervised
+
+_POLLS_COST = 3
+"""What a process that only answers us may do from one look to the next: ticks of its CPU time. A load does more: each
+tick, and each 64 KiB that it reads, counts one."""
+_ASKED = re.compile(r"log_server_r|\b(?:GET|POST|HEAD) /")
+"""A line about a request."""
+_FIGURES = re.compile(r"[\d.]+")
+_LINE_CHARS = 200
+_LINES_KEPT = 4096
 
 
 class LoadWatch:
@@ -20,6 +30,11 @@ class LoadWatch:
         self._log = MasterLog({})
         self._since_s: float | None = None
         self._lines = 0
+        """Those that said something new."""
+        self._said: set[str] = set()
+        self._active = 0
+        self._works = 0
+        """Looks that found it at work."""
         self._sent_bytes = 0
         self.owners: Mapping[str, str] = {}
 
@@ -27,6 +42,8 @@ class LoadWatch:
         """A master is about to load."""
         self.owners = owners
         self._log = MasterLog(owners)
+        self._said.clear()
+        self._active = 0
         self._since_s = self._clock.monotonic()
         self._sent_bytes = 0
 
@@ -38,8 +55,11 @@ class LoadWatch:
         """New lines of the master's log."""
         for line in lines:
             self._log.feed(line)
+            said = _FIGURES.sub("#", line[:_LINE_CHARS])
+            if said not in self._said and len(self._said) < _LINES_KEPT and not _ASKED.search(line):
+                self._said.add(said)
+                self._lines += 1
         self._log.feed_partial(partial)
-        self._lines += len(lines)
 
     @property
     def memory(self) -> dict[str, Memory]:
@@ -49,9 +69,16 @@ class LoadWatch:
     def layers(self) -> dict[str, int]:
         return self._log.layers
 
-    def moved(self, master: Supervised) -> tuple[object, ...]:
-        """Differs from one look to the next as long as the load makes any progress."""
-        return (self._lines, self._log.load_fraction, self._sent_bytes, master.activity)
+    def moved(self, master: Supervised, *, answers: bool = False) -> tuple[object, ...]:
+        """Differs from one look to the next as long as the load makes any progress.
+
+        What our own asking causes is none: the little work of an answer, and a line about it. `answers`: it is asked
+        and answers already, and not that it loads; then it loads no more, whatever it does.
+        """
+        active, self._active = self._active, master.activity or 0
+        if not answers and self._active - active > _POLLS_COST:
+            self._works += 1
+        return (self._lines, self._log.load_fraction, self._sent_bytes, self._works) if not answers else ()
 
     def progress(self, before: LoadProgress | None, ports: Sequence[int]) -> LoadProgress | None:
         """How far it is now; None when nothing loads."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hettui.domain.cluster.address import reachable
+from hettui.domain.cluster.address import api_url
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import Life, ProcessSpec, ProcessState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, Waiting, derived_state
@@ -127,7 +127,7 @@ class Running:
 
     def connect(self, spec: ProcessSpec, request: Request) -> str:
         """A client of this master; where its API is."""
-        api = reachable(*spec.address)
+        api = api_url(*spec.address, spec.argv)
         self.client = self.world.clients(api, request.api_key)
         return api
 

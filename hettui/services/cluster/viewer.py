@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hettui.domain.cluster.address import endpoint, reachable
+from hettui.domain.cluster.address import api_url, endpoint
 from hettui.domain.cluster.launch import shell_line
 from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
@@ -75,7 +75,8 @@ class Viewer:
         if record is None:
             self.snapshot, self.client = ClusterSnapshot(), None
         else:
-            api = reachable(*record.processes[-1].spec.address) if record.state is ClusterState.READY else None
+            master = record.processes[-1].spec
+            api = api_url(*master.address, master.argv) if record.state is ClusterState.READY else None
             self.client = self._world.clients(api, self._api_key) if api else None
             self.snapshot = ClusterSnapshot(
                 record.state,

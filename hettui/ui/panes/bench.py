@@ -226,7 +226,7 @@ def _result_lines(results: Sequence[BenchResult]) -> list[str]:
         rows.append(
             (
                 result.test.name,
-                UNKNOWN if rate is None else f"{rate.mean:.1f} ± {rate.deviation:.1f}",
+                UNKNOWN if rate is None else rate.text(1),
                 str(len(result.samples)),
                 format_ms(first.mean if first else None),
                 format_ms(result.between_p50_s),
