@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
+from textual.pilot import Pilot
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,3 +26,39 @@ def _sheets_are_parsed_once() -> None:
         return kept[key]
 
     Stylesheet._parse_rules = parsed  # type: ignore[method-assign]
+
+
+_MOST_ROUNDS = 50
+"""Of looking whether the screen has done everything: something may come for ever."""
+
+
+async def _settled(pilot: Pilot[Any]) -> None:
+    """Until no message waits anywhere, twice in a row: what one widget tells the next comes a round later."""
+    quiet = 0
+    for _ in range(_MOST_ROUNDS):
+        if quiet == 2 or pilot.app._exit or not await pilot._wait_for_screen():
+            return
+        screen = pilot.app.screen
+        pumps = [pilot.app, *screen.walk_children(with_self=True)]
+        quiet = 0 if any(pump._message_queue.qsize() or pump._next_callbacks for pump in pumps) else quiet + 1
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _idle_is_when_nothing_waits() -> None:
+    """Textual takes a process that gets no processor for one that has nothing to do: less than 1 ms of work in 20 ms.
+
+    Beside busy processes a key or the mouse was so looked at before it had reached the screen.
+    """
+    press, pause = Pilot.press, Pilot.pause
+
+    async def pressed(self: Pilot[Any], *keys: str) -> None:
+        await press(self, *keys)
+        await _settled(self)
+
+    async def paused(self: Pilot[Any], delay: float | None = None) -> None:
+        await pause(self, delay)
+        if delay is None:
+            await _settled(self)
+            self.app.screen._on_timer_update()
+
+    Pilot.press, Pilot.pause = pressed, paused  # type: ignore[method-assign]

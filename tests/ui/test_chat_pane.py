@@ -128,6 +128,12 @@ async def test_retry_edit_and_continue() -> None:
         await s.emit(ChatEnded(DONE, at_limit=True))
         assert "second ans" not in s.text()
         assert "the limit of tokens was reached" in s.text()
+        assert "⏎ goes on with the answer" in s.text()
+        await s.press("x")
+        assert "⏎ goes on with" not in s.text(), "with text in the prompt Enter sends it"
+        assert "⏎ sends" in s.text()
+        await s.press("backspace")
+        assert "⏎ goes on with the answer" in s.text()
 
         await s.press("enter")
         assert [t.content for t in s.engine.chats[-1]] == ["one", "first answer", "two", "other ans"]

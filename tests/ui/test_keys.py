@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from textual import events
+from textual._xterm_parser import XTermParser
 from textual.command import CommandPalette
 
 from hettui.domain.session.session import Session
@@ -113,3 +115,19 @@ async def test_the_palette_has_every_action_and_says_why_not() -> None:
             while "not now: nothing runs" not in s.text():
                 await s.pilot.pause()
         assert "Cluster: Stop" in s.text()
+
+
+@pytest.mark.parametrize(
+    ("sent", "key"),
+    [
+        ("\x1b[H", "home"), ("\x1bOH", "home"), ("\x1b[1~", "home"), ("\x1b[7~", "home"),
+        ("\x1b[F", "end"), ("\x1bOF", "end"), ("\x1b[4~", "end"), ("\x1b[8~", "end"),
+        ("\x1b[D", "left"), ("\x1bOD", "left"), ("\x1b[1;2D", "shift+left"), ("\x1b[d", "shift+left"),
+        ("\x1b[1;2C", "shift+right"), ("\x1b[c", "shift+right"),
+        ("\x1b[[A", "f1"), ("\x1bOP", "f1"), ("\x1b[11~", "f1"),
+    ],
+)  # fmt: skip
+def test_what_other_terminals_send_is_the_same_key(sent: str, key: str) -> None:
+    """xterm in both modes, PuTTY and the Linux console, rxvt, screen and tmux."""
+    heard = [event.key for event in XTermParser().feed(sent) if isinstance(event, events.Key)]
+    assert heard == [key]

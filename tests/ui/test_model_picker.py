@@ -313,6 +313,21 @@ def bare() -> Session:
     return replace(opened, config=Config(), shape=None, demo=False)
 
 
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
+async def test_the_first_text_of_the_welcome_is_as_wide_as_the_last(home: Path, size: tuple[int, int]) -> None:
+    """It is made before anything was laid out."""
+    async with stage(bare(), size=size, finder=HomeFinder(home)) as s:
+        welcome = WelcomeScreen(s.backend, bare())
+        welcome._show_models()
+        first = str(welcome._said.content)
+        s.app.push_screen(welcome)
+        await shown(s, "Welcome to hettui")
+        welcome._entries, welcome._searched = {}, type(welcome._searched)()
+        assert welcome._said.content_size.width
+        welcome._show_models()
+        assert str(welcome._said.content) == first
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_three_keys_from_the_welcome_to_a_kept_plan(home: Path, size: tuple[int, int]) -> None:
     async with stage(bare(), size=size, finder=HomeFinder(home), fresh=True) as s:

@@ -21,7 +21,7 @@ from hettui.domain.units import MIB
 from hettui.ui.drawing.card_rows import Frame, device_rows
 from hettui.ui.drawing.layout import Form
 from hettui.ui.presenting.facts import History
-from hettui.ui.presenting.presenter import Facts, cards, plan_line, why
+from hettui.ui.presenting.presenter import Facts, cards, plan_line, why, why_no_chat
 from tests.fakes import cluster, shape, workers
 
 
@@ -60,6 +60,21 @@ def test_a_plan_that_is_slower_than_the_best_says_by_how_much() -> None:
         assert words in line
         assert ("fastest" in line) == ("fastest" in words)
         assert len(line) <= 80
+
+
+def test_where_nothing_can_be_started_no_key_is_said_to_start_it() -> None:
+    devices = workers(400, 400)
+    opened = Session(Config(), (), devices, cluster(devices), shape())
+    told = Facts(opened, Plan(devices, Split((11, 20), 31)), ClusterSnapshot())
+    assert "s starts it" in plan_line(told).text
+    assert plan_line(replace(told, closed=True)).text.startswith("the plan fits")
+    assert "starts" not in plan_line(replace(told, closed=True)).text
+    runs = ClusterSnapshot(ClusterState.READY, applied=Applied(devices, Split((10, 21), 31)))
+    assert "a applies it" in plan_line(replace(told, cluster=runs)).text
+    assert plan_line(replace(told, cluster=runs, closed=True)).text.startswith("the plan differs")
+    assert "applies" not in plan_line(replace(told, cluster=runs, closed=True)).text
+    assert why_no_chat(ClusterSnapshot()) == "the cluster is stopped: Esc, then {cluster.start} starts it"
+    assert why_no_chat(ClusterSnapshot(), closed=True) == "the cluster is stopped"
 
 
 def test_a_difference_is_told_although_the_launch_has_taught_it() -> None:

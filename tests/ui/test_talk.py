@@ -129,7 +129,12 @@ def test_two_conversations_of_one_second_have_two_keys() -> None:
         (ChatEnded(None, problem="gone"), True, "cut off", "cut off: gone"),
         (ChatEnded(None, problem="gone"), False, "cut off", "gone"),
         (ChatEnded(None, cancelled=True), True, "stopped", "stopped"),
-        (ChatEnded(None, at_limit=True), True, "length", "the limit of tokens was reached: ⏎ goes on"),
+        (
+            ChatEnded(None, at_limit=True),
+            True,
+            "length",
+            "the limit of tokens was reached: ⏎ in the empty prompt goes on",
+        ),
         (ChatEnded(None), True, "complete", ""),
     ],
 )

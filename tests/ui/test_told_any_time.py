@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,17 @@ from hettui.domain.chat.conversation import Exchange
 from hettui.domain.chat.wire import ServerFacts
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.session.rescue import without
-from hettui.services.events import BenchChanged, BenchEnded, ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
+from hettui.services.events import (
+    BenchChanged,
+    BenchEnded,
+    ChatEnded,
+    ChatProgressed,
+    ChatWaiting,
+    ClusterChanged,
+    LogLines,
+    ParallelChanged,
+)
+from hettui.ui.app import HettuiApp
 from hettui.ui.dialogs.help import HelpScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
@@ -28,7 +39,7 @@ from hettui.ui.presenting.known import Known
 from hettui.ui.screens.body import Body
 from hettui.ui.widgets.transcript import MOST_SHOWN, Transcript
 from hettui.ui.widgets.turn import Answer
-from tests.ui.stage import StageBackend, running, session, stage, text_of
+from tests.ui.stage import StageBackend, readings, running, session, shipped_themes, stage, text_of
 from tests.ui.test_survival import found, roomy
 
 PARTS = [("A heading of its own", ["why it is so", "  and what goes with it"])]
@@ -225,3 +236,48 @@ async def test_logs_open_at_their_end_and_follow_it() -> None:
         logs.add("master", ["line 203"])
         await s.pilot.pause()
         assert "line 203" in s.text()
+
+
+async def start_under_events(size: tuple[int, int]) -> str:
+    """Opens the screen while the engine tells whatever it can from its own thread; the first frame."""
+    opened, frames = session(), list[str]()
+    backend = StageBackend(opened)
+    over = threading.Event()
+
+    def tell() -> None:
+        plan = Known(opened, ClusterSnapshot()).plan
+        second = 0
+        while not over.is_set():
+            second += 1
+            for event in (
+                ClusterChanged(running(plan)),
+                readings(plan.devices, second),
+                LogLines("master", ("a line",)),
+                ChatWaiting("waits"),
+                ClusterChanged(ClusterSnapshot()),
+            ):
+                backend.engine.emit(event)
+            over.wait(0.02)
+
+    app = HettuiApp(backend, shipped_themes(), when_shown=lambda: frames.append(text_of(app)))
+    teller = threading.Thread(target=tell)
+    async with app.run_test(size=size) as pilot:
+        teller.start()
+        await app.workers.wait_for_complete()
+        while not frames:
+            await pilot.pause()
+        over.set()
+        teller.join()
+    backend.chats.close()
+    return frames[0]
+
+
+def complete(frame: str) -> list[str]:
+    """What is missing in it."""
+    return [w for w in ("SmolLM2", "big", "middle", "small", "CPU of this", "Help", "Quit") if w not in frame]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (210, 50)])
+async def test_the_first_frame_is_whole_while_the_engine_talks(size: tuple[int, int]) -> None:
+    frame = await start_under_events(size)
+    assert complete(frame) == [], frame

@@ -148,7 +148,7 @@ def how_it_ended(event: ChatEnded, *, begun: bool) -> tuple[End, str]:
     if event.cancelled:
         return "stopped", "\n".join(["stopped", *notes])
     if event.at_limit:
-        return "length", "\n".join(["the limit of tokens was reached: ⏎ goes on", *notes])
+        return "length", "\n".join(["the limit of tokens was reached: ⏎ in the empty prompt goes on", *notes])
     return "complete", "\n".join(notes)
 
 
