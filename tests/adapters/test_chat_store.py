@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,3 +93,28 @@ def test_a_disk_that_says_no_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(HettuiError, match="cannot be written"):
         keeper.save(talk("a")).result(10)
     keeper.close()
+
+
+def test_what_could_not_be_read_again_is_not_written_and_says_so(
+    store: ChatFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hettui.adapters.files.chat_store._MAX_BYTES", 4096)
+    store.save(talk("small"))
+    long = replace(talk("small"), exchanges=(Exchange("q", "a" * 5000),))
+    keeper = ChatKeeper(store)
+    with pytest.raises(HettuiError, match="larger than 0 MiB: start a new conversation"):
+        keeper.save(long).result()
+    keeper.close()
+    assert store.conversations(long.model) == [talk("small")]
+
+
+def test_of_too_many_conversations_the_newest_are_taken_and_all_are_left(
+    store: ChatFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for number in range(6):
+        store.save(talk(f"c{number}", f"2026-01-0{number + 1}"))
+        file = next((tmp_path / "chats").rglob(f"c{number}.json"))
+        os.utime(file, (number, number))
+    monkeypatch.setattr("hettui.adapters.files.chat_store._MAX_ALL_BYTES", 2 * file.stat().st_size)
+    assert [c.key for c in store.conversations(talk("x").model)] == ["c5", "c4"]
+    assert len(list((tmp_path / "chats").rglob("*.json"))) == 6

@@ -122,7 +122,7 @@ def test_one_chat_without_a_screen(home: dict[str, str], nothing_left: None) -> 
 def test_a_cluster_on_a_free_port_is_asked_and_not_started_again(
     home: dict[str, str], nothing_left: None, tmp_path: Path, model: Path
 ) -> None:
-    """`port = 0`: the configuration does not say where it is; the record does."""
+    """`port = 0`: the configuration does not say where it is; the record does. And it is below a prefix."""
     path = tmp_path / "cluster.toml"
     path.write_text(f"""
 [model]
@@ -130,6 +130,7 @@ path = "{model}"
 [serving]
 port = 0
 ctx-size = 512
+extra-args = ["--api-prefix", "/lab/llm", "--no-slots"]
 [[devices]]
 name = "one"
 id = "cpu"
@@ -147,6 +148,7 @@ layers = 31
     try:
         assert hettui("up", "cluster.toml").returncode == 0
         running = engine_processes() - before
+        assert json.loads(hettui("status", "--json").stdout)["api"].endswith("/lab/llm")
         (tmp_path / "elsewhere").mkdir()
         for folder, name in ((tmp_path, "cluster.toml"), (tmp_path / "elsewhere", "../cluster.toml")):
             answer = hettui("chat", "--max-tokens", "2", "--json", "One colour.", name, folder=folder)

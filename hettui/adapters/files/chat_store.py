@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -15,6 +17,8 @@ from hettui.domain.text import clean
 from hettui.ports import KeptPrompts
 
 _MAX_BYTES = 32 << 20
+_MAX_ALL_BYTES = 64 << 20
+"""Of all conversations with one model together: the newest are taken, the others stay where they are."""
 _MAX_PROMPTS = 1000
 _PROMPTS = "prompts.json"
 _EXPORT_TRIES = 1000
@@ -30,7 +34,7 @@ class ChatFolder:
 
     def conversations(self, model: str) -> list[Conversation]:
         found = []
-        for path in self._of(model).glob("*.json"):
+        for path in _newest(self._of(model)):
             if path.name != _PROMPTS and (data := read_json_file(path, _MAX_BYTES)) is not None:
                 conversation = from_json(path.stem, data)
                 if conversation is not None and conversation.exchanges:
@@ -98,5 +102,24 @@ def _word(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:60] or "unnamed"
 
 
+def _newest(folder: Path) -> list[Path]:
+    """The files that are small enough together, from the newest on."""
+    stats = []
+    for path in folder.glob("*.json"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            stats.append((status.st_mtime_ns, status.st_size, path))
+    left, found = _MAX_ALL_BYTES, []
+    for _, size, path in sorted(stats, reverse=True):
+        if size <= min(left, _MAX_BYTES):
+            left -= size
+            found.append(path)
+    return found
+
+
 def _write(path: Path, data: object) -> None:
-    replace_file(path, json.dumps(data, ensure_ascii=False, indent=1).encode("utf-8", errors="replace"), 0o600)
+    """Raises OSError, also for what would be too large to be read again."""
+    text = json.dumps(data, ensure_ascii=False, indent=1).encode("utf-8", errors="replace")
+    if len(text) > _MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {_MAX_BYTES >> 20} MiB: start a new conversation", str(path))
+    replace_file(path, text, 0o600)
