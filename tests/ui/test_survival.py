@@ -136,7 +136,7 @@ async def test_a_start_over_something_that_nobody_knows_asks(
         async with asyncio.timeout(patience(10)):
             while not isinstance(s.app.screen, ChoiceScreen):
                 await s.pilot.pause()
-        assert "llama-server (pid 7) runs" in s.text()
+        assert "Llama-server (pid 7) runs" in s.text()
         await s.press(key)
         assert said[1:] == calls
 

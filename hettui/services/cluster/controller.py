@@ -69,7 +69,6 @@ class ClusterController:
         """Starts what does not run yet and the master with this split. Raises the reason when it fails, or when
         something runs that nobody knows."""
         if self._running.unrecognised:
-            self._emit(Notice(self._running.unrecognised, "error"))
             raise UnrecognisedError(self._running.unrecognised)
         self._running.forget_restarts()
         await self._command.replace(self._bring_up(request))

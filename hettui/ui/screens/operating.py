@@ -90,10 +90,8 @@ class Operating:
             if answer == "y":
                 self._engine.stop().add_done_callback(lambda _: self._engine.start(request))
 
-        # What the toast would say the question says.
-        self._screen.app.clear_notifications()
         choices = [("y", "End them, then start"), ("n", "Leave them")]
-        self._screen.app.push_screen(ChoiceScreen(clean_line(what), choices), answered)
+        self._screen.app.push_screen(ChoiceScreen(clean_line(f"{what[:1].upper()}{what[1:]}"), choices), answered)
 
     def _save(self, session: Session, plan: Plan) -> None:
         try:
