@@ -39,6 +39,10 @@ class LaunchError(HettuiError):
     """A process did not start, did not become ready, or ended when it should not."""
 
 
+class UnrecognisedError(LaunchError):
+    """Something of ours runs that no record describes: nothing is started over it, unless it was asked to end."""
+
+
 class ServerError(HettuiError):
     """llama-server answered a request with an error, or stopped answering."""
 

@@ -46,5 +46,6 @@ def test_panes_of_another_version_are_forgotten_one_by_one(tmp_path: Path) -> No
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    save_panes(tmp_path / "missing", LEFT)
-    assert load_panes(tmp_path / "missing") == PanesState()
+    (tmp_path / "file").write_text("in the way")
+    save_panes(tmp_path / "file", LEFT)
+    assert load_panes(tmp_path / "file") == PanesState()

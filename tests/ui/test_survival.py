@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -9,13 +11,16 @@ import pytest
 from hettui.domain.cluster.postmortem import End, PostMortem, examine
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, Waiting
+from hettui.domain.errors import UnrecognisedError
 from hettui.domain.session.rescue import without
 from hettui.domain.session.session import Session
 from hettui.domain.units import MIB
+from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged
 from hettui.ui.dialogs.ask import ChoiceScreen
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
 from tests.fakes import workers
+from tests.patience import patience
 from tests.ui.stage import Stage, running, session, stage
 
 WORKER = ProcessSpec("worker middle", "worker", (), device="middle")
@@ -134,6 +139,36 @@ async def test_leftovers_are_offered_for_cleaning() -> None:
         assert "Clean up (x)" in s.text()
         await s.press("x")
         assert s.engine.calls[-1] == "stop"
+
+
+@pytest.mark.parametrize(("key", "calls"), [("y", ["stop", "start"]), ("n", [])])
+async def test_a_start_over_something_that_nobody_knows_asks(
+    key: str, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage() as s:
+        start, said = s.engine.start, list[str]()
+
+        def refused(request: Request) -> Future[None]:
+            said.append("start")
+            future: Future[None] = Future()
+            future.set_exception(UnrecognisedError("llama-server (pid 7) runs, and no record tells its cluster"))
+            return future if len(said) == 1 else start(request)
+
+        def stopped(patience_s: float = 0.0) -> Future[None]:
+            said.append("stop")
+            future: Future[None] = Future()
+            future.set_result(None)
+            return future
+
+        monkeypatch.setattr(s.engine, "start", refused)
+        monkeypatch.setattr(s.engine, "stop", stopped)
+        await s.press("s")
+        async with asyncio.timeout(patience(10)):
+            while not isinstance(s.app.screen, ChoiceScreen):
+                await s.pilot.pause()
+        assert "Llama-server (pid 7) runs" in s.text()
+        await s.press(key)
+        assert said[1:] == calls
 
 
 async def test_quitting_may_leave_the_cluster_running() -> None:

@@ -17,8 +17,10 @@ from pathlib import Path
 def replace_file(target: Path, data: bytes, mode: int) -> None:
     """Temporary file, fsync, rename: whoever reads sees the old content or the new one, whatever happens meanwhile.
 
-    A link at the target is replaced, not followed. Raises OSError; the old file is then untouched.
+    A link at the target is replaced, not followed; a folder that was removed meanwhile is made again. Raises OSError;
+    the old file is then untouched.
     """
+    make_private(target.parent)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -45,7 +47,12 @@ def open_private(path: Path | str, flags: int) -> int:
     """
     wanted = flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     # Emptied only once it is known what it is.
-    descriptor = os.open(path, wanted & ~os.O_TRUNC, 0o600)
+    try:
+        descriptor = os.open(path, wanted & ~os.O_TRUNC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "a link is in its place, and is not followed", str(path)) from error
+        raise
     try:
         _made_private(descriptor, path)
         if flags & os.O_TRUNC:
@@ -63,6 +70,17 @@ def _made_private(descriptor: int, path: Path | str) -> None:
         raise OSError(errno.EINVAL, "something else than a file is in its place", str(path))
     if stat.S_IMODE(found.st_mode) != 0o600 and found.st_uid == os.geteuid():
         os.fchmod(descriptor, 0o600)
+
+
+def has_room(folder: Path, size_bytes: int) -> bool:
+    """Whether so much can be written there now; nothing of it stays."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(size_bytes))
+            probe.flush()
+    except OSError:
+        return False
+    return True
 
 
 def make_private(folder: Path) -> Path:

@@ -25,7 +25,6 @@ class BenchFolder:
         """Raises HettuiError when it cannot be written."""
         path = self._folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', run.key)}.json"
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_file(path, json.dumps(run_json(run), indent=1).encode(), 0o600)
         except OSError as error:
             raise HettuiError(f"the run cannot be kept in {path}: {error.strerror}") from error

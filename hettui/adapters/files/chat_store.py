@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.atomic import make_private, open_private, replace_file
 from hettui.adapters.files.json_file import read_json_file
 from hettui.domain.chat.conversation import Conversation, from_json, to_json
 from hettui.domain.text import clean
@@ -59,7 +59,6 @@ class ChatFolder:
         _write(self._made(model) / _PROMPTS, {"draft": prompts.draft, "history": list(prompts.history)})
 
     def copy(self, text: str) -> str:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / "last-copy.txt"
         replace_file(path, text.encode("utf-8", errors="replace"), 0o600)
         return str(path)
@@ -68,8 +67,7 @@ class ChatFolder:
         try:
             return self._export(self._exports, name, text)
         except OSError:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return self._export(self._folder, name, text)
+            return self._export(make_private(self._folder), name, text)
 
     @staticmethod
     def _export(folder: Path, name: str, text: str) -> str:
@@ -78,11 +76,16 @@ class ChatFolder:
             path = folder / (f"{_word(stem)}{f'-{number}' if number else ''}{suffix}")
             try:
                 # A new file, or none: what is there is somebody's, and a link would lead elsewhere.
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             except FileExistsError:
                 continue
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(text)
+            except OSError:
+                # Half of it would look like all of it.
+                path.unlink(missing_ok=True)
+                raise
             return str(path)
         raise OSError(f"{folder} holds {_EXPORT_TRIES} files of this name")
 
@@ -93,8 +96,7 @@ class ChatFolder:
 
     def _made(self, model: str) -> Path:
         folder = self._of(model)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
+        return make_private(folder)
 
 
 def _word(text: str) -> str:

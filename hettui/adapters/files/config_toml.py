@@ -185,7 +185,6 @@ def write_text(path: Path, text: str) -> None:
     """
     target = Path(os.path.realpath(path))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
         if target.exists():
             replace_file(target.with_name(target.name + ".bak"), read_file(target, _MAX_BYTES), mode)

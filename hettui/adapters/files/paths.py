@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -10,13 +11,15 @@ from pathlib import Path
 
 import platformdirs
 
-from hettui.adapters.files.atomic import make_private, replace_file
+from hettui.adapters.files.atomic import has_room, make_private, replace_file
 from hettui.adapters.files.bounded import read_text_file
 from hettui.domain.errors import HettuiError
 from hettui.domain.text import safe_identifier
 
 _NAME = "hettui"
 _PATH_BYTES = 64 * 1024
+_RECORD_BYTES = 64 * 1024
+"""More than the record of what runs takes."""
 
 
 def config_file() -> Path:
@@ -31,7 +34,11 @@ def user_themes() -> Path:
 
 def state_dir() -> Path:
     """Logs, and what is remembered from one start to the next."""
-    return _made(platformdirs.user_state_path(_NAME))
+    folder = _made(platformdirs.user_state_path(_NAME))
+    with contextlib.suppress(OSError):
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+    return folder
 
 
 def memory_dir() -> Path:
@@ -60,7 +67,7 @@ def run_mark() -> str:
 def run_dirs() -> tuple[Path, ...]:
     """Where lock and record lie, the same in each: in the state folder, which outlives logout and reboot (below the
     machine's name: a home may be shared), and in `$XDG_RUNTIME_DIR/hettui`, else `/run/user/UID/hettui`, for a state
-    folder that cannot be written, or is taken away. Where neither can be used, a private folder in the temporary one.
+    folder that cannot be written, or is taken away. Where neither has room, also a private folder in the temporary one.
     Raises HettuiError when that cannot be used either."""
     places = []
     with contextlib.suppress(OSError, HettuiError):
@@ -71,14 +78,17 @@ def run_dirs() -> tuple[Path, ...]:
             with contextlib.suppress(OSError, HettuiError):
                 places.append(_private(place / _NAME))
                 break
-    if places:
-        return tuple(places)
-    try:
-        return (_private(_temporary() / "run"),)
-    except OSError as error:
-        raise HettuiError(
-            f"no folder for the state file: {error.strerror}; set XDG_RUNTIME_DIR to a folder of yours with mode 0700"
-        ) from error
+    if not any(has_room(place, _RECORD_BYTES) for place in places):
+        # Full ones are kept: a record may lie there.
+        try:
+            places.append(_private(_temporary() / "run"))
+        except OSError as error:
+            if not places:
+                raise HettuiError(
+                    f"no folder for the state file: {error.strerror}; set XDG_RUNTIME_DIR to a folder of yours with "
+                    "mode 0700"
+                ) from error
+    return tuple(places)
 
 
 def _temporary() -> Path:
@@ -101,9 +111,8 @@ def _private(folder: Path) -> Path:
         raise HettuiError(f"the folder {folder} belongs to somebody else")
     if folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
-    probe, name = tempfile.mkstemp(prefix=".probe", dir=folder)
-    os.close(probe)
-    Path(name).unlink()
+    if not has_room(folder, 0):
+        raise OSError(errno.EACCES, "it cannot be written", str(folder))
     return folder
 
 

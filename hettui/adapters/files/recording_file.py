@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from hettui.adapters.files.atomic import open_private
 from hettui.domain.errors import RecordingError, UsageError
 from hettui.domain.recording.format import MAX_BYTES, MAX_LINE_BYTES, is_recording
 
@@ -26,8 +27,7 @@ class RecordingFile:
         try:
             if _taken(target):
                 target.replace(f"{target}.bak")
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            os.fchmod(descriptor, 0o600)
+            descriptor = open_private(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         except OSError as error:
             raise UsageError(f"--record {target}: it cannot be written: {error.strerror}") from error
         self._file = os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="\n")

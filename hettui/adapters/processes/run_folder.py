@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hettui.adapters.files.atomic import make_private, open_private, replace_file
+from hettui.adapters.files.atomic import open_private, replace_file
 from hettui.adapters.files.bounded import read_file
 from hettui.adapters.files.paths import owned
 from hettui.adapters.processes import proc
@@ -145,9 +145,6 @@ class RunFolder:
         for folder in self._folders:
             path = folder / f"{self._name}.json"
             try:
-                if not folder.is_dir():
-                    # Removed while we run.
-                    make_private(folder)
                 replace_file(path, data, 0o600)
                 written += 1
             except OSError as error:

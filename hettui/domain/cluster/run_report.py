@@ -84,7 +84,8 @@ class RunReport:
     def as_text(self) -> str:
         record = self.record
         if record is None:
-            return f"{unrecognised(self.unrecorded)}." if self.unrecorded else "Nothing runs."
+            said = unrecognised(self.unrecorded)
+            return f"{said[0].upper()}{said[1:]}." if self.unrecorded else "Nothing runs."
         lines = [f"The cluster is {self.state}" + (f" at {self.api}." if self.api else ".")]
         if record.problem:
             lines.append(clean_line(record.problem))

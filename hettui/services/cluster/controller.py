@@ -15,7 +15,7 @@ from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, Waiting
-from hettui.domain.errors import HettuiError, LaunchError
+from hettui.domain.errors import HettuiError, LaunchError, UnrecognisedError
 from hettui.ports import LlamaClient
 from hettui.services.cluster import adopting, aftermath, takeover
 from hettui.services.cluster.bringing_up import BringingUp
@@ -69,8 +69,7 @@ class ClusterController:
         """Starts what does not run yet and the master with this split. Raises the reason when it fails, or when
         something runs that nobody knows."""
         if self._running.unrecognised:
-            self._emit(Notice(self._running.unrecognised, "error"))
-            raise LaunchError(self._running.unrecognised)
+            raise UnrecognisedError(self._running.unrecognised)
         self._running.forget_restarts()
         await self._command.replace(self._bring_up(request))
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
-from hettui.domain.errors import HettuiError
+from hettui.domain.errors import HettuiError, UnrecognisedError
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.screen.panes import LOGS
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
 from hettui.services.backend import Backend
+from hettui.services.cluster.world import Request
 from hettui.ui.messages import NoticeArrived
 from hettui.ui.screens.hosting import Host
 
@@ -68,9 +72,28 @@ class Operating:
         except HettuiError as error:
             self._screen.say(str(error), "error")
             return
-        # A failure arrives as an event; the future only has to be looked at.
-        self._engine.start(request).add_done_callback(lambda done: done.cancelled() or done.exception())
+        loop, context = asyncio.get_running_loop(), copy_context()
+
+        def begun(done: Future[None]) -> None:
+            # On the engine's thread. Other failures arrive as events.
+            error = None if done.cancelled() else done.exception()
+            if isinstance(error, UnrecognisedError):
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(partial(self._ask_and_start, request, str(error)), context=context)
+
+        self._engine.start(request).add_done_callback(begun)
         self._screen.in_thread(partial(self._save, session, plan), "save")
+
+    def _ask_and_start(self, request: Request, what: str) -> None:
+        """Something runs that nobody knows: whether it shall end for the start."""
+        from hettui.ui.dialogs.ask import ChoiceScreen
+
+        def answered(answer: str | None) -> None:
+            if answer == "y":
+                self._engine.stop().add_done_callback(lambda _: self._engine.start(request))
+
+        choices = [("y", "End them, then start"), ("n", "Leave them")]
+        self._screen.app.push_screen(ChoiceScreen(clean_line(f"{what[:1].upper()}{what[1:]}"), choices), answered)
 
     def _save(self, session: Session, plan: Plan) -> None:
         try:
