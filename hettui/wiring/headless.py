@@ -91,9 +91,7 @@ def _runs_already(engine: Engine, session: Session) -> bool:
     """True: what was asked for runs. False: nothing does. Raises HettuiError when something else runs."""
     applied, plan = engine.snapshot.applied, session.initial_plan
     if engine.snapshot.state not in (ClusterState.READY, ClusterState.LOADING) or applied is None or plan is None:
-        # A server that lost a part may still answer somebody: nobody here can be asked.
-        if any(process.role == "master" for process in engine.snapshot.processes):
-            raise HettuiError(f"{engine.snapshot.problem or 'a part of a cluster runs'}: hettui down ends it")
+        # What is left of our own cluster is brought back; a start refuses by itself over what nobody knows.
         return False
     same_model = session.cluster is not None and engine.model_path == session.cluster.model_path
     if same_model and not plan.differs_from(applied.devices, applied.split):

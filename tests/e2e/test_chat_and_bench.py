@@ -41,7 +41,8 @@ def test_an_answer_cut_off_by_a_crash_is_kept_and_asked_again(terminal: Terminal
     terminal.send("s")
     terminal.wait("● ready")
     terminal.send("c")
-    terminal.wait("ctrl+r asks again")
+    # With a draft in the prompt Enter would send it: what is offered goes with what is typed.
+    terminal.wait("⏎ sends")
     terminal.send("C-r")
     terminal.wait("cut off", gone=True)
     terminal.wait("tok/s · first token")

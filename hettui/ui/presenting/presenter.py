@@ -109,6 +109,8 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
 
 def _starts(facts: Facts) -> str:
     """How it is started, where it can be."""
+    if facts.cluster.state is ClusterState.LOOKING:
+        return " · looking for what runs already"
     return "" if facts.closed else facts.keys.fill(" · {cluster.start} starts it")
 
 
@@ -209,6 +211,8 @@ def why_no_chat(cluster: ClusterSnapshot, *, closed: bool = False) -> str | None
     if state is ClusterState.LOADING and load is not None:
         left = f", {format_seconds(load.left_s)} left" if load.left_s is not None else ""
         return f"the model is loading, {load.fraction:.0%}{left}: type, and send when it is ready"
+    if state is ClusterState.LOOKING:
+        return "what runs already is being looked for: type, and send when it is ready"
     if state.busy:
         return f"the cluster is {state.value}: a question can be typed, and sent when it is ready"
     return f"the cluster is {state.value}" + ("" if closed else ": Esc, then {cluster.start} starts it")
