@@ -158,12 +158,3 @@ def test_a_card_that_sleeps_says_so() -> None:
     for form in (Form.COMPACT, Form.CARD, Form.TALL):
         rows = device_rows(asleep, Frame(form, 60, 6))
         assert "asleep" in "".join(text for row in rows for text, _ in row)
-
-
-def test_while_what_runs_is_looked_for_no_start_is_offered() -> None:
-    devices = workers(400, 400)
-    session = Session(Config(), (), devices, cluster(devices), shape())
-    facts = Facts(session, Plan(devices, Split((11, 20), 31)), ClusterSnapshot(ClusterState.LOOKING))
-    assert "starts it" not in plan_line(facts).text
-    assert "looking for what runs" in plan_line(facts).text
-    assert "starts it" in plan_line(replace(facts, cluster=ClusterSnapshot())).text

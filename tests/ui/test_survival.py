@@ -244,3 +244,43 @@ def test_without_knows_when_nothing_is_left() -> None:
     assert plan is not None
     assert without(alone, plan, "d0") is None
     assert without(alone, plan, "nobody") is None
+
+
+@pytest.mark.parametrize("found", [ClusterState.DOWN, ClusterState.READY])
+async def test_a_start_while_it_is_looked_for_what_runs_waits_for_the_answer(found: ClusterState) -> None:
+    async with stage(roomy()) as s:
+        await s.emit(ClusterChanged(ClusterSnapshot(ClusterState.LOOKING)))
+        await s.pilot.press("s")
+        await s.pilot.pause()
+        assert s.engine.requests == []
+        plan = s.app.screen.known.plan  # type: ignore[attr-defined]
+        await s.emit(ClusterChanged(running(plan) if found is ClusterState.READY else ClusterSnapshot()))
+        await s.pilot.pause()
+        # The key is not lost, and what was found is not changed by it.
+        assert len(s.engine.requests) == (found is ClusterState.DOWN)
+
+
+async def test_what_has_just_ended_and_is_still_listed_asks_no_question_at_the_end() -> None:
+    async with stage(roomy()) as s:
+        plan = s.app.screen.known.plan  # type: ignore[attr-defined]
+        ended = replace(running(plan), state=ClusterState.DOWN)
+        assert ended.processes
+        await s.emit(ClusterChanged(ended))
+        await s.pilot.press("q")
+        await s.pilot.pause()
+        assert not isinstance(s.app.screen, ChoiceScreen)
+        assert not s.app.is_running or s.app._exit
+
+
+async def test_whoever_quits_while_it_stops_is_not_asked_and_leaves_with_its_end() -> None:
+    async with stage(roomy()) as s:
+        plan = s.app.screen.known.plan  # type: ignore[attr-defined]
+        await s.emit(ClusterChanged(replace(running(plan), state=ClusterState.STOPPING)))
+        await s.pilot.press("q")
+        await s.pilot.pause()
+        assert not isinstance(s.app.screen, ChoiceScreen)
+        assert "stop" not in s.engine.calls
+        assert not s.app._exit
+        await s.emit(ClusterChanged(ClusterSnapshot()))
+        await s.pilot.pause()
+        assert s.app._exit

@@ -137,8 +137,6 @@ def nothing_to_start(s: Situation) -> str | None:
 def on_the_way(s: Situation) -> str | None:
     if s.state is ClusterState.STOPPING:
         return "the cluster is stopping: wait for its end"
-    if s.state is ClusterState.LOOKING:
-        return "what runs already is being looked for: in a moment"
     return f"the cluster is {s.state.value}: {{cluster.stop}} stops it" if s.state.busy else None
 
 

@@ -109,8 +109,6 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
 
 def _starts(facts: Facts) -> str:
     """How it is started, where it can be."""
-    if facts.cluster.state is ClusterState.LOOKING:
-        return " · looking for what runs already"
     return "" if facts.closed else facts.keys.fill(" · {cluster.start} starts it")
 
 

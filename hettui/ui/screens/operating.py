@@ -53,6 +53,8 @@ class Operating:
         """The post-mortem that was shown last."""
         self._post_mortem: PostMortemScreen | None = None
         self._quitting = False
+        self._wish: Callable[[], None] | None = None
+        """A start that was asked for while it was still looked for what runs already."""
 
     @property
     def _session(self) -> Session:
@@ -64,6 +66,9 @@ class Operating:
 
     def run_plan(self, *, force: bool = False) -> None:
         """Starts the plan, or applies it to what runs; `force`: although it does not fit."""
+        if self._cluster.state is ClusterState.LOOKING:
+            self._wish = partial(self.run_plan, force=force)
+            return
         session, plan = self._session, self._screen.known.plan
         # Who was given layers again is trusted again.
         self._without -= {d.name for d, n in zip(plan.devices, plan.split.layers, strict=True) if n}
@@ -146,10 +151,20 @@ class Operating:
     def leave_or_tell(self) -> None:
         """After every word of the cluster: leaves when that was wanted, else tells what ended, once."""
         state, found = self._cluster.state, self._cluster.post_mortem
+        if self._wish is not None and state is not ClusterState.LOOKING:
+            self._grant_or_decline(state)
         if self._quitting and state in (ClusterState.DOWN, ClusterState.FAILED):
             self._screen.app.exit()
         elif found is not None and found is not self._told and state is ClusterState.FAILED:
             self.tell_what_ended()
+
+    def _grant_or_decline(self, state: ClusterState) -> None:
+        """It is known what runs: nothing, and the start goes on; or something, which nobody meant to change."""
+        wish, self._wish = self._wish, None
+        if state is ClusterState.DOWN and wish is not None:
+            wish()
+        else:
+            self._screen.say("a cluster was found: it is shown as it runs, and nothing was started", "warning")
 
     def tell_what_ended(self) -> None:
         """Opens the dialog about the process that ended; nothing where none did."""
@@ -196,9 +211,15 @@ class Operating:
         from hettui.ui.dialogs.ask import ChoiceScreen
 
         on_exit = self._session.config.on_exit
-        if self._quitting or not self._cluster.processes or self._backend.read_only:
-            # Asked for a second time: the rest is stopped without the screen.
+        runs = bool(self._cluster.processes) and self._cluster.state is not ClusterState.DOWN
+        if self._quitting or not runs or self._backend.read_only:
+            # Nothing runs, also where what has just ended is still listed; or asked for a second time: then the rest
+            # is stopped without the screen.
             self._screen.app.exit()
+        elif self._cluster.state is ClusterState.STOPPING:
+            # It was asked to end already: whoever quits now waits for just that.
+            self._quitting = True
+            self._screen.say("hettui leaves when all has ended")
         elif on_exit == "ask":
             question = "The cluster is running. What shall become of it?"
             choices = [("s", "Stop and quit"), ("l", "Leave it running"), ("c", "Cancel")]
