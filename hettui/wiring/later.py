@@ -14,6 +14,7 @@ MODULES = (
     "hettui.domain.bench.compare",
     "hettui.domain.bench.report",
     "hettui.domain.chat.figures",
+    "hettui.domain.cluster.evidence",
     "hettui.domain.library.found",
     "hettui.domain.library.fit",
     "hettui.domain.chat.parallel",

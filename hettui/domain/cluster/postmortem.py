@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hettui.domain.cluster.causes import happened
-from hettui.domain.cluster.evidence import Evidence, find
 from hettui.domain.cluster.process import ProcessSpec, Role, exit_in_words
 from hettui.domain.text import clean_line
+
+if TYPE_CHECKING:
+    from hettui.domain.cluster.evidence import Evidence
 
 _SSH_FAILED = 255
 """What ssh exits with when it is ssh that failed; an rpc server never does."""
@@ -81,7 +83,7 @@ def examine(
     `owners` are device names by llama.cpp's own (`RPC0`, `127.0.0.1:50052`); `kernel_lines` are the kernel's, where
     they can be read. `witnesses` live on: a worker may refuse its master something and never end of it.
     """
-    evidence = find(end.lines, end.returncode, kernel_lines)
+    evidence = _evidence(end.lines, end.returncode, kernel_lines)
     if evidence.of_others and (blamed := _blamed(others)) is not None:
         rest = (end, *(other for other in others if other is not blamed))
         return examine(blamed, others=rest, owners=owners, moment=moment, kernel_lines=kernel_lines)
@@ -108,9 +110,16 @@ def examine(
     )
 
 
+def _evidence(lines: Sequence[str], returncode: int | None, kernel_lines: Iterable[str] = ()) -> Evidence:
+    """Imported when something has ended: a hundred patterns that no first frame needs."""
+    from hettui.domain.cluster.evidence import find
+
+    return find(lines, returncode, kernel_lines)
+
+
 def last_words(said: str, returncode: int) -> str:
     """What the output of a program that is no part of a cluster says of its failure, in one line; empty: nothing."""
-    evidence = find([clean_line(line) for line in said.splitlines()], returncode)
+    evidence = _evidence([clean_line(line) for line in said.splitlines()], returncode)
     if evidence.match is None:
         return clean_line(evidence.lines[0], 300) if evidence.lines else ""
     what, remedy = _words(End(ProcessSpec("", "master", ()), returncode, ()), evidence, {})
@@ -119,13 +128,13 @@ def last_words(said: str, returncode: int) -> str:
 
 def _blamed(others: Sequence[End]) -> End | None:
     """The first of the others that does not blame somebody else itself."""
-    return next((other for other in others if not find(other.lines, other.returncode).of_others), None)
+    return next((other for other in others if not _evidence(other.lines, other.returncode).of_others), None)
 
 
 def _told(witnesses: Sequence[End]) -> tuple[End, Evidence] | None:
     """The first of those that live on whose log has an error that it did not recover from, and says it is its own."""
     for witness in witnesses:
-        evidence = find(witness.lines, None)
+        evidence = _evidence(witness.lines, None)
         if evidence.match is not None and not evidence.of_others:
             return witness, evidence
     return None
@@ -133,6 +142,8 @@ def _told(witnesses: Sequence[End]) -> tuple[End, Evidence] | None:
 
 def _words(end: End, evidence: Evidence, owners: Mapping[str, str]) -> tuple[str, str]:
     """What happened and what to do."""
+    from hettui.domain.cluster.causes import happened
+
     cause = evidence.cause
     if cause is not None and evidence.match is not None:
         groups = tuple((group or "").rstrip(".,") for group in evidence.match.groups())
