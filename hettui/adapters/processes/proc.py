@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ _DEAD = "ZX"
 _STATE, _GROUP, _MAJOR_FAULTS, _USER_TICKS, _SYSTEM_TICKS, _STARTED = 0, 2, 9, 11, 12, 19
 """Places in /proc/PID/stat after the name in brackets (proc(5))."""
 _KERNEL_BYTES = 256 * 1024
+_EXEC_S = 0.2
+"""No exec takes longer, unless the machine stands still."""
 
 
 def boot_id() -> str:
@@ -69,9 +72,28 @@ def _marked(variable: str, value: str) -> Iterator[tuple[int, list[bytes]]]:
         with contextlib.suppress(OSError):
             if (_PROC / entry).stat().st_uid != user:
                 continue
-            said = kernel_bytes(_PROC / entry / "environ").split(b"\0")
+            said = _environment(int(entry)).split(b"\0")
             if wanted in said:
                 yield int(entry), said
+
+
+def _environment(pid: int) -> bytes:
+    """As it was given at the start; empty where the kernel does not tell.
+
+    Between exec's closing of descriptors, which wakes whoever started it, and the new program's stack there is neither
+    environment nor command line to be seen: such a process is looked at again.
+    """
+    folder = _PROC / str(pid)
+    last_look = time.monotonic() + _EXEC_S
+    while not (text := kernel_bytes(folder / "environ")):
+        # Neither a kernel thread nor a dead one has a program.
+        if not (folder / "exe").exists() or time.monotonic() > last_look:
+            break
+        if kernel_bytes(folder / "cmdline"):
+            # It is there in whole, and without an environment; or became so since the line before last.
+            return kernel_bytes(folder / "environ")
+        time.sleep(0.001)
+    return text
 
 
 def marked_processes(variable: str, value: str) -> list[FoundProcess]:
