@@ -9,6 +9,7 @@ from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterStat
 from hettui.domain.memory.workload import Workload
 from hettui.domain.planner.learned import FEWEST_TOKENS, Learned, launch_key
 from hettui.domain.session.session import Session
+from hettui.domain.speed.shares import Decode
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.services.events import ChatEnded, ClusterChanged, Event, TelemetryUpdated
 
@@ -92,4 +93,4 @@ def _answered(session: Session, applied: Applied, answer: ChatEnded) -> bool:
     if (timings.generated_tokens or 0) < FEWEST_TOKENS:
         return False
     token_s = 1 / timings.generated_per_second
-    return session.learned.add_speed(session.shape, applied.devices, applied.split, token_s)
+    return session.learned.add_decode(session.shape, applied.devices, applied.split, Decode(token_s))

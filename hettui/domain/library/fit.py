@@ -17,7 +17,7 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import LEAST_USEFUL_CONTEXT, best_plan, fits_any_way, roomiest_context
-from hettui.domain.planner.speed import seconds_per_token
+from hettui.domain.speed.pace import seconds_per_token
 
 
 class Fit(IntEnum):

@@ -10,7 +10,7 @@ from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.objectives import Best, best_plan, wanted
-from hettui.domain.planner.speed import pace, seconds_per_token, stages_s
+from hettui.domain.speed.pace import pace, seconds_per_token, stages_s
 from hettui.domain.text import clean_line
 from hettui.domain.units import GIB
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import accumulate
 
 from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.context import context_size, context_step
@@ -19,7 +18,7 @@ from hettui.domain.planner.fastest import fastest
 from hettui.domain.planner.headroom import alone, propose
 from hettui.domain.planner.most_even import fits_somehow, most_even
 from hettui.domain.planner.search import MAX_STEPS, Found, Problem
-from hettui.domain.planner.speed import Pace, pace
+from hettui.domain.speed.pace import below_s, pace
 
 LEAST_USEFUL_CONTEXT = 1024
 """Tokens: with less nobody is helped."""
@@ -117,20 +116,15 @@ def _fastest(workload: Workload, devices: tuple[Device, ...], objective: Objecti
 
 def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) -> Problem:
     """Tables for the search. Devices that are alike share theirs."""
-    work = shape.layer_read_bytes
     reaches: dict[tuple[object, ...], list[int]] = {}
-    belows: dict[Pace, list[float]] = {}
     for i, d in enumerate(devices):
         kind = (d.backend, d.budget_bytes, d.overhead_bytes)
         if kind not in reaches:
             reaches[kind] = costs.reach(i, d.budget_bytes)
-        p = pace(d)
-        if p not in belows:
-            belows[p] = [0.0, *accumulate(p.seconds_per_layer + p.seconds_per_byte * n for n in work)]
     return Problem(
         shape.layers,
         [reaches[d.backend, d.budget_bytes, d.overhead_bytes] for d in devices],
-        [belows[pace(d)] for d in devices],
+        [below_s(shape, pace(d)) for d in devices],
         [pace(d).hop_s for d in devices],
         locked=locked_layers(devices),
     )

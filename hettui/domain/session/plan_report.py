@@ -21,9 +21,9 @@ from hettui.domain.planner.advice import Question, Way, largest_context, obstacl
 from hettui.domain.planner.explain import explain
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import Best
-from hettui.domain.planner.speed import seconds_per_token
 from hettui.domain.session.doubts import Uncounted, not_counted, untested, warnings
 from hettui.domain.session.model_report import model_json
+from hettui.domain.speed.pace import seconds_per_token
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, mib, missing_mib

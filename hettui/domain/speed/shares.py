@@ -1,0 +1,113 @@
+"""From the share of time for which each device is busy to its part of a token's time.
+
+While one stream decodes the devices take turns: one computes, the others wait. So a device's busy share times the
+token's time is its stage time, and one answer tells all devices apart (measured on two H200 and CPU workers, b11434).
+What cannot be trusted gets what the others leave: a card on which somebody else computes as well looks busy all the
+time. ggml's CPU threads spin for some milliseconds before they sleep, so that CPU shares come out too high together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import sqrt
+
+LEAST_WINDOW_S = 1.0
+"""NVML's figures are means over up to one second: a shorter window says nothing."""
+_TOKEN_DOUBT = 0.01
+"""Of a token's measured time."""
+_EXCUSED_OPEN, _SILENT_OPEN = 0.5, 0.3
+"""Of a token's time: so unsure is, at least, what was expected of a device that is shared, or that tells nothing."""
+_MOST_SPIN_PART = 0.5
+"""Of a CPU's busy time at most this is spinning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of a token's time for which a device was busy."""
+
+    busy: float
+    doubt: float
+    """A standard deviation, as a part of the token's time too."""
+    spins: bool = False
+    """CPU threads: busy for a while after their work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """One answer to one stream, as it was measured."""
+
+    token_s: float
+    shares: Mapping[int, Share] = field(default_factory=dict)
+    """By the device's number; those of which nothing can be trusted are missing."""
+    excused: Mapping[int, str] = field(default_factory=dict)
+    """Devices that are slower now than they are, and why: `shared`, `throttled`."""
+    at_unix_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A time in seconds and its standard deviation."""
+
+    seconds: float
+    doubt_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """What one answer says by itself, by the device's number."""
+
+    stages: Mapping[int, Guess]
+    """Without the hop. Of a device without a share: what the others leave, and as unsure as they are."""
+    hops: Mapping[int, Guess]
+
+
+def solve(decode: Decode, stages: Mapping[int, Guess], hops: Mapping[int, Guess]) -> Solved:
+    """`stages` and `hops`: what was expected of every device that holds layers."""
+    shares = without_spinning(decode, sum(h.seconds for h in hops.values()))
+    told = {i: Guess(s.busy * decode.token_s, s.doubt * decode.token_s) for i, s in shares.items() if i in stages}
+    begin = dict(stages) | {i: _open(guess, decode, told, i) for i, guess in stages.items()} | told
+    known_s = sum(g.seconds for g in begin.values()) + sum(g.seconds for g in hops.values())
+    spread = sum(g.doubt_s**2 for g in (*begin.values(), *hops.values()))
+    whole = spread + (_TOKEN_DOUBT * decode.token_s) ** 2
+    missing_s = decode.token_s - known_s
+
+    def corrected(guess: Guess) -> Guess:
+        """Of what is missing or too much each takes by how unsure it is."""
+        part = guess.doubt_s**2 / whole
+        seconds = max(guess.seconds + part * missing_s, guess.seconds / 10)
+        return Guess(seconds, guess.doubt_s * sqrt(max(1 - part, 0.0)))
+
+    def left(guess: Guess) -> Guess:
+        """The same, as unsure as what the others leave, but not more than it was."""
+        others_s = sqrt(max(whole - guess.doubt_s**2, 0.0))
+        return Guess(corrected(guess).seconds, min(others_s, guess.doubt_s))
+
+    sure = told.keys() | decode.excused.keys()
+    found = {i: corrected(guess) if i in sure else left(guess) for i, guess in begin.items()}
+    return Solved(found, {i: left(guess) for i, guess in hops.items()})
+
+
+def _open(guess: Guess, decode: Decode, told: Mapping[int, Guess], device: int) -> Guess:
+    """What was expected of a device without a share: where others have one, nothing of theirs shall make up for it."""
+    part = _EXCUSED_OPEN if device in decode.excused else _SILENT_OPEN if told else 0.0
+    return Guess(guess.seconds, max(guess.doubt_s, part * decode.token_s))
+
+
+def without_spinning(decode: Decode, hops_s: float) -> dict[int, Share]:
+    """The shares as far as there is room for them in a token: what is too much goes off the spinning ones, each the
+    same time, and where that does not do off all in proportion."""
+    shares = dict(decode.shares)
+    room = max(1 - hops_s / decode.token_s, 0.5)
+    over = sum(s.busy for s in shares.values()) - room
+    spinning = [i for i, s in shares.items() if s.spins]
+    if over > 0 and spinning:
+        each = over / len(spinning)
+        for i in spinning:
+            share = shares[i]
+            spin = min(each, _MOST_SPIN_PART * share.busy)
+            shares[i] = Share(share.busy - spin, sqrt(share.doubt**2 + (spin / 3) ** 2), True)
+    total = sum(s.busy for s in shares.values())
+    if total > room:
+        shares = {i: Share(s.busy * room / total, s.doubt, s.spins) for i, s in shares.items()}
+    return shares
