@@ -31,7 +31,7 @@ from hettui.ports import Completion
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
-from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
+from hettui.services.events import ClusterChanged, Event, Notice, TelemetryUpdated
 from hettui.services.learner import Learner
 from hettui.wiring.sessions import api_key, request_for, with_model
 
@@ -74,6 +74,8 @@ class ScreenBackend:
     def open(self) -> Session:
         session = self._opener()
         self._config = session.config
+        if session.learned.set_aside:
+            self.engine.publish(Notice(session.learned.set_aside))
         self.panes = load_panes(memory_dir())
         return session
 

@@ -6,13 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from hettui.adapters.files.learned_file import load_learned, save_learned
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Memory, forecast
+from hettui.domain.memory.reconcile import differences
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.learned import Learned, launch_key
 from hettui.domain.speed.learning import device_key, speed_key
+from hettui.domain.speed.pace import pace, seconds_per_token, stages_s
 from hettui.domain.speed.shares import Decode
 from hettui.domain.units import MIB
 from tests.fakes import shape, workers
@@ -66,6 +70,55 @@ def test_it_survives_a_restart_and_a_damaged_file(tmp_path: Path) -> None:
     learned.add_launch(KEY, MEASURED, ["d0", "d2"])
     save_learned(tmp_path, learned)
     assert load_learned(tmp_path) == learned
+    for damage in ("", "[]", '{"compute": [1], "overhead": {"a": -1, "b": true}}', '{"compute": {"x": 5}}', "\x00"):
+        (tmp_path / "measured.json").write_text(damage)
+        assert load_learned(tmp_path) == Learned()
+    save_learned(tmp_path / "missing", learned)
+
+
+def test_a_difference_beyond_the_uncertainty_is_named() -> None:
+    outlook = forecast(Workload(shape(), PARAMS), SPLIT, DEVICES)
+    exact = {"d0": outlook.devices[0], "d2": outlook.devices[2], "host": outlook.host}
+    assert differences(shape(), outlook, exact, DEVICES) == []
+    heavier = replace(outlook.devices[2], compute_bytes=outlook.devices[2].compute_bytes + 9 * MIB)
+    (found,) = differences(shape(), outlook, exact | {"d2": heavier}, DEVICES)
+    assert (found.device, found.part) == ("d2", "compute buffer")
+    assert "reserved" in found.words
+    (lost,) = differences(shape(), outlook, exact | {"d0": replace(outlook.devices[0], context_bytes=0)}, DEVICES)
+    assert lost.part == "context"
+
+
+def test_speeds_are_told_apart_by_runs_with_other_splits() -> None:
+    """Two CPUs, one twice as slow as its data says: a few runs tell which, and how much."""
+    learned, model = Learned(), shape()
+    devices = tuple(replace(d, threads=n) for d, n in zip(workers(400, 400), (2, 4), strict=True))
+    truth = tuple(replace(d, measured_slowness=x) for d, x in zip(devices, (2.0, 1.0), strict=True))
+    for layers in ((20, 11), (5, 26), (28, 3), (12, 19)) * 3:
+        token_s = sum(stages_s(model, truth, layers).values())
+        assert learned.add_decode(model, devices, Split(layers, 31), Decode(token_s))
+    found = [pace(d).layer_s({"dense q4": 1.0}) for d in learned.with_measured(devices)]
+    assert found == pytest.approx([2.0 / 10, 1.0 / 20], rel=0.15)
+    expected = seconds_per_token(model, learned.with_measured(devices), (16, 15))
+    assert expected == pytest.approx(sum(stages_s(model, truth, (16, 15)).values()), rel=0.05)
+    assert pace(learned.with_measured(devices)[0]).known
+    assert not pace(devices[0]).known
+
+
+def test_a_run_with_the_host_teaches_no_speed() -> None:
+    learned = Learned()
+    assert not learned.add_decode(shape(), DEVICES, Split((10, 10, 10), 31), Decode(0.1))
+    assert learned.speeds == {}
+
+
+def test_speeds_come_back_from_the_file(tmp_path: Path) -> None:
+    learned = Learned(host_bytes_per_s=2e10)
+    learned.add_decode(shape(), DEVICES, SPLIT, Decode(0.5, at_unix_s=1e9))
+    save_learned(tmp_path, learned)
+    found = load_learned(tmp_path)
+    assert found.speeds == learned.speeds
+    assert found.at_unix_s > 1e9
+    sound = json.loads((tmp_path / "measured.json").read_text())
+    (row,) = sound["stages"].values()
     broken: tuple[dict[str, object], ...] = (
         {"names": "layer"},
         {"names": ["a"]},

@@ -52,9 +52,11 @@ def best_plan(
     `latency`: least time per token of one stream, the sum over devices. `throughput`: with many streams the slowest
     device counts. `fit`: the largest context for which any split fits, and of those the split of least latency. All
     three choose the order and may leave devices out, which then come last, empty. What does not fit on devices as a
-    whole is shared out as `balanced` does.
+    whole is shared out as `balanced` does, and so is what devices shall be fast of which nothing is known.
     """
     devices = tuple(devices)
+    if objective in ("latency", "throughput") and not guessable(devices):
+        objective = "balanced"
     if objective != "balanced" and devices:
         ctx_size = roomiest_context(workload, devices) if objective == "fit" else None
         if ctx_size:
@@ -133,6 +135,17 @@ def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) 
 @lru_cache(maxsize=32)
 def _known_best(workload: Workload, devices: tuple[Device, ...], objective: Objective) -> Best:
     return best_plan(workload, devices, objective)
+
+
+def comparable(devices: Sequence[Device]) -> bool:
+    """Whether it can be said which of them is faster: all were measured, or have data of their own."""
+    return all(pace(d).known for d in devices)
+
+
+def guessable(devices: Sequence[Device]) -> bool:
+    """Whether a fast plan can be looked for at all: what this machine's CPUs do can be assumed, what a card does that
+    nobody knows, or that is only named, cannot."""
+    return all(pace(d).known or (d.backend == "cpu" and d.id == "cpu") for d in devices)
 
 
 def wanted(workload: Workload, plan: Plan, objective: Objective) -> Best:

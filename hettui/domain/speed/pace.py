@@ -163,5 +163,5 @@ def expected(shape: ModelShape, devices: Sequence[Device], layers: Sequence[int]
         return None
     stages = stages_s(shape, devices, layers)
     spread = sum(stage_doubt_s(shape, devices[i], run) ** 2 for i, run in runs(shape, layers).items())
-    measured = all(devices[i].speed is not None or devices[i].measured_slowness is not None for i in stages)
+    measured = all(speed is not None and speed.windows > 0 for speed in (devices[i].speed for i in stages))
     return Expected(token_s, sqrt(spread + (_BETWEEN_ANSWERS * token_s) ** 2), stages, measured)

@@ -215,7 +215,8 @@ class MainScreen(CalmScreen[None]):
         self._pace_sensors()
 
     def _pace_sensors(self) -> None:
-        self.pace.keep(seen=DEVICES in self.places.shown)
+        # While an answer is written the readings tell how long each device takes for its part.
+        self.pace.keep(seen=DEVICES in self.places.shown or self.known.generating)
 
     @on(DeviceList.Rearranged)
     def _rearranged(self) -> None:
@@ -385,6 +386,7 @@ class MainScreen(CalmScreen[None]):
         if changed:
             # What can be done with an answer depends on it.
             self.refresh_bindings()
+            self._pace_sensors()
 
     @on(BenchArrived)
     def _bench_arrived(self, message: BenchArrived) -> None:
