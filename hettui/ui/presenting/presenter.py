@@ -17,11 +17,11 @@ from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, missing_mib
 from hettui.ui.presenting.cards import cards
 from hettui.ui.presenting.facts import USUAL_HISTORY_CELLS, Facts, History, why
-from hettui.ui.presenting.views import HeaderView, LayerBarView, PlanLineView
+from hettui.ui.presenting.views import HeaderView, LayerBarView, PlanLineView, TimeBarView
 
 __all__ = [
     "USUAL_HISTORY_CELLS", "Facts", "History", "cards", "commands", "explanation", "header", "layer_bar", "plan_line",
-    "why", "why_no_chat",
+    "time_bar",    "why", "why_no_chat",
 ]  # fmt: skip
 
 _WORTH_A_WORD_PART = 0.02
@@ -47,6 +47,18 @@ def header(facts: Facts) -> HeaderView:
 def layer_bar(facts: Facts) -> LayerBarView:
     names = tuple(clean_line(d.name, 40) for d in facts.plan.devices)
     return LayerBarView(names, facts.plan.split.layers, facts.plan.split.host_layers, facts.selected)
+
+
+def time_bar(facts: Facts) -> TimeBarView:
+    """What a token's time is spent on: as measured while just this plan runs, else as it is planned."""
+    names, found = tuple(clean_line(d.name, 40) for d in facts.plan.devices), facts.speed
+    if found is None:
+        return TimeBarView(names, selected=facts.selected)
+    shares = tuple(found.stages_s.get(i, 0.0) / found.token_s for i in range(len(names)))
+    runs = facts.cluster.state is ClusterState.READY and not facts.differs
+    if runs and facts.rate and found.measured:
+        return TimeBarView(names, shares, 1 / facts.rate, "measured", facts.selected)
+    return TimeBarView(names, shares, found.token_s, "planned" if found.measured else "by data", facts.selected)
 
 
 def plan_line(facts: Facts) -> PlanLineView:

@@ -374,6 +374,7 @@ class MainScreen(CalmScreen[None]):
         self.known.take_readings(message.snapshot)
         before = self.body.devices.short
         self.body.draw_cards(self.facts, self.known.editor.place)
+        self.body.time_bar.view = presenter.time_bar(self.facts)
         if self.body.devices.short != before:
             # A launch has taught a device's overhead, and with it what fits: not the cards' matter alone.
             self.draw()
