@@ -31,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     _running(commands)
     _chat(commands)
     _bench(commands)
+    _tune(commands)
     return parser
 
 
@@ -194,3 +195,14 @@ def _bench(commands: _Commands) -> None:
     parser.add_argument(
         "--compare", nargs=2, metavar=("A", "B"), help="two kept runs: a key, its beginning, last, last-1, or a file"
     )
+
+
+def _tune(commands: _Commands) -> None:
+    parser = _add(commands, "tune", "searches for the best split by measuring", "hettui tune cluster.toml --for decode")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else what runs, else the last one")
+    parser.add_argument(
+        "--for", dest="aim", default="decode", metavar="WHAT", help="decode (the default), prompt, or so many streams"
+    )
+    parser.add_argument("--trials", type=int, metavar="N", help="most launches; left out: 6")
+    parser.add_argument("--demo", action="store_true", help="on the demo cluster, which is stopped afterwards")
+    parser.add_argument("--json", action="store_true", help="one JSON document")

@@ -37,6 +37,7 @@ from hettui.wiring.sessions import api_key, request_for, with_model
 
 if TYPE_CHECKING:
     from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
+    from hettui.services.tuning import TuneJob
 
 
 class ScreenBackend:
@@ -125,6 +126,11 @@ class ScreenBackend:
         request = request_for(session, plan, force=force, room=self._room(plan))
         self._learner.expect(session)
         return request
+
+    def tune_job(self, session: Session, plan: Plan) -> TuneJob:
+        from hettui.wiring.tuning import job_of
+
+        return job_of(session, plan, lambda wanted: self.request(session, wanted))
 
     def _note_readings(self, event: Event) -> None:
         """On the engine's thread."""

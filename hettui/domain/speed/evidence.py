@@ -19,7 +19,7 @@ HALF_LIFE_S = 30 * 86400.0
 """After so long what was measured weighs half: drivers, builds and machines change."""
 KEEP_PER_WINDOW = 0.92
 """Of the weight of what is known when something new comes: some dozen answers weigh, and a drift is followed."""
-LEAST_DOUBT = 0.04
+LEAST_DOUBT = 0.08
 """Of a stage: no answer says more exactly how long it takes."""
 _OFF_BY = 3.0
 """So many times too long or too short the data may be, taken all together."""
@@ -107,18 +107,16 @@ def speed_of(device: Device, evidence: Evidence, at_unix_s: float) -> Speed:
 
 
 def _off_data(means: Sequence[float], names: Sequence[str], aged: Evidence) -> list[float]:
-    """How many times more each takes than the data say, were all work of a device off by one factor, and the hop by
-    another. Data may be off by anything: a card behind a slow link, a driver that computes in software."""
-    factors = {True: 1.0, False: 1.0}
-    for hop in (False, True):
-        mine = [i for i, name in enumerate(names) if (name == HOP) is hop]
-        rest = [i for i in range(len(names)) if i not in mine]
-        told = [aged.vector[i] - sum(aged.information[i][j] * means[j] for j in rest) for i in mine]
-        by_data = sum(means[i] * means[j] * aged.information[i][j] for i in mine for j in mine)
-        open_by = 1 / _OFF_BY**2
-        found = (open_by + sum(means[i] * t for i, t in zip(mine, told, strict=True))) / (open_by + by_data)
-        factors[hop] = max(found, _LEAST_PART)
-    return [factors[name == HOP] for name in names]
+    """How many times more each takes than the data say, were all work of a device off by one factor. Data may be off
+    by anything: a card that is held down, a driver that computes in software. Not the hop: of several devices' hops
+    only the sum is ever seen."""
+    work = [i for i, name in enumerate(names) if name != HOP]
+    rest = [i for i in range(len(names)) if i not in work]
+    told = [aged.vector[i] - sum(aged.information[i][j] * means[j] for j in rest) for i in work]
+    by_data = sum(means[i] * means[j] * aged.information[i][j] for i in work for j in work)
+    open_by = 1 / _OFF_BY**2
+    found = (open_by + sum(means[i] * t for i, t in zip(work, told, strict=True))) / (open_by + by_data)
+    return [1.0 if name == HOP else max(found, _LEAST_PART) for name in names]
 
 
 def _not_below(floor: Sequence[float], known: Sequence[Sequence[float]], told: Sequence[float]) -> list[float]:

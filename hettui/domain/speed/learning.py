@@ -87,7 +87,7 @@ def _taught(
     if device in decode.shares or stage.doubt_s < _USABLE_DOUBT * stage.seconds:
         doubt_s = max(stage.doubt_s, LEAST_DOUBT * stage.seconds)
         after = after.with_work(work, stage.seconds * 1e3, doubt_s * 1e3)
-    return after.with_work({HOP: 1.0}, hop.seconds * 1e3, max(hop.doubt_s, LEAST_DOUBT * hop.seconds) * 1e3)
+    return after.with_work({HOP: 1.0}, hop.seconds * 1e3, max(hop.doubt_s, LEAST_DOUBT * hop.seconds, 1e-6) * 1e3)
 
 
 def _by_itself(device: Device) -> Device:

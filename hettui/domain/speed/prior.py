@@ -28,7 +28,10 @@ DOUBT_BY_DATA, DOUBT_CPU, DOUBT_UNKNOWN = 0.3, 0.5, 0.8
 _LAYER_DOUBT_S = 30e-6
 """At least, of what a layer costs beside its bytes."""
 _HOP_DOUBT = 0.7
-_ALIKE, _ALIKE_LAYER = 0.8, 0.5
+_APART = 0.5
+"""How far one kind of work may be off its data beside what all of a device is off: kernels are one thing, memory is
+another."""
+_ALIKE, _ALIKE_LAYER = 0.8, 0.3
 """Correlations: a device that is slow with one kind of weights is slow with the others, and with its kernels."""
 
 
@@ -68,9 +71,10 @@ def means_ms(before: Prior, names: Sequence[str]) -> list[float]:
 
 def covariance_ms(before: Prior, names: Sequence[str]) -> list[list[float]]:
     """Of `means_ms`."""
-    layer_ms = max(before.doubt * before.seconds_per_layer, _LAYER_DOUBT_S) * 1e3
+    doubt = max(before.doubt, _APART)
+    layer_ms = max(doubt * before.seconds_per_layer, _LAYER_DOUBT_S) * 1e3
     own = {LAYER: layer_ms, HOP: _HOP_DOUBT * before.hop_s * 1e3}
-    spread = [own.get(name, before.doubt * before.seconds_per_byte * 1e12) for name in names]
+    spread = [own.get(name, doubt * before.seconds_per_byte * 1e12) for name in names]
 
     def alike(a: str, b: str) -> float:
         if a == b:

@@ -18,8 +18,12 @@ _TOKEN_DOUBT = 0.01
 """Of a token's measured time."""
 _EXCUSED_OPEN, _SILENT_OPEN = 0.5, 0.3
 """Of a token's time: so unsure is, at least, what was expected of a device that is shared, or that tells nothing."""
-_MOST_SPIN_PART = 0.5
+_SPIN_S = 4e-3
+"""For so long ggml's threads spin before they sleep (its poll level of 50, seen with CPU workers of b11434)."""
+_MOST_SPIN_PART = 0.8
 """Of a CPU's busy time at most this is spinning."""
+_LIKELY_SPIN, _SPIN_DOUBT = 0.7, 0.3
+"""Of the longest: it ends early where the next token comes early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,15 @@ def solve(decode: Decode, stages: Mapping[int, Guess], hops: Mapping[int, Guess]
         others_s = sqrt(max(whole - guess.doubt_s**2, 0.0))
         return Guess(corrected(guess).seconds, min(others_s, guess.doubt_s))
 
+    def alone(guess: Guess) -> Guess:
+        """All that is missing, as unsure as everything else: what follows from it together with what was known is
+        `corrected`, however often the same split is measured."""
+        seconds = max(guess.seconds + missing_s, 0.0)
+        return Guess(seconds, sqrt(max(whole - guess.doubt_s**2, 0.0)))
+
     sure = told.keys() | decode.excused.keys()
     found = {i: corrected(guess) if i in sure else left(guess) for i, guess in begin.items()}
-    return Solved(found, {i: left(guess) for i, guess in hops.items()})
+    return Solved(found, {i: alone(guess) for i, guess in hops.items()})
 
 
 def _open(guess: Guess, decode: Decode, told: Mapping[int, Guess], device: int) -> Guess:
@@ -95,19 +105,16 @@ def _open(guess: Guess, decode: Decode, told: Mapping[int, Guess], device: int) 
 
 
 def without_spinning(decode: Decode, hops_s: float) -> dict[int, Share]:
-    """The shares as far as there is room for them in a token: what is too much goes off the spinning ones, each the
-    same time, and where that does not do off all in proportion."""
-    shares = dict(decode.shares)
+    """The shares less what threads spin after their work, which is not sure, and as far as there is room for them."""
+    shares = {i: _less_spin(share, decode.token_s) if share.spins else share for i, share in decode.shares.items()}
     room = max(1 - hops_s / decode.token_s, 0.5)
-    over = sum(s.busy for s in shares.values()) - room
-    spinning = [i for i, s in shares.items() if s.spins]
-    if over > 0 and spinning:
-        each = over / len(spinning)
-        for i in spinning:
-            share = shares[i]
-            spin = min(each, _MOST_SPIN_PART * share.busy)
-            shares[i] = Share(share.busy - spin, sqrt(share.doubt**2 + (spin / 3) ** 2), True)
     total = sum(s.busy for s in shares.values())
     if total > room:
         shares = {i: Share(s.busy * room / total, s.doubt, s.spins) for i, s in shares.items()}
     return shares
+
+
+def _less_spin(share: Share, token_s: float) -> Share:
+    spin = min(_SPIN_S / token_s, _MOST_SPIN_PART * share.busy)
+    likely = _LIKELY_SPIN * spin
+    return Share(share.busy - likely, sqrt(share.doubt**2 + (_SPIN_DOUBT * spin) ** 2), True)
