@@ -316,9 +316,8 @@ def main() -> None:
         missing = [d.missing for d in session.devices if d.missing]
         if missing:
             sys.exit("\n".join(missing))
-        session = replace(
-            session, devices=tuple(_unlearned(d) for d in session.devices), learned=_fresh(session.learned)
-        )
+        devices = tuple(replace(d, speed=None) for d in session.devices)
+        session = replace(session, devices=devices, learned=Learned(host_bytes_per_s=session.learned.host_bytes_per_s))
         with own_run("learning") as runs, build_engine(folder / "logs", runs, 0.5) as engine:
             try:
                 run(Bench(engine, session), options.binaries, options.out, model, end, dry=options.dry)
