@@ -159,7 +159,7 @@ def samples(session: Session, count: int, seed: int, least_per_device: int = 1) 
         cuts = sorted(dice.randint(0, layers) for _ in order[1:])
         counts = [b - a for a, b in zip([0, *cuts], [*cuts, layers], strict=True)]
         slow = sum(n for d, n in zip(order, counts, strict=True) if d.backend == "cpu")
-        if slow > layers * 0.6 or (len(found) > 3 and min(counts) < least_per_device):
+        if layers * 0.6 < slow < layers or (len(found) > 3 and min(counts) < least_per_device):
             continue
         split = Split(tuple(counts), layers)
         if forecast(workload, split, order).fits:
@@ -171,10 +171,8 @@ def lesson_split(session: Session) -> Plan:
     """Something of the model on every device."""
     workload = session.workload
     assert workload is not None
-    for plan in samples(session, 60, 11, least_per_device=3):
-        if min(plan.split.layers) >= 3:
-            return plan
-    raise HettuiError("no split gives every device three layers")
+    plans = samples(session, 60, 11)
+    return max(plans, key=lambda plan: min(plan.split.layers))
 
 
 def compared(bench: Bench, plans: Sequence[Plan], learned: Learned, out: Path, what: str, end: float) -> list[float]:

@@ -158,7 +158,7 @@ def test_hidden_speeds_are_found_from_noisy_shares(
         assert told.low_per_second < told.per_second < told.high_per_second
         off.append(abs(told.token_s / true - 1))
     assert sorted(off)[3] < 0.10, off
-    assert max(off) < 0.25, off
+    assert max(off) < 0.30, off  # from 3 layers to 31
     assert all(min(d.speed.values_ms) >= 0 for d in known if d.speed)
 
 
@@ -215,3 +215,18 @@ def test_speeds_can_be_forgotten() -> None:
     learn(learned, MIXED, layers, token_ms, shares)
     assert learned.forget_speeds() == 3
     assert learned.with_measured(MIXED) == MIXED
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.floats(0.3, 1.1), st.lists(st.floats(0.05, 1), min_size=3, max_size=3), st.floats(5, 500), st.booleans())
+def test_what_was_measured_is_what_is_told_of_the_same_split(
+    total: float, parts: list[float], token_ms: float, cards: bool
+) -> None:
+    """Whatever the shares leave or have too much: threads that had to wait for a busy machine, a slow network."""
+    remote = tuple(replace(d, host="attic", via="worker", uuid=f"GPU-{i}") for i, d in enumerate((*H200, H200[0])))
+    devices = remote if cards else MIXED
+    shares = {i: part * total / sum(parts) for i, part in enumerate(parts)}
+    learned = Learned()
+    for _ in range(4):
+        assert learn(learned, devices, (20, 8, 5), token_ms, shares)
+    assert 1e3 / predicted(learned, devices, (20, 8, 5)) == pytest.approx(token_ms, rel=0.2)

@@ -21,8 +21,10 @@ KEEP_PER_WINDOW = 0.92
 """Of the weight of what is known when something new comes: some dozen answers weigh, and a drift is followed."""
 LEAST_DOUBT = 0.08
 """Of a stage: no answer says more exactly how long it takes."""
-_OFF_BY = 3.0
+_OFF_BY = 30.0
 """So many times too long or too short the data may be, taken all together."""
+_CLEARLY = 2.0
+"""Standard deviations."""
 _LEAST_PART = 0.05
 """Of what the data say: a value is not believed to be below."""
 _MOST_WINDOWS = 1_000_000
@@ -98,12 +100,23 @@ def speed_of(device: Device, evidence: Evidence, at_unix_s: float) -> Speed:
     off = _off_data(means, names, aged)
     means = [f * mean for f, mean in zip(off, means, strict=True)]
     spread = covariance_ms(before, names)
+    if HOP in names:
+        _widen_hop(spread, means, names.index(HOP), aged)
     doubted = inverse([[off[i] * off[j] * x for j, x in enumerate(row)] for i, row in enumerate(spread)])
     known = [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(doubted, aged.information, strict=True)]
     told = [a + b for a, b in zip(times(doubted, means), aged.vector, strict=True)]
     values = _not_below([_LEAST_PART * mean for mean in means], known, told)
     covariance = tuple(tuple(row) for row in inverse(known))
     return Speed(names, tuple(values), covariance, evidence.windows, evidence.at_unix_s)
+
+
+def _widen_hop(spread: list[list[float]], means: Sequence[float], hop: int, aged: Evidence) -> None:
+    """A way that takes many times what is usual is believed once it was seen: the data know nothing of networks."""
+    seen = aged.information[hop][hop]
+    if seen > 0:
+        off_ms = abs(aged.vector[hop] / seen - means[hop]) / 2
+        # Only as far as it was really seen.
+        spread[hop][hop] = max(spread[hop][hop], off_ms**2 if off_ms * seen**0.5 > _CLEARLY else 0.0)
 
 
 def _off_data(means: Sequence[float], names: Sequence[str], aged: Evidence) -> list[float]:

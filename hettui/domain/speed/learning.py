@@ -11,14 +11,13 @@ from hettui.domain.devices.speed import HOP, LAYER, Speed
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.speed.evidence import KEEP_PER_WINDOW, LEAST_DOUBT, Evidence, speed_of
 from hettui.domain.speed.pace import below_s, pace, runs, stage_doubt_s, work_of
-from hettui.domain.speed.prior import prior
+from hettui.domain.speed.prior import hop_doubt_s, prior
 from hettui.domain.speed.shares import Decode, Guess, Solved, solve
 
 _USABLE_DOUBT = 1.0
 """Of a stage that was not measured by itself: with more than that what is left over says nothing."""
 _EXCUSED_DOUBT = 3.0
 """How far a device that is shared or throttled may be off what it is."""
-_HOP_DOUBT = 0.7
 _MOST_SLOWER = 1000.0
 
 
@@ -104,7 +103,7 @@ def _hop_doubt_s(device: Device) -> float:
     speed = device.speed
     if speed is not None and HOP in speed.names:
         return speed.doubt_ms({HOP: 1.0}) / 1e3
-    return _HOP_DOUBT * prior(device).hop_s
+    return hop_doubt_s(prior(device))
 
 
 @lru_cache(maxsize=256)

@@ -27,7 +27,7 @@ DOUBT_BY_DATA, DOUBT_CPU, DOUBT_UNKNOWN = 0.3, 0.5, 0.8
 """Standard deviation as a part of the value: of a card whose bandwidth is known, of a CPU, of a card without data."""
 _LAYER_DOUBT_S = 30e-6
 """At least, of what a layer costs beside its bytes."""
-_HOP_DOUBT = 0.7
+_HOP_DOUBT, _LEAST_HOP_DOUBT_S = 0.7, 0.3e-3
 _APART = 0.5
 """How far one kind of work may be off its data beside what all of a device is off: kernels are one thing, memory is
 another."""
@@ -62,6 +62,11 @@ def prior(device: Device) -> Prior:
     return Prior(1 / speed, _GPU_LAYER_S, hop_s, bandwidth is not None, doubt)
 
 
+def hop_doubt_s(before: Prior) -> float:
+    """In it is also what the master does for a token: sampling, sending it out."""
+    return max(_HOP_DOUBT * before.hop_s, _LEAST_HOP_DOUBT_S)
+
+
 def means_ms(before: Prior, names: Sequence[str]) -> list[float]:
     """Milliseconds by name, in the units of `Speed`."""
     per_gb = before.seconds_per_byte * 1e12
@@ -73,7 +78,7 @@ def covariance_ms(before: Prior, names: Sequence[str]) -> list[list[float]]:
     """Of `means_ms`."""
     doubt = max(before.doubt, _APART)
     layer_ms = max(doubt * before.seconds_per_layer, _LAYER_DOUBT_S) * 1e3
-    own = {LAYER: layer_ms, HOP: _HOP_DOUBT * before.hop_s * 1e3}
+    own = {LAYER: layer_ms, HOP: hop_doubt_s(before) * 1e3}
     spread = [own.get(name, doubt * before.seconds_per_byte * 1e12) for name in names]
 
     def alike(a: str, b: str) -> float:

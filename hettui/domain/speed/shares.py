@@ -16,6 +16,10 @@ LEAST_WINDOW_S = 1.0
 """NVML's figures are means over up to one second: a shorter window says nothing."""
 _TOKEN_DOUBT = 0.01
 """Of a token's measured time."""
+_SURPRISE = 2.0
+"""Standard deviations."""
+_LOST_DOUBT = 0.1
+"""Of what is lost between devices, or in threads that had to wait, where it can have been lost nowhere else."""
 _EXCUSED_OPEN, _SILENT_OPEN = 0.5, 0.3
 """Of a token's time: so unsure is, at least, what was expected of a device that is shared, or that tells nothing."""
 _SPIN_S = 4e-3
@@ -71,31 +75,64 @@ def solve(decode: Decode, stages: Mapping[int, Guess], hops: Mapping[int, Guess]
     shares = without_spinning(decode, sum(h.seconds for h in hops.values()))
     told = {i: Guess(s.busy * decode.token_s, s.doubt * decode.token_s) for i, s in shares.items() if i in stages}
     begin = dict(stages) | {i: _open(guess, decode, told, i) for i, guess in stages.items()} | told
-    known_s = sum(g.seconds for g in begin.values()) + sum(g.seconds for g in hops.values())
-    spread = sum(g.doubt_s**2 for g in (*begin.values(), *hops.values()))
-    whole = spread + (_TOKEN_DOUBT * decode.token_s) ** 2
-    missing_s = decode.token_s - known_s
+    sums = _Sums.of(decode, begin, hops)
+    lost_by_hops, waited = False, tuple[int, ...]()
+    if sums.surprising:
+        # A machine that is busy otherwise lets CPU threads wait: their time is not in what they used. Else it is lost
+        # between the devices.
+        threads = {i: share.busy for i, share in shares.items() if share.spins and i in told}
+        lost_by_hops, waited = not threads, tuple(threads)
+        if lost_by_hops:
+            each_s = sums.missing_s / sqrt(len(hops))
+            hops = {i: Guess(hop.seconds, max(hop.doubt_s, each_s)) for i, hop in hops.items()}
+        busy = sum(threads.values())
+        open_s = {i: sums.missing_s * sqrt(part / busy) for i, part in threads.items()}
+        begin |= {i: Guess(begin[i].seconds, max(begin[i].doubt_s, doubt_s)) for i, doubt_s in open_s.items()}
+        sums = _Sums.of(decode, begin, hops)
+    sure = told.keys() | decode.excused.keys()
+    found = {i: sums.corrected(guess) if i in sure else sums.left(guess) for i, guess in begin.items()}
+    found |= {i: Guess(found[i].seconds, min(found[i].doubt_s, _LOST_DOUBT * found[i].seconds)) for i in waited}
+    lost = {i: sums.corrected(hop).seconds for i, hop in hops.items()} if lost_by_hops else {}
+    return Solved(found, {i: Guess(lost[i], _LOST_DOUBT * lost[i]) if lost else sums.alone(h) for i, h in hops.items()})
 
-    def corrected(guess: Guess) -> Guess:
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """All parts of a token against its time."""
+
+    missing_s: float
+    """What the parts leave of it; below zero: what they are too much."""
+    variance: float
+    """Of the sum of all parts and of the token's time."""
+
+    @classmethod
+    def of(cls, decode: Decode, stages: Mapping[int, Guess], hops: Mapping[int, Guess]) -> _Sums:
+        parts = [*stages.values(), *hops.values()]
+        variance = sum(part.doubt_s**2 for part in parts) + (_TOKEN_DOUBT * decode.token_s) ** 2
+        return cls(decode.token_s - sum(part.seconds for part in parts), variance)
+
+    @property
+    def surprising(self) -> bool:
+        """More is missing than all doubts together explain."""
+        return self.missing_s > _SURPRISE * sqrt(self.variance)
+
+    def corrected(self, guess: Guess) -> Guess:
         """Of what is missing or too much each takes by how unsure it is."""
-        part = guess.doubt_s**2 / whole
-        seconds = max(guess.seconds + part * missing_s, guess.seconds / 10)
+        part = guess.doubt_s**2 / self.variance
+        seconds = max(guess.seconds + part * self.missing_s, guess.seconds / 10)
         return Guess(seconds, guess.doubt_s * sqrt(max(1 - part, 0.0)))
 
-    def left(guess: Guess) -> Guess:
+    def left(self, guess: Guess) -> Guess:
         """The same, as unsure as what the others leave, but not more than it was."""
-        others_s = sqrt(max(whole - guess.doubt_s**2, 0.0))
-        return Guess(corrected(guess).seconds, min(others_s, guess.doubt_s))
+        return Guess(self.corrected(guess).seconds, min(self._others_s(guess), guess.doubt_s))
 
-    def alone(guess: Guess) -> Guess:
+    def alone(self, guess: Guess) -> Guess:
         """All that is missing, as unsure as everything else: what follows from it together with what was known is
         `corrected`, however often the same split is measured."""
-        seconds = max(guess.seconds + missing_s, 0.0)
-        return Guess(seconds, sqrt(max(whole - guess.doubt_s**2, 0.0)))
+        return Guess(max(guess.seconds + self.missing_s, 0.0), self._others_s(guess))
 
-    sure = told.keys() | decode.excused.keys()
-    found = {i: corrected(guess) if i in sure else left(guess) for i, guess in begin.items()}
-    return Solved(found, {i: alone(guess) for i, guess in hops.items()})
+    def _others_s(self, guess: Guess) -> float:
+        return sqrt(max(self.variance - guess.doubt_s**2, 0.0))
 
 
 def _open(guess: Guess, decode: Decode, told: Mapping[int, Guess], device: int) -> Guess:
