@@ -109,11 +109,11 @@ class Body:
         self.draw_cards(facts, selected)
         self.draw_header(facts)
         self.layer_bar.view = presenter.layer_bar(facts)
-        self.time_bar.view = presenter.time_bar(facts)
         self.plan_line.view = presenter.plan_line(facts)
 
     def draw_cards(self, facts: Facts, selected: int) -> None:
         self.devices.show(presenter.cards(facts), selected)
+        self.time_bar.view = presenter.time_bar(facts)
 
     def draw_header(self, facts: Facts) -> None:
         self.header.view = presenter.header(facts)

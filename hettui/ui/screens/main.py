@@ -217,7 +217,6 @@ class MainScreen(CalmScreen[None]):
         self._pace_sensors()
 
     def _pace_sensors(self) -> None:
-        # While an answer is written the readings tell how long each device takes for its part.
         self.pace.keep(seen=DEVICES in self.places.shown or self.known.generating)
 
     @on(DeviceList.Rearranged)
@@ -378,7 +377,6 @@ class MainScreen(CalmScreen[None]):
         self.known.take_readings(message.snapshot)
         before = self.body.devices.short
         self.body.draw_cards(self.facts, self.known.editor.place)
-        self.body.time_bar.view = presenter.time_bar(self.facts)
         if self.body.devices.short != before:
             # A launch has taught a device's overhead, and with it what fits: not the cards' matter alone.
             self.draw()
