@@ -30,6 +30,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.paths import cache_dir
+from hettui.adapters.library.demo_model import demo_model
 from hettui.domain.errors import HettuiError
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.plan.plan import Plan
@@ -48,7 +50,6 @@ from hettui.services.learner import Learner, Times
 from hettui.wiring.engine import build_engine
 from hettui.wiring.ownership import own_run
 from hettui.wiring.sessions import open_session, request_for
-from tests.bench.real_card import VOCABULARY
 from tests.gguf_files import with_tokenizer, write_gguf
 from tests.truth.models import MODELS
 
@@ -57,7 +58,8 @@ ANSWER_S, QUICK_S = 6.0, 2.5
 OTHERS, LOADED_OTHERS = 14, 10
 _CORES = {8: "0-7", 4: "8-11"}
 _MASTER_CORES = "12-15"
-_HOLDS = 0.55
+_VOCABULARY = 128256
+_HOLDS, _DRY_HOLDS = 0.55, 2.0
 """Budgets as parts of the model: none holds it all."""
 
 
@@ -78,7 +80,7 @@ def wrapped(binaries: Path, folder: Path) -> Path:
 
 def config(folder: Path, model: Path, weights_bytes: int, *, dry: bool) -> Path:
     """Cards first, since they are attached; budgets make a cluster of it."""
-    own, card = int(_HOLDS * weights_bytes), 700 << 20
+    own, card = int((_DRY_HOLDS if dry else _HOLDS) * weights_bytes), 700 << 20
     rows = [("card0", "CUDA0", None), ("card1", "CUDA1", None), ("cpu8", "cpu", 8), ("cpu4", "cpu", 4)]
     if dry:
         rows = [("card0", "cpu", 1), ("card1", "cpu", 2), ("cpu4", "cpu", 3)]
@@ -207,7 +209,7 @@ def somebody_else(binaries: Path, model: Path, *, dry: bool) -> Iterator[None]:
         argv, env = [sys.executable, "-c", "while True: pass"], dict(os.environ)
     else:
         argv = [str(binaries / "llama-bench"), "-m", str(model), "-ngl", "99", "-p", "2048", "-n", "0", "-r", "100000"]
-        env = os.environ | {"CUDA_VISIBLE_DEVICES": "1"}
+        env = os.environ | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1"}
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
     try:
         time.sleep(1 if dry else 12)
@@ -300,6 +302,7 @@ def main() -> None:
     end = time.monotonic() + options.seconds
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "learning.jsonl").unlink(missing_ok=True)
+    small = Path(demo_model(cache_dir(), lambda done, total: None)) if options.dry else Path()
     with tempfile.TemporaryDirectory(prefix="hettui-learning-") as name:
         folder = Path(name)
         os.environ |= {f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("STATE", "CONFIG", "CACHE")}
@@ -308,8 +311,11 @@ def main() -> None:
         (folder / "run").mkdir(mode=0o700)
         binaries = options.binaries if options.dry else wrapped(options.binaries, folder / "bin")
         os.environ["LLAMA_CPP_BIN"] = str(binaries)
-        metadata, tensors = MODELS["llama-1b" if options.dry else "llama-8b"]()
-        model = write_gguf(folder / "model.gguf", with_tokenizer(metadata, VOCABULARY), tensors)
+        if options.dry:
+            model = small
+        else:
+            metadata, tensors = MODELS["llama-8b"]()
+            model = write_gguf(folder / "model.gguf", with_tokenizer(metadata, _VOCABULARY), tensors)
         session = open_session(load(config(folder, model, model.stat().st_size, dry=options.dry)))
         missing = [d.missing for d in session.devices if d.missing]
         if missing:

@@ -116,8 +116,8 @@ class PlanReport:
         lines = []
         if (found := self.speed) is not None:
             basis = "as measured on these devices" if found.measured else "by the devices' data"
-            off = max(found.high_per_second - found.low_per_second, 0.0) / 2
-            lines.append(f"One stream should decode {found.per_second:.3g} ± {off:.2g} tokens a second, {basis}.")
+            rate = f"{found.per_second:.3g} ± {found.off_per_second:.2g}"
+            lines.append(f"One stream should decode {rate} tokens a second, {basis}.")
             lines += self._slower_now()
         elif self.plan.devices and not comparable(self.plan.devices):
             lines.append(self._not_known())

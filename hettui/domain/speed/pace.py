@@ -161,6 +161,11 @@ class Expected:
         return 1 / self.token_s
 
     @property
+    def off_per_second(self) -> float:
+        """Half of what is between low and high."""
+        return (self.high_per_second - self.low_per_second) / 2
+
+    @property
     def low_per_second(self) -> float:
         """Between this and the next it will be in two of three cases."""
         return 1 / (self.token_s + self.doubt_s)
