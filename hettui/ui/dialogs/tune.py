@@ -16,7 +16,7 @@ from hettui.domain.text import clean
 from hettui.domain.tuning.report import TuneOutcome, TuneProgress, rows, split_words, verdict
 from hettui.domain.tuning.search import Tuning, shape_of
 
-_HEAD = ("", "split in device order", "told", "tok/s", "part of a token")
+_HEAD = ("  split in device order", "expected", "tok/s", "part of a token")
 _BEST = "◆"
 
 
@@ -71,12 +71,12 @@ class TuneScreen(ModalScreen[None]):
         told = [verdict(outcome), f"Ended: {outcome.words}."]
         told += [outcome.problem] if outcome.problem else []
         self._now.update(Content(clean("\n".join(told))))
-        self._keys.update(Content("Esc closes · the plan is the best split now: u goes back to the one before"))
+        self._keys.update(Content("Esc closes · the best split is the plan now, u goes back to the one before"))
 
     def _show(self, tuning: Tuning) -> None:
         best = shape_of(tuning.best.plan) if tuning.trials else ()
         marks = [_BEST if shape_of(trial.plan) == best else " " for trial in tuning.trials]
-        found = [(f"{mark} {row[0]}", *row[1:]) for mark, row in zip(marks, rows(tuning), strict=True)]
+        found = [(f"{mark} {split}", *rest) for mark, (_, split, *rest) in zip(marks, rows(tuning), strict=True)]
         if found:
             self._trials.update(Content(clean("\n".join(table([_HEAD, *found])))))
             self._scroll.scroll_end(animate=False)
