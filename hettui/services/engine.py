@@ -334,9 +334,7 @@ class Engine:
     def _ready_client(self) -> LlamaClient:
         client = self._controller.client
         if client is None or self._controller.snapshot.state is not ClusterState.READY:
-            raise ServerError(
-                f"the cluster is {self._controller.snapshot.state.value}: start it and wait until it is ready"
-            )
+            raise ServerError(f"{self._controller.snapshot.state.said}: start it and wait until it is ready")
         if reason := self._jobs.why_busy:
             raise ServerError(reason)
         return client
