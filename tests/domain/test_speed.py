@@ -263,3 +263,10 @@ def test_a_speed_that_nothing_can_have_is_told(damage: dict[str, object]) -> Non
     sound = Speed(("dense q4", LAYER), (1.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
     assert sound.sound
     assert not replace(sound, **damage).sound  # type: ignore[arg-type]
+
+
+def test_a_card_whose_part_is_below_what_can_be_read_is_as_fast_as_its_data_say() -> None:
+    """Beside CPU workers its busy share is less than the whole percent that drivers tell (two H200, b11434)."""
+    learned, devices = Learned(), (H200[1], CPU8, CPU4, H200[0])
+    assert learn(learned, devices, (7, 9, 10, 7), 101.0, {0: 0.0, 1: 0.36, 2: 0.66, 3: 0.01})
+    assert predicted(learned, devices, (14, 0, 0, 19)) == pytest.approx(240, rel=0.2)
