@@ -222,14 +222,17 @@ def test_speeds_can_be_forgotten() -> None:
 def test_what_was_measured_is_what_is_told_of_the_same_split(
     total: float, parts: list[float], token_ms: float, cards: bool
 ) -> None:
-    """Whatever the shares leave or have too much: threads that had to wait for a busy machine, a slow network."""
+    """Whatever the shares leave or have too much: threads that had to wait for a busy machine, a slow network.
+
+    Within a third: where most of a token's time is nobody's share, the ways and the work change places meanwhile.
+    """
     remote = tuple(replace(d, host="attic", via="worker", uuid=f"GPU-{i}") for i, d in enumerate((*H200, H200[0])))
     devices = remote if cards else MIXED
     shares = {i: part * total / sum(parts) for i, part in enumerate(parts)}
     learned = Learned()
     for _ in range(4):
         assert learn(learned, devices, (20, 8, 5), token_ms, shares)
-    assert 1e3 / predicted(learned, devices, (20, 8, 5)) == pytest.approx(token_ms, rel=0.2)
+    assert 1e3 / predicted(learned, devices, (20, 8, 5)) == pytest.approx(token_ms, rel=0.35)
 
 
 def test_a_long_conversation_blames_its_context_and_not_the_weights() -> None:
@@ -260,3 +263,10 @@ def test_a_speed_that_nothing_can_have_is_told(damage: dict[str, object]) -> Non
     sound = Speed(("dense q4", LAYER), (1.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
     assert sound.sound
     assert not replace(sound, **damage).sound  # type: ignore[arg-type]
+
+
+def test_a_card_whose_part_is_below_what_can_be_read_is_as_fast_as_its_data_say() -> None:
+    """Beside CPU workers its busy share is less than the whole percent that drivers tell (two H200, b11434)."""
+    learned, devices = Learned(), (H200[1], CPU8, CPU4, H200[0])
+    assert learn(learned, devices, (7, 9, 10, 7), 101.0, {0: 0.0, 1: 0.36, 2: 0.66, 3: 0.01})
+    assert predicted(learned, devices, (14, 0, 0, 19)) == pytest.approx(240, rel=0.2)
