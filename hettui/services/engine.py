@@ -250,6 +250,7 @@ class Engine:
         self._background = [
             asyncio.create_task(self._poller.run(), name="telemetry"),
             asyncio.create_task(self._follow_logs(), name="logs"),
+            asyncio.create_task(self._controller.watch_slots(), name="slots"),
         ]
 
     async def _follow_logs(self) -> None:

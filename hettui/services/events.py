@@ -10,6 +10,9 @@ from hettui.domain.chat.parallel import ParallelRow
 from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.session.session import Session
+from hettui.domain.slots.keeping import Held
+from hettui.domain.slots.request import Request
+from hettui.domain.slots.terms import Terms
 from hettui.domain.telemetry.alerts import Alert as Alert
 from hettui.domain.telemetry.alerts import Severity as Severity
 from hettui.domain.telemetry.readings import TelemetrySnapshot
@@ -96,6 +99,22 @@ class BenchEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotsChanged:
+    """What the slots hold, and what requests did; nothing of what was said in them."""
+
+    requests: tuple[Request, ...]
+    """The oldest first, those that run last."""
+    held: tuple[Held, ...]
+    saved: tuple[Held, ...]
+    """On disk."""
+    terms: Terms | None = None
+    free_bytes: int | None = None
+    """On that disk."""
+    bytes_per_s: float | None = None
+    """With which slots were saved last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One sentence for the user."""
 
@@ -130,4 +149,4 @@ class Rewound:
     events: tuple[Recorded, ...]
 
 
-Event = Recorded | ChatWaiting | ParallelChanged | BenchChanged | BenchEnded | PlaybackMoved | Rewound
+Event = Recorded | SlotsChanged | ChatWaiting | ParallelChanged | BenchChanged | BenchEnded | PlaybackMoved | Rewound

@@ -33,6 +33,7 @@ from hettui.services.events import (
     ParallelChanged,
     PlaybackMoved,
     Rewound,
+    SlotsChanged,
     TelemetryUpdated,
 )
 from hettui.ui.colours.theme_set import ThemeSet
@@ -45,6 +46,7 @@ from hettui.ui.messages import (
     NoticeArrived,
     PlaybackArrived,
     RewoundArrived,
+    SlotsArrived,
     TelemetryArrived,
 )
 from hettui.ui.screens.main import MainScreen
@@ -279,6 +281,8 @@ def _message(event: Event) -> Message:
             return BenchArrived(event)
         case ChatProgressed() | ChatEnded() | ChatWaiting() | ParallelChanged():
             return ChatArrived(event)
+        case SlotsChanged():
+            return SlotsArrived(event)
         case PlaybackMoved():
             return PlaybackArrived(event)
         case Rewound():

@@ -63,6 +63,13 @@ class ClusterController:
     def read_logs(self) -> None:
         self._running.read_logs()
 
+    async def watch_slots(self) -> None:
+        await self._running.slots.watch(self._resting_client)
+
+    def _resting_client(self) -> LlamaClient | None:
+        ready = self._running.snapshot.state is ClusterState.READY and not self._command.at_work
+        return self._running.client if ready else None
+
     # -- commands ------------------------------------------------------------------------------------------
 
     async def start(self, request: Request) -> None:
@@ -145,7 +152,14 @@ class ClusterController:
         running = self._running
         if patience_s > 0 and running.client and running.snapshot.state is ClusterState.READY:
             await answers_end(running.client, self._answering, patience_s, self._world.clock, running.tell_waiting)
+        ran = running.snapshot.state is ClusterState.READY
+        keeping = running.request.keeping if running.request else None
+        if ran and running.client and running.request and keeping and keeping.at_stop == "keep":
+            terms = running.request.terms
+            await running.slots.contexts.save(running.client, running.request, terms, running.tell_waiting)
         await running.end_everything(None, None)
+        if ran and keeping and keeping.at_stop == "delete":
+            await running.slots.contexts.forget()
         if running.snapshot.problem is None:
             self._last_good = None
 

@@ -47,3 +47,6 @@ class ClusterFacade(Protocol):
 
     def read_logs(self) -> None:
         """What was written since the last time. Raises HettuiError or OSError where that cannot be read."""
+
+    async def watch_slots(self) -> None:
+        """Follows what requests do to the slots. Ends only where there is nothing to follow."""

@@ -38,6 +38,9 @@ class Viewer:
     def model_path(self) -> str | None:
         return self._record.cluster.model_path if self._record else None
 
+    async def watch_slots(self) -> None:
+        """Snapshots are the owner's."""
+
     async def settled(self) -> None:
         """Nothing is ever at work here."""
 
