@@ -240,6 +240,8 @@ class FakeWorld:
     slots_held: dict[int, int] = field(default_factory=dict)
     """Tokens by slot, in the master that runs."""
     slot_calls: list[tuple[str, int, str]] = field(default_factory=list)
+    slots_hang: bool = False
+    """Saving and restoring are never answered."""
     strangers: list[FoundProcess] = field(default_factory=list)
     """Marked processes that stand in no record."""
 
@@ -251,6 +253,8 @@ class FakeWorld:
         if spec.name in self.unstartable:
             raise LaunchError(f"{spec.name}: {spec.argv[0]} cannot be started: No such file or directory")
         self.starts.append(spec)
+        if spec.role == "master":
+            self.slots_held.clear()
         child = FakeChild(
             1000 + len(self.starts), stubborn=spec.name in self.stubborn, immortal=spec.name in self.immortal
         )
@@ -373,6 +377,8 @@ class FakeClient:
         world = self._world
         world.slot_calls.append((action, slot, file))
         await asyncio.sleep(0)
+        if world.slots_hang:
+            await asyncio.get_running_loop().create_future()
         if world.slot_answer is not None:
             return world.slot_answer(action, slot, file)
         if action == "save":
