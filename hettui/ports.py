@@ -185,14 +185,15 @@ class LlamaClient(Protocol):
     async def queued(self) -> int | None:
         """Requests that wait for a slot; None when it does not say (no `--metrics`)."""
 
-    async def save_slot(self, slot: int, file: str, seconds: float) -> int:
-        """Writes what a slot holds into a file of `--slot-save-path`; its tokens. One that answers is waited for.
+    async def save_slot(self, slot: int, file: str, seconds: float) -> tuple[int, int]:
+        """Writes what a slot holds into a file of `--slot-save-path`; its tokens, and the bytes that were written. One
+        that answers is waited for. Tokens without bytes are a full disk (b10068 answers 200 all the same).
 
         Raises ServerError with the reason, also when it takes longer than so many seconds.
         """
 
     async def restore_slot(self, slot: int, file: str, seconds: float) -> int:
-        """As `save_slot`, back. The slot then holds what was saved, and nothing else."""
+        """Back; the tokens that the slot then holds, and nothing else. Raises as `save_slot`."""
 
     async def close(self) -> None: ...
 

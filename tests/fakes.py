@@ -367,8 +367,9 @@ class FakeClient:
     async def queued(self) -> int | None:
         return self._world.queued
 
-    async def save_slot(self, slot: int, file: str, seconds: float) -> int:
-        return await self._of_slot("save", slot, file, seconds)
+    async def save_slot(self, slot: int, file: str, seconds: float) -> tuple[int, int]:
+        tokens = await self._of_slot("save", slot, file, seconds)
+        return tokens, self._world.contexts.files[file] * 1000
 
     async def restore_slot(self, slot: int, file: str, seconds: float) -> int:
         return await self._of_slot("restore", slot, file, seconds)

@@ -169,3 +169,9 @@ def test_rotation_keeps_the_newest_and_the_writer_goes_on(tmp_path: Path) -> Non
     assert tail.read() == (["after"], "")
     folder.rotate("master")
     assert path.read_text() == "after\n"
+
+
+async def test_what_a_child_writes_is_the_users_alone(tmp_path: Path) -> None:
+    """llama-server saves its slots into files: what was said, as numbers."""
+    await run(tmp_path, f"open({str(tmp_path / 'slot.ctx')!r}, 'w').write('x')")
+    assert (tmp_path / "slot.ctx").stat().st_mode & 0o777 == 0o600

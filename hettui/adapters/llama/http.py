@@ -153,11 +153,11 @@ class HttpLlamaClient:
         found = _DEFERRED.search(body.decode("utf-8", errors="replace")) if body is not None else None
         return int(found[1]) if found else None
 
-    async def save_slot(self, slot: int, file: str, seconds: float) -> int:
+    async def save_slot(self, slot: int, file: str, seconds: float) -> tuple[int, int]:
         return await http_slots.act(self._client, self._shown, slot, "save", file, seconds)
 
     async def restore_slot(self, slot: int, file: str, seconds: float) -> int:
-        return await http_slots.act(self._client, self._shown, slot, "restore", file, seconds)
+        return (await http_slots.act(self._client, self._shown, slot, "restore", file, seconds))[0]
 
     async def close(self) -> None:
         await self._client.aclose()

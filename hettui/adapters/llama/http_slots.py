@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     import httpx
 
 Action = Literal["save", "restore"]
-_COUNTS: dict[Action, str] = {"save": "n_saved", "restore": "n_restored"}
+_COUNTS: dict[Action, tuple[str, str]] = {"save": ("n_saved", "n_written"), "restore": ("n_restored", "n_read")}
 
 
-async def act(client: httpx.AsyncClient, where: str, slot: int, action: Action, file: str, seconds: float) -> int:
-    """The tokens that were written or read. Raises ServerError with the reason, also when it takes longer."""
+async def act(
+    client: httpx.AsyncClient, where: str, slot: int, action: Action, file: str, seconds: float
+) -> tuple[int, int]:
+    """Tokens and bytes that were written or read. Raises ServerError with the reason, also when it takes longer."""
     import httpx
 
     try:
@@ -33,12 +35,13 @@ async def act(client: httpx.AsyncClient, where: str, slot: int, action: Action, 
     if answer.status != 200:
         raise ServerError(http_reason(answer.status, answer.body))
     try:
-        tokens = whole_of(table(parse_json(answer.body)), _COUNTS[action])
+        said = table(parse_json(answer.body))
     except ValueError:
-        tokens = None
-    if tokens is None or tokens < 0:
+        said = {}
+    tokens, size_bytes = (whole_of(said, name) for name in _COUNTS[action])
+    if tokens is None or tokens < 0 or size_bytes is None:
         raise ServerError(f"llama-server does not say what it has {action}d of slot {slot}")
-    return tokens
+    return tokens, size_bytes
 
 
 def slot_of(slot: Mapping[str, object]) -> Slot:

@@ -60,7 +60,7 @@ class BringingUp:
         running.wanted, running.stopping = True, False
         await self._save_context(request)
         await running.end_master()
-        cluster = await running.slots.contexts.prepared(cluster, request.keeping)
+        cluster = await running.slots.contexts.prepared(cluster, request)
         await self._drop_workers_unlike(cluster)
         plan = plan_launch(cluster, request.split, worker_ports(cluster, running.workers, ports))
         self._ends.clear()

@@ -17,7 +17,6 @@ from hettui.domain.cluster.snapshot import Waiting
 from hettui.domain.devices.device import LOCAL
 from hettui.domain.errors import HettuiError
 from hettui.domain.slots.keeping import Held, KeepPlan, plan_keeping, rate_of
-from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.slots.request import Request as Asked
 from hettui.domain.slots.request_log import RequestLog
 from hettui.domain.slots.saved import Saved, of_model, with_new
@@ -85,13 +84,14 @@ class ContextKeeper:
 
     # -- the folder ----------------------------------------------------------------------------------------
 
-    async def prepared(self, cluster: Cluster, keeping: KeepPolicy) -> Cluster:
+    async def prepared(self, cluster: Cluster, request: Request) -> Cluster:
         """The cluster with the folder in which its slots can be saved; without one where that cannot be."""
         folder: ContextFolder | None = None
-        options = cluster.engine.options
-        if keeping.on and options and _OPTION not in options:
+        options, keeping = cluster.engine.options, request.keeping
+        wanted = keeping.on and request.terms is not None
+        if wanted and options and _OPTION not in options:
             self._say_once(f"this build of llama.cpp keeps no contexts: it has no {_OPTION}")
-        elif keeping.on:
+        elif wanted:
             try:
                 folder = await self._on_disk(partial(self._folders.open, keeping.folder))
                 await self._look(folder)
@@ -208,9 +208,9 @@ class ContextKeeper:
         file, begun_s = folder.new_name(slot), self._clock.monotonic()
         state = self._log.held().get(slot, (0, 0))
         try:
-            tokens = await client.save_slot(slot, file, limit_s)
+            tokens, written = await client.save_slot(slot, file, limit_s)
             took_s = self._clock.monotonic() - begun_s
-            size, check = await self._on_disk(partial(folder.written, file))
+            size, check = await self._written(folder, file, written)
             mark = await self._on_disk(partial(folder.model_mark, terms.model))
             if tokens < LEAST_TOKENS:
                 await self._on_disk(partial(folder.keep, self._saved))
@@ -229,6 +229,13 @@ class ContextKeeper:
         self._state_saved[slot] = state
         if took_s > 0 and size > 1 << 20:
             self.rate = size / took_s
+
+    async def _written(self, folder: ContextFolder, file: str, written_bytes: int) -> tuple[int, str]:
+        """Size and sum of the file. Raises HettuiError where it is not all there: llama-server does not notice."""
+        size, check = await self._on_disk(partial(folder.written, file))
+        if size != written_bytes:
+            raise HettuiError(f"of its file {size:,} bytes are there and {written_bytes:,} written: is the disk full?")
+        return size, check
 
     def _is_fresh(self, terms: Terms, held: Held) -> bool:
         """What is on disk is what the slot holds."""
