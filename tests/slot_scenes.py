@@ -82,6 +82,20 @@ class Server:
         yield from lines
 
 
+def day() -> Server:
+    """Two conversations on two slots, each way of reading again that a user meets, and one that is being read."""
+    server = Server(context=16384)
+    server.ask(0, 5000, 0)
+    server.ask(0, 5300, 5039, held=5039, shared=5039, generated=320)
+    server.ask(1, 9000, 0, generated=51)
+    server.ask(1, 9200, 0, held=9050)
+    server.ask(0, 900, 0, held=5619)
+    server.ask(0, 5800, 0, held=939)
+    server.same_beginning(1, 9500, 9239, 9239)
+    server.begin(1, 9500)
+    return server
+
+
 FORCED = (
     "forcing full prompt re-processing due to lack of cache data (likely due to SWA or hybrid/recurrent memory, see "
     "https://github.com/ggml-org/llama.cpp/pull/13194#issuecomment-2868343055)"

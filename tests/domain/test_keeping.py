@@ -131,7 +131,7 @@ def test_the_words_of_the_plan_line() -> None:
     policy = KeepPolicy()
     assert plan_keeping(held, after, policy, None, 3.2e9).words == "keeps 48,210 tokens (6.1 GiB, about 4 s)"
     assert plan_keeping(held, replace(after, flash_attn=False), policy).words == (
-        "48,210 tokens are read again: flash attention goes off"
+        "48,210 tokens re-read: flash attention goes off"
     )
     assert plan_keeping([], after, policy).words == ""
     assert "context-keep" in plan_keeping(held, after, KeepPolicy(limit_bytes=0)).words
@@ -150,7 +150,7 @@ def test_the_latest_contexts_get_the_slots() -> None:
     assert [k.held.slot for k in crowded.kept] == [2, 3]
     assert "all slots together hold 750 tokens" in crowded.words
     small = plan_keeping([(Held(0, 3000), terms())], terms(ctx_size=2048), KeepPolicy())
-    assert small.words == "3,000 tokens are read again: a slot holds 2,048 tokens"
+    assert small.words == "3,000 tokens re-read: a slot holds 2,048 tokens"
 
 
 @given(

@@ -150,7 +150,7 @@ def test_what_llama_server_refuses_is_known_beforehand(rig: Rig, before: dict[st
     rig.start(first)
     rig.ask(SHORT, first=21)
     rig.start(second)
-    assert rig.said("tokens are read again: ")
+    assert rig.said("tokens re-read: ")
     assert not rig.said("was not read back")
 
 
@@ -158,7 +158,7 @@ def test_a_sliding_window_is_lost_in_silence_and_kept_with_swa_full(rig: Rig) ->
     rig.start(rig.request((4, 3), "windowed"))
     rig.ask(PROMPT)
     rig.start(rig.request((3, 4), "windowed"))
-    assert rig.said("its sliding window is not kept without swa-full")
+    assert rig.said("its sliding window needs swa-full")
     full = rig.request((4, 3), "windowed", swa_full=True)
     rig.start(full)
     rig.ask(PROMPT)

@@ -119,7 +119,7 @@ async def test_what_cannot_be_of_use_is_not_saved_and_told(bench: Bench) -> None
     bench.ask(0, 2000)
     await bench.controller.start(request(flash_attn="off"))
     assert bench.calls == []
-    assert bench.said("2,039 tokens are read again: flash attention goes off")
+    assert bench.said("2,039 tokens re-read: flash attention goes off")
     assert bench.controller.snapshot.state is ClusterState.READY
 
 
@@ -182,7 +182,7 @@ async def test_a_disk_without_room_is_known_beforehand(bench: Bench) -> None:
     bench.world.contexts.free = 1 << 20
     await bench.controller.start(request(21, 10))
     assert bench.calls == []
-    assert bench.said("2,039 tokens are read again: the disk has 1 MiB left for it")
+    assert bench.said("2,039 tokens re-read: the disk has 1 MiB left for it")
 
 
 async def test_a_build_without_the_option_starts_without_it(bench: Bench) -> None:

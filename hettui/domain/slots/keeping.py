@@ -82,7 +82,7 @@ class KeepPlan:
             return ""
         reasons = "; ".join(dict.fromkeys(one.reason for one in self.left))
         if not self.kept:
-            return f"{self.all_tokens:,} tokens are read again: {reasons}"
+            return f"{self.all_tokens:,} tokens re-read: {reasons}"
         of_all = f" of {self.all_tokens:,}" if self.left else ""
         cost = f"{format_bytes(self.size_bytes)}, about {format_seconds(max(1.0, round(self.seconds)))}"
         words = f"keeps {self.tokens:,}{of_all} tokens ({cost.replace('.0 s', ' s')})"
@@ -102,7 +102,7 @@ def refusal(before: Terms, after: Terms) -> str | None:
     if before.streams != after.streams:
         return _streams(before, after)
     if before.windows and not (before.swa_full and after.swa_full):
-        return "its sliding window is not kept without swa-full"
+        return "its sliding window needs swa-full"
     if before.long_rope != after.long_rope:
         return "ctx-size crosses the model's original context, which changes its positions"
     if before.altered != after.altered:

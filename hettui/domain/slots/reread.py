@@ -15,8 +15,10 @@ from hettui.domain.slots.request import Cause, Choice, Reason
 _LEAST_TOKENS = 64
 """Less than this is read again for reasons that are nobody's: a template's last words, whole batches."""
 _LEAST_PART = 0.05
-_GROWTH, _GROWTH_TOKENS = 1.25, 2048
-"""What a conversation grows by from one request to the next, at most."""
+_GROWTH, _GROWTH_TOKENS = 1.1, 1024
+"""What a conversation grows by from one request to the next, at most: an answer, and what a tool said to it."""
+_GROWTH_IN_PLACE = 1.5
+"""The same where its slot was chosen because the beginning is its own."""
 _SHORTENED = 0.9
 _SLACK = 4
 _LEAST_CONVERSATION = 128
@@ -87,7 +89,8 @@ def judge(reading: Reading, lost: Sequence[Lost], traits: Traits) -> Found:
     own = reading.choice != "longest unused"
     best = min(gone, key=lambda one: abs(reading.prompt_tokens - one.tokens), default=None)
     here = [reading.held_tokens, *(() if own else reading.elsewhere)]
-    changed = [n for n in here if _continues(n, reading.prompt_tokens, least=_SHORTENED if own else 1.0)]
+    least, most = (_SHORTENED, _GROWTH_IN_PLACE) if own else (1.0, _GROWTH)
+    changed = [n for n in here if _continues(n, reading.prompt_tokens, least, most)]
     nearest = min(changed, key=lambda n: abs(reading.prompt_tokens - n), default=None)
     displaces = _other_conversation(reading, shared)
     if best is not None and (nearest is None or _gap(reading, best.tokens) <= _gap(reading, nearest)):
@@ -113,13 +116,13 @@ def _worth(tokens: int, of_tokens: int) -> bool:
     return tokens >= _LEAST_TOKENS and tokens >= _LEAST_PART * of_tokens
 
 
-def _continues(before_tokens: int, prompt_tokens: int, least: float = 1.0) -> bool:
+def _continues(before_tokens: int, prompt_tokens: int, least: float = 1.0, most: float = _GROWTH) -> bool:
     """Whether a prompt of that length may be the next one of a conversation of this length, its last answer included.
 
     `least`: a part of it; a template may leave thoughts of the last answer out.
     """
-    most = before_tokens * _GROWTH + _GROWTH_TOKENS
-    return before_tokens >= _LEAST_CONVERSATION and least * before_tokens - _SLACK <= prompt_tokens <= most
+    longest = before_tokens * most + _GROWTH_TOKENS
+    return before_tokens >= _LEAST_CONVERSATION and least * before_tokens - _SLACK <= prompt_tokens <= longest
 
 
 def _other_conversation(reading: Reading, shared: int) -> bool:

@@ -16,6 +16,7 @@ from hettui.domain.session.doubts import not_counted, warnings
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, missing_mib
 from hettui.ui.presenting.cards import cards
+from hettui.ui.presenting.contexts import explained, keeping
 from hettui.ui.presenting.facts import USUAL_HISTORY_CELLS, Facts, History, why
 from hettui.ui.presenting.views import HeaderView, LayerBarView, PlanLineView
 
@@ -84,11 +85,13 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         return PlanLineView(f"does not fit: this machine's memory is short by {missing_mib(short)}", "crit")
     if facts.differs:
         costs = _costs(facts)
-        # With the number it must still fit 80 columns.
-        applies = "the plan differs: {cluster.apply} applies it, only the master restarts"
         if facts.closed:
-            applies = "the plan differs from what runs"
-        return PlanLineView(facts.keys.fill(applies) + costs[0], "warn", extra=costs[1])
+            return PlanLineView("the plan differs from what runs" + costs[0], "warn", extra=costs[1])
+        # With a number it must still fit 80 columns.
+        applies, kept = facts.keys.fill("the plan differs: {cluster.apply} applies it"), keeping(facts)
+        if kept is not None and kept.all_tokens:
+            return PlanLineView(f"{applies} · {kept.words}", "warn", extra="".join(costs))
+        return PlanLineView(f"{applies}, only the master restarts" + costs[0], "warn", extra=costs[1])
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
         # What this very launch taught is in `outlook` already: the difference is against what was forecast without.
@@ -165,6 +168,8 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
     if (costs := _what_if(facts)) is not None and costs.slower >= _WORTH_A_WORD_PART:
         mine.insert(1, f"The fastest split for one stream would be {costs.slower / (1 - costs.slower):.0%} faster.")
     parts = [("This plan", mine)]
+    if lines := explained(facts):
+        parts.append(("The context", lines))
     best = facts.wanted
     if best is not None:
         layers = [
