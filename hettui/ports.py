@@ -223,6 +223,9 @@ class ContextFolder(Protocol):
     def damage(self, saved: Saved) -> str | None:
         """What is wrong with a file; None: it is what was written."""
 
+    def remove(self, file: str) -> None:
+        """A file that may or may not be there. Raises OSError."""
+
     def free_bytes(self) -> int | None:
         """What can be written there; None: not known."""
 

@@ -169,6 +169,9 @@ class FakeContexts:
     def damage(self, saved: Saved) -> str | None:
         return "it is damaged" if saved.file in self.damaged else None
 
+    def remove(self, file: str) -> None:
+        self.files.pop(file, None)
+
     def free_bytes(self) -> int | None:
         return self.free
 

@@ -20,6 +20,7 @@ from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError, ServerError
 from hettui.ports import LlamaClient
+from hettui.services.aside import SlotsAside
 from hettui.services.chat.answering import Answering
 from hettui.services.chat.parallel import ParallelTest
 from hettui.services.chat.session import ChatSession
@@ -314,14 +315,28 @@ class Engine:
         self._bench = runner
         self._hearers.append(runner.hear)
 
+        aside = self._contexts_aside(client)
+
         async def run() -> None:
             try:
-                self._emit(BenchEnded(await runner.run(plan)))
+                if aside is not None:
+                    await aside.put()
+                outcome = await runner.run(plan)
+                if aside is not None and (tokens := await aside.back()):
+                    self._emit(Notice(f"the slots hold again what they held before the bench: {tokens:,} tokens"))
+                self._emit(BenchEnded(outcome))
             finally:
                 self._hearers.remove(runner.hear)
                 self._bench = None
 
         self._bench_task = asyncio.create_task(run(), name="bench")
+
+    def _contexts_aside(self, client: LlamaClient) -> SlotsAside | None:
+        """For what a measurement would overwrite; None where nothing can be saved."""
+        folder = self._controller.contexts
+        if folder is None:
+            return None
+        return SlotsAside(client, folder.remove, lambda text: self._emit(Notice(text, "warning")))
 
     async def _stop_bench(self) -> None:
         if self._bench is not None and self._bench_task is not None:

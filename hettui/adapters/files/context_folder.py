@@ -82,6 +82,9 @@ class PrivateContextFolder:
         except OSError as error:
             return error.strerror or "it cannot be read"
 
+    def remove(self, file: str) -> None:
+        (self._folder / Path(file).name).unlink(missing_ok=True)
+
     def free_bytes(self) -> int | None:
         try:
             found = os.statvfs(self._folder)

@@ -73,6 +73,11 @@ class ContextKeeper:
         self.bringing_back = False
 
     @property
+    def folder(self) -> ContextFolder | None:
+        """Where the running master saves its slots; None where it does not."""
+        return self._folder
+
+    @property
     def saved(self) -> tuple[Saved, ...]:
         return self._saved
 

@@ -16,7 +16,7 @@ from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, Waiting
 from hettui.domain.errors import HettuiError, LaunchError, UnrecognisedError
-from hettui.ports import LlamaClient
+from hettui.ports import ContextFolder, LlamaClient
 from hettui.services.cluster import adopting, aftermath, takeover
 from hettui.services.cluster.bringing_up import BringingUp
 from hettui.services.cluster.ends import Ends
@@ -54,6 +54,10 @@ class ClusterController:
     @property
     def client(self) -> LlamaClient | None:
         return self._running.client
+
+    @property
+    def contexts(self) -> ContextFolder | None:
+        return self._running.slots.contexts.folder if self._running.client else None
 
     @property
     def model_path(self) -> str | None:

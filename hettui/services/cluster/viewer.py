@@ -10,7 +10,7 @@ from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
 from hettui.domain.errors import HettuiError
-from hettui.ports import LlamaClient, LogTail
+from hettui.ports import ContextFolder, LlamaClient, LogTail
 from hettui.services.cluster.world import Request, Supervision, World
 from hettui.services.events import ClusterChanged, Event, LogLines
 
@@ -27,6 +27,7 @@ class Viewer:
         self._api_key: str | None = None
         self.snapshot = ClusterSnapshot()
         self.client: LlamaClient | None = None
+        self.contexts: ContextFolder | None = None
 
     async def start(self, request: Request) -> None:
         raise HettuiError(self._reason)
