@@ -288,9 +288,6 @@ class FakeWorld:
         """In lines: the fake's offsets count them."""
         return len(self.log.get(process_name, []))
 
-    def rotate(self, process_name: str) -> None:
-        pass
-
     # Ports
     def is_free(self, host: str, port: int) -> bool:
         return port not in self.used_ports and host not in self.obstacles
@@ -326,6 +323,9 @@ class _FakeTail:
         new = self._lines[self._read :]
         self._read = len(self._lines)
         return new, ""
+
+    def rotate(self) -> None:
+        pass
 
 
 class FakeClient:

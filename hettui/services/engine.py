@@ -346,9 +346,7 @@ class Engine:
     def _ready_client(self) -> LlamaClient:
         client = self._controller.client
         if client is None or self._controller.snapshot.state is not ClusterState.READY:
-            raise ServerError(
-                f"the cluster is {self._controller.snapshot.state.value}: start it and wait until it is ready"
-            )
+            raise ServerError(f"{self._controller.snapshot.state.said}: start it and wait until it is ready")
         if self._bench is not None:
             raise ServerError("a bench is running, and anything else would spoil it: wait, or stop it in its pane")
         return client

@@ -7,7 +7,9 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+from textual import events
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.worker import WorkerCancelled
 
 from hettui.adapters.files.resources import resource_folder
@@ -341,6 +343,15 @@ class Stage:
     @property
     def layers(self) -> tuple[int, ...]:
         return self.plan.split.layers
+
+    async def drag_on(self, widget: Widget, to: tuple[int, int]) -> None:
+        """The mouse moves there with its button down, as terminals tell it; `Pilot.hover` has none down."""
+        x, y = widget.region.offset + to
+        held = events.MouseMove(
+            None, x=x, y=y, delta_x=0, delta_y=0, button=1, shift=False, meta=False, ctrl=False, screen_x=x, screen_y=y
+        )
+        self.app.screen._forward_event(held)
+        await self.pilot.pause()
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

@@ -233,7 +233,8 @@ async def palette(pilot: Pilot[Any]) -> None:
     await pilot.press("ctrl+p")
     while not (isinstance(pilot.app.screen, CommandPalette) and pilot.app.screen.query(CommandList)):
         await pilot.pause(0.02)
-    while not pilot.app.screen.query_one(CommandList).has_class("--visible"):
+    # Visible, and all that was found is in it: a slow machine shows the list while it still grows.
+    while not (pilot.app.screen.query_one(CommandList).has_class("--visible") and pilot.app.screen.has_class("-ready")):
         await pilot.pause(0.02)
 
 

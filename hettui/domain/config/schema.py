@@ -79,14 +79,21 @@ SECTIONS: tuple[Section, ...] = (
         "llama-server, by its own option names.",
         (
             *(_serving_key(option) for option in settable()),
-            Key("extra-args", "options", "passed to llama-server as they are", []),
+            Key(
+                "extra-args",
+                "options",
+                "passed to llama-server; what hettui says itself, TLS and a router are refused with the reason",
+                [],
+            ),
             Key(
                 "context-keep",
                 "limit",
                 'what slots hold is kept over restarts, on disk, up to so much in all; "off": nothing is',
                 "16GiB",
             ),
-            Key("context-at-stop", "text", "what becomes of that when the cluster is stopped", choices=AT_STOP),
+            Key(
+                "context-at-stop", "text", "what becomes of that when the cluster is stopped", "delete", choices=AT_STOP
+            ),
             Key(
                 "context-snapshot-minutes",
                 "integer",

@@ -97,6 +97,11 @@ class Device:
             return self.measured_overhead_bytes
         return _OVERHEAD_BYTES.get(self.backend, 300 * MIB)
 
+    @property
+    def helps_host(self) -> bool:
+        """llama.cpp can compute on it what lies in the master's RAM."""
+        return self.via == "master" and self.host == LOCAL and self.backend != "cpu"
+
     def with_lock(self, locked: bool) -> Device:
         return replace(self, locked=locked)
 

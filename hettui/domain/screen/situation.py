@@ -137,7 +137,7 @@ def nothing_to_start(s: Situation) -> str | None:
 def on_the_way(s: Situation) -> str | None:
     if s.state is ClusterState.STOPPING:
         return "the cluster is stopping: wait for its end"
-    return f"the cluster is {s.state.value}: {{cluster.stop}} stops it" if s.state.busy else None
+    return f"{s.state.said}: {{cluster.stop}} stops it" if s.state.busy else None
 
 
 def runs_already(s: Situation) -> str | None:

@@ -217,5 +217,5 @@ def why_no_chat(cluster: ClusterSnapshot, *, closed: bool = False) -> str | None
     if state is ClusterState.LOOKING:
         return "what runs already is being looked for: type, and send when it is ready"
     if state.busy:
-        return f"the cluster is {state.value}: a question can be typed, and sent when it is ready"
-    return f"the cluster is {state.value}" + ("" if closed else ": Esc, then {cluster.start} starts it")
+        return f"{state.said}: a question can be typed, and sent when it is ready"
+    return state.said + ("" if closed else ": Esc, then {cluster.start} starts it")
