@@ -189,7 +189,7 @@ class LlamaClient(Protocol):
         """Writes what a slot holds into a file of `--slot-save-path`; its tokens, and the bytes that were written. One
         that answers is waited for. Tokens without bytes are a full disk (b10068 answers 200 all the same).
 
-        Raises ServerError with the reason, also when it takes longer than so many seconds.
+        Raises ServerError with the reason; where it takes longer than so many seconds, ConnectionLost.
         """
 
     async def restore_slot(self, slot: int, file: str, seconds: float) -> int:
@@ -234,6 +234,9 @@ class ContextFolder(Protocol):
 
 
 class ContextFolders(Protocol):
+    def clear(self, folder: str | None) -> None:
+        """Removes what an earlier hettui kept there; nothing where there is no such folder. Blocks. Raises OSError."""
+
     def open(self, folder: str | None) -> ContextFolder:
         """Ready to be written, mode 0700; None: the usual one. Blocks. Raises HettuiError with the reason why not."""
 

@@ -146,6 +146,9 @@ class FakeContexts:
         self.free: int | None = None
         self.mark = "m"
 
+    def clear(self, folder: str | None) -> None:
+        self.list, self.files = (), {}
+
     def open(self, folder: str | None) -> FakeContexts:
         if self.problem:
             raise self.problem

@@ -13,7 +13,7 @@ import pytest
 
 from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts, Slot
-from hettui.domain.errors import ServerError, UsageError
+from hettui.domain.errors import ConnectionLost, ServerError, UsageError
 from tests.patience import patience
 
 TIMINGS = {"prompt_n": 12, "prompt_per_second": 240.0, "predicted_n": 2, "predicted_per_second": 41.5, "cache_n": 0}
@@ -472,7 +472,7 @@ async def test_a_slot_that_is_never_saved_has_its_time() -> None:
         await asyncio.sleep(3600)
         return httpx.Response(200)
 
-    with pytest.raises(ServerError, match="does not restore slot 1 within 0 s"):
+    with pytest.raises(ConnectionLost, match="does not restore slot 1 within 0 s"):
         await client(answer).restore_slot(1, "a.ctx", 0.01)  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ import pytest
 from hettui.domain.chat.wire import Slot
 from hettui.domain.cluster.process import RestartPolicy
 from hettui.domain.cluster.snapshot import ClusterState
-from hettui.domain.errors import HettuiError, LaunchError, ServerError
+from hettui.domain.errors import ConnectionLost, HettuiError, LaunchError, ServerError
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
@@ -198,6 +198,41 @@ async def test_switched_off_nothing_is_kept(bench: Bench) -> None:
     bench.ask(0, 2000)
     await bench.controller.start(request(21, 10, keeping=KeepPolicy(limit_bytes=0)))
     assert bench.calls == []
+
+
+async def test_switched_off_what_was_kept_goes(bench: Bench) -> None:
+    await bench.controller.start(request(keeping=KeepPolicy(at_stop="keep")))
+    bench.ask(0, 2000)
+    await bench.controller.stop()
+    assert bench.world.contexts.list
+    await bench.controller.start(request(keeping=KeepPolicy(limit_bytes=0)))
+    assert bench.world.contexts.list == ()
+
+
+async def test_a_silent_server_is_asked_for_one_slot_only(bench: Bench) -> None:
+    await bench.controller.start(request(parallel=2))
+    bench.ask(0, 900)
+    bench.ask(1, 800)
+
+    def silent(action: str, slot: int, file: str) -> int:
+        raise ConnectionLost("llama-server does not save it within 10 s")
+
+    bench.world.slot_answer = silent
+    await bench.controller.start(request(21, 10, parallel=2))
+    assert len(bench.calls) == 1
+    assert bench.controller.snapshot.state is ClusterState.READY
+
+
+async def test_what_another_model_kept_ends_with_it(bench: Bench) -> None:
+    await bench.controller.start(request())
+    bench.ask(0, 2000)
+    await bench.controller.start(request(21, 10))
+    other = request()
+    assert other.terms is not None
+    terms = replace(other.terms, model="/models/other.gguf", fingerprint="another")
+    await bench.controller.start(replace(other, terms=terms))
+    assert bench.said("2,039 tokens re-read: it is another model")
+    assert bench.world.contexts.list == ()
 
 
 async def test_a_damaged_file_is_not_read_back(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from hettui.adapters.files.atomic import has_room, make_private, replace_file
 from hettui.adapters.files.bounded import read_text_file
-from hettui.adapters.files.paths import owned, state_dir
+from hettui.adapters.files.paths import memory_dir, owned
 from hettui.domain.errors import HettuiError
 from hettui.domain.slots.saved import Saved, from_text, to_text
 from hettui.domain.text import safe_identifier
@@ -103,8 +103,13 @@ class PrivateContextFolder:
 class ContextFolderAdapter:
     """Implements ContextFolders."""
 
+    def clear(self, folder: str | None) -> None:
+        place = self._place(folder)
+        if owned(place):
+            PrivateContextFolder(place).keep(())
+
     def open(self, folder: str | None) -> PrivateContextFolder:
-        place = Path(folder) / _SUBFOLDER if folder else self._usual()
+        place = self._place(folder)
         try:
             make_private(place)
             if not owned(place):
@@ -117,9 +122,11 @@ class ContextFolderAdapter:
             raise HettuiError(f"the folder {place} cannot be written")
         return PrivateContextFolder(place)
 
-    def _usual(self) -> Path:
+    def _place(self, folder: str | None) -> Path:
+        if folder is not None:
+            return Path(folder) / _SUBFOLDER
         # Below the machine's name: a home may be shared.
-        return state_dir() / "contexts" / safe_identifier(os.uname().nodename, "host")
+        return memory_dir() / "contexts" / safe_identifier(os.uname().nodename, "host")
 
 
 def _sum(path: Path, size: int) -> str:

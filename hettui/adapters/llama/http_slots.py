@@ -23,13 +23,14 @@ _COUNTS: dict[Action, tuple[str, str]] = {"save": ("n_saved", "n_written"), "res
 async def act(
     client: httpx.AsyncClient, where: str, slot: int, action: Action, file: str, seconds: float
 ) -> tuple[int, int]:
-    """Tokens and bytes that were written or read. Raises ServerError with the reason, also when it takes longer."""
+    """Tokens and bytes that were written or read. Raises ServerError with the reason, ConnectionLost for a server that
+    is silent for so long."""
     import httpx
 
     try:
         answer = await post(client, f"/slots/{slot}?action={action}", {"filename": file}, ERROR_BYTES, seconds)
     except TimeoutError:
-        raise ServerError(f"llama-server does not {action} slot {slot} within {seconds:.0f} s") from None
+        raise ConnectionLost(f"llama-server does not {action} slot {slot} within {seconds:.0f} s") from None
     except (httpx.HTTPError, RuntimeError) as error:
         raise ConnectionLost(http_errors.sentence(error, where)) from error
     if answer.status != 200:

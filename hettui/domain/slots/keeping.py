@@ -89,6 +89,21 @@ class KeepPlan:
         return f"{words}: {reasons}" if self.left else words
 
 
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What a start brought back."""
+
+    tokens: int
+    slots: int
+    seconds: float
+
+    @property
+    def words(self) -> str:
+        """For whoever waited."""
+        slots = "" if self.slots == 1 else f" in {self.slots} slots"
+        return f"the context came back: {self.tokens:,} tokens{slots}, {format_seconds(self.seconds)}"
+
+
 def refusal(before: Terms, after: Terms) -> str | None:
     """Why nothing that was computed under these terms is of use under those; None: it is."""
     if before.model != after.model or before.fingerprint != after.fingerprint:

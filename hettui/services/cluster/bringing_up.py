@@ -16,7 +16,6 @@ from hettui.domain.cluster.snapshot import Applied, ClusterState, LoadProgress
 from hettui.domain.errors import LaunchError
 from hettui.ports import LlamaClient
 from hettui.services.cluster import aftermath
-from hettui.services.cluster.context_keeper import words_of
 from hettui.services.cluster.ends import Ends
 from hettui.services.cluster.port_choice import same_worker, with_free_port, worker_ports
 from hettui.services.cluster.running import Running
@@ -202,7 +201,7 @@ class BringingUp:
             return False
         came = await self._running.slots.contexts.restore(client, request, self._running.tell_waiting)
         if came is not None:
-            self._emit(Notice(words_of(came)))
+            self._emit(Notice(came.words))
         return True
 
     def _moved(self, master: Supervised) -> tuple[object, ...]:

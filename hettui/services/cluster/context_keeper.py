@@ -8,20 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.snapshot import Waiting
 from hettui.domain.devices.device import LOCAL
-from hettui.domain.errors import HettuiError
-from hettui.domain.slots.keeping import Held, KeepPlan, plan_keeping, rate_of
+from hettui.domain.errors import ConnectionLost, HettuiError
+from hettui.domain.slots.keeping import Came, Held, KeepPlan, plan_keeping, rate_of
 from hettui.domain.slots.request import Request as Asked
 from hettui.domain.slots.request_log import RequestLog
 from hettui.domain.slots.saved import Saved, of_model, with_new
 from hettui.domain.slots.terms import Terms
-from hettui.domain.units import format_bytes, format_seconds
+from hettui.domain.units import format_bytes
 from hettui.ports import Clock, ContextFolder, ContextFolders, LlamaClient
 from hettui.services.cluster.world import Request
 from hettui.services.events import Event, Notice
@@ -40,15 +40,6 @@ _OF_USE = 0.9
 _OPTION = "--slot-save-path"
 
 
-@dataclass(frozen=True, slots=True)
-class Came:
-    """What a start brought back."""
-
-    tokens: int
-    slots: int
-    seconds: float
-
-
 class ContextKeeper:
     """Of one cluster after the other. All methods run on the engine's loop; the disk is asked on a thread."""
 
@@ -65,6 +56,8 @@ class ContextKeeper:
         """By slot: when it was saved last, or found to hold something that is not saved yet."""
         self._order = 0
         self._told: set[str] = set()
+        self._at_work: frozenset[int] = frozenset()
+        """Slots that answered somebody when it was looked last."""
         self._busy = asyncio.Lock()
         self._looks = 0
         self.rate: float | None = None
@@ -94,6 +87,10 @@ class ContextKeeper:
         folder: ContextFolder | None = None
         options, keeping = cluster.engine.options, request.keeping
         wanted = keeping.on and request.terms is not None
+        if not keeping.on and request.terms is not None:
+            # It was switched off: what was kept before is not wanted any more.
+            with contextlib.suppress(HettuiError):
+                await self._on_disk(partial(self._folders.clear, keeping.folder))
         if wanted and options and _OPTION not in options:
             self._say_once(f"this build of llama.cpp keeps no contexts: it has no {_OPTION}")
         elif wanted:
@@ -183,28 +180,30 @@ class ContextKeeper:
             [(held, terms) for held, _ in slots if held.tokens >= LEAST_TOKENS], after, before.keeping, self.free_bytes,
             self._rate(before),
         )  # fmt: skip
-        at_work = {held.slot for held, busy in slots if busy}
+        at_work = self._at_work = frozenset(held.slot for held, busy in slots if busy)
         for number, one in enumerate(kept.kept, 1):
             tell(Waiting(f"saving the context: slot {number} of {len(kept.kept)}, {format_bytes(one.size_bytes)}"))
             if self._is_fresh(terms, one.held) and one.held.slot not in at_work:
                 continue
             limit_s = BUSY_S if one.held.slot in at_work else self._limit_s(one.size_bytes, before)
-            await self._save_or_say(client, before, terms, one.held.slot, folder, limit_s)
+            if await self._save_or_say(client, before, terms, one.held.slot, folder, limit_s) == "silent":
+                # Nor would it answer for the others, and somebody waits.
+                break
         if kept.left:
             self._emit(Notice(f"not kept: {kept.words}" if not kept.kept else kept.words, "warning"))
         return kept
 
     async def _save_or_say(
         self, client: LlamaClient, request: Request, terms: Terms, slot: int, folder: ContextFolder, limit_s: float
-    ) -> bool:
+    ) -> Literal["saved", "not saved", "silent"]:
         try:
             await self._save_slot(client, request, terms, slot, folder, limit_s)
         except HettuiError as error:
             earlier = self._of_slot(terms, slot)
             instead = f"; what was saved of it before is used, {earlier.tokens:,} tokens" if earlier else ""
             self._emit(Notice(f"the context of slot {slot} was not saved: {error}{instead}", "warning"))
-            return False
-        return True
+            return "silent" if isinstance(error, ConnectionLost) and slot not in self._at_work else "not saved"
+        return "saved"
 
     async def _save_slot(
         self, client: LlamaClient, request: Request, terms: Terms, slot: int, folder: ContextFolder, limit_s: float
@@ -282,6 +281,9 @@ class ContextKeeper:
         self, client: LlamaClient, request: Request, terms: Terms, folder: ContextFolder,
         tell: Callable[[Waiting | None], None],
     ) -> Came | None:  # fmt: skip
+        if request.keeping.at_stop == "delete":
+            # What another model kept ended with it.
+            self._saved = of_model(self._saved, terms.model)
         mine = {one.order: one for one in of_model(self._saved, terms.model)}
         plan = plan_keeping([(one.held, one.terms) for one in mine.values()], terms, request.keeping)
         mark = await self._on_disk(partial(folder.model_mark, terms.model))
@@ -298,6 +300,8 @@ class ContextKeeper:
             except HettuiError as error:
                 what = f"the context of slot {saved.slot} ({saved.tokens:,} tokens)"
                 self._emit(Notice(f"{what} was not read back: {error}", "warning"))
+                if isinstance(error, ConnectionLost):
+                    break
                 continue
             self._log.restored(one.to_slot, back)
             self._state_saved[one.to_slot] = self._log.held().get(one.to_slot, (0, 0))
@@ -372,15 +376,12 @@ class ContextKeeper:
     async def forget(self) -> None:
         """The cluster was stopped, and nothing of it is wanted again."""
         folder = self._folder
-        if folder is not None:
+        if folder is None:
+            return
+        # A snapshot that was at work ends with its connection; what it wrote goes too.
+        async with self._busy:
             self._saved = ()
             try:
                 await self._on_disk(partial(folder.keep, ()))
             except HettuiError as error:
                 self._emit(Notice(f"the files of kept contexts could not be removed: {error}", "warning"))
-
-
-def words_of(came: Came) -> str:
-    """For whoever waited."""
-    slots = "" if came.slots == 1 else f" in {came.slots} slots"
-    return f"the context came back: {came.tokens:,} tokens{slots}, {format_seconds(came.seconds)}"
