@@ -99,14 +99,21 @@ def _window_goes_back_to_a_checkpoint(server: Server, log: RequestLog) -> None:
     server.ask(0, 6300, 4096, held=6039, shared=5990, before=(checkpoint(4096),))
 
 
+def _hybrid_erases_what_it_goes_back_behind(server: Server, log: RequestLog) -> None:
+    server.ask(0, 6000, 0)
+    server.ask(0, 5800, 0, held=6039, shared=5800, before=(FORCED, ERASED))
+
+
 def _hybrid_goes_back(server: Server, log: RequestLog) -> None:
     server.ask(0, 6000, 0)
     server.ask(0, 6300, 0, held=6039, shared=5990, before=(FORCED,))
 
 
 def _checkpoints_erased(server: Server, log: RequestLog) -> None:
+    # A shorter branch erases what the longer one would have gone on from.
     server.ask(0, 6000, 0)
-    server.ask(0, 6300, 512, held=6039, shared=5990, before=(ERASED, checkpoint(512)))
+    server.ask(0, 6010, 512, held=6039, shared=900, before=(ERASED, checkpoint(512)))
+    server.ask(0, 6300, 0, held=6049, shared=5990, before=(FORCED,))
 
 
 def _checkpoint_made_room(server: Server, log: RequestLog) -> None:
@@ -200,6 +207,7 @@ SCENES = {
     "a window forces all": Scene(_window_forces_all, Cause.WINDOW, WINDOWS),
     "a window goes back": Scene(_window_goes_back_to_a_checkpoint, Cause.WINDOW, WINDOWS),
     "a hybrid goes back": Scene(_hybrid_goes_back, Cause.STATE, HYBRID),
+    "a hybrid goes back and erases": Scene(_hybrid_erases_what_it_goes_back_behind, Cause.STATE, HYBRID),
     "checkpoints were erased": Scene(_checkpoints_erased, Cause.CHECKPOINT, WINDOWS),
     "a checkpoint had made room": Scene(_checkpoint_made_room, Cause.CHECKPOINT, HYBRID),
     "the context is full": Scene(_context_full, Cause.OVERFLOW),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from hettui.adapters.llama.binaries import find_engine
 from hettui.adapters.llama.gguf import read_model
 from hettui.adapters.processes.run_folder import RunFolder
+from hettui.domain.bench.run import BenchPlan
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.devices.device import Device
@@ -23,10 +24,12 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
 from hettui.domain.slots.policy import KeepPolicy
+from hettui.domain.slots.request import Cause
+from hettui.domain.slots.request import Request as Asked
 from hettui.domain.slots.terms import terms_of
 from hettui.services.cluster.world import Request, Supervision
 from hettui.services.engine import Engine
-from hettui.services.events import Event, Notice, SlotsChanged
+from hettui.services.events import BenchEnded, Event, Notice, SlotsChanged
 from hettui.wiring.engine import build_engine
 from tests import tiny_models
 from tests.patience import patience, until
@@ -46,15 +49,17 @@ class Rig:
     def __init__(self, engine: Engine, folder: Path, models: dict[str, Path]) -> None:
         self.engine, self.folder, self.models = engine, folder, models
         self.events: list[Event] = []
+        self.asked = 0
+        """Tokens of the last prompt."""
         engine.subscribe(self.events.append)
         self._shapes = {kind: ModelShape.of(read_model(path)) for kind, path in models.items()}
 
     def request(
         self, layers: tuple[int, ...] = (3, 2), kind: str = "dense", keeping: KeepPolicy | None = None,
-        devices: tuple[Device, ...] = TWO, **params: Any,
+        devices: tuple[Device, ...] = TWO, extra: tuple[str, ...] = (), **params: Any,
     ) -> Request:  # fmt: skip
         settings = RuntimeParams(**{"ctx_size": 2048, **params})
-        serving = Serving(port=0, extra_args=("--threads", "1"))
+        serving = Serving(port=0, extra_args=("--threads", "1", *extra))
         cluster = Cluster(str(self.models[kind]), settings, serving, devices, ENGINE)
         shape = self._shapes[kind]
         terms = terms_of(Workload(shape, settings, ENGINE.build), cluster.model_path, ENGINE)
@@ -67,12 +72,17 @@ class Rig:
         self.events.clear()
         self.engine.start(request).result(patience(60))
 
-    def ask(self, tokens: int, *, first: int = 20, slot: int = -1, answer: int = 2) -> dict[str, Any]:
+    def ask(
+        self, tokens: int, *, first: int = 20, slot: int = -1, answer: int = 2, changes_at: int | None = None
+    ) -> dict[str, Any]:
         """A prompt that begins as every longer one; the figures of its answer. The last token of that is in no slot."""
         prompt = [first + n % 200 for n in range(tokens)]
+        self.asked = tokens
+        if changes_at is not None:
+            prompt[changes_at:] = [n + 1 for n in prompt[changes_at:]]
         body = {"prompt": prompt, "n_predict": answer, "cache_prompt": True, "id_slot": slot}
         said = httpx.post(f"{self.engine.snapshot.api}/completion", json=body, timeout=patience(60))
-        timings: dict[str, Any] = said.json()["timings"]
+        timings: dict[str, Any] = said.json().get("timings", {})
         return timings
 
     def said(self, words: str) -> list[str]:
@@ -81,6 +91,10 @@ class Rig:
     @property
     def slots(self) -> SlotsChanged:
         return [e for e in self.events if isinstance(e, SlotsChanged)][-1]
+
+    @property
+    def last(self) -> Asked:
+        return self.slots.requests[-1]
 
     @property
     def files(self) -> list[Path]:
@@ -233,6 +247,92 @@ def test_a_damaged_file_is_told(rig: Rig) -> None:
     assert rig.said("it is damaged")
     assert rig.engine.snapshot.state is ClusterState.READY
     assert rig.ask(SHORT)["cache_n"] == 0
+
+
+OFF = KeepPolicy(limit_bytes=0)
+
+
+def _changed(rig: Rig) -> None:
+    rig.start(rig.request(keeping=OFF))
+    rig.ask(600)
+    rig.ask(640, first=21)
+
+
+def _middle(rig: Rig) -> None:
+    rig.start(rig.request(keeping=OFF))
+    rig.ask(900)
+    rig.ask(940, changes_at=300)
+
+
+def _taken(rig: Rig) -> None:
+    # Else the host's memory gives it back.
+    rig.start(rig.request(keeping=OFF, extra=("--cache-ram", "0")))
+    rig.ask(600)
+    rig.ask(200, first=90)
+    rig.ask(640)
+
+
+def _given_back(rig: Rig) -> None:
+    rig.start(rig.request(keeping=OFF))
+    rig.ask(600)
+    rig.ask(200, first=90)
+    rig.ask(640)
+
+
+def _restart(rig: Rig) -> None:
+    rig.start(rig.request(keeping=OFF))
+    rig.ask(600)
+    rig.start(rig.request((4, 1), keeping=OFF))
+    rig.ask(640)
+
+
+def _too_long(rig: Rig) -> None:
+    rig.start(rig.request(keeping=OFF))
+    rig.ask(2500)
+
+
+def _window(rig: Rig) -> None:
+    rig.start(rig.request((4, 3), "windowed", keeping=OFF, ubatch_size=64, batch_size=64))
+    rig.ask(1200)
+    rig.ask(600)
+
+
+def _state(rig: Rig) -> None:
+    rig.start(rig.request((5, 0), "hybrid", keeping=OFF))
+    rig.ask(700)
+    rig.ask(600)
+
+
+REREAD = {
+    "changed at the beginning": (_changed, Cause.BEGINNING),
+    "changed in the middle": (_middle, Cause.BEGINNING),
+    "the slot was taken": (_taken, Cause.TAKEN),
+    "the host's memory gave it back": (_given_back, None),
+    "a restart": (_restart, Cause.RESTART),
+    "too long": (_too_long, Cause.OVERFLOW),
+    "a sliding window": (_window, Cause.WINDOW),
+    "a hybrid": (_state, Cause.STATE),
+}
+
+
+@pytest.mark.parametrize(("play", "cause"), REREAD.values(), ids=list(REREAD))
+def test_why_a_prompt_was_read_again(rig: Rig, play: Callable[[Rig], None], cause: Cause | None) -> None:
+    """The scenes of tests/domain/test_reread.py, said by the real server."""
+    play(rig)
+    until(lambda: rig.events and rig.last.ended and rig.last.prompt_tokens == rig.asked)
+    last = rig.last
+    assert (last.reason.cause if last.reason else None) == cause, last
+
+
+def test_a_bench_leaves_the_slots_as_they_were(rig: Rig) -> None:
+    rig.start(rig.request(parallel=2, ctx_size=4096))
+    rig.ask(PROMPT, slot=0)
+    plan = BenchPlan(prompts=(64,), generates=(4,), depths=(0,), streams=(1,), repeats=3)
+    rig.engine.bench(plan).result(patience(30))
+    until(lambda: any(isinstance(e, BenchEnded) for e in rig.events))
+    assert rig.said("the slots hold again what they held before the bench: 1,201 tokens")
+    assert rig.ask(PROMPT + 20)["cache_n"] >= 0.99 * PROMPT
+    assert rig.files == []
 
 
 def test_a_disk_that_is_full_in_the_middle_of_it(rig: Rig) -> None:

@@ -26,7 +26,8 @@ class _Slot:
     shared: int | None = None
     erased: bool = False
     forced: bool = False
-    evicted: bool = False
+    gone: bool = False
+    """Checkpoints of what it holds were erased, to make room or by an earlier request."""
     judged: bool = False
     order: int = 0
     swapped: bool = False
@@ -90,6 +91,11 @@ class RequestLog:
         self._slots.clear()
         self._chosen = None
         self.version += 1
+
+    def forget(self) -> None:
+        """Another model: what was held of the last one is nobody's loss."""
+        self._slots.clear()
+        self._lost.clear()
 
     def restored(self, slot: int, tokens: int) -> None:
         """A slot was read back: it is not lost any more."""
@@ -161,7 +167,7 @@ class RequestLog:
             case "erased":
                 slot.erased = True
             case "evicted":
-                slot.evicted = True
+                slot.gone = True
             case "shifted":
                 slot.shifted = True
             case _:
@@ -203,9 +209,8 @@ class RequestLog:
             return request
         slot.judged = True
         elsewhere = tuple(one.held for n, one in self._slots.items() if n != request.slot and one.held)
-        erased = slot.erased or (slot.evicted and slot.forced)
         reading = Reading(
-            request.prompt_tokens, request.reused_tokens, slot.held, slot.choice, slot.shared, slot.forced, erased,
+            request.prompt_tokens, request.reused_tokens, slot.held, slot.choice, slot.shared, slot.forced, slot.gone,
             slot.shifted, elsewhere, slot.swapped,
         )  # fmt: skip
         found = judge(reading, self._lost, self.traits)
@@ -213,8 +218,10 @@ class RequestLog:
             self._lost.remove(found.came_back)
         if found.displaces:
             self._lost.append(Lost(slot.held, "taken"))
-            slot.evicted = False
+            slot.gone = False
         slot.shifted = False
+        # What this prompt made useless the next one may miss.
+        slot.gone = slot.gone or slot.erased
         return replace(request, reason=found.reason)
 
     def _end(self, number: int, refused: str = "") -> None:

@@ -58,7 +58,7 @@ class Reading:
     forced: bool = False
     """llama-server says that it cannot go on from the cache."""
     erased: bool = False
-    """Checkpoints were erased, by this request or to make room before it."""
+    """Checkpoints were erased before it: to make room, or by a request that went back further."""
     shifted: bool = False
     """The slot's context had been shifted: its beginning was thrown away."""
     elsewhere: tuple[int, ...] = ()

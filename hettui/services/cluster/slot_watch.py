@@ -35,6 +35,9 @@ class SlotWatch:
 
     def begin(self, request: Request) -> None:
         """Another master begins: what the slots of the last one held is gone with it."""
+        before, after = self._request and self._request.terms, request.terms
+        if before is None or after is None or before.fingerprint != after.fingerprint:
+            self.log.forget()
         self.log.restart()
         self.go_on(request)
 
