@@ -80,7 +80,7 @@ class Rig:
         self.asked = tokens
         if changes_at is not None:
             prompt[changes_at:] = [n + 1 for n in prompt[changes_at:]]
-        body = {"prompt": prompt, "n_predict": answer, "cache_prompt": True, "id_slot": slot}
+        body = {"prompt": prompt, "n_predict": answer, "cache_prompt": True, "id_slot": slot, "ignore_eos": True}
         said = httpx.post(f"{self.engine.snapshot.api}/completion", json=body, timeout=patience(60))
         timings: dict[str, Any] = said.json().get("timings", {})
         return timings

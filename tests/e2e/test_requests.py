@@ -37,7 +37,7 @@ def written(folder: Path, port: int) -> Path:
 
 
 def ask(port: int, tokens: int) -> dict[str, Any]:
-    body = {"prompt": [20 + n % 200 for n in range(tokens)], "n_predict": 2, "cache_prompt": True}
+    body = {"prompt": [20 + n % 200 for n in range(tokens)], "n_predict": 2, "cache_prompt": True, "ignore_eos": True}
     answer = httpx.post(f"http://127.0.0.1:{port}/completion", json=body, timeout=patience(30))
     timings: dict[str, Any] = answer.json()["timings"]
     return timings
