@@ -19,6 +19,7 @@ from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.slots.terms import terms_of
 from hettui.services.cluster import slot_watch
 from hettui.services.cluster.controller import ClusterController
+from hettui.services.cluster.viewer import Viewer
 from hettui.services.cluster.world import Request, Supervision
 from hettui.services.events import Event, Notice, SlotsChanged
 from tests.fakes import ENGINE, FakeWorld, cluster, shape, workers
@@ -293,7 +294,7 @@ async def test_a_slot_that_rests_is_saved_and_one_that_works_is_not(watched: Ben
     assert bench.calls == [("save", 0)]
     bench.world.clock.now += 400
     await until(lambda: bench.calls == [("save", 0), ("save", 0)])
-    assert len(bench.world.contexts.files) == 1
+    await until(lambda: len(bench.world.contexts.files) == 1)
 
 
 async def test_nothing_is_asked_while_nothing_happens(watched: Bench) -> None:
@@ -392,3 +393,19 @@ async def test_the_next_hettui_keeps_what_the_last_one_saved(bench: Bench) -> No
     assert [(h.slot, h.tokens) for h in after.last.held] == [(0, 2039)]
     await after.controller.start(request(21, 10))
     assert bench.calls == [("save", 0), ("restore", 0)]
+
+
+async def test_a_second_hettui_sees_the_requests_too(bench: Bench) -> None:
+    await bench.controller.start(request())
+    bench.ask(0, 2000)
+    second = Bench()
+    viewer = Viewer(bench.world.world(), second.events.append, "only shown")
+    await viewer.take_over(None)
+    assert [r.prompt_tokens for r in second.last.requests] == [2000]
+    bench.ask(0, 2100, 2039, held=2039, shared=2039)
+    viewer.read_logs()
+    assert [r.prompt_tokens for r in second.last.requests] == [2000, 2100]
+    await bench.controller.start(request(21, 10))
+    viewer.read_logs()
+    assert second.last.held == ()
+    assert viewer.contexts is None

@@ -35,7 +35,7 @@ class SlotWatch:
 
     def begin(self, request: Request) -> None:
         """Another master begins: what the slots of the last one held is gone with it."""
-        before, after = self._request and self._request.terms, request.terms
+        before, after = self._request.terms if self._request else None, request.terms
         if before is None or after is None or before.fingerprint != after.fingerprint:
             self.log.forget()
         self.log.restart()
