@@ -128,7 +128,7 @@ def _started(session: Session) -> Iterator[Target]:
     plan = session.initial_plan
     if plan is None:
         raise UsageError("the configuration names no model: set [model] path")
-    request = request_for(session, plan)
+    request = request_for(session, plan).passing()
     with (
         tempfile.TemporaryDirectory(prefix="hettui-bench-") as folder,
         own_run("bench") as runs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.supervision import Supervision as Supervision
@@ -53,6 +53,10 @@ class Request:
     keeping: KeepPolicy = field(default_factory=KeepPolicy)
     terms: Terms | None = None
     """Under which its slots' contexts are computed; None: not known, and nothing is kept."""
+
+    def passing(self) -> Request:
+        """The same for a cluster that ends with this program: it keeps no contexts, and touches nobody else's."""
+        return replace(self, terms=None)
 
     def like(self, other: Request) -> bool:
         """The same model in the same split with the same settings: if one failed, the other would."""

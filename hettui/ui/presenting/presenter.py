@@ -201,7 +201,11 @@ def commands(facts: Facts) -> tuple[str, list[tuple[str, str]]]:
         plan = plan_launch(replace(facts.session.cluster, devices=facts.plan.devices, params=params), facts.plan.split)
     except HettuiError as error:
         return clean_line(str(error)), []
-    heading = "What start would run. Ports that are taken are replaced by free ones. {commands.copy} copies it."
+    keeps = facts.session.config.keeping.on and "--slot-save-path" in facts.session.cluster.engine.options
+    added = ", and --slot-save-path is added, for contexts" if keeps else ""
+    heading = (
+        f"What start would run. Ports that are taken are replaced by free ones{added}. {{commands.copy}} copies it."
+    )
     return facts.keys.fill(heading), [(spec.name, shell_line(spec)) for spec in plan.processes]
 
 
