@@ -30,6 +30,13 @@ class Server:
         text = f"selected slot by LCP similarity, {alike}"
         self.slot(slot, "get_availabl", text, -1)
 
+    def asked_for(self, slot: int, prompt: int, reused: int) -> None:
+        """A whole request that names its slot: the server says nothing of what is alike."""
+        self.slot(slot, "get_availabl", f"selected slot by id ({slot})", -1)
+        self.begin(slot, prompt)
+        self.read(slot, reused)
+        self.end(slot, prompt, reused)
+
     def longest_unused(self, slot: int, base: float = -1.0, found: float | None = None) -> None:
         self.slot(slot, "get_availabl", "selected slot by LRU, t_last = -1", -1)
         self.server("get_availabl", "updating prompt cache")

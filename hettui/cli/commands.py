@@ -22,6 +22,7 @@ COMMANDS = {
     "requests": "hettui.cli.requests:run_requests",
     "chat": "hettui.cli.chat:run_chat",
     "bench": "hettui.cli.bench:run_bench",
+    "tune": "hettui.cli.tune:run_tune",
 }
 
 

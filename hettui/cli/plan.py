@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from hettui.cli.options import build_number, device_budgets, overridden, weights
+
+if TYPE_CHECKING:
+    from hettui.domain.devices.found import Found
 
 
 def run_devices(options: Namespace) -> int:
@@ -14,8 +18,12 @@ def run_devices(options: Namespace) -> int:
     from hettui.domain.devices.report import hardware_json, hardware_text
     from hettui.wiring.sessions import configured_is_missing, engine_or_problem, look_around
 
+    if options.forget_speeds:
+        return _forget_speeds(as_json=options.json)
     engine, problem = engine_or_problem(Config())
     found = look_around(engine)
+    if options.speeds:
+        return _speeds(found, as_json=options.json)
     if options.json:
         print(json.dumps(hardware_json(found.hardware, found.problems), indent=1))
     else:
@@ -23,6 +31,28 @@ def run_devices(options: Namespace) -> int:
         for reason in (*found.problems, *([problem] if problem else [])):
             print(f"hettui: {reason}", file=sys.stderr)
     return 1 if found.problems and configured_is_missing(found) else 0
+
+
+def _speeds(found: Found, *, as_json: bool) -> int:
+    import time
+
+    from hettui.domain.speed.report import speeds_json, speeds_text
+    from hettui.wiring.speeds import known_speeds
+
+    known, set_aside = known_speeds(found)
+    print(json.dumps(speeds_json(known), indent=1) if as_json else speeds_text(known, time.time()))
+    if set_aside:
+        print(f"hettui: {set_aside}", file=sys.stderr)
+    return 0
+
+
+def _forget_speeds(*, as_json: bool) -> int:
+    from hettui.wiring.speeds import forget_speeds
+
+    count = forget_speeds()
+    devices = f"{count} device{'' if count == 1 else 's'}"
+    print(json.dumps({"forgotten": count}) if as_json else f"Forgotten: the speeds of {devices}.")
+    return 0
 
 
 def run_model(options: Namespace) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from uuid import uuid4
 
-from hettui.domain.errors import HettuiError
+from hettui.domain.errors import HettuiError, ServerError
 from hettui.ports import LlamaClient
 
 _SECONDS = 120.0
@@ -17,8 +17,11 @@ _LEAST_TOKENS = 32
 class SlotsAside:
     """Of one server with `--slot-save-path`. Whatever goes wrong is a sentence; the measurement goes on."""
 
-    def __init__(self, client: LlamaClient, remove: Callable[[str], None], say: Callable[[str], None]) -> None:
-        """`remove` deletes a file of that folder, and blocks; `say` gets what could not be done."""
+    def __init__(
+        self, client: Callable[[], LlamaClient | None], remove: Callable[[str], None], say: Callable[[str], None]
+    ) -> None:
+        """`client`: of the server as it is now, which may be another one after the measurement. `remove` deletes a file
+        of that folder, and blocks; `say` gets what could not be done."""
         self._client = client
         self._remove = remove
         self._say = say
@@ -27,14 +30,16 @@ class SlotsAside:
 
     async def put(self) -> None:
         """Every slot that holds something is on disk when this returns, as far as that can be."""
-        slots = await self._client.slots()
+        client = self._client()
+        slots = await client.slots() if client is not None else None
         for place, slot in enumerate(slots or ()):
             number = place if slot.number is None else slot.number
             if slot.busy:
                 self._say(f"the context of slot {number} is not put aside for the measurement: it answers somebody")
                 continue
             try:
-                tokens, size_bytes = await self._client.save_slot(number, self._file(number), _SECONDS)
+                assert client is not None  # noqa: S101 - it has told its slots
+                tokens, size_bytes = await client.save_slot(number, self._file(number), _SECONDS)
             except HettuiError as error:
                 self._say(f"the context of slot {number} is not put aside for the measurement: {error}")
                 continue
@@ -45,10 +50,12 @@ class SlotsAside:
 
     async def back(self) -> int:
         """The tokens that the slots hold again."""
-        found = 0
+        found, client = 0, self._client()
         for number in tuple(self._tokens):
             try:
-                found += await self._client.restore_slot(number, self._file(number), _SECONDS)
+                if client is None:
+                    raise ServerError("nothing runs any more")
+                found += await client.restore_slot(number, self._file(number), _SECONDS)
             except HettuiError as error:
                 self._say(f"the context of slot {number} does not come back after the measurement: {error}")
             await self._forget(number)

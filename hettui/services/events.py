@@ -16,6 +16,7 @@ from hettui.domain.slots.terms import Terms
 from hettui.domain.telemetry.alerts import Alert as Alert
 from hettui.domain.telemetry.alerts import Severity as Severity
 from hettui.domain.telemetry.readings import TelemetrySnapshot
+from hettui.domain.tuning.report import TuneOutcome, TuneProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,20 @@ class SlotsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class TuneChanged:
+    """How far the search for the best split is."""
+
+    progress: TuneProgress
+
+
+@dataclass(frozen=True, slots=True)
+class TuneEnded:
+    """The search is over, complete or not."""
+
+    outcome: TuneOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One sentence for the user."""
 
@@ -149,4 +164,15 @@ class Rewound:
     events: tuple[Recorded, ...]
 
 
-Event = Recorded | SlotsChanged | ChatWaiting | ParallelChanged | BenchChanged | BenchEnded | PlaybackMoved | Rewound
+Event = (
+    Recorded
+    | SlotsChanged
+    | ChatWaiting
+    | ParallelChanged
+    | BenchChanged
+    | BenchEnded
+    | TuneChanged
+    | TuneEnded
+    | PlaybackMoved
+    | Rewound
+)

@@ -35,6 +35,8 @@ from hettui.services.events import (
     Rewound,
     SlotsChanged,
     TelemetryUpdated,
+    TuneChanged,
+    TuneEnded,
 )
 from hettui.ui.colours.theme_set import ThemeSet
 from hettui.ui.colours.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS
@@ -48,6 +50,7 @@ from hettui.ui.messages import (
     RewoundArrived,
     SlotsArrived,
     TelemetryArrived,
+    TuneArrived,
 )
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.terminal.app import TerminalApp
@@ -279,6 +282,8 @@ def _message(event: Event) -> Message:
             return NoticeArrived(event.text, event.severity, alert=event.raised)
         case BenchChanged() | BenchEnded():
             return BenchArrived(event)
+        case TuneChanged() | TuneEnded():
+            return TuneArrived(event)
         case ChatProgressed() | ChatEnded() | ChatWaiting() | ParallelChanged():
             return ChatArrived(event)
         case SlotsChanged():

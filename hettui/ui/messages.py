@@ -17,6 +17,8 @@ from hettui.services.events import (
     Rewound,
     Severity,
     SlotsChanged,
+    TuneChanged,
+    TuneEnded,
 )
 
 
@@ -74,6 +76,14 @@ class BenchArrived(Message):
     """How far the bench is, or its end."""
 
     def __init__(self, event: BenchChanged | BenchEnded) -> None:
+        super().__init__()
+        self.event = event
+
+
+class TuneArrived(Message):
+    """How far the search for the best split is, or its end."""
+
+    def __init__(self, event: TuneChanged | TuneEnded) -> None:
         super().__init__()
         self.event = event
 

@@ -206,7 +206,7 @@ async def _contexts_aside(client: HttpLlamaClient, folder: str | None) -> AsyncI
     def say(text: str) -> None:
         print(f"hettui: {text}", file=sys.stderr)
 
-    aside = SlotsAside(client, lambda file: (Path(folder) / file).unlink(missing_ok=True), say)
+    aside = SlotsAside(lambda: client, lambda file: (Path(folder) / file).unlink(missing_ok=True), say)
     await aside.put()
     try:
         yield

@@ -53,6 +53,17 @@ def _beginning_in_another_slot(server: Server, log: RequestLog) -> None:
     server.ask(1, 9200, 0)
 
 
+def _measured_without_the_cache(server: Server, log: RequestLog) -> None:
+    # As a bench does: each prompt another one, on one slot.
+    server.asked_for(0, 512, 0)
+    server.asked_for(0, 560, 0)
+
+
+def _asked_for_and_changed(server: Server, log: RequestLog) -> None:
+    server.asked_for(0, 6000, 0)
+    server.asked_for(0, 6300, 900)
+
+
 def _second_client_comes(server: Server, log: RequestLog) -> None:
     # Nothing of it was read before: it reads what it has to read.
     server.ask(0, 12000, 0)
@@ -198,6 +209,8 @@ SCENES = {
     "a date in front": Scene(_date_in_front, Cause.BEGINNING),
     "the middle has changed": Scene(_middle_changed, Cause.BEGINNING),
     "another slot has what it was": Scene(_beginning_in_another_slot, Cause.BEGINNING),
+    "a measurement": Scene(_measured_without_the_cache, None),
+    "a slot that was asked for": Scene(_asked_for_and_changed, Cause.BEGINNING),
     "a second client comes": Scene(_second_client_comes, None),
     "a second client with the same system prompt": Scene(_shares_a_system_prompt, None),
     "the slot was taken": Scene(_taken_by_another, Cause.TAKEN),

@@ -330,7 +330,7 @@ def test_a_bench_leaves_the_slots_as_they_were(rig: Rig) -> None:
     plan = BenchPlan(prompts=(64,), generates=(4,), depths=(0,), streams=(1,), repeats=3)
     rig.engine.bench(plan).result(patience(30))
     until(lambda: any(isinstance(e, BenchEnded) for e in rig.events))
-    assert rig.said("the slots hold again what they held before the bench: 1,201 tokens")
+    assert rig.said("the slots hold again what they held before: 1,201 tokens")
     assert rig.ask(PROMPT + 20)["cache_n"] >= 0.99 * PROMPT
     assert rig.files == []
 

@@ -39,8 +39,10 @@ from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged, Event, SlotsChanged, TelemetryUpdated
 from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
+from hettui.services.tuning import TuneJob
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
+from hettui.wiring.tuning import job_of
 from tests.fakes import cluster, shape, workers
 from tests.slot_scenes import day
 from tests.truth.compare import shape_of
@@ -67,6 +69,7 @@ class StageEngine:
     running: int = 0
     """Requests that are being answered."""
     subscribers: list[Callable[[Event], None]] = field(default_factory=list)
+    jobs: list[TuneJob] = field(default_factory=list)
 
     def subscribe(self, callback: Callable[[Event], None]) -> None:
         self.subscribers.append(callback)
@@ -113,6 +116,15 @@ class StageEngine:
 
     def cancel_bench(self) -> Future[None]:
         self.calls.append("cancel bench")
+        return _done()
+
+    def tune(self, job: TuneJob) -> Future[None]:
+        self.calls.append("tune")
+        self.jobs.append(job)
+        return _done()
+
+    def cancel_tune(self) -> Future[None]:
+        self.calls.append("cancel tune")
         return _done()
 
     def cancel_chat(self) -> Future[None]:
@@ -244,6 +256,9 @@ class StageBackend:
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
         return Request(runnable(session, plan, force=force), plan.split, 0)
+
+    def tune_job(self, session: Session, plan: Plan) -> TuneJob:
+        return job_of(session, plan, lambda wanted: self.request(session, wanted))
 
     def save(self, session: Session, plan: Plan) -> str | None:
         self.saved.append(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,8 +63,8 @@ class FileTail:
     def rotate(self) -> None:
         """Above its limit the file is copied to `NAME.1` and emptied; its writer appends, so it goes on at the new end.
 
-        What has not been read yet is read next. Only what is written between two steps, microseconds apart, is lost.
-        A full disk leaves things as they are.
+        What has not been read yet is read next. Only what is written between two steps, microseconds apart, is lost,
+        and of a flood what comes faster than it can be copied. A full disk leaves things as they are.
         """
         if _size(self._path) <= self._limit_bytes:
             return
@@ -71,22 +72,23 @@ class FileTail:
             # The kept one is made anew: a link in its place is taken away, not followed.
             Path(f"{self._path}.1").unlink(missing_ok=True)
             kept = open_private(f"{self._path}.1", os.O_WRONLY | os.O_CREAT)
-            whole = os.fdopen(open_private(self._path, os.O_RDWR), "r+b")
+            whole = os.fdopen(open_private(self._path, os.O_RDWR), "r+b", buffering=0)
             with os.fdopen(kept, "wb") as target, whole as source:
                 self._copy(source, target)
                 source.truncate(0)
             self._offset = 0
 
-    def _copy(self, source: BinaryIO, target: BinaryIO) -> None:
+    def _copy(self, source: RawIOBase, target: BinaryIO) -> None:
         """The last of it, and aside what was not read."""
-        unread = self._kept
         position = source.seek(-self._limit_bytes, os.SEEK_END)
-        while block := source.read(_READ_BYTES):
+        unread, left_bytes = [self._kept], self._limit_bytes + _READ_BYTES
+        while left_bytes > 0 and (block := source.read(min(_READ_BYTES, left_bytes))):
             target.write(block)
-            unread += block[max(0, self._offset - position) :]
+            unread.append(block[max(0, self._offset - position) :])
             position += len(block)
+            left_bytes -= len(block)
         target.flush()
-        self._kept = unread
+        self._kept = b"".join(unread)
 
 
 class LogFolder:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from hettui.domain.devices.speed import Speed
 from hettui.domain.units import MIB
 
 HOST_KEY = "host"
@@ -88,7 +89,9 @@ class Device:
     measured_overhead_bytes: int | None = None
     """What its backend took beside llama.cpp's buffers when it ran last."""
     measured_slowness: float | None = None
-    """How many times longer it took for its part of a token than its data says; None: never measured."""
+    """How many times longer it takes than its data says, where nothing better is known: older recordings have it."""
+    speed: Speed | None = None
+    """What answers have shown of its speed; None: nothing yet."""
 
     @property
     def overhead_bytes(self) -> int:

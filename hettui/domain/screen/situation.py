@@ -158,6 +158,10 @@ def nothing_to_apply(s: Situation) -> str | None:
     return None if s.differs else "the plan is what runs: there is nothing to apply"
 
 
+def one_device(s: Situation) -> str | None:
+    return None if s.devices > 1 else "there is only one device: nothing to split"
+
+
 def nothing_to_stop(s: Situation) -> str | None:
     if s.state is ClusterState.STOPPING and not s.can_cut:
         return "the cluster is stopping already: wait for its end"

@@ -80,15 +80,16 @@ class Found:
 
 def judge(reading: Reading, lost: Sequence[Lost], traits: Traits) -> Found:
     """What a request re-read. Of two explanations the one that leaves the least unexplained."""
-    shared = reading.shared_tokens
-    if shared is None:
-        shared = reading.reused_tokens if reading.choice != "longest unused" else 0
+    shared = _shared(reading)
     if _worth(shared - reading.reused_tokens, shared):
         return Found(_not_reused(reading, shared, traits), displaces=_other_conversation(reading, shared))
     gone = [one for one in lost if _continues(one.tokens, reading.prompt_tokens)]
     own = reading.choice != "longest unused"
     best = min(gone, key=lambda one: abs(reading.prompt_tokens - one.tokens), default=None)
     here = [reading.held_tokens, *(() if own else reading.elsewhere)]
+    if reading.choice == "asked for" and not reading.reused_tokens:
+        # The server does not say how much was alike: another prompt altogether, or one that may use no cache.
+        here = []
     least, most = (_SHORTENED, _GROWTH_IN_PLACE) if own else (1.0, _GROWTH)
     changed = [n for n in here if _continues(n, reading.prompt_tokens, least, most)]
     nearest = min(changed, key=lambda n: abs(reading.prompt_tokens - n), default=None)
@@ -101,6 +102,15 @@ def judge(reading: Reading, lost: Sequence[Lost], traits: Traits) -> Found:
             return Found(_overflow(_again(reading, nearest)))
         return Found(_changed(shared, nearest))
     return Found(displaces=displaces)
+
+
+def _shared(reading: Reading) -> int:
+    """The beginning that is alike, as far as the server says it."""
+    if reading.shared_tokens is not None:
+        return reading.shared_tokens
+    if reading.choice == "longest unused":
+        return 0
+    return min(reading.held_tokens, reading.prompt_tokens) if reading.forced else reading.reused_tokens
 
 
 def _gap(reading: Reading, tokens: int) -> int:

@@ -18,16 +18,17 @@ from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, 
 from hettui.ui.presenting.cards import cards
 from hettui.ui.presenting.contexts import explained, keeping
 from hettui.ui.presenting.facts import USUAL_HISTORY_CELLS, Facts, History, why
-from hettui.ui.presenting.views import HeaderView, LayerBarView, PlanLineView
+from hettui.ui.presenting.views import HeaderView, LayerBarView, PlanLineView, TimeBarView
 
 __all__ = [
     "USUAL_HISTORY_CELLS", "Facts", "History", "cards", "commands", "explanation", "header", "layer_bar", "plan_line",
-    "why", "why_no_chat",
+    "time_bar",    "why", "why_no_chat",
 ]  # fmt: skip
 
 _WORTH_A_WORD_PART = 0.02
 _MORE_ROOM_BYTES = 100 * MIB
 _FEW_DEVICES = 4
+_NOTHING_KNOWN = " · which device is fast is not known before the first answer"
 
 
 def header(facts: Facts) -> HeaderView:
@@ -47,6 +48,18 @@ def header(facts: Facts) -> HeaderView:
 def layer_bar(facts: Facts) -> LayerBarView:
     names = tuple(clean_line(d.name, 40) for d in facts.plan.devices)
     return LayerBarView(names, facts.plan.split.layers, facts.plan.split.host_layers, facts.selected)
+
+
+def time_bar(facts: Facts) -> TimeBarView:
+    """What a token's time is spent on: as measured while just this plan runs, else as it is planned."""
+    names, found = tuple(clean_line(d.name, 40) for d in facts.plan.devices), facts.speed
+    if found is None:
+        return TimeBarView(names, selected=facts.selected)
+    shares = tuple(found.stages_s.get(i, 0.0) / found.token_s for i in range(len(names)))
+    runs = facts.cluster.state is ClusterState.READY and not facts.differs
+    if runs and facts.rate and found.measured:
+        return TimeBarView(names, shares, 1 / facts.rate, "measured", facts.selected)
+    return TimeBarView(names, shares, found.token_s, "planned" if found.measured else "by data", facts.selected)
 
 
 def plan_line(facts: Facts) -> PlanLineView:
@@ -87,11 +100,11 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         costs = _costs(facts)
         if facts.closed:
             return PlanLineView("the plan differs from what runs" + costs[0], "warn", extra=costs[1])
-        # With a number it must still fit 80 columns.
+        # With the numbers it must still fit 80 columns.
         applies, kept = facts.keys.fill("the plan differs: {cluster.apply} applies it"), keeping(facts)
         if kept is not None and kept.all_tokens:
             return PlanLineView(f"{applies} · {kept.words}", "warn", extra="".join(costs))
-        return PlanLineView(f"{applies}, only the master restarts" + costs[0], "warn", extra=costs[1])
+        return PlanLineView(applies + costs[0], "warn", extra=f", only the master restarts{costs[1]}")
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
         # What this very launch taught is in `outlook` already: the difference is against what was forecast without.
@@ -133,15 +146,18 @@ def _what_if(facts: Facts) -> WhatIf | None:
 
 
 def _costs(facts: Facts) -> tuple[str, str]:
-    """How much faster one stream would be with the planner's fastest split, and where that has less room; empty when
-    it cannot be known or is not worth a word."""
+    """How fast one stream is with this plan and with the planner's fastest split, and where that has less room."""
     found = _what_if(facts)
-    if found is None or found.slower < _WORTH_A_WORD_PART:
-        return "", ""
+    if found is None:
+        return "", "" if facts.session.knows_speeds else _NOTHING_KNOWN
+    # By data alone it is about so much.
+    now = f" · {'' if found.measured else '~'}{found.per_second:.3g} tok/s"
+    if found.slower < _WORTH_A_WORD_PART:
+        return now, ""
     roomier = ""
     if found.gained_bytes >= _MORE_ROOM_BYTES:
         roomier = f", but {format_bytes(found.gained_bytes)} less free on {clean_line(found.roomier, 30)}"
-    return f" · fastest split +{1 / max(1 - found.slower, 1e-3) - 1:.0%}", roomier
+    return facts.keys.fill(f"{now}, fastest {found.fastest_per_second:.3g}: {{plan.propose}}"), roomier
 
 
 def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
@@ -166,7 +182,9 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
         workload, plan, learned=session.learned, extra_args=said, file_bytes=session.file_bytes
     ).explanation()
     if (costs := _what_if(facts)) is not None and costs.slower >= _WORTH_A_WORD_PART:
-        mine.insert(1, f"The fastest split for one stream would be {costs.slower / (1 - costs.slower):.0%} faster.")
+        faster = costs.slower / (1 - costs.slower)
+        fastest = f"{costs.fastest_per_second:.3g}"
+        mine.insert(1, f"The fastest split for one stream would be {faster:.0%} faster: {fastest} tokens a second.")
     parts = [("This plan", mine)]
     if lines := explained(facts):
         parts.append(("The context", lines))

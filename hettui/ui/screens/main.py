@@ -36,6 +36,7 @@ from hettui.ui.screens.operating import Operating
 from hettui.ui.screens.pace import SensorPace
 from hettui.ui.screens.places import HIGH_ROWS, SHORT_ROWS, ULTRA_CELLS, WIDE_CELLS, Places
 from hettui.ui.screens.planning import Planning
+from hettui.ui.screens.tuning import TuneSearch
 from hettui.ui.terminal.slow_line import CalmScreen
 from hettui.ui.terminal.toasts import Toasts
 from hettui.ui.widgets.device_card import DeviceCard
@@ -64,11 +65,11 @@ class MainScreen(CalmScreen[None]):
         self.operating = Operating(self, backend)
         self.explaining = Explaining(self, self.body)
         self.model_choice = ModelChoice(self, backend)
+        self.tuning = TuneSearch(self, backend)
         self.acting = Acting(self, self.body)
         self.pace = SensorPace(backend.engine)
         self._toasts = Toasts(self)
-        self._backend = backend
-        self._mark = mark
+        self._backend, self._mark = backend, mark
         keys.bind(self, self.own_bindings())
 
     def compose(self) -> ComposeResult:
@@ -213,7 +214,7 @@ class MainScreen(CalmScreen[None]):
         self._pace_sensors()
 
     def _pace_sensors(self) -> None:
-        self.pace.keep(seen=DEVICES in self.places.shown)
+        self.pace.keep(seen=DEVICES in self.places.shown or self.known.generating)
 
     @on(DeviceList.Rearranged)
     def _rearranged(self) -> None:
@@ -279,11 +280,13 @@ class MainScreen(CalmScreen[None]):
     def action_start(self, force: bool = False) -> None:
         self.operating.run_plan(force=force)
 
-    def action_apply(self, force: bool = False) -> None:
-        self.operating.run_plan(force=force)
+    action_apply = action_start
 
     def action_stop(self) -> None:
         self.operating.stop()
+
+    def action_tune(self) -> None:
+        self.tuning.ask()
 
     def action_post_mortem(self) -> None:
         self.operating.tell_what_ended()
@@ -324,15 +327,12 @@ class MainScreen(CalmScreen[None]):
             self.show_pane(DEVICES)
 
     def action_copy(self) -> None:
-        pane = self.body.commands
-        pane.show(*presenter.commands(self.facts))
-        self.app.copy_to_clipboard(pane.text)
+        self.app.copy_to_clipboard(self.body.command_lines(self.facts))
         self.remark("the command lines were sent to the terminal's clipboard: where it takes none, the pane has them")
 
     def action_rate(self, change: int) -> None:
-        words = self.pace.change(change)
+        self.remark(self.pace.change(change))
         self._pace_sensors()
-        self.remark(words)
 
     def action_help(self) -> None:
         from hettui.ui.dialogs.help import HelpScreen
@@ -389,6 +389,11 @@ class MainScreen(CalmScreen[None]):
         if changed:
             # What can be done with an answer depends on it.
             self.refresh_bindings()
+            self._pace_sensors()
+
+    @on(messages.TuneArrived)
+    def _tune_arrived(self, message: messages.TuneArrived) -> None:
+        self.tuning.take(message.event)
 
     @on(messages.BenchArrived)
     def _bench_arrived(self, message: messages.BenchArrived) -> None:
