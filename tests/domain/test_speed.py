@@ -222,11 +222,27 @@ def test_speeds_can_be_forgotten() -> None:
 def test_what_was_measured_is_what_is_told_of_the_same_split(
     total: float, parts: list[float], token_ms: float, cards: bool
 ) -> None:
-    """Whatever the shares leave or have too much: threads that had to wait for a busy machine, a slow network."""
+    """Whatever the shares leave or have too much: threads that had to wait for a busy machine, a slow network.
+
+    Within a third: where most of a token's time is nobody's share, the ways and the work change places meanwhile.
+    """
     remote = tuple(replace(d, host="attic", via="worker", uuid=f"GPU-{i}") for i, d in enumerate((*H200, H200[0])))
     devices = remote if cards else MIXED
     shares = {i: part * total / sum(parts) for i, part in enumerate(parts)}
     learned = Learned()
     for _ in range(4):
         assert learn(learned, devices, (20, 8, 5), token_ms, shares)
-    assert 1e3 / predicted(learned, devices, (20, 8, 5)) == pytest.approx(token_ms, rel=0.2)
+    assert 1e3 / predicted(learned, devices, (20, 8, 5)) == pytest.approx(token_ms, rel=0.35)
+
+
+def test_a_long_conversation_blames_its_context_and_not_the_weights() -> None:
+    """The KV cache is read for every token: with much in it each takes longer, on the same devices."""
+    learned = Learned()
+    for token_ms, context_gb in ((57.2, 0.002), (70.0, 0.05), (70.0, 0.05), (57.2, 0.002)):
+        shares = {0: Share(0.05, 0.01), 1: Share(0.42, 0.01, True), 2: Share(0.6, 0.01, True)}
+        context = {0: 25 * context_gb, 1: 5 * context_gb, 2: 2 * context_gb}
+        learned.add_decode(LLAMA, MIXED, Split((25, 5, 3), 33), Decode(token_ms / 1e3, shares, {}, 1e9, context))
+    assert 1e3 / predicted(learned, MIXED, (25, 5, 3)) == pytest.approx(57.2, rel=0.1)
+    known = learned.with_measured(MIXED)[1].speed
+    assert known is not None
+    assert known.value_ms("context")

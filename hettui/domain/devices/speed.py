@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-LAYER, HOP = "layer", "hop"
-"""Beside kinds of weights: what a layer costs whatever it weighs, and what a token costs for coming and going."""
+LAYER, HOP, CONTEXT = "layer", "hop", "context"
+"""Beside kinds of weights: what a layer costs whatever it weighs, what a token costs for coming and going, and what is
+read of the KV cache, which grows with the conversation."""
 
 
 @dataclass(frozen=True, slots=True)

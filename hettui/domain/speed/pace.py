@@ -9,7 +9,7 @@ from itertools import accumulate
 from math import sqrt
 
 from hettui.domain.devices.device import Device
-from hettui.domain.devices.speed import HOP, LAYER, Speed
+from hettui.domain.devices.speed import CONTEXT, HOP, LAYER, Speed
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.speed.prior import prior
 
@@ -33,6 +33,10 @@ class Pace:
     """Measured, or from the device's own data; else assumed."""
     kinds: tuple[tuple[str, float], ...] = ()
     """Seconds per GB of the kinds of weights that were read on it."""
+
+    def read_s(self, kind: str, gb: float) -> float:
+        """So much of one kind."""
+        return dict(self.kinds).get(kind, self.seconds_per_byte * 1e9) * gb
 
     def layer_s(self, reads: Mapping[str, float]) -> float:
         """One layer, by the GB of each kind that it reads."""
@@ -104,18 +108,20 @@ def stages_s(shape: ModelShape, devices: Sequence[Device], layers: Sequence[int]
     return found
 
 
-def work_of(shape: ModelShape, run: range) -> dict[str, float]:
+def work_of(shape: ModelShape, run: range, context_gb: float = 0.0) -> dict[str, float]:
     """What a run of layers is: GB by kind, and how many layers."""
     found: dict[str, float] = {LAYER: float(len(run))}
+    if context_gb:
+        found[CONTEXT] = context_gb
     for layer in run:
         for kind, size in shape.layer_reads[layer].items():
             found[kind] = found.get(kind, 0.0) + size
     return found
 
 
-def stage_doubt_s(shape: ModelShape, device: Device, run: range, *, hop: bool = True) -> float:
+def stage_doubt_s(shape: ModelShape, device: Device, run: range, *, hop: bool = True, context_gb: float = 0.0) -> float:
     """The standard deviation of one device's part of a token."""
-    work, speed, own = work_of(shape, run), device.speed, pace(device)
+    work, speed, own = work_of(shape, run, context_gb), device.speed, pace(device)
     if speed is None:
         below = below_s(shape, own)
         return prior(device).doubt * (below[run.stop] - below[run.start] + (own.hop_s if hop else 0.0))

@@ -51,6 +51,8 @@ class Decode:
     excused: Mapping[int, str] = field(default_factory=dict)
     """Devices that are slower now than they are, and why: `shared`, `throttled`."""
     at_unix_s: float = 0.0
+    context_gb: Mapping[int, float] = field(default_factory=dict)
+    """By the device's number: what was read of the KV cache for a token, in the middle of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
