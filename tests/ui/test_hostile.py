@@ -21,6 +21,8 @@ from hettui.domain.library.found import FoundModel
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.slots.request import Request
 from hettui.domain.text import clean, clean_line
+from hettui.domain.tuning.report import TuneProgress
+from hettui.domain.tuning.search import Tuning
 from hettui.ports import ModelPlace
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, SlotsChanged
 from hettui.ui.dialogs.chat_list import ChatListScreen
@@ -28,6 +30,7 @@ from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
 from hettui.ui.dialogs.themes import ThemeScreen
+from hettui.ui.dialogs.tune import TuneScreen
 from hettui.ui.dialogs.welcome import WelcomeScreen
 from hettui.ui.screens.replay import ReplayScreen
 from tests.fakes import shape, workers
@@ -139,6 +142,13 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
         s.app.push_screen(screen)
         await eyes.look()
         await s.press("escape")
+    tune, plan, workload = TuneScreen(lambda: None), s.plan, s.main.facts.session.workload
+    assert workload is not None
+    s.app.push_screen(tune)
+    await eyes.look()
+    tune.take(TuneProgress(Tuning(workload, plan), text, plan))
+    await eyes.look()
+    s.app.pop_screen()
     await s.emit(ClusterChanged(ClusterSnapshot(ClusterState.FAILED, problem=text, post_mortem=post_mortem(text))))
     await s.app.workers.wait_for_complete()
     assert isinstance(s.app.screen, PostMortemScreen)
