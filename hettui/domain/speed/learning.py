@@ -95,11 +95,9 @@ def _taught(
 def _by_itself(device: Device) -> Device:
     """As it is, whatever slows it down just now."""
     speed = device.speed
-    return (
-        device
-        if speed is None or speed.slower_now == 1.0
-        else replace(device, speed=replace(speed, slower_now=1.0, why_now=""))
-    )
+    if speed is None or speed.slower_now == 1.0:
+        return device
+    return replace(device, speed=replace(speed, slower_now=1.0, why_now=""))
 
 
 def _hop_doubt_s(device: Device) -> float:

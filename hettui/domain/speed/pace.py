@@ -11,7 +11,7 @@ from math import sqrt
 from hettui.domain.devices.device import Device
 from hettui.domain.devices.speed import CONTEXT, HOP, LAYER, Speed
 from hettui.domain.model.shape import ModelShape
-from hettui.domain.speed.prior import prior
+from hettui.domain.speed.prior import Prior, prior
 
 _NEVER_READ_DOUBT = 0.25
 """Of the time for weights of a kind that was never read on a device, while others were."""
@@ -49,7 +49,7 @@ def pace(device: Device) -> Pace:
     """By the memory's bandwidth and the way to the device, corrected by what was measured."""
     before, measured = prior(device), device.speed
     if measured is not None:
-        return _measured(measured, before.seconds_per_byte, before.seconds_per_layer, before.hop_s)
+        return _measured(measured, before)
     slowness = device.measured_slowness
     if slowness is None:
         return Pace(before.seconds_per_byte, before.seconds_per_layer, before.hop_s, before.known)
@@ -58,8 +58,8 @@ def pace(device: Device) -> Pace:
     )
 
 
-def _measured(speed: Speed, per_byte_s: float, per_layer_s: float, hop_s: float) -> Pace:
-    slower = speed.slower_now
+def _measured(speed: Speed, before: Prior) -> Pace:
+    slower, per_byte_s = speed.slower_now, before.seconds_per_byte
     kinds = [
         (name, ms / 1e3) for name, ms in zip(speed.names, speed.values_ms, strict=True) if name not in (LAYER, HOP)
     ]
@@ -68,9 +68,10 @@ def _measured(speed: Speed, per_byte_s: float, per_layer_s: float, hop_s: float)
     layer_ms, hop_ms = speed.value_ms(LAYER), speed.value_ms(HOP)
     return Pace(
         per_byte_s * off * slower,
-        (per_layer_s if layer_ms is None else layer_ms / 1e3) * slower,
-        hop_s if hop_ms is None else hop_ms / 1e3,
-        known=True,
+        (before.seconds_per_layer if layer_ms is None else layer_ms / 1e3) * slower,
+        before.hop_s if hop_ms is None else hop_ms / 1e3,
+        # What only is the matter with it just now says nothing of what it is.
+        known=before.known or speed.windows > 0,
         kinds=tuple((kind, s * slower) for kind, s in kinds),
     )
 
@@ -184,7 +185,7 @@ class Expected:
 def expected(shape: ModelShape, devices: Sequence[Device], layers: Sequence[int]) -> Expected | None:
     """None where a speed is not known or the host computes a part."""
     token_s = seconds_per_token(shape, devices, layers)
-    if token_s is None:
+    if not token_s:
         return None
     stages = stages_s(shape, devices, layers)
     spread = sum(stage_doubt_s(shape, devices[i], run) ** 2 for i, run in runs(shape, layers).items())
