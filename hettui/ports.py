@@ -13,6 +13,7 @@ from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.llama.build import EngineInfo as EngineInfo
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.slots.saved import Saved
 from hettui.domain.telemetry.readings import DeviceSample
 
 if TYPE_CHECKING:
@@ -184,11 +185,60 @@ class LlamaClient(Protocol):
     async def queued(self) -> int | None:
         """Requests that wait for a slot; None when it does not say (no `--metrics`)."""
 
+    async def save_slot(self, slot: int, file: str, seconds: float) -> tuple[int, int]:
+        """Writes what a slot holds into a file of `--slot-save-path`; its tokens, and the bytes that were written. One
+        that answers is waited for. Tokens without bytes are a full disk (b10068 answers 200 all the same).
+
+        Raises ServerError with the reason; where it takes longer than so many seconds, ConnectionLost.
+        """
+
+    async def restore_slot(self, slot: int, file: str, seconds: float) -> int:
+        """Back; the tokens that the slot then holds, and nothing else. Raises as `save_slot`."""
+
     async def close(self) -> None: ...
 
 
 class LlamaClientFactory(Protocol):
     def __call__(self, base_url: str, api_key: str | None) -> LlamaClient: ...
+
+
+class ContextFolder(Protocol):
+    """A private folder for what llama-server saves of its slots. Every method blocks."""
+
+    @property
+    def path(self) -> str: ...
+
+    def load(self) -> tuple[Saved, ...]:
+        """What the list in it says, of those files that are there; nothing for a list that is missing or damaged."""
+
+    def keep(self, saved: Sequence[Saved]) -> None:
+        """Writes the list anew, and removes every file of ours that is not in it. Raises OSError."""
+
+    def new_name(self, slot: int) -> str:
+        """For a file that is not there yet."""
+
+    def written(self, file: str) -> tuple[int, str]:
+        """Size and sum of a file that was just written, for the user alone from now on. Raises OSError."""
+
+    def damage(self, saved: Saved) -> str | None:
+        """What is wrong with a file; None: it is what was written."""
+
+    def remove(self, file: str) -> None:
+        """A file that may or may not be there. Raises OSError."""
+
+    def free_bytes(self) -> int | None:
+        """What can be written there; None: not known."""
+
+    def model_mark(self, path: str) -> str:
+        """Which file lies under this name now: another one for another file."""
+
+
+class ContextFolders(Protocol):
+    def clear(self, folder: str | None) -> None:
+        """Removes what an earlier hettui kept there; nothing where there is no such folder. Blocks. Raises OSError."""
+
+    def open(self, folder: str | None) -> ContextFolder:
+        """Ready to be written, mode 0700; None: the usual one. Blocks. Raises HettuiError with the reason why not."""
 
 
 @dataclass(frozen=True, slots=True)

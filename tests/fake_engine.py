@@ -3,7 +3,8 @@
 `install(folder)` writes the two; `FAKE_ENGINE` in their environment says how they behave: `@` and a
 file's path, or a JSON object itself, with `log`
 (lines to print), `flood` (bytes a second without end), `long_line` (bytes), `never_ready`, `answer` (pieces of text,
-streamed), `ignore_term`, `exit_at_start`.
+streamed), `ignore_term`, `exit_at_start`, `slots` (what saving and restoring a slot is answered with: a status, or
+"hang").
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-HELP = "--rpc SERVERS\n-fit, --fit [on|off]\n--mmap, --no-mmap\n"
+HELP = "--rpc SERVERS\n-fit, --fit [on|off]\n--mmap, --no-mmap\n--slot-save-path PATH\n"
 LISTING = "Available devices:\n"
 
 
@@ -113,12 +114,15 @@ class _Http(BaseHTTPRequestHandler):
         if self.path == "/health" and self.faults.get("never_ready"):
             self._json(503, {"error": {"message": "Loading model", "code": 503}})
         elif self.path == "/slots":
-            self._json(200, [{"is_processing": False}])
+            self._json(200, [{"id": 0, "is_processing": False, "id_task": 1, "n_prompt_tokens": 900}])
         else:
             self._json(200, {"status": "ok"})
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/slots/"):
+            self._slot(json.loads(body)["filename"])
+            return
         if error := self.faults.get("refuse"):
             self._json(400, {"error": {"message": error, "type": "invalid_request_error", "code": 400}})
             return
@@ -134,6 +138,17 @@ class _Http(BaseHTTPRequestHandler):
         self._event({"choices": [{"delta": {}, "finish_reason": "stop"}], "timings": {"predicted_n": 3}})
         self.wfile.write(b"data: [DONE]\n\n")
         self.close_connection = True
+
+    def _slot(self, name: str) -> None:
+        """Saves and restores nothing; a file of that name is made where it is asked for."""
+        said = self.faults.get("slots", 200)
+        if said == "hang":
+            threading.Event().wait()
+        elif said == 200:
+            (Path(_value(sys.argv, "--slot-save-path")) / name).write_bytes(bytes(4096))
+            self._json(200, {"n_saved": 900, "n_written": 4096, "n_restored": 900, "n_read": 4096})
+        else:
+            self._json(said, {"error": {"message": "no such luck", "type": "server_error", "code": said}})
 
     def _event(self, data: dict[str, Any]) -> None:
         # In two writes: a sequence in a piece may be cut anywhere.

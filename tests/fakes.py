@@ -17,6 +17,7 @@ from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.model.header import ModelFile, TensorInfo
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.slots.saved import Saved
 from hettui.ports import FoundProcess, Obstacle, RpcServerInfo
 from hettui.services.cluster.world import World
 
@@ -133,6 +134,54 @@ class FakeChild:
             self._ended.set_result(returncode)
 
 
+class FakeContexts:
+    """A folder in memory, for saved slots; the files' contents are token counts."""
+
+    def __init__(self) -> None:
+        self.path = "/contexts"
+        self.files: dict[str, int] = {}
+        self.list: tuple[Saved, ...] = ()
+        self.problem: Exception | None = None
+        self.damaged: set[str] = set()
+        self.free: int | None = None
+        self.mark = "m"
+
+    def clear(self, folder: str | None) -> None:
+        self.list, self.files = (), {}
+
+    def open(self, folder: str | None) -> FakeContexts:
+        if self.problem:
+            raise self.problem
+        return self
+
+    def load(self) -> tuple[Saved, ...]:
+        return self.list
+
+    def keep(self, saved: Sequence[Saved]) -> None:
+        if self.problem:
+            raise self.problem
+        self.list = tuple(saved)
+        self.files = {name: tokens for name, tokens in self.files.items() if name in {one.file for one in saved}}
+
+    def new_name(self, slot: int) -> str:
+        return f"slot-{slot}-{len(self.files)}-{id(object())}.ctx"
+
+    def written(self, file: str) -> tuple[int, str]:
+        return self.files[file] * 1000, "sum"
+
+    def damage(self, saved: Saved) -> str | None:
+        return "it is damaged" if saved.file in self.damaged else None
+
+    def remove(self, file: str) -> None:
+        self.files.pop(file, None)
+
+    def free_bytes(self) -> int | None:
+        return self.free
+
+    def model_mark(self, path: str) -> str:
+        return self.mark
+
+
 class FakeRuns:
     """A record in memory."""
 
@@ -191,17 +240,27 @@ class FakeWorld:
     clock: FakeClock = field(default_factory=FakeClock)
     runs: FakeRuns = field(default_factory=FakeRuns)
     busy_slots: int | None = 0
+    contexts: FakeContexts = field(default_factory=FakeContexts)
+    slot_answer: Callable[[str, int, str], int] | None = None
+    """What saving or restoring a slot is answered with, by action, slot and file; None: as a server does."""
+    slots_held: dict[int, int] = field(default_factory=dict)
+    """Tokens by slot, in the master that runs."""
+    slot_calls: list[tuple[str, int, str]] = field(default_factory=list)
+    slots_hang: bool = False
+    """Saving and restoring are never answered."""
     strangers: list[FoundProcess] = field(default_factory=list)
     """Marked processes that stand in no record."""
 
     def world(self) -> World:
-        return World(self, self, self, self, self.client, self, self.clock, self.runs)
+        return World(self, self, self, self, self.client, self, self.clock, self.runs, self.contexts)
 
     # ProcessRunner and, by its other arguments, LogStore
     def start(self, spec: ProcessSpec, log_path: Path) -> FakeChild:
         if spec.name in self.unstartable:
             raise LaunchError(f"{spec.name}: {spec.argv[0]} cannot be started: No such file or directory")
         self.starts.append(spec)
+        if spec.role == "master":
+            self.slots_held.clear()
         child = FakeChild(
             1000 + len(self.starts), stubborn=spec.name in self.stubborn, immortal=spec.name in self.immortal
         )
@@ -313,6 +372,27 @@ class FakeClient:
 
     async def queued(self) -> int | None:
         return self._world.queued
+
+    async def save_slot(self, slot: int, file: str, seconds: float) -> tuple[int, int]:
+        tokens = await self._of_slot("save", slot, file, seconds)
+        return tokens, self._world.contexts.files[file] * 1000
+
+    async def restore_slot(self, slot: int, file: str, seconds: float) -> int:
+        return await self._of_slot("restore", slot, file, seconds)
+
+    async def _of_slot(self, action: str, slot: int, file: str, seconds: float) -> int:
+        world = self._world
+        world.slot_calls.append((action, slot, file))
+        await asyncio.sleep(0)
+        if world.slots_hang:
+            await asyncio.get_running_loop().create_future()
+        if world.slot_answer is not None:
+            return world.slot_answer(action, slot, file)
+        if action == "save":
+            world.contexts.files[file] = world.slots_held.get(slot, 0)
+        else:
+            world.slots_held[slot] = world.contexts.files[file]
+        return world.slots_held.get(slot, 0)
 
     async def close(self) -> None:
         self._world.clients_closed += 1

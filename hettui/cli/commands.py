@@ -19,6 +19,7 @@ COMMANDS = {
     "down": "hettui.cli.running:run_down",
     "status": "hettui.cli.running:run_status",
     "logs": "hettui.cli.running:run_logs",
+    "requests": "hettui.cli.requests:run_requests",
     "chat": "hettui.cli.chat:run_chat",
     "bench": "hettui.cli.bench:run_bench",
     "tune": "hettui.cli.tune:run_tune",

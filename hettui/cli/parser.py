@@ -148,8 +148,13 @@ def _running(commands: _Commands) -> None:
     logs.add_argument("-f", "--follow", action="store_true", help="goes on until Ctrl-C")
     logs.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="last lines of each process")
     logs.add_argument("--process", metavar="NAME", help="one process: master, or a device's name")
-    for parser in (up, down, status, logs):
-        parser.add_argument("--json", action="store_true", help="JSON; with logs -f one object a line")
+    requests = _add(
+        commands, "requests", "what every client's requests did, what was read again and why", "hettui requests -f"
+    )
+    requests.add_argument("-f", "--follow", action="store_true", help="goes on until Ctrl-C")
+    requests.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="the last requests")
+    for parser in (up, down, status, logs, requests):
+        parser.add_argument("--json", action="store_true", help="JSON; with -f one object a line")
 
 
 def _count(text: str) -> int:

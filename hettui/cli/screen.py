@@ -72,7 +72,7 @@ def _headless_demo(session: Any, *, as_json: bool, record: str | None) -> int:
 
     plan = session.initial_plan
     with tempfile.TemporaryDirectory(prefix="hettui-demo-") as folder:
-        request = request_for(session, plan)
+        request = request_for(session, plan).passing()
         with (
             own_run("demo") as runs,
             build_engine(Path(folder), runs, interval_s=0.25) as engine,

@@ -20,6 +20,7 @@ from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError, ServerError
 from hettui.ports import LlamaClient
+from hettui.services.aside import SlotsAside
 from hettui.services.chat.answering import Answering
 from hettui.services.chat.parallel import ParallelTest
 from hettui.services.chat.session import ChatSession
@@ -86,7 +87,7 @@ class Engine:
         self._poller = Poller(sources, world.clock, self._emit, interval_s)
         self._memory_back = MemoryBack(world.clock, self._emit)
         self._alerts = AlertWatcher(self._emit, time_of_day)
-        self._jobs = Jobs(world.clock, self._emit)
+        self._jobs = Jobs(world.clock, self._emit, self._contexts_aside)
         self._hearers: list[Callable[[Event], None]] = [
             self._answering.hear,
             self._memory_back.hear,
@@ -264,6 +265,7 @@ class Engine:
         self._background = [
             asyncio.create_task(self._poller.run(), name="telemetry"),
             asyncio.create_task(self._follow_logs(), name="logs"),
+            asyncio.create_task(self._controller.watch_slots(), name="slots"),
         ]
 
     async def _follow_logs(self) -> None:
@@ -330,6 +332,15 @@ class Engine:
         if self._poller.interval_s > TUNING_INTERVAL_S:
             self._poller.set_interval(TUNING_INTERVAL_S)
         self._jobs.start_tune(self._controller, job)
+
+    def _contexts_aside(self) -> SlotsAside | None:
+        """For what a measurement would overwrite; None where nothing can be saved."""
+        folder = self._controller.contexts
+        if folder is None:
+            return None
+        return SlotsAside(
+            lambda: self._controller.client, folder.remove, lambda text: self._emit(Notice(text, "warning"))
+        )
 
     def _ready_client(self) -> LlamaClient:
         client = self._controller.client

@@ -10,6 +10,9 @@ from hettui.domain.chat.parallel import ParallelRow
 from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.session.session import Session
+from hettui.domain.slots.keeping import Held
+from hettui.domain.slots.request import Request
+from hettui.domain.slots.terms import Terms
 from hettui.domain.telemetry.alerts import Alert as Alert
 from hettui.domain.telemetry.alerts import Severity as Severity
 from hettui.domain.telemetry.readings import TelemetrySnapshot
@@ -97,6 +100,22 @@ class BenchEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotsChanged:
+    """What the slots hold, and what requests did; nothing of what was said in them."""
+
+    requests: tuple[Request, ...]
+    """The oldest first, those that run last."""
+    held: tuple[Held, ...]
+    saved: tuple[Held, ...]
+    """On disk."""
+    terms: Terms | None = None
+    free_bytes: int | None = None
+    """On that disk."""
+    bytes_per_s: float | None = None
+    """With which slots were saved last."""
+
+
+@dataclass(frozen=True, slots=True)
 class TuneChanged:
     """How far the search for the best split is."""
 
@@ -147,6 +166,7 @@ class Rewound:
 
 Event = (
     Recorded
+    | SlotsChanged
     | ChatWaiting
     | ParallelChanged
     | BenchChanged

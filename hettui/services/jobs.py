@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hettui.domain.bench.run import BenchPlan
 from hettui.domain.errors import ServerError
 from hettui.ports import Clock, LlamaClient
-from hettui.services.events import BenchChanged, BenchEnded, Event, TuneChanged, TuneEnded
+from hettui.services.aside import SlotsAside
+from hettui.services.events import BenchChanged, BenchEnded, Event, Notice, TuneChanged, TuneEnded
 
 if TYPE_CHECKING:
     from hettui.services.bench import BenchRunner
     from hettui.services.tuning import Launches, TuneJob, TuneRunner
+
+
+T = TypeVar("T")
 
 
 class Hears(Protocol):
@@ -25,7 +29,11 @@ class Hears(Protocol):
 class Jobs:
     """Runs on the engine's loop."""
 
-    def __init__(self, clock: Clock, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self, clock: Clock, emit: Callable[[Event], None], aside: Callable[[], SlotsAside | None] = lambda: None
+    ) -> None:
+        """`aside`: what keeps what the slots hold now for after the job; None where nothing can be kept."""
+        self._aside = aside
         self._clock = clock
         self._emit = emit
         self._bench: BenchRunner | None = None
@@ -58,7 +66,8 @@ class Jobs:
 
         async def run() -> None:
             try:
-                self._emit(BenchEnded(await runner.run(plan)))
+                outcome = await self._beside_contexts(runner.run(plan))
+                self._emit(BenchEnded(outcome))
             finally:
                 self._bench = None
 
@@ -74,12 +83,24 @@ class Jobs:
 
         async def run() -> None:
             try:
-                outcome = await runner.run(job)
+                outcome = await self._beside_contexts(runner.run(job))
             finally:
                 self._tune = None
             self._emit(TuneEnded(outcome))
 
         self._task = asyncio.create_task(run(), name="tune")
+
+    async def _beside_contexts(self, work: Coroutine[None, None, T]) -> T:
+        """Does the work; the slots hold afterwards what they held before."""
+        aside = self._aside()
+        if aside is None:
+            return await work
+        await aside.put()
+        try:
+            return await work
+        finally:
+            if tokens := await aside.back():
+                self._emit(Notice(f"the slots hold again what they held before: {tokens:,} tokens"))
 
     async def stop_bench(self) -> None:
         """What was measured comes with its end."""

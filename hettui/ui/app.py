@@ -33,6 +33,7 @@ from hettui.services.events import (
     ParallelChanged,
     PlaybackMoved,
     Rewound,
+    SlotsChanged,
     TelemetryUpdated,
     TuneChanged,
     TuneEnded,
@@ -47,6 +48,7 @@ from hettui.ui.messages import (
     NoticeArrived,
     PlaybackArrived,
     RewoundArrived,
+    SlotsArrived,
     TelemetryArrived,
     TuneArrived,
 )
@@ -284,6 +286,8 @@ def _message(event: Event) -> Message:
             return TuneArrived(event)
         case ChatProgressed() | ChatEnded() | ChatWaiting() | ParallelChanged():
             return ChatArrived(event)
+        case SlotsChanged():
+            return SlotsArrived(event)
         case PlaybackMoved():
             return PlaybackArrived(event)
         case Rewound():

@@ -16,6 +16,7 @@ from hettui.services.events import (
     PlaybackMoved,
     Rewound,
     Severity,
+    SlotsChanged,
     TuneChanged,
     TuneEnded,
 )
@@ -58,6 +59,17 @@ class ChatArrived(Message):
     def __init__(self, event: ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged) -> None:
         super().__init__()
         self.event = event
+
+
+class SlotsArrived(Message):
+    """What the slots hold, and what requests did."""
+
+    def __init__(self, slots: SlotsChanged) -> None:
+        super().__init__()
+        self.slots = slots
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, SlotsArrived)
 
 
 class BenchArrived(Message):

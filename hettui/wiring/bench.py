@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,8 +30,10 @@ from hettui.domain.cluster.run_state import RunState
 from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, ServerError, UsageError
 from hettui.domain.llama.foreign import ForeignServer, read_argv
+from hettui.domain.llama.options import spoken
 from hettui.domain.session.session import Session
 from hettui.ports import TelemetryTarget
+from hettui.services.aside import SlotsAside
 from hettui.services.bench import BenchRunner
 from hettui.services.telemetry.poller import Poller
 from hettui.services.telemetry.targets import targets
@@ -63,6 +66,8 @@ class Target:
     """Of a cluster that was started for this."""
     model: str | None = None
     """Which one is asked, of a server that has several."""
+    slot_folder: str | None = None
+    """Its `--slot-save-path`, of one on this machine."""
 
 
 @contextmanager
@@ -123,7 +128,7 @@ def _started(session: Session) -> Iterator[Target]:
     plan = session.initial_plan
     if plan is None:
         raise UsageError("the configuration names no model: set [model] path")
-    request = request_for(session, plan)
+    request = request_for(session, plan).passing()
     with (
         tempfile.TemporaryDirectory(prefix="hettui-bench-") as folder,
         own_run("bench") as runs,
@@ -171,7 +176,8 @@ def _running(url: str, key: str | None) -> Target:
         facts, machine = outcome.facts, machine_facts() if here else {}
         return setting_of_foreign(title, server, commands, hardware, facts, machine, __version__, outcome.limits_w)
 
-    return Target(url.rstrip("/"), key, tuple(sensors), describe)
+    folder = spoken(found.argv).get("slot-save-path") if found else None
+    return Target(url.rstrip("/"), key, tuple(sensors), describe, slot_folder=folder)
 
 
 def _workers(server: ForeignServer | None) -> list[tuple[int, Listener]]:
@@ -190,6 +196,24 @@ def measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
             signal.signal(number, handler)
 
 
+@asynccontextmanager
+async def _contexts_aside(client: HttpLlamaClient, folder: str | None) -> AsyncIterator[None]:
+    """Who uses the server finds the slots as they were, where it can save them."""
+    if folder is None:
+        yield
+        return
+
+    def say(text: str) -> None:
+        print(f"hettui: {text}", file=sys.stderr)
+
+    aside = SlotsAside(lambda: client, lambda file: (Path(folder) / file).unlink(missing_ok=True), say)
+    await aside.put()
+    try:
+        yield
+    finally:
+        await aside.back()
+
+
 async def _measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
     clock = SystemClock()
     client = HttpLlamaClient(where.url, where.key, model=where.model)
@@ -202,7 +226,8 @@ async def _measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
         loop.add_signal_handler(number, runner.stop)
     try:
         await _wait_until_ready(client)
-        return await runner.run(plan)
+        async with _contexts_aside(client, where.slot_folder):
+            return await runner.run(plan)
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)

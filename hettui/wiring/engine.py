@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from hettui.adapters.files.context_folder import ContextFolderAdapter
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
 from hettui.adapters.gpu.nvml import NvmlSource
@@ -60,6 +61,7 @@ def build_engine(
         meter=_KernelMeter(),
         clock=SystemClock(),
         runs=runs,
+        contexts=ContextFolderAdapter(),
     )
     sources = telemetry_sources() if sensors is None else sensors
     time_of_day = partial(time.strftime, "%H:%M:%S")

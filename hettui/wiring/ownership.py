@@ -90,6 +90,7 @@ def recorded_session(record: RunState) -> Session:
             config = Config(path=record.config_path)
     cluster = record.cluster
     config = replace(config, model_path=cluster.model_path, params=cluster.params, serving=cluster.serving)
+    config = replace(config, keeping=record.keeping)
     layers = zip(cluster.devices, record.split.layers, strict=True)
     devices = tuple(replace(device, layers=n) for device, n in layers)
     try:

@@ -155,4 +155,7 @@ def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room
     config = session.config
     # Whoever reads the record may stand in another folder.
     path = None if config.path is None else os.path.abspath(config.path)  # noqa: PTH100 - links stay as they are
-    return Request(cluster, plan.split, on_workers, key, config.supervision, path, session.demo)
+    terms = session.terms(plan)
+    return Request(
+        cluster, plan.split, on_workers, key, config.supervision, path, session.demo, config.keeping, terms
+    )  # fmt: skip

@@ -17,8 +17,10 @@ from hettui.domain.config.values import Config, DeviceConfig
 from hettui.domain.config.writing import commented_config
 from hettui.domain.devices.device import Device, Host
 from hettui.domain.errors import ConfigError
+from hettui.domain.llama.params import Serving
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
+from hettui.domain.slots.policy import KeepPolicy
 
 FULL = """\
 # my cluster
@@ -61,6 +63,36 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "c.toml"
     path.write_text(FULL)
     return path
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("", KeepPolicy()),
+        ('context-keep = "off"', KeepPolicy(limit_bytes=0)),
+        ('context-keep = "4GiB"\ncontext-at-stop = "keep"', KeepPolicy(limit_bytes=4 << 30, at_stop="keep")),
+        ("context-snapshot-minutes = 0\ncontext-snapshot-tokens = 0", KeepPolicy(snapshot_s=0, snapshot_tokens=0)),
+        ('slot-save-path = "kept"', "kept"),
+    ],
+)  # fmt: skip
+def test_how_contexts_are_kept(tmp_path: Path, said: str, expected: KeepPolicy | str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"[serving]\n{said}\n")
+    config = load(path)
+    if isinstance(expected, str):
+        expected = KeepPolicy(folder=str(tmp_path / expected))
+    assert config.keeping == expected
+    assert config.serving == Serving()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("context-keep", '"much"'), ("context-at-stop", '"burn"'), ("context-snapshot-minutes", "-1")]
+)
+def test_how_contexts_cannot_be_kept(tmp_path: Path, key: str, value: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"[serving]\n{key} = {value}\n")
+    with pytest.raises(ConfigError, match=key):
+        load(path)
 
 
 def test_everything_is_read(file: Path) -> None:

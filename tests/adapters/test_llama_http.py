@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from hettui.adapters.llama.http import HttpLlamaClient
-from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts
-from hettui.domain.errors import ServerError, UsageError
+from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts, Slot
+from hettui.domain.errors import ConnectionLost, ServerError, UsageError
 from tests.patience import patience
 
 TIMINGS = {"prompt_n": 12, "prompt_per_second": 240.0, "predicted_n": 2, "predicted_per_second": 41.5, "cache_n": 0}
@@ -434,3 +434,51 @@ async def test_what_is_hardly_http_is_a_sentence(monkeypatch: pytest.MonkeyPatch
         assert state == "ready" or (said and "\n" not in said)
         assert await llama.slots() is None
         await llama.close()
+
+
+SLOT_ANSWERS = {
+    "tokens and bytes": (httpx.Response(200, json={"n_saved": 707, "n_written": 16_301_344}), (707, 16_301_344)),
+    "without its option": (
+        error(501, "This server does not support slots action", "not_supported_error"),
+        "slots action",
+    ),
+    "no file": (error(400, "Unable to restore slot", "invalid_request_error"), "Unable to restore slot"),
+    "an error of the server": (error(500, "boom", "server_error"), "boom"),
+    "no figures": (httpx.Response(200, json={"n_saved": "many"}), "does not say"),
+    "no JSON": (httpx.Response(200, text="fine"), "does not say"),
+}
+
+
+@pytest.mark.parametrize(("response", "says"), SLOT_ANSWERS.values(), ids=list(SLOT_ANSWERS))
+async def test_saving_a_slot(response: httpx.Response, says: object) -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return response
+
+    llama = client(answer)
+    if isinstance(says, tuple):
+        assert await llama.save_slot(3, "a.ctx", 5) == says
+        assert (asked[0].method, asked[0].url.path, asked[0].url.query) == ("POST", "/slots/3", b"action=save")
+        assert json.loads(asked[0].content) == {"filename": "a.ctx"}
+    else:
+        with pytest.raises(ServerError, match=str(says)):
+            await llama.save_slot(3, "a.ctx", 5)
+
+
+async def test_a_slot_that_is_never_saved_has_its_time() -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(3600)
+        return httpx.Response(200)
+
+    with pytest.raises(ConnectionLost, match="does not restore slot 1 within 0 s"):
+        await client(answer).restore_slot(1, "a.ctx", 0.01)  # type: ignore[arg-type]
+
+
+async def test_what_the_slots_hold() -> None:
+    token = {"n_decoded": 8, "n_remain": 2}
+    at_work = {"id": 1, "is_processing": True, "id_task": 7, "n_prompt_tokens": 607, "next_token": [token]}
+    said = [{"id": 0, "is_processing": False}, at_work]
+    slots = await client(lambda _: httpx.Response(200, json=said)).slots()
+    assert slots == (Slot(False, None, 0), Slot(True, 2, 1, 7, 607, 8))

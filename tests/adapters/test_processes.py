@@ -171,6 +171,12 @@ def test_rotation_keeps_the_newest_and_the_writer_goes_on(tmp_path: Path) -> Non
     assert path.read_text() == "after\n"
 
 
+async def test_what_a_child_writes_is_the_users_alone(tmp_path: Path) -> None:
+    """llama-server saves its slots into files: what was said, as numbers."""
+    await run(tmp_path, f"open({str(tmp_path / 'slot.ctx')!r}, 'w').write('x')")
+    assert (tmp_path / "slot.ctx").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("from_the_start", [True, False])
 def test_what_is_written_between_reading_and_rotating_is_read(tmp_path: Path, from_the_start: bool) -> None:
     """From the start there is more to read than fits one look."""

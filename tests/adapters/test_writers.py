@@ -17,6 +17,7 @@ from hettui.adapters.files import paths
 from hettui.adapters.files.atomic import make_private, open_private, replace_file
 from hettui.adapters.files.chat_store import ChatFolder
 from hettui.adapters.files.config_toml import write_text
+from hettui.adapters.files.context_folder import ContextFolderAdapter
 from hettui.adapters.files.learned_file import save_learned
 from hettui.adapters.files.panes_file import save_panes
 from hettui.adapters.files.recording_file import RecordingFile
@@ -30,6 +31,7 @@ from hettui.domain.errors import HettuiError
 from hettui.domain.planner.learned import Learned
 from hettui.domain.screen.panes import PanesState
 from hettui.ports import KeptPrompts
+from tests.adapters.test_context_folder import context
 from tests.adapters.test_run_folder import state
 
 SOURCES = Path(__file__).parents[2] / "hettui"
@@ -77,6 +79,10 @@ def _model(folder: Path) -> None:
     model_sum(folder, (str(folder / "model"),), lambda done, total: None)
 
 
+def _contexts(folder: Path) -> None:
+    ContextFolderAdapter().open(str(folder)).keep([context()])
+
+
 def _chats(folder: Path) -> ChatFolder:
     return ChatFolder(folder / "chats", folder / "exports")
 
@@ -96,6 +102,7 @@ WRITERS = {
     "the configuration": Writer(lambda folder: write_text(folder / "new" / "c.toml", ""), "new/c.toml"),
     "a crash": Writer(lambda folder: crash.report(ValueError("x")), "hettui/crash.log"),
     "a sum": Writer(_model, "model-sums.json"),
+    "the list of contexts": Writer(_contexts, "hettui-contexts/contexts.json"),
     "the last configuration": Writer(lambda folder: paths.remember_config(folder / "c"), "hettui/last-config"),
     "the last model": Writer(lambda folder: paths.remember_model("m"), "hettui/last-model"),
 }

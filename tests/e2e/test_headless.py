@@ -41,6 +41,8 @@ def test_the_figures_of_a_whole_run(home: dict[str, str], nothing_left: None) ->
     for device in figures["devices"]:
         assert device["resident_bytes"] > device["measured"]["weights_bytes"]
     assert list(Path(home["TMPDIR"]).iterdir()) == []
+    # Contexts are kept there of the cluster that runs beside it, perhaps.
+    assert not (Path(home["XDG_STATE_HOME"]) / "hettui" / "contexts").exists()
 
 
 def test_the_text_for_people(home: dict[str, str], nothing_left: None) -> None:

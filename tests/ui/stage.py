@@ -30,18 +30,21 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.panes import PanesState
 from hettui.domain.screen.terminal import Terminal
 from hettui.domain.session.session import Session, runnable
+from hettui.domain.slots.keeping import Held
+from hettui.domain.slots.request_log import RequestLog
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, TelemetrySnapshot
 from hettui.domain.units import MIB
 from hettui.ports import Completion, KeptPrompts, ModelFinder, ModelPlace, ThemeFiles
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
-from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
+from hettui.services.events import ClusterChanged, Event, SlotsChanged, TelemetryUpdated
 from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
 from hettui.services.tuning import TuneJob
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
 from hettui.wiring.tuning import job_of
 from tests.fakes import cluster, shape, workers
+from tests.slot_scenes import day
 from tests.truth.compare import shape_of
 
 PARAMS = RuntimeParams(ctx_size=8192)
@@ -290,6 +293,16 @@ def running(plan: Plan, **changes: object) -> ClusterSnapshot:
         commands=tuple(f"run {p.name}" for p in (*processes, master)),
     )
     return replace(snapshot, **changes)  # type: ignore[arg-type]
+
+
+def slots_of(plan: Plan, opened: Session, **changes: object) -> SlotsChanged:
+    """A day of requests on the cluster that runs this plan."""
+    log, server = RequestLog(), day()
+    for line in server.take():
+        log.feed(line)
+    held = tuple(Held(slot, *tokens) for slot, tokens in sorted(log.held().items()))
+    told = SlotsChanged(log.all, held, held[:1], opened.terms(plan), 200 << 30, 1e9)
+    return replace(told, **changes)  # type: ignore[arg-type]
 
 
 def readings(devices: Sequence[Device], second: int = 1) -> TelemetryUpdated:

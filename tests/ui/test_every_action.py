@@ -208,6 +208,7 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "sensors.faster": (nothing, said("every 0.5 s")),
     "sensors.slower": (nothing, said("every 2 s")),
     "pane.chat": (nothing, front("chat")),
+    "pane.requests": (nothing, front("requests")),
     "pane.logs": (nothing, front("logs")),
     "pane.bench": (nothing, front("bench")),
     "pane.commands": (nothing, front("commands")),

@@ -19,12 +19,13 @@ from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, Waiting
 from hettui.domain.library.found import FoundModel
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.slots.request import Request
 from hettui.domain.statistics import Spread
 from hettui.domain.text import clean, clean_line
 from hettui.domain.tuning.report import TuneOutcome, TuneProgress
 from hettui.domain.tuning.search import Trial
 from hettui.ports import ModelPlace
-from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
+from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, SlotsChanged
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
@@ -106,8 +107,11 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
     await s.emit(Notice(text, "warning"))
     await eyes.look()
     assert clean(text).strip() in "".join(s.toasts())
-    for pane in ("g", "v", "e", "c"):
+    for pane in ("r", "g", "v", "e", "c"):
         await s.press(pane)
+        if pane == "r":
+            refused = Request(1, 0, ended=True, refused=clean_line(text, 200))
+            await s.emit(SlotsChanged((refused,), (), ()))
         if pane == "g":
             await s.emit(LogLines("worker " + text, (text, "after")))
         await s.app.workers.wait_for_complete()

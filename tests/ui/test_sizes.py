@@ -292,7 +292,7 @@ async def test_a_letter_jumps_to_a_device_or_a_pane(size: tuple[int, int]) -> No
         assert s.screen.query_one(Prompt).text == "x"
         await s.press("ctrl+f", "b")
         assert s.app.focused is s.screen.query_one("#bench")
-        await s.press("escape", "o", "q")
+        await s.press("escape", "o", "n")
         assert s.app.focused is s.screen.body.devices.cards[16]
         assert s.plan == before
         await s.press("o")

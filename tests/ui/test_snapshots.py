@@ -15,6 +15,7 @@ from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.postmortem import End, examine
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, LoadProgress
+from hettui.domain.slots.keeping import Held
 from hettui.domain.units import MIB
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
 from hettui.ui.app import HettuiApp
@@ -29,6 +30,7 @@ from tests.ui.stage import (
     readings,
     running,
     session,
+    slots_of,
 )
 from tests.ui.test_bench_pane import outcome as bench_outcome
 
@@ -143,6 +145,22 @@ async def chatting(pilot: Pilot[Any]) -> None:
     await pilot.pause()
 
 
+async def requests(pilot: Pilot[Any]) -> None:
+    app, backend = await _running(pilot)
+    await pilot.press("r")
+    backend.engine.emit(slots_of(planned(app).facts.plan, planned(app).facts.session))
+    await pilot.pause()
+
+
+async def keeping(pilot: Pilot[Any]) -> None:
+    """A new split while a slot holds something."""
+    app, backend = await _running(pilot)
+    facts = planned(app).facts
+    backend.engine.emit(slots_of(facts.plan, facts.session, held=(Held(0, 7210, 1),)))
+    await pilot.pause()
+    await pilot.press("l", "l")
+
+
 async def logs(pilot: Pilot[Any]) -> None:
     await ready(pilot)
     _, backend = await opened(pilot)
@@ -223,8 +241,8 @@ async def palette(pilot: Pilot[Any]) -> None:
 
 
 SCENES = [
-    stopped, loading, ready, edited, failed, post_mortem, chatting, logs, commands, explained, benched, help_page,
-    jumping, zoomed, choosing_a_theme, palette, quitting,
+    stopped, loading, ready, edited, keeping, failed, post_mortem, chatting, requests, logs, commands, explained,
+    benched, help_page, jumping, zoomed, choosing_a_theme, palette, quitting,
 ]  # fmt: skip
 
 

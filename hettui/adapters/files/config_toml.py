@@ -113,7 +113,8 @@ def _with_real_paths(config: Config, folder: Path) -> Config:
         model_path=real(config.model_path),
         model_folders=tuple(real(one) or one for one in config.model_folders),
         llama_cpp_bin=real(config.llama_cpp_bin),
-        serving=replace(config.serving, api_key_file=real(config.serving.api_key_file)),
+        serving=replace(config.serving, api_key_file=real(config.serving.api_key_file), slot_save_path=None),
+        keeping=replace(config.keeping, folder=real(config.keeping.folder)),
     )
 
 

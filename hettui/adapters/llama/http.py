@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from hettui.adapters.llama import http_errors
+from hettui.adapters.llama import http_errors, http_slots
 from hettui.adapters.llama.http_reading import ERROR_BYTES, encoding_of, fetch, read
 from hettui.domain.chat.sse import SseEvent, SseParser
 from hettui.domain.chat.stream import ChatStream, completion_delta, table, text_of, whole_of
@@ -146,12 +146,18 @@ class HttpLlamaClient:
 
     async def slots(self) -> tuple[Slot, ...] | None:
         found = await self._document(self._of_model("/slots"))
-        return tuple(_slot(table(slot)) for slot in found) if isinstance(found, list) else None
+        return tuple(http_slots.slot_of(table(slot)) for slot in found) if isinstance(found, list) else None
 
     async def queued(self) -> int | None:
         body = await self._body(self._of_model("/metrics"))
         found = _DEFERRED.search(body.decode("utf-8", errors="replace")) if body is not None else None
         return int(found[1]) if found else None
+
+    async def save_slot(self, slot: int, file: str, seconds: float) -> tuple[int, int]:
+        return await http_slots.act(self._client, self._shown, slot, "save", file, seconds)
+
+    async def restore_slot(self, slot: int, file: str, seconds: float) -> int:
+        return (await http_slots.act(self._client, self._shown, slot, "restore", file, seconds))[0]
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -376,13 +382,6 @@ def _key_headers(base_url: str, api_key: str | None) -> dict[bytes, bytes]:
     if without_user(base_url) != base_url:
         return {b"X-Api-Key": key.encode()}
     return {b"Authorization": f"Bearer {key}".encode()}
-
-
-def _slot(slot: Mapping[str, object]) -> Slot:
-    following = slot.get("next_token")
-    token = table(following[0]) if isinstance(following, list) and following else table(following)
-    left = whole_of(token, "n_remain")
-    return Slot(slot.get("is_processing") is True, left if left is not None and left >= 0 else None)
 
 
 def _entry(models: object, wanted: str | None) -> Mapping[str, Any]:

@@ -35,6 +35,12 @@ async def fetch(client: httpx.AsyncClient, path: str, most_bytes: int, seconds: 
         return await read(response, most_bytes)
 
 
+async def post(client: httpx.AsyncClient, path: str, body: object, most_bytes: int, seconds: float) -> Answer:
+    """As `fetch`, of one POST with JSON."""
+    async with asyncio.timeout(seconds), client.stream("POST", path, json=body) as response:
+        return await read(response, most_bytes)
+
+
 async def read(response: httpx.Response, most_bytes: int) -> Answer:
     """The body, up to so many bytes; the rest is left at the server. Its time is the caller's."""
     encoding = encoding_of(response)

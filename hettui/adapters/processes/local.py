@@ -208,6 +208,8 @@ class LocalRunner:
                 # Python ignores SIGPIPE and a child that inherits this survives a client that vanishes;
                 # an rpc server would otherwise die of it, silently.
                 restore_signals=False,
+                # What llama-server saves of its slots is somebody's conversation.
+                umask=0o077,
             )
         except OSError as error:
             raise LaunchError(f"{spec.name}: {spec.argv[0]} cannot be started: {error.strerror or error}") from error

@@ -84,6 +84,12 @@ class Slot:
     busy: bool
     tokens_left: int | None = None
     """Before its answer's limit; None when it has none or does not say."""
+    number: int | None = None
+    task: int | None = None
+    """The request that it answers, or answered last; None before the first one."""
+    held_tokens: int | None = None
+    """What is in its cache (`n_prompt_tokens`), as far as a request of its own put it there."""
+    generated_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,7 +249,7 @@ def _master(cluster: Cluster, split: Split, names: list[str], endpoints: list[st
         ]
     # Everything is set above, so llama.cpp must not adjust anything; level 4 prints the buffers.
     argv += [flag("fit"), "off", flag("log-verbosity"), "4"]
-    argv += words_of(serving, ("alias", "api-key-file"))
+    argv += words_of(serving, ("alias", "api-key-file", "slot-save-path"))
     argv += serving.extra_args
     env = dict(engine.env)
     if any(d.backend == "cuda" and d.host == LOCAL for d in cluster.devices):

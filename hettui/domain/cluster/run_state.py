@@ -18,6 +18,8 @@ from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.documents.plain import decode, encode
 from hettui.domain.json_text import parse_json
 from hettui.domain.plan.split import Split
+from hettui.domain.slots.policy import KeepPolicy
+from hettui.domain.slots.terms import Terms
 
 VERSION = 1
 
@@ -56,6 +58,9 @@ class RunState:
     config_path: str | None = None
     demo: bool = False
     problem: str | None = None
+    keeping: KeepPolicy = field(default_factory=KeepPolicy)
+    terms: Terms | None = None
+    """Of its slots' contexts."""
 
 
 def to_text(state: RunState) -> str:

@@ -16,6 +16,7 @@ from hettui.domain.devices.identity import one_form
 from hettui.domain.llama.options import option_spelled
 from hettui.domain.llama.params import RuntimeParams, Serving, override_pattern
 from hettui.domain.screen.keymap import read_keymap
+from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.text import clean_line, nearest
 from hettui.domain.units import parse_bytes
 
@@ -97,6 +98,8 @@ def _check(key: Key, raw: Any) -> Any:
             return raw
     elif key.kind == "size":
         return _check_size(raw)
+    elif key.kind == "limit":
+        return 0 if raw == "off" else _check_size(raw)
     elif key.kind == "overrides":
         if isinstance(raw, list) and all(isinstance(word, str) for word in raw):
             for word in raw:
@@ -180,6 +183,7 @@ def _check_names(values: Mapping[str, Any], problems: list[Problem]) -> None:
 def _build(values: Mapping[str, Any]) -> Config:
     serving = {name.replace("-", "_"): value for name, value in values.get("serving", {}).items()}
     params = {f.name for f in fields(RuntimeParams)}
+    keeping = _keeping(serving)
     devices = []
     for entry in values.get("devices", []):
         known = dict(entry)
@@ -192,12 +196,26 @@ def _build(values: Mapping[str, Any]) -> Config:
         model_folders=values.get("model", {}).get("folders", ()),
         params=RuntimeParams(**{k: v for k, v in serving.items() if k in params}),
         serving=Serving(**{k: v for k, v in serving.items() if k not in params}),
+        keeping=keeping,
         llama_cpp_bin=values.get("llama-cpp", {}).get("bin"),
         hosts=tuple(Host(**host) for host in values.get("hosts", [])),
         devices=tuple(devices),
         supervision=_supervision(values.get("supervision", {})),
         keys=values.get(KEYS, {}),
         **{name.replace("-", "_"): value for name, value in values.get("ui", {}).items()},
+    )
+
+
+def _keeping(serving: dict[str, Any]) -> KeepPolicy:
+    """Takes what is about kept contexts out of `[serving]`."""
+    default = KeepPolicy()
+    minutes = serving.pop("context_snapshot_minutes", None)
+    return KeepPolicy(
+        limit_bytes=serving.pop("context_keep", default.limit_bytes),
+        folder=serving.pop("slot_save_path", default.folder),
+        at_stop=serving.pop("context_at_stop", default.at_stop),
+        snapshot_s=default.snapshot_s if minutes is None else minutes * 60.0,
+        snapshot_tokens=serving.pop("context_snapshot_tokens", default.snapshot_tokens),
     )
 
 

@@ -9,6 +9,7 @@ from hettui.domain.cluster.supervision import ON_EXIT, ON_HANGUP
 from hettui.domain.devices.device import LOCAL
 from hettui.domain.llama.options import Option, settable
 from hettui.domain.screen.keymap import ALLOWED
+from hettui.domain.slots.policy import AT_STOP
 
 WORDS_FOR_KEYS = "a key never stands in the configuration: use api-key-file, or the environment's LLAMA_API_KEY"
 
@@ -38,6 +39,7 @@ class Key:
         return {
             "boolean": "true or false",
             "size": 'a size such as "512MiB", or a number of bytes',
+            "limit": '"off" or a size such as "16GiB"',
             "texts": "a list of texts",
             "paths": "a list of folders",
             "device-id": '"cpu", "pci:0000:01:00.0", "uuid:GPU-…" or llama.cpp\'s name such as "CUDA0"',
@@ -82,6 +84,30 @@ SECTIONS: tuple[Section, ...] = (
                 "options",
                 "passed to llama-server; what hettui says itself, TLS and a router are refused with the reason",
                 [],
+            ),
+            Key(
+                "context-keep",
+                "limit",
+                'what slots hold is kept over restarts, on disk, up to so much in all; "off": nothing is',
+                "16GiB",
+            ),
+            Key(
+                "context-at-stop", "text", "what becomes of that when the cluster is stopped", "delete", choices=AT_STOP
+            ),
+            Key(
+                "context-snapshot-minutes",
+                "integer",
+                "a slot that rests is saved so long after its last saving, for a lost worker; 0: not by time",
+                5,
+                0,
+                1440,
+            ),
+            Key(
+                "context-snapshot-tokens",
+                "integer",
+                "so many new tokens of a slot that rests are saved at once; 0: not by tokens",
+                4096,
+                0,
             ),
         ),
     ),

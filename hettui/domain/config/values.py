@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hettui.domain.cluster.supervision import OnExit, OnHangup, Supervision
 from hettui.domain.devices.device import LOCAL, Host, Via
 from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.units import MIB
 
 DEFAULT_MARGIN_BYTES = 512 * MIB
@@ -34,7 +35,7 @@ class DeviceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole configuration file, checked. `params` and `serving` both come from `[serving]`."""
+    """A whole configuration file, checked. `params`, `serving` and `keeping` come from `[serving]`."""
 
     path: str | None = None
     model_path: str | None = None
@@ -53,5 +54,7 @@ class Config:
     on_exit: OnExit = "ask"
     on_hangup: OnHangup = "leave"
     supervision: Supervision = field(default_factory=Supervision)
+    keeping: KeepPolicy = field(default_factory=KeepPolicy)
+    """`context-…` and `slot-save-path` of `[serving]`."""
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What `[keys]` changes: see `keymap.Keymap`."""

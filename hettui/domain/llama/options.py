@@ -133,6 +133,10 @@ OPTIONS: tuple[Option, ...] = (
         "api-key-file", ("--api-key-file",), "path", "file of API keys, one per line, mode 0600", "serving",
         instead=_A_KEY,
     ),
+    Option(
+        "slot-save-path", ("--slot-save-path",), "path", "where contexts are kept; left out: in the state folder",
+        "serving",
+    ),
     # Not under their own names in a configuration: hettui sets them by what it plans.
     Option("model", ("-m", "--model"), instead="[model] path"),
     Option("tensor-split", ("-ts", "--tensor-split"), instead=_IN_DEVICES),

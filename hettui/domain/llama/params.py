@@ -59,6 +59,8 @@ class Serving:
     """0: hettui takes a free one."""
     alias: str | None = None
     api_key_file: str | None = None
+    slot_save_path: str | None = None
+    """None: hettui's own folder."""
     extra_args: tuple[str, ...] = ()
 
 

@@ -88,17 +88,22 @@ def kv_bytes_per_cell(workload: Workload, block: int) -> int:
 
 
 @remembered
+def kept_bytes_per_cell(workload: Workload) -> tuple[int, ...]:
+    """K and V of one cell in each block, as they are reserved."""
+    params, kept = workload.params, contexts(workload)
+    widest_v = max((c.v_width for c in kept), default=0)
+    # Without flash attention V lies transposed, with the same width in every block.
+    transposed = params.flash_attn == "off"
+    return tuple(_cell_bytes(c, params, widest_v if transposed and c.v_width else c.v_width) for c in kept)
+
+
+@remembered
 def context_bytes_per_block(workload: Workload) -> tuple[int, ...]:
     """What each block keeps, for all slots: KV cache and recurrent state."""
     params = workload.params
     geometry = cells(params, context_size(workload))
-    kept = contexts(workload)
-    widest_v = max((c.v_width for c in kept), default=0)
     found = []
-    for context in kept:
+    for context, cell_bytes in zip(contexts(workload), kept_bytes_per_cell(workload), strict=True):
         depth = geometry.windowed(context.window, params) if context.window else geometry.full
-        # Without flash attention V lies transposed, with the same width in every block.
-        v_width = widest_v if params.flash_attn == "off" and context.v_width else context.v_width
-        cache = _cell_bytes(context, params, v_width) * depth * geometry.streams
-        found.append(cache + context.state_values * 4 * params.slots)
+        found.append(cell_bytes * depth * geometry.streams + context.state_values * 4 * params.slots)
     return tuple(found)

@@ -257,6 +257,7 @@ def _pane(id: str, key: str, label: str, sentence: str) -> Action:
 # The tabs show their keys: the footer would not have room for Help and Quit on 80 columns.
 _OF_PANES = (
     _pane("chat", "c", "Chat", "chat with the model"),
+    _pane("requests", "r", "Requests", "what every client's requests did, and why a prompt was read again"),
     _pane("logs", "g", "Logs", "what the processes print; in the logs: their first line"),
     _pane("bench", "b", "Bench", "measure what runs, and compare with before"),
     _pane("commands", "v", "Commands", "the command lines of llama.cpp"),

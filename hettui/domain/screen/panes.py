@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 DEVICES = "devices"
-CHAT, LOGS, BENCH, COMMANDS, EXPLAIN = PANES = ("chat", "logs", "bench", "commands", "explain")
+CHAT, REQUESTS, LOGS, BENCH, COMMANDS, EXPLAIN = PANES = (
+    "chat", "requests", "logs", "bench", "commands", "explain",
+)  # fmt: skip
 """Beside the devices. Names are the ids of the widgets."""
 ALL_PANES = (DEVICES, *PANES)
 """As digits choose them, from 1."""

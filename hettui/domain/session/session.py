@@ -21,6 +21,7 @@ from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import comparable, wanted
+from hettui.domain.slots.terms import Terms, terms_of
 
 if TYPE_CHECKING:
     from hettui.domain.library.fit import Surroundings
@@ -67,6 +68,13 @@ class Session:
     def workload_of(self, plan: Plan) -> Workload | None:
         """The same with the plan's own settings."""
         return None if self.workload is None else self.workload.having(self.params(plan))
+
+    def terms(self, plan: Plan) -> Terms | None:
+        """Under which the slots' contexts of a plan would be computed; None without a model or llama.cpp."""
+        workload, cluster = self.workload_of(plan), self.cluster
+        if workload is None or cluster is None:
+            return None
+        return terms_of(workload, cluster.model_path, cluster.engine, cluster.serving.extra_args)
 
     def forecast(self, plan: Plan) -> Forecast | None:
         """The memory of a plan, with what earlier launches reserved; None without a model."""

@@ -18,13 +18,14 @@ def adopt_recorded(found: Found, running: Running) -> None:
     for entry, child in found.living:
         # A master is started only when every worker has answered.
         ready = entry.ready or (found.whole and entry.spec.role == "worker")
-        process = running.adopt(entry.spec, child, ready=ready, offset=_log_start(entry, running.world))
+        process = running.adopt(entry.spec, child, ready=ready, offset=log_start(entry, running.world))
         if entry.spec.role == "master":
             running.master = process
         else:
             running.workers[entry.spec.device or entry.spec.name] = process
 
 
-def _log_start(entry: ProcessRecord, world: World) -> int:
+def log_start(entry: ProcessRecord, world: World) -> int:
+    """Where in its log this run begins, in bytes."""
     # Rotated meanwhile: what is left begins at the front.
     return entry.log_offset if entry.log_offset <= world.logs.size(entry.spec.name) else 0

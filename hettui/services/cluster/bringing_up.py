@@ -12,8 +12,9 @@ from hettui.domain.cluster.launch import Cluster, LaunchPlan, plan_launch, shell
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import ProcessSpec, ProcessState
 from hettui.domain.cluster.run_state import RunState
-from hettui.domain.cluster.snapshot import Applied, LoadProgress
+from hettui.domain.cluster.snapshot import Applied, ClusterState, LoadProgress
 from hettui.domain.errors import LaunchError
+from hettui.ports import LlamaClient
 from hettui.services.cluster import aftermath
 from hettui.services.cluster.ends import Ends
 from hettui.services.cluster.port_choice import same_worker, with_free_port, worker_ports
@@ -56,7 +57,9 @@ class BringingUp:
         running, ports = self._running, self._world.ports
         cluster = with_free_port(request.cluster, running.master, ports)
         running.wanted, running.stopping = True, False
+        await self._save_context(request)
         await running.end_master()
+        cluster = await running.slots.contexts.prepared(cluster, request)
         await self._drop_workers_unlike(cluster)
         plan = plan_launch(cluster, request.split, worker_ports(cluster, running.workers, ports))
         self._ends.clear()
@@ -78,6 +81,8 @@ class BringingUp:
         """All that was recorded runs, perhaps the master still loads: as if we had started it."""
         running = self._running
         loading = master.state is ProcessState.STARTING
+        await running.slots.contexts.adopted(request)
+        running.slots.go_on(request)
         api = running.connect(master.spec, request)
         running.tell(
             applied=Applied.of(record.cluster, record.split),
@@ -90,6 +95,12 @@ class BringingUp:
             await self._until_loaded(master, api, request, adopted=True)
         running.load.end()
         running.tell(api=api, load=None)
+
+    async def _save_context(self, after: Request) -> None:
+        """What runs is about to end for this: what its slots hold is kept, as far as it is of use then."""
+        running, before = self._running, self._running.request
+        if before is not None and running.client is not None and running.snapshot.state is ClusterState.READY:
+            await running.slots.contexts.save(running.client, before, after.terms, running.tell_waiting)
 
     # -- workers ---------------------------------------------------------------------------------------------
 
@@ -159,6 +170,7 @@ class BringingUp:
         api = running.connect(plan.master, request)
         master = running.master = running.supervise(plan.master)
         running.load.begin(plan.owners)
+        running.slots.begin(request)
         running.tell(load=LoadProgress(total_bytes=request.weights_bytes))
         await self._until_loaded(master, api, request, adopted=False)
 
@@ -169,8 +181,9 @@ class BringingUp:
         load, limit_s = self._running.load, request.supervision.load_timeout_s or None
         wait = master.until_ready if adopted else master.start
         moved = partial(self._moved, master)
+        answers = partial(self._answers, client, request)
         try:
-            await self._unless_a_worker_ends(wait(client.health, limit_s, moved))
+            await self._unless_a_worker_ends(wait(answers, limit_s, moved))
         except LaunchError as error:
             if master.alive and client.complaint:
                 raise LaunchError(f"{error}; {client.complaint}") from error
@@ -182,9 +195,19 @@ class BringingUp:
         self._running.tell(api=api, load=None, post_mortem=None, waiting=None)
         self._running.read_logs()
 
+    async def _answers(self, client: LlamaClient, request: Request) -> bool:
+        """Ready is it when its slots hold again what they held: whoever asks then finds it there."""
+        if not await client.health():
+            return False
+        came = await self._running.slots.contexts.restore(client, request, self._running.tell_waiting)
+        if came is not None:
+            self._emit(Notice(came.words))
+        return True
+
     def _moved(self, master: Supervised) -> tuple[object, ...]:
         client = self._running.client
-        return self._running.load.moved(master, answers=client is not None and bool(client.complaint))
+        moved = self._running.load.moved(master, answers=client is not None and bool(client.complaint))
+        return (*moved, self._running.slots.contexts.pulse)
 
     async def _unless_a_worker_ends(self, work: Coroutine[None, None, None]) -> None:
         """llama.cpp cannot do without a worker: its end is the end of the load, whether the master notices or not."""

@@ -16,7 +16,7 @@ from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, Waiting
 from hettui.domain.errors import HettuiError, LaunchError, UnrecognisedError
-from hettui.ports import LlamaClient
+from hettui.ports import ContextFolder, LlamaClient
 from hettui.services.cluster import adopting, aftermath, takeover
 from hettui.services.cluster.bringing_up import BringingUp
 from hettui.services.cluster.ends import Ends
@@ -56,12 +56,23 @@ class ClusterController:
         return self._running.client
 
     @property
+    def contexts(self) -> ContextFolder | None:
+        return self._running.slots.contexts.folder if self._running.client else None
+
+    @property
     def model_path(self) -> str | None:
         request = self._running.request
         return request.cluster.model_path if request and self._running.processes else None
 
     def read_logs(self) -> None:
         self._running.read_logs()
+
+    async def watch_slots(self) -> None:
+        await self._running.slots.watch(self._resting_client)
+
+    def _resting_client(self) -> LlamaClient | None:
+        ready = self._running.snapshot.state is ClusterState.READY and not self._command.at_work
+        return self._running.client if ready else None
 
     # -- commands ------------------------------------------------------------------------------------------
 
@@ -145,7 +156,14 @@ class ClusterController:
         running = self._running
         if patience_s > 0 and running.client and running.snapshot.state is ClusterState.READY:
             await answers_end(running.client, self._answering, patience_s, self._world.clock, running.tell_waiting)
+        ran = running.snapshot.state is ClusterState.READY
+        keeping = running.request.keeping if running.request else None
+        if ran and running.client and running.request and keeping and keeping.at_stop == "keep":
+            terms = running.request.terms
+            await running.slots.contexts.save(running.client, running.request, terms, running.tell_waiting)
         await running.end_everything(None, None)
+        if ran and keeping and keeping.at_stop == "delete":
+            await running.slots.contexts.forget()
         if running.snapshot.problem is None:
             self._last_good = None
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.cluster.snapshot import ClusterSnapshot
-from hettui.ports import LlamaClient
+from hettui.ports import ContextFolder, LlamaClient
 from hettui.services.cluster.world import Request, Supervision
 
 
@@ -23,6 +23,10 @@ class ClusterFacade(Protocol):
     @property
     def model_path(self) -> str | None:
         """The model of what runs; None when nothing does."""
+
+    @property
+    def contexts(self) -> ContextFolder | None:
+        """Where its slots can be saved; None where they cannot."""
 
     async def start(self, request: Request) -> None:
         """Returns when it is ready. Raises the reason when it fails, or when nothing may be changed."""
@@ -47,3 +51,6 @@ class ClusterFacade(Protocol):
 
     def read_logs(self) -> None:
         """What was written since the last time. Raises HettuiError or OSError where that cannot be read."""
+
+    async def watch_slots(self) -> None:
+        """Follows what requests do to the slots. Ends only where there is nothing to follow."""

@@ -50,6 +50,8 @@ class RecordKeeper:
                 request.config_path,
                 request.demo,
                 snapshot.problem,
+                request.keeping,
+                request.terms,
             )
         if self._wrote and state == self._last:
             return

@@ -15,6 +15,7 @@ from hettui.ports import ChildProcess, LlamaClient
 from hettui.services.cluster import aftermath
 from hettui.services.cluster.load_watch import LoadWatch
 from hettui.services.cluster.record_keeper import RecordKeeper
+from hettui.services.cluster.slot_watch import SlotWatch
 from hettui.services.cluster.stopping import stop_all
 from hettui.services.cluster.supervisor import Supervised
 from hettui.services.cluster.world import Request, Supervision, World
@@ -44,6 +45,7 @@ class Running:
         """Somebody asked for a running cluster, and not otherwise since."""
         self.stopping = False
         self.load = LoadWatch(world.clock, world.meter)
+        self.slots = SlotWatch(world, emit)
         self._snapshot = ClusterSnapshot()
         self._emit = emit
         self._ended = ended
@@ -72,6 +74,7 @@ class Running:
             lines, partial = process.read_log()
             if process is self.master:
                 self.load.feed(lines, partial)
+                self.slots.feed(lines)
             if lines:
                 self._emit(LogLines(process.spec.name, tuple(lines)))
                 process.rotate_log()

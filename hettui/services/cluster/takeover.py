@@ -92,7 +92,7 @@ def request_of(record: RunState, api_key: str | None, supervision: Supervision |
     """What would be asked for to have the recorded cluster again."""
     return Request(
         record.cluster, record.split, record.weights_bytes, api_key, supervision or Supervision(), record.config_path,
-        record.demo,
+        record.demo, record.keeping, record.terms,
     )  # fmt: skip
 
 

@@ -10,7 +10,10 @@ from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
 from hettui.domain.errors import HettuiError
-from hettui.ports import LlamaClient, LogTail
+from hettui.ports import ContextFolder, LlamaClient, LogTail
+from hettui.services.cluster.adopting import log_start
+from hettui.services.cluster.slot_watch import SlotWatch
+from hettui.services.cluster.takeover import request_of
 from hettui.services.cluster.world import Request, Supervision, World
 from hettui.services.events import ClusterChanged, Event, LogLines
 
@@ -24,9 +27,14 @@ class Viewer:
         self._reason = reason
         self._record: RunState | None = None
         self._tails: dict[str, LogTail] = {}
+        self._slots = SlotWatch(world, emit)
+        self._master: ProcessRecord | None = None
+        """The one whose requests are followed."""
+        self._requests: LogTail | None = None
         self._api_key: str | None = None
         self.snapshot = ClusterSnapshot()
         self.client: LlamaClient | None = None
+        self.contexts: ContextFolder | None = None
 
     async def start(self, request: Request) -> None:
         raise HettuiError(self._reason)
@@ -37,6 +45,9 @@ class Viewer:
     @property
     def model_path(self) -> str | None:
         return self._record.cluster.model_path if self._record else None
+
+    async def watch_slots(self) -> None:
+        """Snapshots are the owner's."""
 
     async def settled(self) -> None:
         """Nothing is ever at work here."""
@@ -63,6 +74,7 @@ class Viewer:
         if record != self._record or self.snapshot.state is ClusterState.LOOKING:
             self._record = record
             self._show(record)
+        self._read_requests()
         for entry in self._record.processes if self._record else ():
             name = entry.spec.name
             if name not in self._tails:
@@ -70,6 +82,18 @@ class Viewer:
             lines, _ = self._tails[name].read()
             if lines:
                 self._emit(LogLines(name, tuple(lines)))
+
+    def _read_requests(self) -> None:
+        """From where the master's log begins: what was asked before this hettui looked is told as well."""
+        record = self._record
+        master = next((p for p in record.processes if p.spec.role == "master"), None) if record else None
+        if record is not None and master is not None and (self._master is None or master.pid != self._master.pid):
+            begin = self._slots.go_on if self._master is None else self._slots.begin
+            begin(request_of(record, self._api_key, None))
+            self._master = master
+            self._requests = self._world.logs.tail(master.spec.name, log_start(master, self._world))
+        if self._requests is not None:
+            self._slots.feed(self._requests.read()[0])
 
     def _show(self, record: RunState | None) -> None:
         if record is None:

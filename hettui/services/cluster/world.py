@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.supervision import Supervision as Supervision
 from hettui.domain.plan.split import Split
+from hettui.domain.slots.policy import KeepPolicy
+from hettui.domain.slots.terms import Terms
 from hettui.ports import (
     Clock,
+    ContextFolders,
     LlamaClientFactory,
     LogStore,
     Ports,
@@ -31,6 +34,7 @@ class World:
     meter: TransferMeter
     clock: Clock
     runs: RunStore
+    contexts: ContextFolders
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +50,13 @@ class Request:
     config_path: str | None = None
     """Where the cluster was configured; for whoever takes it over."""
     demo: bool = False
+    keeping: KeepPolicy = field(default_factory=KeepPolicy)
+    terms: Terms | None = None
+    """Under which its slots' contexts are computed; None: not known, and nothing is kept."""
+
+    def passing(self) -> Request:
+        """The same for a cluster that ends with this program: it keeps no contexts, and touches nobody else's."""
+        return replace(self, terms=None)
 
     def like(self, other: Request) -> bool:
         """The same model in the same split with the same settings: if one failed, the other would."""

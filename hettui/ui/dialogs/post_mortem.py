@@ -50,14 +50,17 @@ class PostMortemScreen(ModalScreen["tuple[Choice, Rescue | None] | None"]):
     PostMortemScreen Button { margin-left: 1; }
     """
 
-    def __init__(self, found: PostMortem, session: Session, plan: Plan, *, leftovers: bool, read_only: bool) -> None:
-        """`leftovers`: processes of it live on, so cleaning up is offered."""
+    def __init__(
+        self, found: PostMortem, session: Session, plan: Plan, *, leftovers: bool, read_only: bool, comes_back: str = ""
+    ) -> None:
+        """`leftovers`: processes of it live on, so cleaning up is offered. `comes_back`: what a relaunch reads back."""
         super().__init__()
         self._found = found
         self._session = session
         self._plan = plan
         self._leftovers = leftovers
         self._read_only = read_only
+        self._comes_back = comes_back
         self._rescue: Rescue | None = None
         self._fits = Static(id="rescue", markup=False)
         self._without = Button(Content("Without it (o)"), id="without", compact=True, disabled=True)
@@ -70,6 +73,8 @@ class PostMortemScreen(ModalScreen["tuple[Choice, Rescue | None] | None"]):
             box.border_title = Content(f" {clean_line(found.process, 60)}{where} ended ")
             with self._scroll:
                 yield Static(_story(found), markup=False)
+            if self._comes_back:
+                yield Static(Content(self._comes_back), id="comes-back", markup=False)
             yield self._fits
             with Horizontal():
                 if not self._read_only:

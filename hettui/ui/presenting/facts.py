@@ -18,6 +18,7 @@ from hettui.domain.speed.pace import Expected, expected
 from hettui.domain.telemetry.readings import DeviceSample, Series, TelemetrySnapshot
 from hettui.domain.telemetry.steady import Steady
 from hettui.domain.telemetry.why import HOLD_INTERVALS, HOLD_S, Finding, Scene, findings
+from hettui.services.events import SlotsChanged
 
 HISTORY_S = 120.0
 USUAL_HISTORY_CELLS = 30
@@ -67,6 +68,8 @@ class Facts:
     """What must not be overlooked beside DEMO: REC, REPLAY."""
     closed: bool = False
     """Nothing can be started or changed here: a recording, or another hettui's cluster."""
+    slots: SlotsChanged | None = None
+    """What the slots hold, and what requests did."""
     finding: str | None = None
     """What is said while a device's name is typed."""
 

@@ -10,7 +10,7 @@ from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.domain.telemetry.steady import Steady
 from hettui.domain.telemetry.why import Finding
-from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
+from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged, SlotsChanged
 from hettui.ui.presenting.facts import USUAL_HISTORY_CELLS, Facts, History, why
 
 
@@ -23,6 +23,7 @@ class Known:
         self.editor = PlanEditor.of(session.initial_plan or nothing, "latency" if session.knows_speeds else "balanced")
         self.cluster = cluster
         self.telemetry: TelemetrySnapshot | None = None
+        self.slots: SlotsChanged | None = None
         self.generating = False
         """Tokens of an answer are arriving."""
         self._rate: float | None = None
@@ -61,6 +62,7 @@ class Known:
             why=self._why,
             mark=mark,
             closed=closed,
+            slots=self.slots,
             finding=editor.finding_words,
         )
         if self._facts is None or facts != self._facts:
@@ -103,7 +105,7 @@ class Known:
 
     def forget(self) -> None:
         """What readings and answers have left behind."""
-        self.telemetry = self._rate = None
+        self.telemetry = self._rate = self.slots = None
         self._histories, self._why = {}, Steady()
 
 

@@ -16,6 +16,7 @@ from hettui.domain.session.doubts import not_counted, warnings
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, missing_mib
 from hettui.ui.presenting.cards import cards
+from hettui.ui.presenting.contexts import explained, keeping
 from hettui.ui.presenting.facts import USUAL_HISTORY_CELLS, Facts, History, why
 from hettui.ui.presenting.views import HeaderView, LayerBarView, PlanLineView, TimeBarView
 
@@ -97,12 +98,13 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         return PlanLineView(f"does not fit: this machine's memory is short by {missing_mib(short)}", "crit")
     if facts.differs:
         costs = _costs(facts)
-        # With the numbers it must still fit 80 columns.
-        applies = "the plan differs: {cluster.apply} applies it"
         if facts.closed:
-            applies = "the plan differs from what runs"
-        only = "" if facts.closed else ", only the master restarts"
-        return PlanLineView(facts.keys.fill(applies) + costs[0], "warn", extra=only + costs[1])
+            return PlanLineView("the plan differs from what runs" + costs[0], "warn", extra=costs[1])
+        # With the numbers it must still fit 80 columns.
+        applies, kept = facts.keys.fill("the plan differs: {cluster.apply} applies it"), keeping(facts)
+        if kept is not None and kept.all_tokens:
+            return PlanLineView(f"{applies} · {kept.words}", "warn", extra="".join(costs))
+        return PlanLineView(applies + costs[0], "warn", extra=f", only the master restarts{costs[1]}")
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
         # What this very launch taught is in `outlook` already: the difference is against what was forecast without.
@@ -184,6 +186,8 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
         fastest = f"{costs.fastest_per_second:.3g}"
         mine.insert(1, f"The fastest split for one stream would be {faster:.0%} faster: {fastest} tokens a second.")
     parts = [("This plan", mine)]
+    if lines := explained(facts):
+        parts.append(("The context", lines))
     best = facts.wanted
     if best is not None:
         layers = [
@@ -215,7 +219,11 @@ def commands(facts: Facts) -> tuple[str, list[tuple[str, str]]]:
         plan = plan_launch(replace(facts.session.cluster, devices=facts.plan.devices, params=params), facts.plan.split)
     except HettuiError as error:
         return clean_line(str(error)), []
-    heading = "What start would run. Ports that are taken are replaced by free ones. {commands.copy} copies it."
+    keeps = facts.session.config.keeping.on and "--slot-save-path" in facts.session.cluster.engine.options
+    added = ", and --slot-save-path is added, for contexts" if keeps else ""
+    heading = (
+        f"What start would run. Ports that are taken are replaced by free ones{added}. {{commands.copy}} copies it."
+    )
     return facts.keys.fill(heading), [(spec.name, shell_line(spec)) for spec in plan.processes]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from hettui.domain.screen.keymap import Keymap
-from hettui.domain.screen.panes import BENCH, CHAT, COMMANDS, EXPLAIN, LOGS
+from hettui.domain.screen.panes import BENCH, CHAT, COMMANDS, EXPLAIN, LOGS, REQUESTS
 from hettui.services.backend import Backend
 from hettui.ui import keys
 from hettui.ui.panes.bench import BenchPane
@@ -20,7 +20,8 @@ from hettui.ui.panes.commands import CommandsPane
 from hettui.ui.panes.devices import DeviceList
 from hettui.ui.panes.explain import ExplainPane, Parts
 from hettui.ui.panes.logs import LogsPane
-from hettui.ui.presenting import presenter
+from hettui.ui.panes.requests import RequestsPane
+from hettui.ui.presenting import contexts, presenter
 from hettui.ui.presenting.facts import Facts
 from hettui.ui.widgets.key_footer import KeyFooter
 from hettui.ui.widgets.layer_bar import LayerBar
@@ -57,12 +58,14 @@ class Body:
         self.time_bar = TimeBar()
         self.devices = DeviceList(devices, expected, id="device-list")
         self.chat = ChatPane(backend, id=CHAT)
+        self.requests = RequestsPane(id=REQUESTS)
         self.logs = LogsPane(id=LOGS)
         self.bench = BenchPane(backend, id=BENCH)
         self.commands = CommandsPane(id=COMMANDS)
         self.explain = ExplainPane(id=EXPLAIN)
         self.panes: dict[str, Widget] = {
-            CHAT: self.chat, LOGS: self.logs, BENCH: self.bench, COMMANDS: self.commands, EXPLAIN: self.explain,
+            CHAT: self.chat, REQUESTS: self.requests, LOGS: self.logs, BENCH: self.bench, COMMANDS: self.commands,
+            EXPLAIN: self.explain,
         }  # fmt: skip
         self.top_tabs = PaneTabs(id="tabs-top")
         self.first_tabs = PaneTabs(id="tabs-first")
@@ -86,6 +89,7 @@ class Body:
                 with self.second:
                     yield self.second_tabs
                     with self.switcher:
+                        yield self.requests
                         yield self.logs
                         yield self.bench
                         yield self.commands
@@ -99,7 +103,7 @@ class Body:
             keys.bind(widget, keys.bindings(keymap, "chat"))
         keys.bind(self.bench, keys.bindings(keymap, "bench", "reading"))
         keys.bind(self.logs, keys.bindings(keymap, "logs", "reading"))
-        for pane in (self.commands, self.explain):
+        for pane in (self.requests, self.commands, self.explain):
             keys.bind(pane, keys.bindings(keymap, "reading"))
 
     # -- what is drawn: a widget whose view is the same does nothing ---------------------------------------
@@ -109,7 +113,17 @@ class Body:
         self.draw_cards(facts, selected)
         self.draw_header(facts)
         self.layer_bar.view = presenter.layer_bar(facts)
+        self.draw_plan_line(facts)
+
+    def draw_plan_line(self, facts: Facts) -> None:
         self.plan_line.view = presenter.plan_line(facts)
+
+    def draw_panes(self, shown: Collection[str], facts: Facts) -> None:
+        """Those that are to be seen, and made of the facts at once."""
+        if COMMANDS in shown:
+            self.commands.show(*presenter.commands(facts))
+        if REQUESTS in shown:
+            self.requests.show(contexts.requests(facts.slots))
 
     def draw_cards(self, facts: Facts, selected: int) -> None:
         self.devices.show(presenter.cards(facts), selected)
@@ -117,6 +131,11 @@ class Body:
 
     def draw_header(self, facts: Facts) -> None:
         self.header.view = presenter.header(facts)
+
+    def command_lines(self, facts: Facts) -> str:
+        """As they are copied."""
+        self.commands.show(*presenter.commands(facts))
+        return self.commands.text
 
     def show_explanation(self, parts: Parts) -> None:
         """Wherever it may be read."""

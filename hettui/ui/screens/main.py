@@ -19,12 +19,11 @@ from hettui.domain.cluster.launch import exposures
 from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.actions import ACTIONS, Action
 from hettui.domain.screen.keymap import Keymap
-from hettui.domain.screen.panes import BENCH, CHAT, COMMANDS, DEVICES, EXPLAIN, LOGS
+from hettui.domain.screen.panes import BENCH, CHAT, DEVICES, EXPLAIN, LOGS
 from hettui.domain.screen.situation import Situation
 from hettui.domain.session.session import Session
 from hettui.services.backend import Backend
 from hettui.ui import keys, messages
-from hettui.ui.messages import BenchArrived, ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
 from hettui.ui.panes.devices import DeviceList
 from hettui.ui.presenting import circumstances, presenter
 from hettui.ui.presenting.facts import Facts
@@ -70,8 +69,7 @@ class MainScreen(CalmScreen[None]):
         self.acting = Acting(self, self.body)
         self.pace = SensorPace(backend.engine)
         self._toasts = Toasts(self)
-        self._backend = backend
-        self._mark = mark
+        self._backend, self._mark = backend, mark
         keys.bind(self, self.own_bindings())
 
     def compose(self) -> ComposeResult:
@@ -207,8 +205,7 @@ class MainScreen(CalmScreen[None]):
     def _draw_panes(self) -> None:
         """Those that are made of the plan, where they are to be seen."""
         shown = self.places.shown
-        if COMMANDS in shown:
-            self.body.commands.show(*presenter.commands(self.facts))
+        self.body.draw_panes(shown, self.facts)
         if EXPLAIN in shown or (DEVICES in shown and self.body.devices.explains):
             self.explaining.follow()
 
@@ -330,15 +327,12 @@ class MainScreen(CalmScreen[None]):
             self.show_pane(DEVICES)
 
     def action_copy(self) -> None:
-        pane = self.body.commands
-        pane.show(*presenter.commands(self.facts))
-        self.app.copy_to_clipboard(pane.text)
+        self.app.copy_to_clipboard(self.body.command_lines(self.facts))
         self.remark("the command lines were sent to the terminal's clipboard: where it takes none, the pane has them")
 
     def action_rate(self, change: int) -> None:
-        words = self.pace.change(change)
+        self.remark(self.pace.change(change))
         self._pace_sensors()
-        self.remark(words)
 
     def action_help(self) -> None:
         from hettui.ui.dialogs.help import HelpScreen
@@ -347,8 +341,8 @@ class MainScreen(CalmScreen[None]):
 
     # -- what the engine tells -----------------------------------------------------------------------------
 
-    @on(ClusterArrived)
-    def _cluster_arrived(self, message: ClusterArrived) -> None:
+    @on(messages.ClusterArrived)
+    def _cluster_arrived(self, message: messages.ClusterArrived) -> None:
         snapshot = message.snapshot
         moved = self.known.take_cluster(snapshot)
         reason = presenter.why_no_chat(snapshot, closed=bool(self.refusal))
@@ -361,19 +355,25 @@ class MainScreen(CalmScreen[None]):
         self.draw()
         self.operating.leave_or_tell()
 
-    @on(LogsArrived)
-    def _logs_arrived(self, message: LogsArrived) -> None:
+    @on(messages.SlotsArrived)
+    def _slots_arrived(self, message: messages.SlotsArrived) -> None:
+        self.known.slots = message.slots
+        self.body.draw_plan_line(self.facts)
+        self._draw_panes()
+
+    @on(messages.LogsArrived)
+    def _logs_arrived(self, message: messages.LogsArrived) -> None:
         self.body.logs.add(message.process, message.lines)
 
-    @on(NoticeArrived)
-    def _notice_arrived(self, message: NoticeArrived) -> None:
+    @on(messages.NoticeArrived)
+    def _notice_arrived(self, message: messages.NoticeArrived) -> None:
         if not (message.severity == "error" and self.operating.post_mortem_is_open):
             self.say(message.text, message.severity)
         if message.alert and self.known.session.config.bell:
             self.app.bell()
 
-    @on(TelemetryArrived)
-    def _telemetry_arrived(self, message: TelemetryArrived) -> None:
+    @on(messages.TelemetryArrived)
+    def _telemetry_arrived(self, message: messages.TelemetryArrived) -> None:
         self.known.take_readings(message.snapshot)
         before = self.body.devices.short
         self.body.draw_cards(self.facts, self.known.editor.place)
@@ -381,8 +381,8 @@ class MainScreen(CalmScreen[None]):
             # A launch has taught a device's overhead, and with it what fits: not the cards' matter alone.
             self.draw()
 
-    @on(ChatArrived)
-    def _chat_arrived(self, message: ChatArrived) -> None:
+    @on(messages.ChatArrived)
+    def _chat_arrived(self, message: messages.ChatArrived) -> None:
         self.body.chat.take(message.event)
         changed = self.known.take_chat(message.event)
         self.body.draw_header(self.facts)
@@ -395,6 +395,6 @@ class MainScreen(CalmScreen[None]):
     def _tune_arrived(self, message: messages.TuneArrived) -> None:
         self.tuning.take(message.event)
 
-    @on(BenchArrived)
-    def _bench_arrived(self, message: BenchArrived) -> None:
+    @on(messages.BenchArrived)
+    def _bench_arrived(self, message: messages.BenchArrived) -> None:
         self.body.bench.take(message.event)

@@ -22,6 +22,7 @@ from hettui.domain.text import clean_line
 from hettui.services.backend import Backend
 from hettui.services.cluster.world import Request
 from hettui.ui.messages import NoticeArrived
+from hettui.ui.presenting.contexts import comes_back
 from hettui.ui.screens.hosting import Host
 
 if TYPE_CHECKING:
@@ -176,7 +177,10 @@ class Operating:
             plan = self._screen.known.plan.without(self._without)
             leftovers = bool(self._cluster.processes) and self._cluster.state is ClusterState.FAILED
             read_only = self._backend.read_only is not None
-            self._post_mortem = PostMortemScreen(found, self._session, plan, leftovers=leftovers, read_only=read_only)
+            back = comes_back(self._screen.known.slots)
+            self._post_mortem = PostMortemScreen(
+                found, self._session, plan, leftovers=leftovers, read_only=read_only, comes_back=back
+            )
             # What the toast would say the dialog says, and it would lie on its buttons.
             self._screen.app.clear_notifications()
             self._screen.app.push_screen(self._post_mortem, self._after_post_mortem)

@@ -43,13 +43,14 @@ class PaneTabs(Widget):
             self.pane_id = pane_id
 
     def _labels(self) -> list[tuple[Pane, str, str]]:
-        """Title and key of each, both of which are shown and clicked; where it is narrow, titles go before keys."""
+        """Title and key of each, both of which are shown and clicked; where it is narrow, first the air goes, then the
+        keys, then the titles."""
         width = self.content_size.width
-        for titles, keys in ((True, True), (True, False), (False, True)):
+        for titles, keys, air in ((True, True, " "), (True, True, ""), (True, False, " "), (False, True, " ")):
             labels = []
             for pane in self.panes:
-                title = f" {pane.title} " if titles or pane.id == self.active else " "
-                labels.append((pane, title, f"{pane.key} " if keys else ""))
+                title = f"{air}{pane.title} " if titles or pane.id == self.active else " "
+                labels.append((pane, title, f"{pane.key}{air}" if keys else ""))
             if sum(len(title) + len(key) + 1 for _, title, key in labels) <= width:
                 break
         return labels
