@@ -16,6 +16,7 @@ READERS = {
     "hettui/adapters/files/bounded.py": "files",
     "hettui/adapters/llama/http_reading.py": "bodies over HTTP",
     "hettui/adapters/processes/said.py": "what programs print",
+    "hettui/adapters/hosts/session.py": "what a session of ssh says while it goes on",
 }
 OWN = {
     "card.read", "self.read", "shelf.read", "self._clients.read", "self.finder.read",

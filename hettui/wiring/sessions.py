@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 
 from hettui.adapters.files.config_toml import load
@@ -23,6 +24,7 @@ from hettui.domain.config.values import Config
 from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import Found
 from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, ModelFileError
+from hettui.domain.hosts.worker import HOLDER_MODULE
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import allocations
 from hettui.domain.model.shape import ModelShape
@@ -90,7 +92,7 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     devices = learned.with_measured(devices)
     cluster = None
     if engine is not None:
-        cluster = Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts)
+        cluster = cluster_of(config, devices, engine)
         check(cluster)
     beside = named_sizes(config)
     return Session(
@@ -104,6 +106,12 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
         learned=learned,
         file_bytes=beside,
     )
+
+
+def cluster_of(config: Config, devices: tuple[Device, ...], engine: EngineInfo) -> Cluster:
+    """The configured cluster over these devices."""
+    holder = (sys.executable, "-P", "-m", HOLDER_MODULE)
+    return Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts, holder)
 
 
 def named_sizes(config: Config) -> dict[str, int]:

@@ -17,8 +17,8 @@ from hettui.domain.text import clean_line
 if TYPE_CHECKING:
     from hettui.domain.cluster.evidence import Evidence
 
-_SSH_FAILED = 255
-"""What ssh exits with when it is ssh that failed; an rpc server never does."""
+_NOT_REACHED = 69
+"""What the holder of a remote worker exits with when it is the line that failed; an rpc server never does."""
 _MAKERS = ("CUDA", "ROCm", "MUSA", "Vulkan", "SYCL")
 """As llama.cpp's backends call their devices, before the number."""
 _CARD = re.compile(r"(CUDA|ROCm|MUSA|)(\d{1,3})")
@@ -65,6 +65,11 @@ class PostMortem:
         return f"{self.process}{where} ended{_after(self.moment)} ({self.how}): {self.what}; {self.remedy}"
 
 
+def _how(end: End) -> str:
+    not_reached = end.spec.host != "local" and end.returncode == _NOT_REACHED
+    return "no connection" if not_reached else exit_in_words(end.returncode)
+
+
 def _after(moment: str) -> str:
     return f" {moment}" if moment else ""
 
@@ -99,7 +104,7 @@ def examine(
         end.spec.role,
         end.spec.device,
         end.spec.host,
-        exit_in_words(end.returncode),
+        _how(end),
         where + what,
         remedy,
         evidence.lines,
@@ -150,8 +155,6 @@ def _words(end: End, evidence: Evidence, owners: Mapping[str, str]) -> tuple[str
         device = _device(evidence.device, owners, end.spec.role)
         about = f", in the {evidence.about}" if evidence.about else ""
         return happened(cause, groups, device) + about, cause.remedy.format(*groups)
-    if end.spec.role == "worker" and end.returncode == _SSH_FAILED:
-        return "its SSH connection was lost", "is the host up, and does ssh reach it?"
     if cause is not None and (not evidence.lines or evidence.from_outside):
         silent = "" if any(line.strip() for line in end.lines) else ", and it printed nothing"
         unlocked = "; it could not lock the model in memory before (ulimit -l)" if evidence.unlocked else ""

@@ -116,6 +116,9 @@ def _check(key: Key, raw: Any) -> Any:
 def _may_stand(key: Key, raw: str) -> bool:
     if key.kind == "device-id":
         return one_form(raw) is not None
+    if key.kind == "destination":
+        # ssh would take it for an option, and an option may name a program to run.
+        return not raw.startswith("-") and not any(c.isspace() for c in raw)
     return not key.choices or raw in key.choices
 
 
@@ -193,12 +196,16 @@ def _build(values: Mapping[str, Any]) -> Config:
         params=RuntimeParams(**{k: v for k, v in serving.items() if k in params}),
         serving=Serving(**{k: v for k, v in serving.items() if k not in params}),
         llama_cpp_bin=values.get("llama-cpp", {}).get("bin"),
-        hosts=tuple(Host(**host) for host in values.get("hosts", [])),
+        hosts=tuple(Host(**_with_units(host, lease="lease_s")) for host in values.get("hosts", [])),
         devices=tuple(devices),
         supervision=_supervision(values.get("supervision", {})),
         keys=values.get(KEYS, {}),
         **{name.replace("-", "_"): value for name, value in values.get("ui", {}).items()},
     )
+
+
+def _with_units(entry: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in entry.items()}
 
 
 def _supervision(said: Mapping[str, Any]) -> Supervision:

@@ -109,6 +109,8 @@ class Host:
     ssh: str | None = None
     bin: str | None = None
     """Folder of the llama.cpp binaries there; None: on that host's PATH."""
+    lease_s: int = 120
+    """How long its workers live when nothing is heard from here; 0: until somebody ends them."""
 
 
 def locked_layers(devices: Sequence[Device]) -> dict[int, int]:

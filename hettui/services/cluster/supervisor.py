@@ -27,12 +27,15 @@ from hettui.domain.cluster.process import (
 )
 from hettui.domain.cluster.run_state import ProcessRecord
 from hettui.domain.cluster.snapshot import ProcessSnapshot
+from hettui.domain.devices.device import LOCAL
 from hettui.domain.errors import LaunchError
 from hettui.ports import ChildProcess
 from hettui.services.cluster.world import World
 
 TERM_GRACE_S = 5.0
 """From SIGTERM to SIGKILL. llama-server with an open stream of somebody else's would wait up to 30 s."""
+REMOTE_GRACE_S = 25.0
+"""As much more for what is asked of another machine."""
 KILL_GRACE_S = 10.0
 """After SIGKILL. A process that waits for a driver or a dead disk does not even heed that."""
 KEPT_LINES = 400
@@ -242,6 +245,9 @@ class Supervised:
         if Action.TERMINATE in actions:
             child.terminate()
         grace_s = TERM_GRACE_S if grace_s is None else grace_s
+        if self.spec.host != LOCAL:
+            # On a line that may be lost, and then on another one.
+            grace_s += REMOTE_GRACE_S
         self.kill_at_s = self._world.clock.monotonic() + grace_s
         done, _ = await asyncio.wait({watch}, timeout=grace_s)
         if not done and self._child is not None:
