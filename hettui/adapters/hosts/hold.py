@@ -22,6 +22,7 @@ from dataclasses import replace
 from hettui.adapters.files.bounded import kernel_text
 from hettui.adapters.hosts.session import Session
 from hettui.adapters.hosts.ssh import Line, far_script, new_marker
+from hettui.adapters.hosts.worker_log import say, write
 from hettui.adapters.processes.said import TooLong, TooMuch, run_for_words
 from hettui.domain.errors import HostError
 from hettui.domain.hosts.far_side import script
@@ -32,6 +33,7 @@ from hettui.domain.text import clean_line
 START_S = 28.0
 """From the start of ssh to the worker's first word: slow logins, jump hosts, a driver that wakes up."""
 BEAT_S = 2.0
+_GONE_BEATS = 1
 SILENT_S = 8.0
 """Without an answer for so long the line is said to be silent."""
 ORDER_S = 6.0
@@ -98,12 +100,7 @@ class Holder:
         """Returns the exit code as Python has it: negative for a signal."""
         try:
             try:
-                self._start()
-                while True:
-                    if (code := self._serve()) is not None:
-                        return code
-                    if (code := self._reach_again()) is not None:
-                        return code
+                return self._hold()
             except Asked:
                 return self._end()
         except HostError as error:
@@ -113,15 +110,23 @@ class Holder:
             self._drop_session()
             self._tidy()
 
-    def _start(self) -> None:
+    def _hold(self) -> int:
+        code = self._start()
+        while code is None:
+            code = self._serve()
+            if code is None:
+                code = self._reach_again()
+        return code
+
+    def _start(self) -> int | None:
+        """None: it runs. Its exit code when it has ended at once."""
         worker = self._worker
         arguments = [
             worker.bin or "", str(worker.lease_s), str(worker.port), str(int(worker.fixed)), worker.cache or "",
             self._what, *(f"{key}={value}" for key, value in worker.env.items()), "--", *worker.options,
         ]  # fmt: skip
         self._open("start", arguments)
-        self._await_worker()
-        self._bring_port()
+        return self._bring_port() if self._await_worker() else self._end_in_log()
 
     def _open(self, op: str, arguments: Sequence[str], forward: tuple[int, int] | None = None) -> None:
         self._drop_session()
@@ -172,20 +177,19 @@ class Holder:
             case "problem":
                 raise HostError(f"{host}: {said}; free it, or name another home for its user")
 
-    def _bring_port(self) -> None:
-        """The worker's port becomes one here: over the shared connection, or, without one, with a session's own."""
+    def _bring_port(self) -> int | None:
+        """As `_start`: the worker's port becomes one here, over the shared connection or with a session of its own."""
         here, there = self._worker.port, self._there
         if self._line.socket is not None:
             if self._order("forward", here, there) == 0:
-                return
+                return None
             if self._order("check") == 0:
                 raise HostError(
                     f"port {here} of this machine cannot be opened for the worker on {self._line.host}; start again"
                 )
             # This ssh shares no connections.
             self._line = replace(self._line, shared=False)
-        if not self._attach():
-            raise HostError(f"the worker on {self._line.host} ended while its port was brought here; see its log")
+        return None if self._attach() else self._end_in_log()
 
     def _attach(self) -> bool:
         """A session with the worker that runs there; with the port, where each session brings its own. False: it has
@@ -210,6 +214,7 @@ class Holder:
         session = self._need()
         beat_s = heard_s = time.monotonic()
         silent = frozen = False
+        gone = 0
         while True:
             now_s = time.monotonic()
             if now_s >= beat_s:
@@ -221,8 +226,11 @@ class Holder:
                 return self._ended(session.end)
             while (words := session.said()) is not None:
                 heard_s = time.monotonic()
-                if words[0] == "beat":
-                    frozen = self._tell_frozen(words, frozen)
+                gone = gone + 1 if words == ["beat", "gone"] else 0
+                if gone > _GONE_BEATS:
+                    # Whoever would have told us was killed, too.
+                    return self._end_in_log()
+                frozen = self._tell_frozen(words, frozen)
             if (time.monotonic() - heard_s > SILENT_S) != silent:
                 silent = not silent
                 say(f"{self._line.host} has said nothing for {SILENT_S:.0f} s" if silent else self._there_again)
@@ -231,6 +239,8 @@ class Holder:
             self._check()
 
     def _tell_frozen(self, words: Sequence[str], before: bool) -> bool:
+        if words[0] != "beat":
+            return before
         frozen = words[1:2] in (["T"], ["t"])
         if frozen != before:
             host = self._line.host
@@ -243,10 +253,7 @@ class Holder:
 
     def _pass_on(self) -> None:
         """The log to our stdout, which is a file."""
-        session = self._need()
-        data = session.take_log()
-        while data:
-            data = data[os.write(1, data) :]
+        write(self._need().take_log())
 
     def _ended(self, words: Sequence[str]) -> int:
         """How the worker ended, from the last line of its log."""
@@ -275,10 +282,9 @@ class Holder:
             self._pause(PAUSES_S[min(attempt, len(PAUSES_S) - 1)])
             attempt += 1
             try:
-                if not self._attach():
-                    return self._end_in_log()
-                if self._line.socket is not None:
-                    self._bring_port()
+                code = None if self._attach() else self._end_in_log()
+                if code is None and self._line.socket is not None:
+                    code = self._bring_port()
             except HostError as error:
                 if str(error) != told:
                     told = str(error)
@@ -288,8 +294,9 @@ class Holder:
                     say(f"{self._line.host} was not reached for {lease_s} s: its worker has ended; start again")
                     return NOT_REACHED
             else:
-                say(self._there_again)
-                return None
+                if code is None:
+                    say(self._there_again)
+                return code
 
     def _end_in_log(self) -> int:
         """The rest of the log, which says how it ended."""
@@ -299,7 +306,7 @@ class Holder:
         if session.end is not None:
             return self._ended(session.end)
         host = self._line.host
-        say(f"the worker on {host} has ended, and nothing there says how; start again, and see whether {host} was, too")
+        say(f"the worker on {host} is gone, killed or with that machine; start again, and see whether {host} was, too")
         return NOT_REACHED
 
     @staticmethod
@@ -356,13 +363,6 @@ class Holder:
     def _need(self) -> Session:
         assert self._session is not None  # noqa: S101 - opened before
         return self._session
-
-
-def say(text: str, *, hopeless: bool = False) -> None:
-    """A line of ours in the worker's log."""
-    begin = "hettui gives up" if hopeless else "hettui"
-    with contextlib.suppress(OSError):
-        os.write(1, f"{begin}: {clean_line(text, 600)}\n".encode())
 
 
 def main(words: Sequence[str]) -> int:

@@ -71,6 +71,10 @@ class Session:
         self.end: list[str] | None = None
         """The words of the log's last line: how the worker ended."""
         self._selector = selectors.DefaultSelector()
+        self._reading = 2
+        """Streams that have not ended."""
+        self._ended_s = 0.0
+        """When it was seen that ssh has ended; 0: not yet."""
         for stream in (self._out, self._err):
             os.set_blocking(stream.fileno(), False)
             self._selector.register(stream, selectors.EVENT_READ)
@@ -79,7 +83,12 @@ class Session:
     @property
     def over(self) -> bool:
         """ssh has ended, and all that it said was read."""
-        return not self._selector.get_map()
+        if self._reading and self._process.poll() is not None:
+            # Its pipes may be held open by what it left behind.
+            now_s = time.monotonic()
+            self._ended_s = self._ended_s or now_s
+            return now_s - self._ended_s > _LEFT_S
+        return not self._reading
 
     @property
     def returncode(self) -> int | None:
@@ -110,6 +119,7 @@ class Session:
                 continue
             if not data:
                 self._selector.unregister(key.fileobj)
+                self._reading -= 1
             elif key.fileobj is self._out:
                 self._take_out(data)
             else:
@@ -178,6 +188,7 @@ class Session:
                 self._process.kill()
                 self._process.wait()
         self._selector.close()
+        self._reading = 0
         for stream in (self._out, self._err):
             stream.close()
         return self._process.returncode

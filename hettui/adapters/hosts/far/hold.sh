@@ -51,7 +51,7 @@ end_it() {
         sleep 0.25 2>/dev/null || sleep 1
     done
     # Its warden was killed, too.
-    rm -f "$rec.pid" "$rec.lease" "$rec.line" "$rec.why" "$rec.port" "$rec.what"
+    rm -f "$rec.pid" "$rec.lease" "$rec.line" "$rec.why" "$rec.port" "$rec.what" "$rec.sh"
 }
 
 # A port that nobody uses: $1 if it can be, else the next one; below those that the kernel gives to whoever asks for any.
@@ -103,6 +103,15 @@ listens() {
         $4 == "0A" && substr($2, index($2, ":") + 1) == wanted { found = 1 } END { exit !found }'
 }
 
+# Its arguments as words of sh.
+quoted() {
+    for word do
+        printf "'"
+        printf %s "$word" | sed "s/'/'\\\\''/g"
+        printf "' "
+    done
+}
+
 # The words before -- are its environment, those behind it its options.
 launch() {
     rm -f "$rec.why"
@@ -116,10 +125,14 @@ launch() {
         if [ "$word" = -- ]; then own=1; set -- "$@" "$PROGRAM" -H 127.0.0.1 -p "$port"; else set -- "$@" "$word"; fi
     done
     [ -n "$own" ] || set -- "$@" "$PROGRAM" -H 127.0.0.1 -p "$port"
+    # In a file: whoever looks for the rpc server's name among the processes finds the worker alone.
+    {
+        printf 'set -- %s\n' "$(quoted "$rec" "$lease" "$N" env "$@")"
+        printf '%s\n' "$G"
+    } >"$rec.sh"
     new=
     command -v setsid >/dev/null 2>&1 && new=setsid
-    GGML_NO_BACKTRACE=1 HETTUI_WORKER=$id $new /bin/sh -c "$G" hettui-warden "$rec" "$lease" "$N" env "$@" \
-        </dev/null >>"$log" 2>&1 &
+    GGML_NO_BACKTRACE=1 HETTUI_WORKER=$id $new /bin/sh "$rec.sh" </dev/null >>"$log" 2>&1 &
     for t in 1 2 3 4 5 6 7 8 9 10; do
         [ -e "$rec.pid" ] && return
         sleep 0.05 2>/dev/null || sleep 1
@@ -140,7 +153,7 @@ stream() {
             ;;
         *)
             beat=$((beat + 1))
-            known && echo "$beat $N $$" >"$rec.lease"
+            if known; then echo "$beat $N $$" >"$rec.lease"; else T=gone; fi
             say beat "$T"
             ;;
         esac

@@ -47,6 +47,6 @@ why=
 if [ "$code" = 137 ] && [ -z "$why" ]; then
     dmesg 2>/dev/null | tail -n 200 | grep "Killed process $pid " | tail -n 1
 fi
-rm -f "$rec.pid" "$rec.lease" "$rec.line" "$rec.why" "$rec.port" "$rec.what"
+rm -f "$rec.pid" "$rec.lease" "$rec.line" "$rec.why" "$rec.port" "$rec.what" "$rec.sh"
 # Before the line that tells of it: whoever reads that may start anew at once.
 printf '%s exit %s %s\n' "$m" "$code" "${why:-itself}"
