@@ -90,6 +90,13 @@ class ProcessRunner(Protocol):
         """What the kernel's log says about the process, where it may be read: the OOM killer's line."""
 
 
+class FarWorkers(Protocol):
+    """Workers on other machines that nobody holds any more."""
+
+    async def end(self, spec: ProcessSpec) -> str | None:
+        """Ends what is left there of this worker. Why it could not be ended, in a sentence; None: nothing is left."""
+
+
 class RunStore(Protocol):
     """Where the running cluster is described for the next hettui."""
 

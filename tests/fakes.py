@@ -191,11 +191,15 @@ class FakeWorld:
     clock: FakeClock = field(default_factory=FakeClock)
     runs: FakeRuns = field(default_factory=FakeRuns)
     busy_slots: int | None = 0
+    ended_there: list[str] = field(default_factory=list)
+    """Workers of other hosts that were ended though nobody held them."""
+    unreachable: dict[str, str] = field(default_factory=dict)
+    """By host: why nothing can be ended there."""
     strangers: list[FoundProcess] = field(default_factory=list)
     """Marked processes that stand in no record."""
 
     def world(self) -> World:
-        return World(self, self, self, self, self.client, self, self.clock, self.runs)
+        return World(self, self, self, self, self.client, self, self.clock, self.runs, self)
 
     # ProcessRunner and, by its other arguments, LogStore
     def start(self, spec: ProcessSpec, log_path: Path) -> FakeChild:
@@ -234,6 +238,11 @@ class FakeWorld:
 
     def rotate(self, process_name: str) -> None:
         pass
+
+    # FarWorkers
+    async def end(self, spec: ProcessSpec) -> str | None:
+        self.ended_there.append(spec.name)
+        return self.unreachable.get(spec.host)
 
     # Ports
     def is_free(self, host: str, port: int) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
 from hettui.adapters.gpu.nvml import NvmlSource
+from hettui.adapters.hosts.far_ends import FarEnds
 from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.adapters.llama.rpc_probe import Prober
 from hettui.adapters.machine.psutil_host import ProcessSource
@@ -60,6 +61,7 @@ def build_engine(
         meter=_KernelMeter(),
         clock=SystemClock(),
         runs=runs,
+        far=FarEnds(runs.mark),
     )
     sources = telemetry_sources() if sensors is None else sensors
     time_of_day = partial(time.strftime, "%H:%M:%S")

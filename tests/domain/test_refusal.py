@@ -43,8 +43,8 @@ AFTER_A_BANNER = "*** be nice ***\nme@10.77.1.2: Permission denied (publickey)."
         ("ssh: connect to host 10.77.1.99 port 22: No route to host", "no route", "(10.77.1.99:22) is not reached: No "
          "route to host", "is it up", False),
         ("ssh: connect to host 10.77.1.2 port 2299: Connection refused", "closed", "Connection refused", "sshd", False),
-        ("ssh: connect to host 10.77.1.2 port 22: Connection timed out", "silent", "(10.77.1.2:22) does not answer",
-         "awake", False),
+        ("ssh: connect to host 10.77.1.2 port 22: Connection timed out", "silent",
+         "(10.77.1.2:22) does not answer to ssh", "awake", False),
         ("Connection timed out during banner exchange", "silent", "takes the connection", "overloaded", False),
         (JUMP_DOWN, "closed", "(10.77.1.2:22) is up and has no sshd", "sshd", False),
         (BEHIND_JUMP, "proxy", "its jump host is reached", "jump host may reach it", False),

@@ -322,6 +322,11 @@ class Holder:
 
     # -- the end ---------------------------------------------------------------------------------------------
 
+    def end(self) -> int:
+        """Of a worker that nobody holds any more: 0, or what it says in a line of ours."""
+        self._asked = False
+        return 0 if self._end() == -signal.SIGTERM else NOT_ENDED
+
     def _end(self) -> int:
         """Asks for it on the line that is there, then on one of its own."""
         session = self._session
@@ -367,14 +372,15 @@ class Holder:
 
 def main(words: Sequence[str]) -> int:
     mark = os.environ.get("HETTUI_RUN") or secrets.token_hex(8)
+    only_end = words[:1] == ["--end"]
     try:
-        worker = RemoteWorker.of(words)
+        worker = RemoteWorker.of(words[only_end:])
     except ValueError as error:
         say(f"{error}")
         return 2
     holder = Holder(worker, mark, Line(worker.host, worker.ssh))
     holder.listen()
-    return holder.run()
+    return holder.end() if only_end else holder.run()
 
 
 def leave(code: int) -> None:

@@ -63,7 +63,7 @@ _NEWER = "use a newer llama.cpp, or a newer conversion of the model"
 _AGAIN = "fetch it again"
 _SAME_BUILD = "install the same llama.cpp build on both machines"
 _MEMORY = "memory"
-_LINE = "line"
+LINE = "line"
 _CARD = r"(?:CUDA|ROCm|HIP|MUSA)"
 
 LAST_WORDS = _cause(
@@ -80,11 +80,11 @@ def _memory(pattern: str, what: str = "out of memory{of}", remedy: str = _FEWER_
     return _cause(pattern, what, remedy, family=_MEMORY, vague=vague)
 
 
-_HOSTS = (
+_HOSTS = (  # what the holder of a remote worker says: adapters/hosts/hold.py
     _cause(r"^hettui gives up: (.+); (.+)$", "{0}", "{1}"),
-    _cause(r"^hettui: (.+); (.+)$", "{0}", "{1}", hopeless=False, family=_LINE),
+    _cause(r"^hettui: (the line to .+ was lost: .+); (.+)$", "{0}", "{1}", hopeless=False, family=LINE),
+    _cause(r"^hettui: (.+); (.+)$", "{0}", "{1}", hopeless=False),
 )
-"""What the holder of a remote worker says (adapters/hosts/hold.py)."""
 
 _ADDRESSES = (
     _cause(
@@ -376,7 +376,7 @@ BY_SIGNAL: dict[int, Cause] = {
 """What a signal says where the log says nothing."""
 
 RECOVERED: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"^hettui: \S.* is there again$"), _LINE),
+    (re.compile(r"^hettui: \S.* is there again$"), LINE),
     (re.compile(r"retrying without pipeline parallelism"), _MEMORY),
     (re.compile(r"\bmodel loaded\b|\blistening on \S"), ""),
     (re.compile(r"Accepted client connection"), ""),

@@ -57,6 +57,8 @@ class PostMortem:
     """Starting the same again meets the same."""
     port_taken: bool = False
     """Its port was taken between the look at it and its start."""
+    line_lost: bool = False
+    """The line to another machine was lost, and is being reached again: what runs there may live."""
 
     @property
     def sentence(self) -> str:
@@ -88,6 +90,8 @@ def examine(
     `owners` are device names by llama.cpp's own (`RPC0`, `127.0.0.1:50052`); `kernel_lines` are the kernel's, where
     they can be read. `witnesses` live on: a worker may refuse its master something and never end of it.
     """
+    from hettui.domain.cluster.causes import LINE
+
     evidence = _evidence(end.lines, end.returncode, kernel_lines)
     if evidence.of_others and (blamed := _blamed(others)) is not None:
         rest = (end, *(other for other in others if other is not blamed))
@@ -112,6 +116,7 @@ def examine(
         moment,
         cause is not None and cause.hopeless,
         cause is not None and cause.port_taken,
+        cause is not None and cause.family == LINE,
     )
 
 

@@ -116,7 +116,7 @@ _TABLE: tuple[_Pattern, ...] = (
     ),
     _p(
         "silent", r"connect to host (\S+) port (\d+): (Connection timed out|Operation timed out)",
-        "{host} ({0}:{1}) does not answer: {2}", "is it up and awake, and reachable from here?",
+        "{host} ({0}:{1}) does not answer to ssh: {2}", "is it up and awake, and reachable from here?",
     ),
     _p(
         "silent", r"(Connection timed out during banner exchange|Connection to (\S+) port (\d+) timed out)",

@@ -7,6 +7,7 @@ process like any other for whoever starts, watches, records and finds it again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -82,6 +83,17 @@ class RemoteWorker:
             "fixed" in plain,
             plain.get("cache"),
         )
+
+
+_LOST = re.compile(r"^hettui: the line to .* was lost: ")
+_BACK = re.compile(r"^hettui: \S.* is there again$")
+
+
+def cut_off(lines: Sequence[str], before: bool) -> bool:
+    """Whether the line to the worker is lost after these lines of its log: its port here leads nowhere then."""
+    for line in lines:
+        before = bool(_LOST.match(line)) or (before and not _BACK.match(line))
+    return before
 
 
 def exit_in_signals(code: int) -> int:

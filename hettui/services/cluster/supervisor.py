@@ -29,6 +29,7 @@ from hettui.domain.cluster.run_state import ProcessRecord
 from hettui.domain.cluster.snapshot import ProcessSnapshot
 from hettui.domain.devices.device import LOCAL
 from hettui.domain.errors import LaunchError
+from hettui.domain.hosts.worker import cut_off
 from hettui.ports import ChildProcess
 from hettui.services.cluster.world import World
 
@@ -67,6 +68,10 @@ class Supervised:
         self.kill_at_s: float | None = None
         """When SIGTERM is followed by SIGKILL; None: nobody waits for its end."""
         self.frozen = False
+        self.cut_off = False
+        """The line to it is lost: its port here leads nowhere."""
+        self.was_cut_off = False
+        """It was lost, or is, since somebody last looked: whoever was connected to it is not any more."""
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._pending: list[str] = []
         """Log lines that were read and not handed on yet."""
@@ -277,6 +282,9 @@ class Supervised:
         """New complete lines of its log and the growing one; remembers them for an explanation."""
         lines, partial = self._tail.read()
         self.lines.extend(lines)
+        if lines and self.spec.host != LOCAL:
+            self.was_cut_off |= any(cut_off([line], False) for line in lines)
+            self.cut_off = cut_off(lines, self.cut_off)
         pending, self._pending = self._pending, []
         return [*pending, *lines], partial
 

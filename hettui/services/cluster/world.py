@@ -9,6 +9,7 @@ from hettui.domain.cluster.supervision import Supervision as Supervision
 from hettui.domain.plan.split import Split
 from hettui.ports import (
     Clock,
+    FarWorkers,
     LlamaClientFactory,
     LogStore,
     Ports,
@@ -31,6 +32,7 @@ class World:
     meter: TransferMeter
     clock: Clock
     runs: RunStore
+    far: FarWorkers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
