@@ -82,8 +82,8 @@ def _memory(pattern: str, what: str = "out of memory{of}", remedy: str = _FEWER_
 
 _HOSTS = (  # what the holder of a remote worker says: adapters/hosts/hold.py
     _cause(r"^hettui gives up: (.+); (.+)$", "{0}", "{1}"),
-    _cause(r"^hettui: (the line to .+ was lost: .+); (.+)$", "{0}", "{1}", hopeless=False, family=LINE),
-    _cause(r"^hettui: (.+); (.+)$", "{0}", "{1}", hopeless=False),
+    _cause(r"^hettui: (the line to .+ was lost: .+); (.+)$", "{0}", "{1}", hopeless=False, family=LINE, vague=True),
+    _cause(r"^hettui: (.+); (.+)$", "{0}", "{1}", hopeless=False, family=LINE),
 )
 
 _ADDRESSES = (

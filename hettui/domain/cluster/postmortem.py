@@ -116,7 +116,7 @@ def examine(
         moment,
         cause is not None and cause.hopeless,
         cause is not None and cause.port_taken,
-        cause is not None and cause.family == LINE,
+        cause is not None and cause.family == LINE and cause.vague,
     )
 
 
