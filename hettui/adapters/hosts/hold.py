@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from hettui.adapters.files.bounded import kernel_text
 from hettui.adapters.hosts.session import Session
-from hettui.adapters.hosts.ssh import Line, far_script, new_marker
+from hettui.adapters.hosts.ssh import Line, far_script, new_marker, why
 from hettui.adapters.hosts.worker_log import say, write
 from hettui.adapters.processes.said import TooLong, TooMuch, run_for_words
 from hettui.domain.errors import HostError
@@ -159,7 +159,7 @@ class Holder:
             if session.over or time.monotonic() > deadline:
                 late = not session.over
                 code = None if late else session.close()
-                raise refused(self._line.host, self._line.ssh, list(session.noise), code, late=late).error
+                raise why(self._line, list(session.noise), code, late=late).error
             self._check()
             session.wait(deadline - time.monotonic())
 
@@ -378,7 +378,7 @@ def main(words: Sequence[str]) -> int:
     except ValueError as error:
         say(f"{error}")
         return 2
-    holder = Holder(worker, mark, Line(worker.host, worker.ssh))
+    holder = Holder(worker, mark, Line(worker.host, worker.ssh, patience_s=worker.patience_s))
     holder.listen()
     return holder.end() if only_end else holder.run()
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,17 +20,18 @@ from hettui.adapters.files.paths import run_dirs
 from hettui.adapters.processes.said import Said, TooLong, TooMuch, run_for_words
 from hettui.domain.errors import HettuiError, HostError
 from hettui.domain.hosts.far_side import BOOT, marked, marker, script
-from hettui.domain.hosts.refusal import refused, without_ssh
+from hettui.domain.hosts.refusal import Refusal, refused, without_ssh
 from hettui.domain.hosts.worker import PATIENCE_S
 from hettui.domain.text import clean_line
 
 CONNECT_S = 10
 """For the TCP connection and the key exchange."""
 _BEAT_S = 5
-_IDLE_S = 15
+_IDLE_S = 3
 """How long the shared connection outlives its last session."""
 _SOCKET_BYTES = 90
 """Of a UNIX socket's 108, ssh adds 17 for a while."""
+_BY_A_JUMP = "closed by UNKNOWN port"
 _SCRIPT_BYTES = 64 * 1024
 _MOST_BYTES = 256 * 1024
 _UNSEEN = ("HETTUI_", "LLAMA_")
@@ -141,9 +142,23 @@ def ask(
     return _answer(line, said, mark)
 
 
+def why(line: Line, said: Sequence[str], returncode: int | None, *, late: bool = False) -> Refusal:
+    """Why this host is not reached. May ask once more: where a connection is shared, ssh sends what a jump host says to
+    nowhere (sshconnect.c, 9.2)."""
+    if late or line.socket is None or not any(_BY_A_JUMP in text for text in said):
+        return refused(line.host, line.ssh, said, returncode, late=late)
+    alone = replace(line, shared=False)
+    try:
+        again = run_for_words(alone.session("exit"), line.environment, CONNECT_S + 5.0, _MOST_BYTES)
+    except (OSError, TooLong, TooMuch):
+        return refused(line.host, line.ssh, said, returncode)
+    more = again.err.decode("utf-8", "replace").splitlines()
+    return refused(line.host, line.ssh, more or said, again.returncode)
+
+
 def _answer(line: Line, said: Said, mark: str) -> list[list[str]]:
     out, err = (text.decode("utf-8", "replace").splitlines() for text in (said.out, said.err))
     found = marked([*out, *err], mark)
     if not found:
-        raise refused(line.host, line.ssh, [*err, *out], said.returncode).error
+        raise why(line, [*err, *out], said.returncode).error
     return [[clean_line(word) for word in words] for words in found]

@@ -196,7 +196,9 @@ def _build(values: Mapping[str, Any]) -> Config:
         params=RuntimeParams(**{k: v for k, v in serving.items() if k in params}),
         serving=Serving(**{k: v for k, v in serving.items() if k not in params}),
         llama_cpp_bin=values.get("llama-cpp", {}).get("bin"),
-        hosts=tuple(Host(**_with_units(host, lease="lease_s")) for host in values.get("hosts", [])),
+        hosts=tuple(
+            Host(**_with_units(host, lease="lease_s", patience="patience_s")) for host in values.get("hosts", [])
+        ),
         devices=tuple(devices),
         supervision=_supervision(values.get("supervision", {})),
         keys=values.get(KEYS, {}),

@@ -101,6 +101,7 @@ SECTIONS: tuple[Section, ...] = (
                 0,
                 86400,
             ),
+            Key("patience", "integer", "seconds of silence after which the line counts as lost", 60, 10, 3600),
         ),
         many=True,
     ),

@@ -111,6 +111,8 @@ class Host:
     """Folder of the llama.cpp binaries there; None: on that host's PATH."""
     lease_s: int = 120
     """How long its workers live when nothing is heard from here; 0: until somebody ends them."""
+    patience_s: int = 60
+    """How long the line may be silent before it counts as lost."""
 
 
 def locked_layers(devices: Sequence[Device]) -> dict[int, int]:

@@ -41,6 +41,7 @@ class RemoteWorker:
     """Folder of the binaries there, or the rpc server itself; None: on the PATH there."""
     lease_s: int = LEASE_S
     """0: it lives until somebody ends it."""
+    patience_s: int = PATIENCE_S
     fixed: bool = False
     """The worker's port there must be `port`."""
     cache: str | None = None
@@ -48,7 +49,7 @@ class RemoteWorker:
 
     def words(self) -> tuple[str, ...]:
         """As arguments of the holder."""
-        said = [self.name, self.host, self.ssh, str(self.port), f"lease={self.lease_s}"]
+        said = [self.name, self.host, self.ssh, str(self.port), f"lease={self.lease_s}", f"patience={self.patience_s}"]
         said += [f"bin={self.bin}"] if self.bin else []
         said += ["fixed"] if self.fixed else []
         said += [f"cache={self.cache}"] if self.cache else []
@@ -67,7 +68,7 @@ class RemoteWorker:
             key, _, value = word.partition("=")
             if key.startswith("env:"):
                 env[key.removeprefix("env:")] = value
-            elif key in ("lease", "bin", "fixed", "cache"):
+            elif key in ("lease", "patience", "bin", "fixed", "cache"):
                 plain[key] = value
             else:
                 raise ValueError(f"{word} is nothing that a worker is told")
@@ -80,6 +81,7 @@ class RemoteWorker:
             env,
             plain.get("bin"),
             int(plain.get("lease", LEASE_S)),
+            int(plain.get("patience", PATIENCE_S)),
             "fixed" in plain,
             plain.get("cache"),
         )
