@@ -55,10 +55,28 @@ class FarHost:
         """With a login shell, its /bin/sh, what a login does before, and an rpc server of that name in ~/lc."""
         (self.home / "lc").mkdir(parents=True)
         (self.home / "bin").mkdir()
-        self._program("bin/ssh", _SSH.format(home=self.home, path="/usr/bin:/bin", shell=shell, sh=sh, before=before))
+        (self.home / "tools").mkdir()
+        self._program(
+            "bin/ssh",
+            _SSH.format(home=self.home, path=f"{self.home}/tools:/usr/bin:/bin", shell=shell, sh=sh, before=before),
+        )
         if name:
             self._program(f"lc/{name}", _SERVER.format(python=sys.executable))
         return self
+
+    def has_card(self, line: str) -> None:
+        """An nvidia-smi that says this, again and again where it is asked to."""
+        again = f'while sleep 0.1; do echo "{line}"; done'
+        text = f'#!/bin/sh\necho "{line}"\nfor word do [ "$word" = -lms ] && {again}; done\n'
+        self._program("tools/nvidia-smi", text)
+
+    @property
+    def desk_env(self) -> dict[str, str]:
+        """Of whoever goes there from this machine."""
+        return {
+            "PATH": f"{self.home / 'bin'}:{os.environ['PATH']}", "HETTUI_RUN": f"mark of {self.home}",
+            "XDG_RUNTIME_DIR": str(self.home), "XDG_STATE_HOME": str(self.home / "desk"),
+        }  # fmt: skip
 
     def _program(self, name: str, text: str) -> None:
         (self.home / name).write_text(text)
@@ -68,14 +86,11 @@ class FarHost:
         worker = RemoteWorker(
             "worker a", "attic", "me@attic", self.port, options, {"CUDA_VISIBLE_DEVICES": "1"}, bin, lease_s
         )
-        env = os.environ | {
-            "PATH": f"{self.home / 'bin'}:{os.environ['PATH']}", "HETTUI_RUN": f"mark of {self.home}",
-            "XDG_RUNTIME_DIR": str(self.home), "XDG_STATE_HOME": str(self.home / "desk"),
-        }  # fmt: skip
+        environment = os.environ | self.desk_env
         with self.log.open("ab") as log:
             holder = subprocess.Popen(
                 [sys.executable, "-P", "-m", HOLDER_MODULE, *worker.words()], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, env=env, start_new_session=True,
+                stderr=log, env=environment, start_new_session=True,
             )  # fmt: skip
         self.holders.append(holder)
         return holder

@@ -47,7 +47,7 @@ def test_the_last_line_is_told_from_the_log(
     assert split_log(held, data, MARK) == (out, kept, end)
 
 
-SHELLS = [("/bin/sh", "/bin/sh", ""), ("/bin/sh", "/bin/sh", "echo '*** be nice ***'; echo noise >\\&2")]
+SHELLS = [("/bin/sh", "/bin/sh", ""), ("/bin/sh", "/bin/sh", "echo '*** be nice ***'; echo noise >&2")]
 SHELLS += [(shell, "/bin/sh", "") for shell in ("/usr/bin/fish", "/bin/tcsh") if Path(shell).exists()]
 SHELLS += [("/bin/sh", "busybox sh", "")] if shutil.which("busybox") else []
 

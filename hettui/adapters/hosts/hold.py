@@ -9,7 +9,6 @@ begin with `hettui`; `domain/cluster/causes.py` reads them.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import resource
 import secrets
@@ -19,7 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hettui.adapters.files.bounded import kernel_text
+from hettui.adapters.hosts.identity import worker_id
 from hettui.adapters.hosts.session import Session
 from hettui.adapters.hosts.ssh import Line, far_script, new_marker, why
 from hettui.adapters.hosts.worker_log import say, write
@@ -52,13 +51,6 @@ class Missing(HostError):
 
 class Asked(Exception):
     """Somebody wants the worker to end."""
-
-
-def worker_id(mark: str, name: str) -> str:
-    """What the worker's record there is called: the same for each start of it from this machine, and no other's."""
-    machine = kernel_text("/etc/machine-id").strip() or os.uname().nodename
-    told = f"{machine}\0{os.uname().nodename}\0{os.getuid()}\0{mark}\0{name}"
-    return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 class Holder:
