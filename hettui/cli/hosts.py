@@ -18,6 +18,9 @@ def run_hosts(options: Namespace) -> int:
         return 0
     if not known:
         raise UsageError("no host is configured: add [[hosts]], or name one with --host me@attic")
+    if options.what == "connect":
+        refused = [host for host in known if not hosts.connected(host)]
+        return 1 if refused else 0
     found = hosts.cleaned(known) if options.what == "clean" else hosts.probed(known)
     failed = [error for error in found if isinstance(error, HostError)]
     if options.json:

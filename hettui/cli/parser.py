@@ -85,10 +85,10 @@ def _hosts(commands: _Commands) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("list", "probe", "clean"),
+        choices=("list", "probe", "connect", "clean"),
         default="list",
-        help="list: those that are configured; probe: ask each what it is; clean: end what hettui runs there, and take "
-        "away its logs and caches",
+        help="list: those that are configured; probe: ask each what it is; connect: log in once, with ssh's questions, "
+        "for hours in which none is asked again; clean: end what hettui runs there, and take away its logs and caches",
     )
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else the one used last")
     parser.add_argument(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.paths import config_file, last_config
 from hettui.adapters.hosts import prober
+from hettui.adapters.hosts.ssh import Line
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Host
 from hettui.domain.devices.found import Found
@@ -48,6 +50,11 @@ def _config(config_path: str | None) -> Config:
 def probed(hosts: Sequence[Host]) -> list[HostFacts | HostError]:
     """In their order. Blocks."""
     return prober.probe_all(hosts)
+
+
+def connected(host: Host) -> bool:
+    """Whether ssh got there, after whatever it asked on this terminal. Sessions of the next hours ask nothing."""
+    return subprocess.run(Line(host.name, host.ssh or host.name).question(), check=False).returncode == 0
 
 
 def cleaned(hosts: Sequence[Host]) -> list[Cleaned | HostError]:

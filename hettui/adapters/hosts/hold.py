@@ -344,10 +344,9 @@ class Holder:
         return NOT_ENDED
 
     def _tidy(self) -> None:
-        """The shared connection gives our port back; it ends with its last session."""
+        """The shared connection gives our port back; soon after its last session it ends."""
         if self._line.socket is not None and self._there:
             self._order("cancel", self._worker.port, self._there)
-            self._order("stop")
 
     def _drop_session(self) -> None:
         session = self._session

@@ -29,6 +29,8 @@ CONNECT_S = 10
 _BEAT_S = 5
 _IDLE_S = 3
 """How long the shared connection outlives its last session."""
+_ASKED_IDLE_S = 8 * 3600
+"""The same, for one that had to ask somebody."""
 _SOCKET_BYTES = 90
 """Of a UNIX socket's 108, ssh adds 17 for a while."""
 _BY_A_JUMP = "closed by UNKNOWN port"
@@ -95,12 +97,21 @@ class Line:
             argv += ["-L", _forward(*forward)]
         return [*argv, "--", self.ssh, command]
 
-    def _sharing(self) -> tuple[str, ...]:
+    def question(self) -> list[str]:
+        """The command line of a login that may ask (a password, a host key, a token's touch), and whose connection then
+        stays for sessions that may not."""
+        argv = ["ssh", "-T", "-o", f"ConnectTimeout={CONNECT_S}", "-o", "ClearAllForwardings=yes"]
+        argv += ["-o", "RemoteCommand=none", "-o", f"ServerAliveInterval={_BEAT_S}"]
+        for option in self._sharing(_ASKED_IDLE_S):
+            argv += ["-o", option]
+        return [*argv, "--", self.ssh, "true"]
+
+    def _sharing(self, idle_s: int = _IDLE_S) -> tuple[str, ...]:
         if self.socket is None:
             return ("ControlMaster=no", "ControlPath=none")
         # % is ssh's own: a folder may be called anything.
         path = str(self.socket).replace("%", "%%")
-        return ("ControlMaster=auto", f"ControlPath={path}", f"ControlPersist={_IDLE_S}")
+        return ("ControlMaster=auto", f"ControlPath={path}", f"ControlPersist={idle_s}")
 
     def order(self, what: str, *more: str) -> list[str]:
         """The command line of an order to the shared connection: `check`, `stop`, `forward`, `cancel`."""
