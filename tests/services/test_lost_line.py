@@ -82,6 +82,25 @@ async def test_an_idle_master_is_started_anew_once_the_line_is_back(bench: Bench
     assert [spec.name for spec in bench.world.starts].count("master") == 2
 
 
+async def test_a_silent_line_is_told_within_seconds_and_taken_back(bench: Bench) -> None:
+    def card() -> str:
+        bench.controller.read_logs()
+        return next(p.detail for p in bench.controller.snapshot.processes if p.name == "worker d2")
+
+    assert card() == ""
+    bench.world.log["worker d2"].append("hettui: attic has said nothing for 8 s")
+    assert card() == "attic has said nothing for 8 s"
+    assert "worker d2: attic has said nothing for 8 s" in bench.notices()
+    bench.world.log["worker d2"].append(BACK)
+    assert card() == ""
+    bench.world.log["worker d2"].append("hettui: the worker on attic is stopped by a signal there")
+    assert card() == "the worker on attic is stopped by a signal there"
+    bench.world.log["worker d2"].append("hettui: the worker on attic goes on")
+    assert card() == ""
+    assert bench.state is ClusterState.READY
+    assert len(bench.world.starts) == 4
+
+
 async def successor(bench: Bench) -> Bench:
     following = Bench()
     following.world = bench.world

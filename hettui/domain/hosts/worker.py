@@ -87,15 +87,26 @@ class RemoteWorker:
         )
 
 
-_LOST = re.compile(r"^hettui: the line to .* was lost: ")
-_BACK = re.compile(r"^hettui: \S.* is there again$")
+_ODD = re.compile(
+    r"^hettui: (the line to .* was lost: .*|.* has said nothing for \d+ s"
+    r"|the worker on .* is stopped by a signal there)$"
+)
+_WELL = re.compile(r"^hettui: (?:\S.* is there again|the worker on .* goes on)$")
 
 
-def cut_off(lines: Sequence[str], before: bool) -> bool:
-    """Whether the line to the worker is lost after these lines of its log: its port here leads nowhere then."""
+def state_of_line(lines: Sequence[str], before: str) -> str:
+    """What is odd about the line, or the worker behind it, after these lines of its log; empty when nothing is."""
     for line in lines:
-        before = bool(_LOST.match(line)) or (before and not _BACK.match(line))
+        if match := _ODD.match(line):
+            before = match[1]
+        elif _WELL.match(line):
+            before = ""
     return before
+
+
+def is_lost(state: str) -> bool:
+    """Whether the worker's port here leads nowhere, by `state_of_line`."""
+    return state.startswith("the line to ")
 
 
 def exit_in_signals(code: int) -> int:

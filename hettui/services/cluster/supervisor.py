@@ -29,7 +29,7 @@ from hettui.domain.cluster.run_state import ProcessRecord
 from hettui.domain.cluster.snapshot import ProcessSnapshot
 from hettui.domain.devices.device import LOCAL
 from hettui.domain.errors import LaunchError
-from hettui.domain.hosts.worker import cut_off
+from hettui.domain.hosts.worker import is_lost, state_of_line
 from hettui.ports import ChildProcess
 from hettui.services.cluster.world import World
 
@@ -68,8 +68,9 @@ class Supervised:
         self.kill_at_s: float | None = None
         """When SIGTERM is followed by SIGKILL; None: nobody waits for its end."""
         self.frozen = False
-        self.cut_off = False
-        """The line to it is lost: its port here leads nowhere."""
+        self._line = ""
+        """What is odd about the line to it."""
+        self._told_line = ""
         self.was_cut_off = False
         """It was lost, or is, since somebody last looked: whoever was connected to it is not any more."""
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
@@ -92,7 +93,12 @@ class Supervised:
     def detail(self) -> str:
         if self.life.reason:
             return self.life.reason
-        return f"stopped by a signal: kill -CONT {self.pid} lets it go on" if self.frozen else ""
+        return f"stopped by a signal: kill -CONT {self.pid} lets it go on" if self.frozen else self._line
+
+    @property
+    def cut_off(self) -> bool:
+        """The line to it is lost: its port here leads nowhere."""
+        return is_lost(self._line)
 
     @property
     def pid(self) -> int | None:
@@ -273,9 +279,10 @@ class Supervised:
     # -- observing -----------------------------------------------------------------------------------------
 
     def look(self) -> bool:
-        """Whether a signal has stopped it, or let it go on, since the last look."""
+        """Whether a signal has stopped it, or let it go on, or its line is another since the last look."""
         frozen = self._child is not None and self._child.frozen
-        changed, self.frozen = frozen != self.frozen, frozen
+        changed = frozen != self.frozen or self._line != self._told_line
+        self.frozen, self._told_line = frozen, self._line
         return changed
 
     def read_log(self) -> tuple[list[str], str]:
@@ -283,8 +290,8 @@ class Supervised:
         lines, partial = self._tail.read()
         self.lines.extend(lines)
         if lines and self.spec.host != LOCAL:
-            self.was_cut_off |= any(cut_off([line], False) for line in lines)
-            self.cut_off = cut_off(lines, self.cut_off)
+            self.was_cut_off |= any(is_lost(state_of_line([line], "")) for line in lines)
+            self._line = state_of_line(lines, self._line)
         pending, self._pending = self._pending, []
         return [*pending, *lines], partial
 
