@@ -51,7 +51,7 @@ def test_what_a_login_says_before_a_marker_is_cut_off() -> None:
 
 WORKER = RemoteWorker(
     "worker big one", "attic", "ssh://me@attic:22", 18052, ("-d", "CUDA0", "--", "x"), {"A": "b=c", "B": ""}, "~/l l",
-    30, 20, True, "~/.cache/x",
+    30, 20, True, 1 << 30,
 )  # fmt: skip
 
 

@@ -129,7 +129,7 @@ def test_a_remote_worker_is_held_by_a_local_process() -> None:
     worker = plan_launch(spec, Split((31,), 31)).workers[0]
     assert worker.argv == (
         *HOLDER, "worker attic card", "attic", "me@attic", "18100", "lease=60", "patience=60",
-        "bin=/opt/llama.cpp/bin/", "fixed", "env:CUDA_DEVICE_ORDER=PCI_BUS_ID",
+        "bin=/opt/llama.cpp/bin/", "fixed", "cache=34359738368", "env:CUDA_DEVICE_ORDER=PCI_BUS_ID",
         "env:CUDA_VISIBLE_DEVICES=GPU-x", "--", "-d", "CUDA0",
     )  # fmt: skip
     assert worker.env == {}

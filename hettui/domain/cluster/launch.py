@@ -195,7 +195,7 @@ def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: 
         raise ConfigError(f'device "{device.name}" names host "{device.host}", which no [[hosts]] table describes')
     held = RemoteWorker(
         worker_name(device), host.name, host.ssh, port, tuple(options), env, host.bin, host.lease_s,
-        host.patience_s, fixed=device.port is not None,
+        host.patience_s, fixed=device.port is not None, cache_bytes=host.cache_bytes,
     )  # fmt: skip
     return (*cluster.holder, *held.words())
 

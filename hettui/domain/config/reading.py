@@ -196,9 +196,7 @@ def _build(values: Mapping[str, Any]) -> Config:
         params=RuntimeParams(**{k: v for k, v in serving.items() if k in params}),
         serving=Serving(**{k: v for k, v in serving.items() if k not in params}),
         llama_cpp_bin=values.get("llama-cpp", {}).get("bin"),
-        hosts=tuple(
-            Host(**_with_units(host, lease="lease_s", patience="patience_s")) for host in values.get("hosts", [])
-        ),
+        hosts=tuple(Host(**_with_units(host, _HOST_UNITS)) for host in values.get("hosts", [])),
         devices=tuple(devices),
         supervision=_supervision(values.get("supervision", {})),
         keys=values.get(KEYS, {}),
@@ -206,7 +204,10 @@ def _build(values: Mapping[str, Any]) -> Config:
     )
 
 
-def _with_units(entry: Mapping[str, Any], **names: str) -> dict[str, Any]:
+_HOST_UNITS = {"lease": "lease_s", "patience": "patience_s", "cache": "cache_bytes"}
+
+
+def _with_units(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in entry.items()}
 
 

@@ -102,6 +102,7 @@ SECTIONS: tuple[Section, ...] = (
                 86400,
             ),
             Key("patience", "integer", "seconds of silence after which the line counts as lost", 60, 10, 3600),
+            Key("cache", "size", "what weights may take on its disk, so that they travel once; 0 for none", "32GiB"),
         ),
         many=True,
     ),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hettui.domain.units import MIB
+from hettui.domain.units import GIB, MIB
 
 HOST_KEY = "host"
 """The owner of everything that lies in the master's RAM."""
@@ -113,6 +113,8 @@ class Host:
     """How long its workers live when nothing is heard from here; 0: until somebody ends them."""
     patience_s: int = 60
     """How long the line may be silent before it counts as lost."""
+    cache_bytes: int = 32 * GIB
+    """What each of its workers may keep of weights there, so that they travel once; 0: nothing."""
 
 
 def locked_layers(devices: Sequence[Device]) -> dict[int, int]:

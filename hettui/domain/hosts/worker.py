@@ -44,15 +44,15 @@ class RemoteWorker:
     patience_s: int = PATIENCE_S
     fixed: bool = False
     """The worker's port there must be `port`."""
-    cache: str | None = None
-    """Folder of its tensor cache there; None: it keeps none."""
+    cache_bytes: int = 0
+    """What its tensor cache there may take; 0: it keeps none."""
 
     def words(self) -> tuple[str, ...]:
         """As arguments of the holder."""
         said = [self.name, self.host, self.ssh, str(self.port), f"lease={self.lease_s}", f"patience={self.patience_s}"]
         said += [f"bin={self.bin}"] if self.bin else []
         said += ["fixed"] if self.fixed else []
-        said += [f"cache={self.cache}"] if self.cache else []
+        said += [f"cache={self.cache_bytes}"] if self.cache_bytes else []
         return (*said, *(f"env:{key}={value}" for key, value in self.env.items()), "--", *self.options)
 
     @classmethod
@@ -83,7 +83,7 @@ class RemoteWorker:
             int(plain.get("lease", LEASE_S)),
             int(plain.get("patience", PATIENCE_S)),
             "fixed" in plain,
-            plain.get("cache"),
+            int(plain.get("cache", 0)),
         )
 
 

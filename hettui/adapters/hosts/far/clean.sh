@@ -22,5 +22,6 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/hettui
 if [ -d "$cache/rpc" ]; then
     size=$(du -sk "$cache/rpc" 2>/dev/null | awk '{print $1}')
     rm -rf "$cache/rpc" && say cache "${size:-0}"
+    rmdir "$cache" 2>/dev/null
 fi
 say done

@@ -1,6 +1,6 @@
 # One worker on this machine: started and told about, found again, ended. $1 start, attach or end; $2 the worker's id;
 # for `start` also $3 the folder of llama.cpp, $4 lease in seconds, $5 port that is liked best, $6 1: that port or none,
-# $7 the folder of the tensor cache or nothing, $8 what it is, for people; then NAME=VALUE…, --, options.
+# $7 MiB that the cache of tensors may take, $8 what it is, for people; then NAME=VALUE…, --, options.
 # `N` is the marker of this run of the worker, `G` the warden's text.
 op=$1 id=$2
 workers_folder || exit 70
@@ -54,6 +54,19 @@ end_it() {
     rm -f "$rec.pid" "$rec.lease" "$rec.line" "$rec.why" "$rec.port" "$rec.what" "$rec.sh"
 }
 
+# Lets go of what was not read for longest, until the cache takes no more than it may. False where the disk is so full
+# that weights had better not be kept.
+make_room() {
+    kept=0
+    ls -tu "$place/rpc" 2>/dev/null | while IFS= read -r f; do
+        size=$(($(wc -c <"$place/rpc/$f") / 1048576 + 1))
+        kept=$((kept + size))
+        [ "$kept" -le "$cache" ] || rm -f "$place/rpc/$f"
+    done
+    free=$(df -Pk "$place" 2>/dev/null | awk 'NR == 2 {print $4}')
+    [ "${free:-0}" -gt 2097152 ]
+}
+
 # A port that nobody uses: $1 if it can be, else the next one; below those that the kernel gives to whoever asks for any.
 free_port() {
     cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v like="$1" -v fixed="$2" '
@@ -74,9 +87,10 @@ free_port() {
 
 begin() {
     find_server "$bin" || { say missing "$LOOKED"; exit 127; }
-    if [ -n "$cache" ]; then
-        untilde "$cache"
-        mkdir -p "$U" && set -- "LLAMA_CACHE=$U" "$@"
+    # llama.cpp's own cache of large tensors, which never lets go of anything by itself.
+    place=${XDG_CACHE_HOME:-$HOME/.cache}/hettui
+    if [ "$cache" -gt 0 ] && mkdir -p "$place" 2>/dev/null && make_room; then
+        set -- "LLAMA_CACHE=$place" "$@" -c
     fi
     [ -n "$LIBS" ] && set -- "LD_LIBRARY_PATH=$LIBS${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$@"
     for n in 1 2 3 4 5; do
