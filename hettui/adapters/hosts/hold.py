@@ -113,9 +113,10 @@ class Holder:
     def _start(self) -> int | None:
         """None: it runs. Its exit code when it has ended at once."""
         worker = self._worker
+        environment = [f"{key}={value}" for key, value in worker.env.items()]
         arguments = [
             worker.bin or "", str(worker.lease_s), str(worker.port), str(int(worker.fixed)),
-            str(worker.cache_bytes >> 20), self._what, *(f"{key}={value}" for key, value in worker.env.items()), "--", *worker.options,
+            str(worker.cache_bytes >> 20), self._what, *environment, "--", *worker.options,
         ]  # fmt: skip
         self._open("start", arguments)
         return self._bring_port() if self._await_worker() else self._end_in_log()
