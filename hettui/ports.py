@@ -115,6 +115,9 @@ class LogTail(Protocol):
     def read(self) -> tuple[list[str], str]:
         """New complete lines, clean, and the line that has not ended yet. Never blocks for long."""
 
+    def rotate(self) -> None:
+        """Keeps the file below its limit: what it holds goes to `NAME.1`. Safe while it is being written."""
+
 
 class LogStore(Protocol):
     """The log files of the cluster's processes."""
@@ -127,9 +130,6 @@ class LogStore(Protocol):
 
     def size(self, process_name: str) -> int:
         """Bytes in the file now; 0 when there is none."""
-
-    def rotate(self, process_name: str) -> None:
-        """Keeps the file below its limit: the older half goes to `NAME.1`. Safe while it is being written."""
 
 
 Obstacle = Literal["in use", "not here", "not allowed"]

@@ -236,9 +236,6 @@ class FakeWorld:
         """In lines: the fake's offsets count them."""
         return len(self.log.get(process_name, []))
 
-    def rotate(self, process_name: str) -> None:
-        pass
-
     # FarWorkers
     async def end(self, spec: ProcessSpec) -> str | None:
         self.ended_there.append(spec.name)
@@ -279,6 +276,9 @@ class _FakeTail:
         new = self._lines[self._read :]
         self._read = len(self._lines)
         return new, ""
+
+    def rotate(self) -> None:
+        pass
 
 
 class FakeClient:

@@ -22,6 +22,7 @@ COMMANDS = {
     "logs": "hettui.cli.running:run_logs",
     "chat": "hettui.cli.chat:run_chat",
     "bench": "hettui.cli.bench:run_bench",
+    "tune": "hettui.cli.tune:run_tune",
 }
 
 

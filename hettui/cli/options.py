@@ -9,6 +9,7 @@ from typing import Any
 from hettui.domain.errors import UsageError
 from hettui.domain.llama.options import Option, memory_options
 from hettui.domain.llama.params import RuntimeParams, override_pattern
+from hettui.domain.session.asked import NamedDevice
 from hettui.domain.units import parse_bytes
 
 
@@ -61,21 +62,25 @@ def _parallel(text: str) -> int:
     return int(text)
 
 
-def device_budgets(text: str | None) -> list[tuple[str, int]] | None:
+def device_budgets(text: str | None) -> list[NamedDevice] | None:
     if text is None:
         return None
-    devices: list[tuple[str, int]] = []
+    devices: list[NamedDevice] = []
     for part in text.split(","):
-        name, separator, budget = part.rpartition("=")
+        name, separator, said = part.rpartition("=")
+        budget, at, bandwidth = said.partition("@")
         try:
             size = parse_bytes(budget)
+            speed = parse_bytes(bandwidth.removesuffix("/s")) if at else None
         except ValueError as error:
             raise UsageError(f"--devices {part}: {error}") from error
         if not separator or not name.strip():
-            raise UsageError(f"--devices {part}: it must be NAME=BUDGET, such as big=16GiB")
-        if name.strip() in (known for known, _ in devices):
+            raise UsageError(f"--devices {part}: it must be NAME=BUDGET, such as big=16GiB, or big=16GiB@960GB")
+        if at and not speed:
+            raise UsageError(f"--devices {part}: what memory moves in a second is above 0, such as 960GB")
+        if name.strip() in (known.name for known in devices):
             raise UsageError(f"--devices names {name.strip()} twice")
-        devices.append((name.strip(), size))
+        devices.append(NamedDevice(name.strip(), size, None if speed is None else float(speed)))
     return devices
 
 

@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     _running(commands)
     _chat(commands)
     _bench(commands)
+    _tune(commands)
     return parser
 
 
@@ -74,9 +75,12 @@ def _record(parser: argparse._ActionsContainer) -> None:
 
 
 def _devices(commands: _Commands) -> None:
-    parser = _add(commands, "devices", "what can hold layers, here and on [[hosts]]", "hettui devices --json")
+    parser = _add(commands, "devices", "what can hold layers, here and on [[hosts]]", "hettui devices --speeds")
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else the one used last")
     parser.add_argument("--local", action="store_true", help="this machine only: no host is asked")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--speeds", action="store_true", help="what answers have shown of each device's speed")
+    which.add_argument("--forget-speeds", action="store_true", help="forgets that: the next answers measure it anew")
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
@@ -115,7 +119,9 @@ def _plan(commands: _Commands) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="a GGUF file, or any part of a split one")
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration file with the devices")
-    parser.add_argument("--devices", metavar="NAME=BUDGET,…", help="devices in order, such as big=16GiB,small=6GiB")
+    parser.add_argument(
+        "--devices", metavar="NAME=BUDGET[@SPEED],…", help="devices in order: big=16GiB@960GB,small=6GiB@336GB"
+    )
     parser.add_argument("--split", metavar="N,N,…", help="llama.cpp's tensor-split weights in device order")
     parser.add_argument("--objective", choices=OBJECTIVES, help="what the planner aims at; it may reorder the devices")
     parser.add_argument(
@@ -220,3 +226,14 @@ def _bench(commands: _Commands) -> None:
     parser.add_argument(
         "--compare", nargs=2, metavar=("A", "B"), help="two kept runs: a key, its beginning, last, last-1, or a file"
     )
+
+
+def _tune(commands: _Commands) -> None:
+    parser = _add(commands, "tune", "searches for the best split by measuring", "hettui tune cluster.toml --for decode")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else what runs, else the last one")
+    parser.add_argument(
+        "--for", dest="aim", default="decode", metavar="WHAT", help="decode (the default), prompt, or so many streams"
+    )
+    parser.add_argument("--trials", type=int, metavar="N", help="most launches; left out: 6")
+    parser.add_argument("--demo", action="store_true", help="on the demo cluster, which is stopped afterwards")
+    parser.add_argument("--json", action="store_true", help="one JSON document")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from hettui.cli.options import build_number, device_budgets, overridden, weights
+
+if TYPE_CHECKING:
+    from hettui.domain.devices.found import Found
 
 
 def run_devices(options: Namespace) -> int:
@@ -15,8 +19,12 @@ def run_devices(options: Namespace) -> int:
     from hettui.wiring.hosts import known, with_hosts
     from hettui.wiring.sessions import configured_is_missing, engine_or_problem, look_around
 
+    if options.forget_speeds:
+        return _forget_speeds(as_json=options.json)
     engine, problem = engine_or_problem(Config())
     found = look_around(engine)
+    if options.speeds:
+        return _speeds(found, as_json=options.json)
     hosts = [] if options.local else known(options.config)
     here = found
     if hosts:
@@ -29,6 +37,28 @@ def run_devices(options: Namespace) -> int:
             print(f"hettui: {reason}", file=sys.stderr)
     unreached = len(found.problems) > len(here.problems)
     return 1 if unreached or (here.problems and configured_is_missing(here)) else 0
+
+
+def _speeds(found: Found, *, as_json: bool) -> int:
+    import time
+
+    from hettui.domain.speed.report import speeds_json, speeds_text
+    from hettui.wiring.speeds import known_speeds
+
+    known, set_aside = known_speeds(found)
+    print(json.dumps(speeds_json(known), indent=1) if as_json else speeds_text(known, time.time()))
+    if set_aside:
+        print(f"hettui: {set_aside}", file=sys.stderr)
+    return 0
+
+
+def _forget_speeds(*, as_json: bool) -> int:
+    from hettui.wiring.speeds import forget_speeds
+
+    count = forget_speeds()
+    devices = f"{count} device{'' if count == 1 else 's'}"
+    print(json.dumps({"forgotten": count}) if as_json else f"Forgotten: the speeds of {devices}.")
+    return 0
 
 
 def run_model(options: Namespace) -> int:

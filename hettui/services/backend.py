@@ -20,6 +20,7 @@ from hettui.services.events import Event
 
 if TYPE_CHECKING:
     from hettui.services.library.search import ModelSearch, PathCompleter
+    from hettui.services.tuning import TuneJob
 
 
 class EngineFacade(Protocol):
@@ -53,6 +54,10 @@ class EngineFacade(Protocol):
     def bench(self, plan: BenchPlan) -> Future[None]: ...
 
     def cancel_bench(self) -> Future[None]: ...
+
+    def tune(self, job: TuneJob) -> Future[None]: ...
+
+    def cancel_tune(self) -> Future[None]: ...
 
 
 class Backend(Protocol):
@@ -101,6 +106,9 @@ class Backend(Protocol):
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
         """Reads at most the key file. Raises the reason when this plan cannot be started."""
+
+    def tune_job(self, session: Session, plan: Plan) -> TuneJob:
+        """What the search for the best split needs, from this plan on."""
 
     def save(self, session: Session, plan: Plan) -> str | None:
         """Blocks. Keeps the plan in the configuration; the file's name, or None when there is none to keep it in."""

@@ -27,20 +27,23 @@ from hettui.services.cluster.controller import ClusterController
 from hettui.services.cluster.facade import ClusterFacade
 from hettui.services.cluster.viewer import Viewer
 from hettui.services.cluster.world import Request, Supervision, World
-from hettui.services.events import BenchChanged, BenchEnded, ClusterChanged, Event, Notice
+from hettui.services.events import ClusterChanged, Event, Notice
+from hettui.services.jobs import Jobs
 from hettui.services.telemetry.alerts import AlertWatcher
 from hettui.services.telemetry.memory_back import MemoryBack
 from hettui.services.telemetry.poller import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S, Poller, SourceFactory
 from hettui.services.telemetry.targets import targets
 
 if TYPE_CHECKING:
-    from hettui.services.bench import BenchRunner
+    from hettui.services.tuning import TuneJob
 
 T = TypeVar("T")
 
 BUSY_TICK_S = 0.1
 QUIET_TICK_S = 0.25
 """How often logs are read: quickly while something starts, calmly while all is well."""
+TUNING_INTERVAL_S = 1.0
+"""Between two rounds of readings while the best split is searched for: they tell each device's part."""
 _NOT_BEGUN = "the engine has not begun: nothing can be started or asked yet"
 _ENDING = "hettui is ending: nothing more is started or asked"
 
@@ -83,12 +86,11 @@ class Engine:
         self._poller = Poller(sources, world.clock, self._emit, interval_s)
         self._memory_back = MemoryBack(world.clock, self._emit)
         self._alerts = AlertWatcher(self._emit, time_of_day)
-        self._bench: BenchRunner | None = None
-        """The one that runs now."""
-        self._bench_task: asyncio.Task[None] | None = None
+        self._jobs = Jobs(world.clock, self._emit)
         self._hearers: list[Callable[[Event], None]] = [
             self._answering.hear,
             self._memory_back.hear,
+            self._jobs.hear,
             self._follow_processes,
         ]
         """Our own: they hear an event before anybody outside does, who then finds everything up to date."""
@@ -138,7 +140,11 @@ class Engine:
     def sample_every(self, interval_s: float) -> None:
         """How often the sensors are asked; within the limits of the poller."""
         interval_s = min(max(interval_s, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
-        self._soon(lambda: self._poller.set_interval(interval_s))
+        self._soon(lambda: self._poller.set_interval(min(interval_s, self._slowest_s)))
+
+    @property
+    def _slowest_s(self) -> float:
+        return TUNING_INTERVAL_S if self._jobs.tuning else LONGEST_INTERVAL_S
 
     def start(self, request: Request) -> Future[None]:
         """Starts the cluster, or applies a new split to the running one. The future carries the failure."""
@@ -187,7 +193,15 @@ class Engine:
 
     def cancel_bench(self) -> Future[None]:
         """Ends it; what was measured comes with `BenchEnded`."""
-        return self._submit(self._stop_bench())
+        return self._submit(self._jobs.stop_bench())
+
+    def tune(self, job: TuneJob) -> Future[None]:
+        """Searches for the best split by measuring; progress and outcome come as events. Fails when it cannot begin."""
+        return self._submit(self._start_tune(job))
+
+    def cancel_tune(self) -> Future[None]:
+        """Ends it; the best split that is known runs then, and what was measured comes with `TuneEnded`."""
+        return self._submit(self._jobs.stop_tune(leave=True))
 
     def publish(self, event: Event) -> None:
         """Tells all subscribers, as if the engine had said it: for whoever watches it and has something to say."""
@@ -296,45 +310,33 @@ class Engine:
 
     async def _cancel_requests(self) -> None:
         await self._cancel_chat()
-        await self._stop_bench()
+        await self._jobs.stop()
 
     async def _cancel_chat(self) -> None:
         await self._chat_session.cancel()
         await self._parallel.cancel()
 
     async def _start_bench(self, plan: BenchPlan) -> None:
-        from hettui.services.bench import BenchRunner
-
         client = self._ready_client()
         if self._chat_session.busy or self._parallel.busy:
             raise ServerError("an answer is still being written: a bench would measure both")
+        self._jobs.start_bench(client, plan)
 
-        runner = BenchRunner(client, self._world.clock, lambda progress: self._emit(BenchChanged(progress)))
-        self._bench = runner
-        self._hearers.append(runner.hear)
-
-        async def run() -> None:
-            try:
-                self._emit(BenchEnded(await runner.run(plan)))
-            finally:
-                self._hearers.remove(runner.hear)
-                self._bench = None
-
-        self._bench_task = asyncio.create_task(run(), name="bench")
-
-    async def _stop_bench(self) -> None:
-        if self._bench is not None and self._bench_task is not None:
-            self._bench.stop()
-            await asyncio.wait({self._bench_task})
+    async def _start_tune(self, job: TuneJob) -> None:
+        if self._read_only:
+            raise ServerError(self._read_only)
+        if self._chat_session.busy or self._parallel.busy:
+            raise ServerError("an answer is still being written: the search would cut it")
+        if self._poller.interval_s > TUNING_INTERVAL_S:
+            self._poller.set_interval(TUNING_INTERVAL_S)
+        self._jobs.start_tune(self._controller, job)
 
     def _ready_client(self) -> LlamaClient:
         client = self._controller.client
         if client is None or self._controller.snapshot.state is not ClusterState.READY:
-            raise ServerError(
-                f"the cluster is {self._controller.snapshot.state.value}: start it and wait until it is ready"
-            )
-        if self._bench is not None:
-            raise ServerError("a bench is running, and anything else would spoil it: wait, or stop it in its pane")
+            raise ServerError(f"{self._controller.snapshot.state.said}: start it and wait until it is ready")
+        if reason := self._jobs.why_busy:
+            raise ServerError(reason)
         return client
 
     async def _chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> None:

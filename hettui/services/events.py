@@ -13,6 +13,7 @@ from hettui.domain.session.session import Session
 from hettui.domain.telemetry.alerts import Alert as Alert
 from hettui.domain.telemetry.alerts import Severity as Severity
 from hettui.domain.telemetry.readings import TelemetrySnapshot
+from hettui.domain.tuning.report import TuneOutcome, TuneProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,20 @@ class BenchEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TuneChanged:
+    """How far the search for the best split is."""
+
+    progress: TuneProgress
+
+
+@dataclass(frozen=True, slots=True)
+class TuneEnded:
+    """The search is over, complete or not."""
+
+    outcome: TuneOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One sentence for the user."""
 
@@ -130,4 +145,14 @@ class Rewound:
     events: tuple[Recorded, ...]
 
 
-Event = Recorded | ChatWaiting | ParallelChanged | BenchChanged | BenchEnded | PlaybackMoved | Rewound
+Event = (
+    Recorded
+    | ChatWaiting
+    | ParallelChanged
+    | BenchChanged
+    | BenchEnded
+    | TuneChanged
+    | TuneEnded
+    | PlaybackMoved
+    | Rewound
+)

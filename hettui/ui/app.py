@@ -34,6 +34,8 @@ from hettui.services.events import (
     PlaybackMoved,
     Rewound,
     TelemetryUpdated,
+    TuneChanged,
+    TuneEnded,
 )
 from hettui.ui.colours.theme_set import ThemeSet
 from hettui.ui.colours.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS
@@ -46,6 +48,7 @@ from hettui.ui.messages import (
     PlaybackArrived,
     RewoundArrived,
     TelemetryArrived,
+    TuneArrived,
 )
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.terminal.app import TerminalApp
@@ -277,6 +280,8 @@ def _message(event: Event) -> Message:
             return NoticeArrived(event.text, event.severity, alert=event.raised)
         case BenchChanged() | BenchEnded():
             return BenchArrived(event)
+        case TuneChanged() | TuneEnded():
+            return TuneArrived(event)
         case ChatProgressed() | ChatEnded() | ChatWaiting() | ParallelChanged():
             return ChatArrived(event)
         case PlaybackMoved():

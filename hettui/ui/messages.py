@@ -16,6 +16,8 @@ from hettui.services.events import (
     PlaybackMoved,
     Rewound,
     Severity,
+    TuneChanged,
+    TuneEnded,
 )
 
 
@@ -62,6 +64,14 @@ class BenchArrived(Message):
     """How far the bench is, or its end."""
 
     def __init__(self, event: BenchChanged | BenchEnded) -> None:
+        super().__init__()
+        self.event = event
+
+
+class TuneArrived(Message):
+    """How far the search for the best split is, or its end."""
+
+    def __init__(self, event: TuneChanged | TuneEnded) -> None:
         super().__init__()
         self.event = event
 

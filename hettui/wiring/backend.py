@@ -32,12 +32,13 @@ from hettui.ports import Completion
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
-from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
+from hettui.services.events import ClusterChanged, Event, Notice, TelemetryUpdated
 from hettui.services.learner import Learner
 from hettui.wiring.sessions import api_key, request_for, with_model
 
 if TYPE_CHECKING:
     from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
+    from hettui.services.tuning import TuneJob
 
 
 class ScreenBackend:
@@ -78,6 +79,8 @@ class ScreenBackend:
         session = self._opener()
         self._config = session.config
         self._tell_hosts(session.cluster.hosts if session.cluster else session.config.hosts)
+        if session.learned.set_aside:
+            self.engine.publish(Notice(session.learned.set_aside))
         self.panes = load_panes(memory_dir())
         return session
 
@@ -127,6 +130,11 @@ class ScreenBackend:
         request = request_for(session, plan, force=force, room=self._room(plan))
         self._learner.expect(session)
         return request
+
+    def tune_job(self, session: Session, plan: Plan) -> TuneJob:
+        from hettui.wiring.tuning import job_of
+
+        return job_of(session, plan, lambda wanted: self.request(session, wanted))
 
     def _note_readings(self, event: Event) -> None:
         """On the engine's thread."""

@@ -95,7 +95,10 @@ def _runs_already(engine: Engine, session: Session) -> bool:
         # What is left of our own cluster is brought back; a start refuses by itself over what nobody knows.
         return False
     same_model = session.cluster is not None and engine.model_path == session.cluster.model_path
-    if same_model and not plan.differs_from(applied.devices, applied.split):
+    # Where the configuration says no layers the planner does, and what answers taught it since is no other cluster.
+    own_choice = any(d.layers is None for d in session.devices)
+    same_devices = {d.name for d in plan.devices} == {d.name for d in applied.devices}
+    if same_model and ((own_choice and same_devices) or not plan.differs_from(applied.devices, applied.split)):
         engine.settled().result()
         return engine.snapshot.state is ClusterState.READY
     raise HettuiError("another cluster runs already: hettui status shows it, hettui down stops it")

@@ -21,6 +21,7 @@ MODULES = (
     "hettui.domain.session.plan_report",
     "hettui.services.bench",
     "hettui.services.library.search",
+    "hettui.services.tuning",
     "hettui.adapters.library.finder",
     "hettui.ui.drawing.bench_plot",
     "hettui.ui.palette",
@@ -32,10 +33,12 @@ MODULES = (
     "hettui.ui.dialogs.model_picker",
     "hettui.ui.dialogs.post_mortem",
     "hettui.ui.dialogs.themes",
+    "hettui.ui.dialogs.tune",
     "hettui.ui.dialogs.welcome",
     "hettui.ui.widgets.markdown_rows",
     "hettui.wiring.bench",
     "hettui.wiring.init",
+    "hettui.wiring.tuning",
 )
 """Whatever is imported inside a function that the main screen can come to."""
 

@@ -16,7 +16,7 @@ from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.aim import Objective
-from hettui.domain.session.asked import asked_plan
+from hettui.domain.session.asked import NamedDevice, asked_plan
 from hettui.domain.session.plan_report import PlanReport
 from hettui.wiring.sessions import cluster_of, engine_or_problem, named_sizes, open_session, read_shape
 
@@ -28,7 +28,7 @@ def plan_report(
     *,
     model: str,
     config_path: str | None,
-    devices: list[tuple[str, int]] | None,
+    devices: list[NamedDevice] | None,
     weights: list[float] | None,
     n_gpu_layers: int | None,
     override: Callable[[RuntimeParams], RuntimeParams],
@@ -71,10 +71,21 @@ def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) ->
     return cluster_of(config, members, engine)
 
 
-def _anonymous(devices: list[tuple[str, int]] | None, weights: list[float] | None) -> tuple[Device, ...] | None:
-    """Devices that only have a name, as CPU workers: they run anywhere. None: the real ones."""
+def _anonymous(devices: list[NamedDevice] | None, weights: list[float] | None) -> tuple[Device, ...] | None:
+    """Devices that only have a name, and no card behind it: their workers run anywhere, and their speed is known only
+    where a bandwidth is said. None: the real ones."""
     if devices is not None:
-        return tuple(Device(name, via="worker", budget_bytes=budget) for name, budget in devices)
+        return tuple(
+            Device(
+                d.name,
+                id="",
+                via="worker",
+                budget_bytes=d.budget_bytes,
+                bandwidth_bytes_per_s=d.bandwidth_bytes_per_s,
+                measured_slowness=None if d.bandwidth_bytes_per_s is None else 1.0,
+            )
+            for d in devices
+        )
     if weights is not None:
-        return tuple(Device(f"d{i}", via="worker") for i in range(len(weights)))
+        return tuple(Device(f"d{i}", id="", via="worker") for i in range(len(weights)))
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from hettui.services.engine import Engine
 from hettui.services.library.search import ModelSearch, PathCompleter
 from hettui.services.recording.recorder import Recorder
 from hettui.services.recording.replay import ReplayEngine, read_recording
+from hettui.services.tuning import TuneJob
 from hettui.wiring.engine import SystemClock
 
 
@@ -91,6 +93,16 @@ class RecordedBackend:
         self._recorder.hide(request.api_key)
         return request
 
+    def tune_job(self, session: Session, plan: Plan) -> TuneJob:
+        job = self._backend.tune_job(session, plan)
+
+        def request(wanted: Plan) -> Request:
+            made = job.request(wanted)
+            self._recorder.hide(made.api_key)
+            return made
+
+        return replace(job, request=request)
+
     def save(self, session: Session, plan: Plan) -> str | None:
         return self._backend.save(session, plan)
 
@@ -147,6 +159,9 @@ class ReplayBackend:
         raise HettuiError(self.engine.refusal)
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
+        raise HettuiError(self.engine.refusal)
+
+    def tune_job(self, session: Session, plan: Plan) -> TuneJob:
         raise HettuiError(self.engine.refusal)
 
     def save(self, session: Session, plan: Plan) -> str | None:

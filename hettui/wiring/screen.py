@@ -23,6 +23,7 @@ from hettui.adapters.files.paths import (
 from hettui.adapters.files.resources import resource_folder
 from hettui.adapters.files.theme_files import ThemeFolders
 from hettui.adapters.hosts.watching import HostBook
+from hettui.adapters.machine.limits import default_threads
 from hettui.adapters.machine.terminal_env import this_terminal
 from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.config.values import Config
@@ -30,7 +31,7 @@ from hettui.domain.errors import HettuiError, ModelFileError, UsageError
 from hettui.domain.session.session import Session
 from hettui.services.backend import Backend
 from hettui.services.chat.keeper import ChatKeeper
-from hettui.services.learner import Learner
+from hettui.services.learner import Learner, Times
 from hettui.wiring.ahead import Ahead
 from hettui.wiring.backend import ScreenBackend
 from hettui.wiring.ending import Ending, watching
@@ -140,7 +141,8 @@ def _show(
     from hettui.wiring.later import when_shown
 
     shelf = ThemeFolders(resource_folder("themes"), user_themes())
-    learner = Learner(lambda learned: save_learned(memory_dir(), learned))
+    times = Times(cpu_threads=default_threads())
+    learner = Learner(lambda learned: save_learned(memory_dir(), learned), times)
     chats = ChatKeeper(ChatFolder(memory_dir() / "chats", Path.cwd()))
     book = HostBook()
     with (

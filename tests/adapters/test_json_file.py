@@ -61,7 +61,7 @@ def test_numbers_that_no_machine_has_are_damage(tmp_path: Path) -> None:
     large = "9" * 400
     (tmp_path / "measured.json").write_text(
         f'{{"compute": {{"k": {{"0": {large}}}}}, "overhead": {{"a": {large}}}, "host_bytes_per_s": {large},'
-        f' "speeds": {{"s": {{"factor": {large}, "doubt": 1}}}}}}'
+        f' "stages": {{"s": {{"names": ["a"], "information": [[{large}]], "vector": [1], "windows": 1}}}}}}'
     )
     assert load_learned(tmp_path) == Learned()
 

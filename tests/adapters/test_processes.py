@@ -160,12 +160,36 @@ def test_rotation_keeps_the_newest_and_the_writer_goes_on(tmp_path: Path) -> Non
     for n in range(300):
         os.write(descriptor, b"line %05d\n" % n)
     tail.read()
-    folder.rotate("master")
+    tail.rotate()
     assert path.stat().st_size == 0
     assert Path(f"{path}.1").read_text().endswith("line 00299\n")
     assert Path(f"{path}.1").stat().st_mode & 0o777 == 0o600
     os.write(descriptor, b"after\n")
     os.close(descriptor)
     assert tail.read() == (["after"], "")
-    folder.rotate("master")
+    tail.rotate()
     assert path.read_text() == "after\n"
+
+
+@pytest.mark.parametrize("from_the_start", [True, False])
+def test_what_is_written_between_reading_and_rotating_is_read(tmp_path: Path, from_the_start: bool) -> None:
+    """From the start there is more to read than fits one look."""
+    folder = LogFolder(tmp_path, limit_bytes=1_000_000)
+    path = folder.path("master")
+    path.touch()
+    tail = folder.tail("master", 0 if from_the_start else None)
+    said, found = [f"line {n:06}" for n in range(150_000)], []
+    with path.open("a") as log:
+        for begin in range(0, 150_000, 30_000 if from_the_start else 15_000):
+            lines = said[begin : begin + (30_000 if from_the_start else 15_000)]
+            log.write("".join(f"{line}\n" for line in lines))
+            log.flush()
+            found += tail.read()[0]
+            log.write("meanwhile\n")
+            log.flush()
+            tail.rotate()
+    while lines := tail.read()[0]:
+        found += lines
+    assert path.stat().st_size < 1_000_000
+    assert [line for line in found if line != "meanwhile"] == said
+    assert found.count("meanwhile") == (5 if from_the_start else 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import pytest
@@ -99,7 +99,8 @@ def test_dear_readings_are_taken_rarely_and_unsupported_ones_once() -> None:
         source.sample([FIRST, TelemetryTarget("little", "cuda", pci_address="000a:05:00.0")])
         clock.now_s += 1.0
     assert card.asked["MemoryInfo"] == card.asked["CurrentClocksEventReasons"] == 20
-    assert card.asked["UtilizationRates"] == card.asked["PowerUsage"] == 10
+    assert card.asked["PowerUsage"] == 10
+    assert card.asked["UtilizationRates"] == 20  # ours compute on it
     assert card.asked["PcieThroughput"] == 4
     assert card.asked["TemperatureThreshold"] == 2
     assert little.asked["UtilizationRates"] == 1
@@ -119,6 +120,34 @@ def test_a_card_at_rest_is_asked_less_until_somebody_takes_memory() -> None:
     card.says["UtilizationRates"] = SimpleNamespace(gpu=90)
     clock.now_s -= 1.0
     assert source.sample([FIRST])["5080"].utilisation_percent == 90
+
+
+def test_who_computes_on_a_card_is_read_every_second() -> None:
+    nvml, clock = three_cards(), Clock()
+    card = nvml.cards[1]
+    source = NvmlSource(nvml, clock)
+    ours = replace(FIRST, pids=(77,))
+    entries = {"now": [SimpleNamespace(pid=77, timeStamp=1, smUtil=20)]}
+    card.says["ProcessUtilization"] = lambda since: [e for e in entries["now"] if e.timeStamp > since]
+    assert source.sample([ours])["5080"].own_busy_percent is None  # as old as the driver remembers
+    entries["now"] = [SimpleNamespace(pid=77, timeStamp=2, smUtil=p) for p in (18, 22)]
+    entries["now"] += [SimpleNamespace(pid=5, timeStamp=2, smUtil=60)]
+    clock.now_s += 1.0
+    sample = source.sample([ours])["5080"]
+    assert (sample.own_busy_percent, sample.others_busy_percent) == (20, 60)
+    assert card.asked["UtilizationRates"] >= 2
+    # Nobody whom the driver names is ours: it counts pids of another namespace.
+    card.says["ComputeRunningProcesses"] = []
+    clock.now_s += 4.0
+    entries["now"] = [SimpleNamespace(pid=5, timeStamp=3, smUtil=60)]
+    source.sample([ours])
+    clock.now_s += 1.0
+    entries["now"] = [SimpleNamespace(pid=5, timeStamp=4, smUtil=60)]
+    sample = source.sample([ours])["5080"]
+    assert (sample.own_busy_percent, sample.others_busy_percent) == (None, None)
+    # Without processes of ours nothing is told of them.
+    clock.now_s += 1.0
+    assert source.sample([FIRST])["5080"].others_busy_percent is None
 
 
 def test_an_idle_card_is_not_asked_for_its_throughput() -> None:

@@ -57,7 +57,7 @@ def _rotated(folder: Path) -> None:
     if not path.is_symlink():
         path.write_text("a longer line\n")
         path.chmod(0o600)
-    logs.rotate("c")
+    logs.tail("c").rotate()
 
 
 def _recording(folder: Path) -> None:

@@ -35,7 +35,8 @@ from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.split import Split, proportional
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import best_plan
-from hettui.domain.planner.speed import stages_s
+from hettui.domain.speed.pace import stages_s
+from hettui.domain.speed.shares import Decode
 from tests.gguf_files import write_gguf
 from tests.truth.measure import free_port
 from tests.truth.models import MODELS
@@ -84,7 +85,7 @@ class Everything:
     def learn(self, learned: Learned, chosen: Chosen, tokens_per_second: float) -> None:
         devices = [self.by_name[name] for name, _ in chosen]
         split = Split(tuple(n for _, n in chosen), self.shape.layers)
-        learned.add_speed(self.shape, devices, split, 1 / tokens_per_second)
+        learned.add_decode(self.shape, devices, split, Decode(1 / tokens_per_second))
 
     def usual(self) -> dict[str, Chosen]:
         names, count = [d.name for d in self.devices], len(self.devices)

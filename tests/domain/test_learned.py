@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from hettui.domain.memory.forecast import Memory, forecast
 from hettui.domain.memory.reconcile import differences
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
-from hettui.domain.planner.learned import Learned, device_key, launch_key, speed_key
-from hettui.domain.planner.speed import pace, seconds_per_token, stages_s
+from hettui.domain.planner.learned import Learned, launch_key
+from hettui.domain.speed.learning import device_key, speed_key
+from hettui.domain.speed.pace import pace, seconds_per_token, stages_s
+from hettui.domain.speed.shares import Decode
 from hettui.domain.units import MIB
 from tests.fakes import shape, workers
 
@@ -92,9 +95,9 @@ def test_speeds_are_told_apart_by_runs_with_other_splits() -> None:
     truth = tuple(replace(d, measured_slowness=x) for d, x in zip(devices, (2.0, 1.0), strict=True))
     for layers in ((20, 11), (5, 26), (28, 3), (12, 19)) * 3:
         token_s = sum(stages_s(model, truth, layers).values())
-        assert learned.add_speed(model, devices, Split(layers, 31), token_s)
-    found = [d.measured_slowness for d in learned.with_measured(devices)]
-    assert found == pytest.approx([2.0, 1.0], rel=0.15)
+        assert learned.add_decode(model, devices, Split(layers, 31), Decode(token_s))
+    found = [pace(d).layer_s({"dense q4": 1.0}) for d in learned.with_measured(devices)]
+    assert found == pytest.approx([2.0 / 10, 1.0 / 20], rel=0.15)
     expected = seconds_per_token(model, learned.with_measured(devices), (16, 15))
     assert expected == pytest.approx(sum(stages_s(model, truth, (16, 15)).values()), rel=0.05)
     assert pace(learned.with_measured(devices)[0]).known
@@ -103,20 +106,48 @@ def test_speeds_are_told_apart_by_runs_with_other_splits() -> None:
 
 def test_a_run_with_the_host_teaches_no_speed() -> None:
     learned = Learned()
-    assert not learned.add_speed(shape(), DEVICES, Split((10, 10, 10), 31), 0.1)
+    assert not learned.add_decode(shape(), DEVICES, Split((10, 10, 10), 31), Decode(0.1))
     assert learned.speeds == {}
 
 
 def test_speeds_come_back_from_the_file(tmp_path: Path) -> None:
     learned = Learned(host_bytes_per_s=2e10)
-    learned.add_speed(shape(), DEVICES, SPLIT, 0.5)
+    learned.add_decode(shape(), DEVICES, SPLIT, Decode(0.5, at_unix_s=1e9))
     save_learned(tmp_path, learned)
-    assert load_learned(tmp_path) == learned
-    (tmp_path / "measured.json").write_text(
-        '{"speeds": {"a": 3, "b": {"factor": -1, "doubt": 1}, "c": {"factor": 1e999, "doubt": 1}},'
-        ' "host_bytes_per_s": "x"}'
+    found = load_learned(tmp_path)
+    assert found.speeds == learned.speeds
+    assert found.at_unix_s > 1e9
+    sound = json.loads((tmp_path / "measured.json").read_text())
+    (row,) = sound["stages"].values()
+    broken: tuple[dict[str, object], ...] = (
+        {"names": "layer"},
+        {"names": ["a"]},
+        {"names": None},
+        {"vector": [1, None]},
+        {"windows": -1},
+        {"windows": "1"},
+        {"at_unix_s": []},
+        {"information": [[-x for x in line] for line in row["information"]]},
+        {"information": [[1e300]]},
     )
-    assert load_learned(tmp_path) == Learned()
+    for damage in broken:
+        (tmp_path / "measured.json").write_text(
+            json.dumps({"stages": {"a": row | damage, "b": 3}, "host_bytes_per_s": "x"})
+        )
+        assert load_learned(tmp_path) == Learned()
+
+
+def test_factors_of_an_earlier_hettui_are_set_aside_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "measured.json").write_text(
+        '{"overhead": {"GPU-1": 7}, "speeds": {"local GPU-1 master": {"factor": 3.28, "doubt": 0.1}}}'
+    )
+    found = load_learned(tmp_path)
+    assert (found.overhead, found.speeds) == ({"GPU-1": 7}, {})
+    assert "set aside" in found.set_aside
+    assert "\n" not in found.set_aside
+    found.add_decode(shape(), DEVICES, SPLIT, Decode(0.5, at_unix_s=1e9))
+    save_learned(tmp_path, found)
+    assert load_learned(tmp_path).set_aside == ""
 
 
 def test_another_way_to_the_same_card_is_another_speed() -> None:

@@ -14,7 +14,7 @@ from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.moves import WORTH_A_MOVE, Move, Running, relief, rhythm
-from hettui.domain.planner.speed import seconds_per_token
+from hettui.domain.speed.pace import seconds_per_token
 from hettui.domain.units import MIB
 from tests.fakes import shape
 

@@ -19,7 +19,7 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.explain import explain, what_if
 from hettui.domain.planner.objectives import best_plan, fits_any_way, roomiest_context
-from hettui.domain.planner.speed import pace, seconds_per_token
+from hettui.domain.speed.pace import pace, seconds_per_token
 from hettui.domain.units import MIB
 from tests.fakes import shape, workers
 from tests.truth.compare import shape_of
@@ -39,11 +39,11 @@ def value(model: ModelShape, devices: tuple[Device, ...], layers: tuple[int, ...
     """Infinite when it does not fit."""
     if not forecast(Workload(model, PARAMS, 11434), Split(layers, model.layers), devices).fits:
         return float("inf")
-    work, first, stages = model.layer_read_bytes, 0, []
+    work, first, stages = model.layer_reads, 0, []
     for device, n in zip(devices, layers, strict=True):
         if n:
             p = pace(device)
-            stages.append(p.hop_s + p.seconds_per_layer * n + p.seconds_per_byte * sum(work[first : first + n]))
+            stages.append(p.hop_s + sum(p.layer_s(reads) for reads in work[first : first + n]))
             first += n
     return sum(stages) if objective == "latency" else max(stages)
 

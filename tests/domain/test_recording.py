@@ -16,8 +16,8 @@ from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
-from hettui.domain.planner.learned import Slowness
 from hettui.domain.recording.format import MAX_LINE_BYTES
+from hettui.domain.speed.evidence import Evidence
 from hettui.domain.telemetry.readings import DeviceSample, Link, TelemetrySnapshot
 from hettui.services.events import ClusterChanged, LogLines, Notice, Recorded, TelemetryUpdated
 from hettui.services.recording.replay import read_recording
@@ -27,6 +27,7 @@ from tests.recordings import edited, lines, recording
 from tests.ui.stage import readings, running, session
 
 SESSION = session()
+EVIDENCE = Evidence().with_work({"dense q4": 1.5, "layer": 9.0}, 4.25, 0.5).counted()
 PLAN = SESSION.initial_plan
 assert PLAN is not None
 RUNS = ClusterChanged(running(PLAN))
@@ -66,7 +67,7 @@ def test_readings_and_clusters_are_written_as_changes() -> None:
 
 
 def test_the_session_comes_back_as_far_as_it_is_needed() -> None:
-    learned = replace(SESSION.learned, overhead={"GPU-1": 5}, speeds={"local": Slowness(1.25, 0.1)})
+    learned = replace(SESSION.learned, overhead={"GPU-1": 5}, speeds={"local": EVIDENCE})
     wanted = replace(SESSION, learned=learned, problem="no card is here")
     found = recording(wanted, []).header.session
     assert found.shape is not None

@@ -18,12 +18,13 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.learned import Learned
 from hettui.domain.session.session import Session, runnable
+from hettui.domain.speed.pace import stages_s
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.domain.units import MIB
 from hettui.services.cluster.controller import ClusterController
 from hettui.services.cluster.world import Request
-from hettui.services.events import ChatEnded, TelemetryUpdated
-from hettui.services.learner import Learner
+from hettui.services.events import ChatEnded, LogLines, TelemetryUpdated
+from hettui.services.learner import Learner, Times
 from tests.fakes import FakeWorld, cluster, shape, workers
 
 PARAMS = RuntimeParams(ctx_size=4096)
@@ -52,7 +53,8 @@ class History:
 
     def __init__(self) -> None:
         self.saved: list[Learned] = []
-        self.learner = Learner(self.saved.append)
+        self.now_s = 0.0
+        self.learner = Learner(self.saved.append, Times(lambda: self.now_s, lambda: 1e9, cpu_threads=2))
         self.world = FakeWorld()
         self.controller = ClusterController(self.world.world(), self.learner)
         self.session = session_of()
@@ -220,3 +222,85 @@ async def test_a_card_teaches_what_its_driver_takes_beside_the_buffers(history: 
     readings = TelemetrySnapshot(1.0, 1.0, {"d0": DeviceSample(own_bytes=500 * MIB)})
     history.learner(TelemetryUpdated(readings))
     assert history.session.learned.overhead == {"GPU-1": 489 * MIB}
+
+
+def begins(task: int, at_s: float) -> str:
+    return f"{_stamp(at_s)} I slot launch_slot_: id  0 | task {task} | processing task, is_child = 0"
+
+
+def ends(task: int, at_s: float, generated_s: float, tokens: int) -> list[str]:
+    return [
+        f"{_stamp(at_s)} I slot print_timing: id  0 | task {task} |        eval time = {generated_s * 1e3:10.2f} ms "
+        f"/ {tokens:5d} tokens ( x ms per token)",
+        f"{_stamp(at_s)} I slot      release: id  0 | task {task} | stop processing: n_tokens = 9, truncated = 0",
+    ]
+
+
+def _stamp(at_s: float) -> str:
+    return f"{int(at_s // 60)}.{int(at_s % 60):02d}.{round(at_s % 1 * 1e3):03d}.000"
+
+
+def answered(history: History, busy: dict[str, DeviceSample], *, task: int = 1, together: bool = False) -> None:
+    """Six seconds, readings each second, 50 ms a token."""
+    begin_s = history.now_s
+    lines = [begins(task, begin_s)] + ([begins(task + 1, begin_s)] if together else [])
+    history.learner(LogLines("master", tuple(lines)))
+    for _ in range(6):
+        history.now_s += 1.0
+        history.learner(TelemetryUpdated(TelemetrySnapshot(history.now_s, 1.0, busy)))
+    history.now_s += 0.1
+    history.learner(LogLines("master", tuple(ends(task, history.now_s, 6.0, 121))))
+
+
+def cores(*percent: float) -> dict[str, DeviceSample]:
+    return {f"d{i}": DeviceSample(utilisation_percent=p) for i, p in enumerate(percent)}
+
+
+async def test_an_answer_of_any_client_tells_each_devices_part(history: History) -> None:
+    threads = tuple(replace(d, threads=n) for d, n in zip(DEVICES, (1, 2, 4), strict=True))
+    plan = Plan(threads, Split(OLD, 31))
+    history.learner.expect(history.session)
+    await history.controller.start(Request(runnable(history.session, plan), plan.split))
+    answered(history, cores(50, 60, 80))
+    assert history.session.shape is not None
+    devices = history.session.learned.with_measured(threads)
+    stages = stages_s(history.session.shape, devices, OLD)
+    assert [stages[i] for i in range(3)] == pytest.approx([0.025, 0.015, 0.010], rel=0.15)
+    # What our own chat tells beside it is the same answer: it is not learned twice.
+    before = dict(history.session.learned.speeds)
+    history.learner(answer(121, 20.0))
+    assert history.session.learned.speeds == before
+
+
+async def test_answers_side_by_side_and_short_ones_tell_nothing(history: History) -> None:
+    await history.apply(*OLD)
+    answered(history, cores(50, 30, 20), together=True)
+    history.now_s += 1
+    history.learner(LogLines("master", (begins(8, history.now_s),)))
+    history.now_s += 0.9
+    history.learner(TelemetryUpdated(TelemetrySnapshot(history.now_s, 1.0, cores(50, 30, 20))))
+    history.learner(LogLines("master", tuple(ends(8, history.now_s, 0.8, 40))))
+    assert history.session.learned.speeds == {}
+
+
+async def test_a_shared_card_is_excused_until_it_is_alone_again(history: History) -> None:
+    cards = tuple(replace(d, backend="cuda", uuid=f"GPU-{d.name}", bandwidth_bytes_per_s=1e12) for d in DEVICES)
+    history.session = replace(history.session, devices=cards)
+    plan = Plan(cards, Split(OLD, 31))
+    history.learner.expect(history.session)
+    await history.controller.start(Request(runnable(history.session, plan), plan.split))
+    busy = {name: DeviceSample(utilisation_percent=10, own_busy_percent=10) for name in ("d0", "d1")}
+    busy["d2"] = DeviceSample(utilisation_percent=100, own_busy_percent=99, others_busy_percent=99)
+    answered(history, busy)
+    learned = history.session.learned
+    first, _, shared = learned.with_measured(cards)
+    assert first.speed is not None
+    assert first.speed.slower_now == 1.0
+    assert shared.speed is not None
+    assert shared.speed.why_now == "shared"
+    assert shared.speed.slower_now > 5
+    quiet = busy | {"d2": DeviceSample(utilisation_percent=0, others_busy_percent=0)}
+    for _ in range(2):
+        history.now_s += 1
+        history.learner(TelemetryUpdated(TelemetrySnapshot(history.now_s, 1.0, quiet)))
+    assert learned.now == {}

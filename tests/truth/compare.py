@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hettui.adapters.llama.gguf import read_model
+from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
@@ -25,6 +26,8 @@ from tests.gguf_files import write_gguf
 from tests.truth.make import TABLE
 from tests.truth.models import MODELS
 
+ATTACHED = TABLE.with_name("attached.jsonl")
+"""Made by `attached.py`."""
 BUILDS = ("b10068", "b11434")
 PRINTED_BYTES = 5300
 """The master's own buffers are known from its log only: MiB with two decimals, so half a hundredth of a MiB."""
@@ -48,8 +51,9 @@ class Compared:
 
     @property
     def exact(self) -> int:
-        """What counts as equal: several buffers of the host, each printed with two decimals, add up."""
-        return 4 * PRINTED_BYTES if self.place == "host" else 0
+        """What counts as equal: several buffers of the master's, each printed with two decimals, add up."""
+        printed = self.place == "host" or (self.place == "0" and "attached" in self.case)
+        return 4 * PRINTED_BYTES if printed else 0
 
     @property
     def compute_within(self) -> bool:
@@ -62,8 +66,8 @@ def shape_of(model: str, blocks: int) -> ModelShape:
         return ModelShape.of(read_model(str(write_gguf(Path(folder) / "m.gguf", *MODELS[model](blocks)))))
 
 
-def cases() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in TABLE.read_text().splitlines()]
+def cases(table: Path = TABLE) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in table.read_text().splitlines()]
 
 
 def _params(said: dict[str, Any]) -> RuntimeParams:
@@ -71,10 +75,19 @@ def _params(said: dict[str, Any]) -> RuntimeParams:
     return RuntimeParams(**values)
 
 
+def _devices(case: dict[str, Any]) -> list[Device]:
+    """The first is the master's own where the case says so."""
+    workers = [Device(str(i), via="worker", measured_overhead_bytes=0) for i in range(len(case["split"]))]
+    if "attached" in case:
+        workers[0] = Device("0", "0", backend=case["attached"], measured_overhead_bytes=0)
+    return workers
+
+
 def compare(case: dict[str, Any]) -> Iterator[Compared]:
     shape = shape_of(case["model"], case["blocks"])
     split = Split(tuple(case["split"]), shape.layers)
-    outlook = forecast(Workload(shape, _params(case["params"]), int(case["build"][1:])), split)
+    workload = Workload(shape, _params(case["params"]), int(case["build"][1:]))
+    outlook = forecast(workload, split, _devices(case))
     places = [str(i) for i in range(len(outlook.devices))] + ["host"]
     for place, memory, (weights, context, compute) in zip(
         places, (*outlook.devices, outlook.host), (*case["devices"], case["host"]), strict=True

@@ -101,20 +101,30 @@ def worker(engine: Engine, devices: int, log: IO[bytes]) -> Iterator[str]:
         _end(process)
 
 
-def load(engine: Engine, model: Path, split: Sequence[int], args: Sequence[str], timeout_s: float = 120) -> Reading:
+def load(
+    engine: Engine, model: Path, split: Sequence[int], args: Sequence[str], timeout_s: float = 120, *,
+    attached: Sequence[str] = (),
+) -> Reading:  # fmt: skip
     """Loads `model` with integer layer counts per device, reads the buffers and ends everything.
+
+    `attached`: the engine's names of the devices that the master drives itself, which come first.
 
     As hettui does, the master is told only of the devices that hold something: one with idle devices beside it would
     keep copies of its inputs for nothing.
     """
-    count = len(split)
-    with TemporaryFile() as worker_log, TemporaryFile() as master_log, worker(engine, count, worker_log) as endpoint:
+    count = len(split) - len(attached)
+    known = [*attached, *(f"RPC{i}" for i in range(count))]
+    with (
+        TemporaryFile() as worker_log,
+        TemporaryFile() as master_log,
+        worker(engine, max(1, count), worker_log) as endpoint,
+    ):
         active = [i for i, n in enumerate(split) if n]
-        names, counts = ",".join(f"RPC{i}" for i in active), ",".join(str(split[i]) for i in active)
+        names, counts = ",".join(known[i] for i in active), ",".join(str(split[i]) for i in active)
         argv = [
-            str(engine.server), "-m", str(model), "--host", "127.0.0.1", "--port", str(free_port()), "--rpc", endpoint,
-            "-dev", names, "-ngl", str(sum(split)), "-ts", counts, "-fit", "off", "-lv", "5",
-            "--no-warmup", *args,
+            str(engine.server), "-m", str(model), "--host", "127.0.0.1", "--port", str(free_port()),
+            *(["--rpc", endpoint] if count else []), "-dev", names, "-ngl", str(sum(split)), "-ts", counts,
+            "-fit", "off", "-lv", "5", "--no-warmup", *args,
         ]  # fmt: skip
         master = subprocess.Popen(argv, stdout=master_log, stderr=subprocess.STDOUT, env=_environment())
         try:
@@ -123,7 +133,7 @@ def load(engine: Engine, model: Path, split: Sequence[int], args: Sequence[str],
             _end(master)
         worker_log.seek(0)
         allocations = worker_log.read().decode(errors="replace")
-    return _reading(text, allocations, count)
+    return _reading(text, allocations, known)
 
 
 def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float) -> str:
@@ -139,11 +149,11 @@ def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float) -> 
         time.sleep(0.05)
 
 
-def _reading(text: str, allocations: str, count: int) -> Reading:
+def _reading(text: str, allocations: str, known: Sequence[str]) -> Reading:
     exact: dict[int, list[int]] = {}
     for match in _ALLOCATION.finditer(allocations):
         exact.setdefault(int(match[1]), []).append(int(match[2]))
-    devices, host = tuple(Held() for _ in range(count)), Held()
+    devices, host = {name: Held() for name in known}, Held()
     last: dict[tuple[str, str], int] = {}
     for line in text.splitlines():
         found = _BUFFER.search(line)
@@ -153,7 +163,7 @@ def _reading(text: str, allocations: str, count: int) -> Reading:
         remote = _REMOTE.match(name)
         size = round(mib * MIB)
         if remote:
-            place = devices[int(remote[1])]
+            place = devices[f"RPC{remote[1]}"]
             allocated = exact.get(int(remote[1]), [])
             fitting = [n for n in allocated if f"{n / MIB:.2f}" == f"{mib:.2f}"]
             if not fitting and size:
@@ -165,13 +175,14 @@ def _reading(text: str, allocations: str, count: int) -> Reading:
                 size = fitting[0]
                 allocated.remove(size)
         else:
-            place = host
+            # What the master drives itself is printed only: MiB with two decimals.
+            place = devices.get(name, host)
         if kind == "model":
             place.weights += size
         elif kind == "compute":
             last[(name, source)] = size
-            on_host = sum(v for (n, _), v in last.items() if not _REMOTE.match(n))
-            place.compute = max(place.compute, size) if remote else on_host
+            on_host = sum(v for (n, _), v in last.items() if n.partition("[")[0] not in devices)
+            place.compute = on_host if place is host else max(place.compute, size)
         else:
             place.context += size
-    return Reading(devices, host, bool(_COPIES.search(text)), text)
+    return Reading(tuple(devices.values()), host, bool(_COPIES.search(text)), text)

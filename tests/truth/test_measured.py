@@ -6,7 +6,7 @@ import pytest
 
 from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.model.architecture import architecture
-from tests.truth.compare import BUILDS, Compared, cases, compare, shape_of
+from tests.truth.compare import ATTACHED, BUILDS, Compared, cases, compare, shape_of
 
 # Compared once for all of them.
 pytestmark = pytest.mark.xdist_group("truth")
@@ -49,3 +49,27 @@ def test_the_stated_uncertainty_holds(compared: list[Compared]) -> None:
 
 def test_every_measured_architecture_is_a_known_one(compared: list[Compared]) -> None:
     assert all(architecture(c.architecture).known for c in compared)
+
+
+# -- cards of the master's own, with something on the host ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def attached() -> list[Compared]:
+    return [c for case in cases(ATTACHED) for c in compare(case)]
+
+
+def test_beside_a_card_of_the_masters_own_weights_and_context_are_exact(attached: list[Compared]) -> None:
+    """An H200 with b11434 and CUDA. The host leaves its weights in the order of the file then."""
+    assert len({c.case["model"] for c in attached}) >= 40
+    assert [c for c in attached if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+
+
+def test_what_a_card_computes_for_the_host_is_in_its_buffer(attached: list[Compared]) -> None:
+    """Weights are copied to it: without that 143 of the 183 cards were out of bounds, the worst by 792 MiB."""
+    cards = [c for c in attached if c.place == "0"]
+    assert sum(c.compute_within for c in cards) / len(cards) >= 0.79
+    dense = [
+        c for c in attached if not any(s.state_values for s in shape_of(c.case["model"], c.case["blocks"]).contexts)
+    ]
+    assert sum(c.compute_within for c in dense) / len(dense) >= 0.9

@@ -7,7 +7,9 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+from textual import events
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.worker import WorkerCancelled
 
 from hettui.adapters.files.resources import resource_folder
@@ -35,8 +37,10 @@ from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged, Event, TelemetryUpdated
 from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
+from hettui.services.tuning import TuneJob
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
+from hettui.wiring.tuning import job_of
 from tests.fakes import cluster, shape, workers
 from tests.truth.compare import shape_of
 
@@ -62,6 +66,7 @@ class StageEngine:
     running: int = 0
     """Requests that are being answered."""
     subscribers: list[Callable[[Event], None]] = field(default_factory=list)
+    jobs: list[TuneJob] = field(default_factory=list)
 
     def subscribe(self, callback: Callable[[Event], None]) -> None:
         self.subscribers.append(callback)
@@ -108,6 +113,15 @@ class StageEngine:
 
     def cancel_bench(self) -> Future[None]:
         self.calls.append("cancel bench")
+        return _done()
+
+    def tune(self, job: TuneJob) -> Future[None]:
+        self.calls.append("tune")
+        self.jobs.append(job)
+        return _done()
+
+    def cancel_tune(self) -> Future[None]:
+        self.calls.append("cancel tune")
         return _done()
 
     def cancel_chat(self) -> Future[None]:
@@ -240,6 +254,9 @@ class StageBackend:
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
         return Request(runnable(session, plan, force=force), plan.split, 0)
 
+    def tune_job(self, session: Session, plan: Plan) -> TuneJob:
+        return job_of(session, plan, lambda wanted: self.request(session, wanted))
+
     def save(self, session: Session, plan: Plan) -> str | None:
         self.saved.append(plan)
         return None
@@ -328,6 +345,15 @@ class Stage:
     @property
     def layers(self) -> tuple[int, ...]:
         return self.plan.split.layers
+
+    async def drag_on(self, widget: Widget, to: tuple[int, int]) -> None:
+        """The mouse moves there with its button down, as terminals tell it; `Pilot.hover` has none down."""
+        x, y = widget.region.offset + to
+        held = events.MouseMove(
+            None, x=x, y=y, delta_x=0, delta_y=0, button=1, shift=False, meta=False, ctrl=False, screen_x=x, screen_y=y
+        )
+        self.app.screen._forward_event(held)
+        await self.pilot.pause()
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

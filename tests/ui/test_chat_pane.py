@@ -157,7 +157,7 @@ async def test_a_generation_cut_off_by_a_crash_is_marked_and_sent_again_by_one_k
         assert "Red, bl" in s.text()
         await s.press("ctrl+r")
         assert len(s.engine.chats) == 1
-        assert "cluster is failed" in s.text()
+        assert "the cluster has failed: Esc, then s starts it" in s.text()
         await s.run_plan()
         assert "ctrl+r asks again" in s.text()
         await s.press("ctrl+r")

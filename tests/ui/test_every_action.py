@@ -16,6 +16,7 @@ from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.screen import situation as why
 from hettui.domain.screen.actions import ACTIONS, BY_ID, Action
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
+from hettui.ui.dialogs.ask import ChoiceScreen
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettingsScreen
 from hettui.ui.dialogs.help import HelpScreen
@@ -201,6 +202,7 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "cluster.start": (nothing, lambda s: len(s.engine.requests) == 1),
     "cluster.apply": (differs, lambda s: len(s.engine.requests) == 1),
     "cluster.stop": (runs, called("stop")),
+    "cluster.tune": (nothing, opens(ChoiceScreen)),
     "cluster.post_mortem": (died, opens(PostMortemScreen)),
     "commands.copy": (nothing, lambda s: "llama-server" in s.app.clipboard),
     "sensors.faster": (nothing, said("every 0.5 s")),
@@ -304,6 +306,7 @@ WITHOUT_MODEL = {
     "plan.even": "no model is chosen: m chooses one",
     "layers.more": "no model is chosen: m chooses one",
     "cluster.start": "no model is chosen: m chooses one",
+    "cluster.tune": "no model is chosen: m chooses one",
     "commands.copy": "there are no command lines yet: no model is chosen",
 }
 

@@ -129,7 +129,7 @@ async def test_the_mouse_moves_a_slider_and_a_boundary() -> None:
         row, start, track = cards[0].frame.slider
         left = cards[0].content_region.x - cards[0].region.x + start
         await s.pilot.mouse_down(cards[0], offset=(left, row))
-        await s.pilot.hover(cards[0], offset=(left + track - 1, row))
+        await s.drag_on(cards[0], (left + track - 1, row))
         await s.pilot.mouse_up(cards[0], offset=(left + track - 1, row))
         assert s.layers == (31, 0, 0)
         assert s.app.mouse_captured is None
@@ -139,9 +139,25 @@ async def test_the_mouse_moves_a_slider_and_a_boundary() -> None:
         boundary = round(bar.size.width * 11 / 31)
         await s.pilot.mouse_down(bar, offset=(boundary, 0))
         moved = boundary + round(bar.size.width * 4 / 31)
-        await s.pilot.hover(bar, offset=(moved, 0))
+        await s.drag_on(bar, (moved, 0))
         await s.pilot.mouse_up(bar, offset=(moved, 0))
         assert s.layers == (15, 6, 10)
+
+
+async def test_a_flick_out_of_a_card_leaves_nothing_held() -> None:
+    async with stage() as s:
+        card, other = list(s.screen.query(DeviceCard))[:2]
+        row, start, track = card.frame.slider
+        left = card.content_region.x - card.region.x + start
+        await s.pilot.mouse_down(card, offset=(left + 2, row))
+        # The release went to another widget: the card had not taken the mouse yet.
+        assert s.app.mouse_captured is card
+        before = s.layers
+        await s.pilot.hover(card, offset=(left + track - 1, row))
+        assert s.app.mouse_captured is None
+        assert s.layers == before
+        await s.pilot.hover(other, offset=(left + track - 1, row))
+        assert s.layers == before
 
 
 async def test_what_does_not_fit_is_planned_in_red_and_refused() -> None:
@@ -431,8 +447,9 @@ async def test_an_alert_is_a_toast_and_rings_only_when_asked_to(monkeypatch: pyt
 
 def two_cards() -> tuple[Device, ...]:
     return tuple(
-        Device(name, backend="cuda", budget_bytes=3000 * MIB, bandwidth_bytes_per_s=speed)
-        for name, speed in (("fast", 960e9), ("[/]slow", 200e9))
+        # Not the fastest split: somebody asked for it.
+        Device(name, backend="cuda", budget_bytes=3000 * MIB, bandwidth_bytes_per_s=speed, layers=layers)
+        for name, speed, layers in (("fast", 960e9, 16), ("[/]slow", 200e9, 15))
     )
 
 

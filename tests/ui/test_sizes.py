@@ -161,7 +161,7 @@ async def drag(s: Stage, card: DevicePart, from_: int, to: int) -> None:
     left, top = card.content_region.x - card.region.x, card.content_region.y - card.region.y
     cells = [left + start + gauges.slider_cell(track, value, card.view.maximum) for value in (from_, to)]
     await s.pilot.mouse_down(card, offset=(cells[0], top + row))
-    await s.pilot.hover(card, offset=(cells[1], top + row))
+    await s.drag_on(card, (cells[1], top + row))
     await s.pilot.mouse_up(card, offset=(cells[1], top + row))
 
 
@@ -242,7 +242,7 @@ async def test_a_boundary_is_dragged_in_one_row_and_in_two(size: tuple[int, int]
         await s.pilot.hover(bar, offset=(x, y))
         assert gauges.HELD in lines_of(s, bar)[0], "it says that it can be taken"
         await s.pilot.mouse_down(bar, offset=(x, y))
-        await s.pilot.hover(bar, offset=(x - 3, y))
+        await s.drag_on(bar, (x - 3, y))
         assert lines_of(s, bar)[y].count(gauges.HELD) == 1
         await s.pilot.mouse_up(bar, offset=(x - 3, y))
         held = [s.plan.split.host_layers, *s.layers]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.postmortem import End, examine
@@ -215,7 +216,9 @@ async def palette(pilot: Pilot[Any]) -> None:
     await pilot.press("ctrl+p")
     while not (isinstance(pilot.app.screen, CommandPalette) and pilot.app.screen.query(CommandList)):
         await pilot.pause(0.02)
-    while not pilot.app.screen.query_one(CommandList).has_class("--visible"):
+    pilot.app.screen.query_one(Input).cursor_blink = False
+    # Visible, and all that was found is in it: a slow machine shows the list while it still grows.
+    while not (pilot.app.screen.query_one(CommandList).has_class("--visible") and pilot.app.screen.has_class("-ready")):
         await pilot.pause(0.02)
 
 

@@ -1,21 +1,32 @@
-"""Keeps what launches taught: one JSON file in the state folder, replaced atomically."""
+"""Keeps what launches and answers taught: one JSON file in the state folder, replaced atomically."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import time
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from hettui.adapters.files.atomic import replace_file
 from hettui.adapters.files.json_file import read_json_file
-from hettui.domain.planner.learned import MAX_LAUNCHES, Learned, Slowness
+from hettui.domain.planner.learned import MAX_LAUNCHES, Learned
+from hettui.domain.speed.evidence import Evidence
 
 _NAME = "measured.json"
 _MAX_BYTES = 8 << 20
 _ABSURD = 1 << 60
 """Bytes, or bytes a second, that no machine has: such a number is damage."""
+_MOST_NAME_CHARS = 40
+_MOST_DEVICES = 500
+_SPEEDS = "stages"
+"""Of 2026-11 on. `speeds` before that held one factor a device, learned from sums alone: it blamed the wrong one."""
+_SET_ASIDE = (
+    "speeds that an earlier hettui measured were set aside: it could not tell the devices apart. The next answer "
+    "measures them anew"
+)
 
 
 def load_learned(folder: Path) -> Learned:
@@ -24,11 +35,14 @@ def load_learned(folder: Path) -> Learned:
     if not isinstance(found, dict):
         return Learned()
     compute = {k: row for k, v in _table(found.get("compute")) if (row := _numbers(v))}
+    speeds = {k: known for k, v in _table(found.get(_SPEEDS))[-_MOST_DEVICES:] if (known := _evidence(v))}
     return Learned(
         dict(list(compute.items())[-MAX_LAUNCHES:]),
         _numbers(found.get("overhead")),
-        {k: speed for k, v in _table(found.get("speeds")) if (speed := _slowness(v))},
-        _positive(found.get("host_bytes_per_s")),
+        speeds,
+        host_bytes_per_s=_positive(found.get("host_bytes_per_s")),
+        at_unix_s=time.time() if speeds else 0.0,
+        set_aside=_SET_ASIDE if _table(found.get("speeds")) and not speeds else "",
     )
 
 
@@ -40,22 +54,40 @@ def _numbers(value: Any) -> dict[str, int]:
     return {k: v for k, v in _table(value) if isinstance(v, int) and not isinstance(v, bool) and 0 <= v < _ABSURD}
 
 
+def _number(value: Any) -> float | None:
+    """None for what is no number, or none that a sum of measurements can be."""
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and -_ABSURD < value < _ABSURD
+    return float(value) if sound and isfinite(value) else None
+
+
 def _positive(value: Any) -> float | None:
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
-    return float(number) if 0 < number < _ABSURD else None
+    number = _number(value)
+    return number if number is not None and number > 0 else None
 
 
-def _slowness(value: Any) -> Slowness | None:
-    row = value if isinstance(value, dict) else {}
-    factor, doubt = _positive(row.get("factor")), _positive(row.get("doubt"))
-    return Slowness(factor, doubt) if factor and doubt else None
+def _row(value: Any) -> tuple[float, ...]:
+    """Shorter than it was where something in it is no number."""
+    return tuple(n for x in value if (n := _number(x)) is not None) if isinstance(value, list) else ()
+
+
+def _evidence(value: Any) -> Evidence | None:
+    """None for what is damaged."""
+    table = value if isinstance(value, dict) else {}
+    names, matrix, windows = table.get("names"), table.get("information"), table.get("windows")
+    if not isinstance(names, list) or not isinstance(matrix, list) or type(windows) is not int:
+        return None
+    if not all(isinstance(name, str) and len(name) <= _MOST_NAME_CHARS for name in names):
+        return None
+    rows = tuple(_row(row) for row in matrix)
+    found = Evidence(tuple(names), rows, _row(table.get("vector")), windows, _positive(table.get("at_unix_s")) or 0.0)
+    return found if found.sound and found.names and found.at_unix_s > 0 else None
 
 
 def save_learned(folder: Path, learned: Learned) -> None:
     """A state folder that cannot be written is no error: then it is measured again next time."""
     # Copies first: the engine's thread may add something while this one writes.
-    speeds = {key: asdict(speed) for key, speed in dict(learned.speeds).items()}
-    said = {"compute": dict(learned.compute), "overhead": dict(learned.overhead), "speeds": speeds}
+    speeds = {key: asdict(known) for key, known in dict(learned.speeds).items()}
+    said = {"compute": dict(learned.compute), "overhead": dict(learned.overhead), _SPEEDS: speeds}
     text = json.dumps(said | {"host_bytes_per_s": learned.host_bytes_per_s}, indent=1)
     with contextlib.suppress(OSError):
         replace_file(folder / _NAME, text.encode(), 0o600)

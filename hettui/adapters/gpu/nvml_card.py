@@ -3,6 +3,7 @@
 What a call costs was measured on an H100 (driver 580): memory 34 µs, clock event reasons and link 0.4 ms each, power
 2 ms, utilisation 4 ms, PCIe throughput 20 ms in each direction. So memory and temperature are read every time, the
 dearer ones every two seconds, or four while the card does nothing, the dearest every ten, and what never changes once.
+Of a card on which our processes compute, for how much of the time it is busy is read every second.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttl
 from hettui.domain.text import clean_line
 
 # A little less than whole seconds: a round that comes a moment early must not wait for the next one.
+EVERY_SECOND = 0.9
 EVERY_TWO_SECONDS = 1.9
 EVERY_FOUR_SECONDS = 3.9
 EVERY_TEN_SECONDS = 9.5
@@ -52,10 +54,12 @@ class NvmlCard:
         self._names: dict[int, str] = {}
         self._fixed: DeviceSample | None = None
         self._slow = DeviceSample()
-        self._medium_s = self._slow_s = -1e9
+        self._medium_s = self._slow_s = self._load_s = -1e9
         """When the slower readings were last taken."""
         self._used_bytes: int | None = None
         """At that moment."""
+        self._seen_us = 0
+        """The driver's time of the last reading of who computes."""
         self._cut: bool | None = None
         """None: not asked yet."""
         self.lost: str | None = None
@@ -90,6 +94,16 @@ class NvmlCard:
                 self._slow_s = now_s
                 self._slow = self._read_slow(self._slow)
         fixed = self._fixed
+        if pids and now_s - self._load_s >= EVERY_SECOND and not self._rests(used_bytes):
+            # Where a token's time goes is read from these: a mean over the last second is wanted for each second.
+            self._load_s = now_s
+            if self._medium_s != now_s:
+                load = getattr(self.ask("UtilizationRates"), "gpu", self._slow.utilisation_percent)
+                self._slow = replace(self._slow, utilisation_percent=load)
+            own, others = self._who_computes(self._slow.holders, pids)
+            self._slow = replace(self._slow, own_busy_percent=own, others_busy_percent=others)
+        elif not pids:
+            self._slow = replace(self._slow, own_busy_percent=None, others_busy_percent=None)
         sample = replace(
             self._slow,
             used_bytes=used_bytes,
@@ -131,6 +145,28 @@ class NvmlCard:
             link_now=self.link("Curr"),
             energy_j=_thousandth(energy_mj),
         )
+
+    def _who_computes(
+        self, holders: tuple[Holder, ...] | None, pids: tuple[int, ...]
+    ) -> tuple[float | None, float | None]:
+        """Percent of the time, by us and by others. Unknown where ours are not among the processes that the driver
+        counts: inside some containers it counts pids otherwise, and our own would pass for strangers."""
+        samples = self.ask("ProcessUtilization", self._seen_us)
+        if not isinstance(samples, list | tuple):
+            return None, None
+        first = not self._seen_us
+        self._seen_us = max([self._seen_us, *(s.timeStamp for s in samples)])
+        if first:
+            # All that the driver remembers: older than this second.
+            return None, None
+        loads: dict[int, list[float]] = {}
+        for sample in samples:
+            loads.setdefault(sample.pid, []).append(sample.smUtil)
+        means = {pid: sum(found) / len(found) for pid, found in loads.items()}
+        if not any(pid in pids for pid in (*means, *(h.pid for h in holders or ()))):
+            return None, None
+        own = sum(load for pid, load in means.items() if pid in pids)
+        return min(own, 100.0), min(sum(means.values()) - own, 100.0)
 
     def _read_slow(self, before: DeviceSample) -> DeviceSample:
         nvml = self._nvml

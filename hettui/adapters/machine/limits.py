@@ -46,6 +46,11 @@ def memory_limit(proc_root: Path = Path("/proc"), sys_root: Path = Path("/sys"))
     return MemoryLimit(total, free)
 
 
+def default_threads() -> int:
+    """Of an rpc server that is told nothing: half the machine's, at least one (ggml-rpc-server of b10068, b11434)."""
+    return max(1, (os.cpu_count() or 1) // 2)
+
+
 def usable_cpus(proc_root: Path = Path("/proc"), sys_root: Path = Path("/sys")) -> int:
     """Cores on which this process may run at once: its affinity, and the quota of its control groups."""
     try:

@@ -34,6 +34,11 @@ class ClusterState(Enum):
         """On its way from one resting state to another."""
         return self in (ClusterState.STARTING, ClusterState.LOADING, ClusterState.STOPPING)
 
+    @property
+    def said(self) -> str:
+        """As a sentence without its stop."""
+        return "the cluster has failed" if self is ClusterState.FAILED else f"the cluster is {self.value}"
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessSnapshot:

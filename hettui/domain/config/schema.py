@@ -78,7 +78,12 @@ SECTIONS: tuple[Section, ...] = (
         "llama-server, by its own option names.",
         (
             *(_serving_key(option) for option in settable()),
-            Key("extra-args", "options", "passed to llama-server as they are", []),
+            Key(
+                "extra-args",
+                "options",
+                "passed to llama-server; what hettui says itself, TLS and a router are refused with the reason",
+                [],
+            ),
         ),
     ),
     Section(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from hettui.domain.devices.speed import Speed
 from hettui.domain.units import GIB, MIB
 
 HOST_KEY = "host"
@@ -88,7 +89,9 @@ class Device:
     measured_overhead_bytes: int | None = None
     """What its backend took beside llama.cpp's buffers when it ran last."""
     measured_slowness: float | None = None
-    """How many times longer it took for its part of a token than its data says; None: never measured."""
+    """How many times longer it takes than its data says, where nothing better is known: older recordings have it."""
+    speed: Speed | None = None
+    """What answers have shown of its speed; None: nothing yet."""
 
     @property
     def overhead_bytes(self) -> int:
@@ -96,6 +99,11 @@ class Device:
         if self.measured_overhead_bytes is not None:
             return self.measured_overhead_bytes
         return _OVERHEAD_BYTES.get(self.backend, 300 * MIB)
+
+    @property
+    def helps_host(self) -> bool:
+        """llama.cpp can compute on it what lies in the master's RAM."""
+        return self.via == "master" and self.host == LOCAL and self.backend != "cpu"
 
     def with_lock(self, locked: bool) -> Device:
         return replace(self, locked=locked)

@@ -16,8 +16,14 @@ from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.learned import Learned
-from hettui.domain.planner.objectives import LEAST_USEFUL_CONTEXT, best_plan, fits_any_way, roomiest_context
-from hettui.domain.planner.speed import seconds_per_token
+from hettui.domain.planner.objectives import (
+    LEAST_USEFUL_CONTEXT,
+    best_plan,
+    comparable,
+    fits_any_way,
+    roomiest_context,
+)
+from hettui.domain.speed.pace import expected
 
 
 class Fit(IntEnum):
@@ -62,6 +68,8 @@ class Outlook:
     """What is missing when it does not fit."""
     decode_tps: float | None = None
     """Of one stream; None is not known."""
+    decode_off_tps: float = 0.0
+    """How far that may be off: a standard deviation."""
 
 
 def for_another_model(devices: Sequence[Device]) -> tuple[Device, ...]:
@@ -74,7 +82,7 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
     the CPU. Takes 10 to 200 ms: not between two keys."""
     learned = learned or Learned()
     workload, devices = around.workload(shape), around.devices
-    plan = Plan(devices, propose(workload, devices))
+    plan = _first(workload, devices)
     outlook = learned.forecast(workload, plan)
     if not devices or plan.split.host_layers or not outlook.fits:
         other = _whole(workload, devices)
@@ -84,9 +92,20 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
     ctx_size = context_size(workload)
     short_bytes = short_of_ram(shape, plan, outlook, around.ram_bytes)
     short_bytes += sum(outlook.short_bytes(i) for i in range(len(devices)))
-    seconds = seconds_per_token(shape, plan.devices, plan.split.layers)
+    speed = expected(shape, plan.devices, plan.split.layers)
     fit = _fit(plan, short_bytes)
-    return Outlook(fit, plan, ctx_size, short_bytes, None if seconds is None else 1 / seconds)
+    if speed is None:
+        return Outlook(fit, plan, ctx_size, short_bytes)
+    return Outlook(fit, plan, ctx_size, short_bytes, speed.per_second, speed.off_per_second)
+
+
+def _first(workload: Workload, devices: tuple[Device, ...]) -> Plan:
+    """The fastest for one stream where it is known which device is fast, and all of it fits; else filled alike."""
+    best = best_plan(workload, devices, "latency") if devices and comparable(devices) else None
+    if best is not None and best.found is not None:
+        own = {d.name: d for d in devices}
+        return replace(best.plan, devices=tuple(own[d.name] for d in best.plan.devices))
+    return Plan(devices, propose(workload, devices))
 
 
 def _fit(plan: Plan, short_bytes: int) -> Fit:

@@ -18,7 +18,7 @@ class Tensor:
 
     __slots__ = (
         "allocated", "children", "early", "home", "inplace", "offset", "parents", "permanent", "place", "size_bytes",
-        "source", "views",
+        "source", "views", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -31,6 +31,7 @@ class Tensor:
         home: int | None = None,
         early: bool = False,
         permanent: bool = False,
+        weight: bool = False,
     ) -> None:
         self.size_bytes = -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         self.parents = parents
@@ -44,6 +45,8 @@ class Tensor:
         """Allocated before everything else: an input."""
         self.permanent = permanent
         """Early, and never freed: inputs that exist in several copies."""
+        self.weight = weight
+        """A tensor of the model that is read on another device than the one where it lies."""
         self.children = self.views = self.offset = 0
         self.allocated = False
 

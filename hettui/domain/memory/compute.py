@@ -54,8 +54,10 @@ class Layout:
     rotation_k: int
     """Width of the matrix that rotates K for a quantised cache; 0: not rotated."""
     rotation_v: int
-    host_experts: frozenset[int]
-    """Blocks whose experts stay on the host."""
+    on_host: tuple[Mapping[str, int], ...]
+    """Per block: its tensors that stay on the host wherever the block lies, with their bytes."""
+    tensors: tuple[Mapping[str, int], ...]
+    """Per block: all of them."""
     sizes: dict[tuple[object, ...], int] = field(default_factory=dict)
     """What was laid out already, by `_signature`."""
 
@@ -69,8 +71,8 @@ class Layout:
         """A number per block; blocks of the same kind need the same."""
         known: dict[tuple[object, ...], int] = {}
         return tuple(
-            known.setdefault((c, tuple(sorted(b.items()))), len(known))
-            for b, c in zip(self.blocks, self.contexts, strict=True)
+            known.setdefault((c, tuple(sorted(b.items())), tuple(sorted(kept.items()))), len(known))
+            for b, c, kept in zip(self.blocks, self.contexts, self.on_host, strict=True)
         )
 
     @cached_property
@@ -87,57 +89,77 @@ _BEHIND = -3
 """Whoever holds what comes after a run of blocks."""
 
 
-def device_bytes(layout: Layout, device: int, places: Sequence[int], output: int, copies: int) -> int:
+def device_bytes(
+    layout: Layout, device: int, places: Sequence[int], output: int, copies: int, helper: int | None = None
+) -> int:
     """The compute buffer of one device or of the host.
 
     `places`: the device of each block, `HOST` among them. `output`: the device of the output layer.
-    `copies`: of every input, `COPIES` when llama.cpp pipelines, else 1.
+    `copies`: of every input, `COPIES` when llama.cpp pipelines, else 1. `helper`: the device that computes large
+    batches for the host.
     """
-    own = [i for i, place in enumerate(places) if i <= layout.last_block and _works_on(layout, i, place, device)]
+    helps = device == helper
+    own = [
+        i
+        for i, place in enumerate(places[: layout.last_block + 1])
+        if place == device or (helps and place == HOST) or ((helps or device == HOST) and layout.on_host[i])
+    ]
     if device != HOST and output != device and not own:
         return 0
     blocks = _worth_laying_out(layout, own, device)
-    return _laid_out(layout, blocks, {i: places[i] for i in blocks}, device, output, copies)
+    return _laid_out(layout, blocks, {i: places[i] for i in blocks}, device, output, copies, helper)
 
 
-def range_bytes(layout: Layout, first: int, stop: int, before: int, *, output: bool, copies: int) -> int:
+def range_bytes(
+    layout: Layout, first: int, stop: int, before: int, *, output: bool, copies: int, helps: bool = False
+) -> int:
     """As `device_bytes` for a device that holds the blocks first … stop - 1, and the output layer if `output`.
 
-    `before`: who holds the blocks before them, `HOST` or any other number below it.
+    `before`: who holds the blocks before them, `HOST` or any other number below it. `helps`: it computes large batches
+    for the host, whosever blocks they are of.
     """
-    own = range(first, min(stop, layout.last_block + 1))
-    if not own and not output:
+    inside = range(first, min(stop, layout.last_block + 1))
+    if not inside and not output:
         return 0
+    # Whose blocks stand before it may lie on the host, and are then computed here, too.
+    near = range(first if before != HOST else 0, inside.stop)
+    own = [i for i in range(layout.last_block + 1) if i in near or layout.on_host[i]] if helps else inside
     blocks = _worth_laying_out(layout, own, 0)
     places = {i: before if i < first else 0 if i < stop else _BEHIND for i in blocks}
-    return _laid_out(layout, blocks, places, 0, 0 if output else _BEHIND, copies)
+    return _laid_out(layout, blocks, places, 0, 0 if output else _BEHIND, copies, 0 if helps else None)
 
 
 def _laid_out(
-    layout: Layout, blocks: Sequence[int], places: Mapping[int, int], device: int, output: int, copies: int
-) -> int:
-    signature = _signature(layout, blocks, places, device, output, copies)
+    layout: Layout, blocks: Sequence[int], places: Mapping[int, int], device: int, output: int, copies: int,
+    helper: int | None,
+) -> int:  # fmt: skip
+    signature = _signature(layout, blocks, places, device, output, copies, helper)
     size = layout.sizes.get(signature)
     if size is None:
-        g = _graph(layout, blocks, places, output, copies)
+        g = _graph(layout, blocks, places, output, copies, helper)
         settle(g.operations)
         size = layout.sizes[signature] = buffer_bytes(g.operations, device, copies)
     return size
 
 
 def _signature(
-    layout: Layout, blocks: Sequence[int], places: Mapping[int, int], device: int, output: int, copies: int
-) -> tuple[object, ...]:
+    layout: Layout, blocks: Sequence[int], places: Mapping[int, int], device: int, output: int, copies: int,
+    helper: int | None,
+) -> tuple[object, ...]:  # fmt: skip
     """Equal for two places in a model that need the same buffer."""
     names: dict[int, int] = {HOST: HOST, device: 0}
     relative = [names.setdefault(places[i], len(names)) for i in blocks]
-    kinds = tuple((layout.kinds[i], i in layout.host_experts) for i in blocks)
+    kinds = tuple(layout.kinds[i] for i in blocks)
     ends = (bool(blocks) and blocks[0] == 0, bool(blocks) and blocks[-1] >= layout.last_block)
-    return (device == HOST, kinds, tuple(relative), ends, names.setdefault(output, len(names)), copies)
+    others = (names.setdefault(output, len(names)), None if helper is None else names.setdefault(helper, len(names)))
+    return (device == HOST, kinds, tuple(relative), ends, others, copies)
 
 
-def _graph(layout: Layout, blocks: Sequence[int], places: Mapping[int, int], output: int, copies: int) -> Graph:
+def _graph(
+    layout: Layout, blocks: Sequence[int], places: Mapping[int, int], output: int, copies: int, helper: int | None
+) -> Graph:
     g = Graph(layout.batch, layout.rules)
+    g.helper = helper
     _inputs(g, layout, copies)
     if not blocks or blocks[0] == 0:
         x = _embedding(g, layout, copies)
@@ -146,7 +168,7 @@ def _graph(layout: Layout, blocks: Sequence[int], places: Mapping[int, int], out
         x = g.raw(layout.row_bytes)
     for i in blocks:
         g.place = places[i]
-        g.experts_on_host = i in layout.host_experts
+        g.on_host = layout.tensors[i] if g.helped else layout.on_host[i]
         last = i == layout.last_block and not layout.late_outputs
         x = add_block(g, x, layout.blocks[i], layout.contexts[i], layout.inner, layout.kernel, last=last)
     if blocks and blocks[-1] < layout.last_block:
@@ -204,9 +226,9 @@ def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
         x = Tensor(layout.row_bytes, (tokens,), home=HOST, early=True, permanent=True)
         g.operations.append(x)
     else:
-        x = g.raw(layout.row_bytes, tokens)
+        x = g.looked_up(layout.row_bytes, tokens)
     if layout.mixed_inputs:
-        rows = g.raw(layout.row_bytes, tokens)
+        rows = g.looked_up(layout.row_bytes, tokens)
         target = g.raw(layout.row_bytes, g.given("mixed"), anchored=False)
         g.raw(0, rows, target, g.given("slots"), anchored=False)
         # The result is a view that nobody reads here, so nothing ever frees what it shows.
@@ -253,10 +275,6 @@ def _without_repetitions(layout: Layout, own: Sequence[int]) -> list[int]:
         kept += runs[n]
         n += 1
     return kept
-
-
-def _works_on(layout: Layout, block: int, place: int, device: int) -> bool:
-    return place == device or (device == HOST and block in layout.host_experts)
 
 
 def _mixer(layout: Layout, block: int, step: int) -> int:

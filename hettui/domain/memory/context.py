@@ -11,11 +11,11 @@ from hettui.domain.model.architecture import architecture
 from hettui.domain.model.block_context import BlockContext
 from hettui.domain.model.shape import ModelShape
 
-# Bytes per element of ggml's cache types, as (bytes, elements) of one block.
-_CACHE_BYTES = {
+CACHE_BYTES = {
     "f32": (4, 1), "f16": (2, 1), "bf16": (2, 1), "q8_0": (34, 32), "q5_1": (24, 32),
     "q5_0": (22, 32), "q4_1": (20, 32), "q4_0": (18, 32), "iq4_nl": (18, 32),
 }  # fmt: skip
+"""Of ggml's cache types: bytes, and how many elements they hold."""
 
 
 def padded(value: int, to: int = 256) -> int:
@@ -76,8 +76,8 @@ def known(shape: ModelShape) -> bool:
 
 
 def _cell_bytes(context: BlockContext, params: RuntimeParams, v_width: int) -> int:
-    k_bytes, k_elements = _CACHE_BYTES[params.cache_type_k]
-    v_bytes, v_elements = _CACHE_BYTES[params.cache_type_v]
+    k_bytes, k_elements = CACHE_BYTES[params.cache_type_k]
+    v_bytes, v_elements = CACHE_BYTES[params.cache_type_v]
     return context.k_width * k_bytes // k_elements + v_width * v_bytes // v_elements
 
 

@@ -25,7 +25,9 @@ def _runs(ends: Sequence[int]) -> list[tuple[int, int, int]]:
 
 
 @remembered
-def _known_work(workload: Workload, full_offload: bool, backend: str, copies: int) -> dict[tuple[int, ...], int]:
+def _known_work(
+    workload: Workload, full_offload: bool, backend: str, copies: int, helps: bool
+) -> dict[tuple[int, ...], int]:
     """What `LayerCosts` found out about a kind of device, so that the next search need not."""
     return {}
 
@@ -53,7 +55,14 @@ class LayerCosts:
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
         self._overhead = [d.overhead_bytes for d in devices]
-        self._work = [_known_work(workload, full_offload, d.backend, self._copies) for d in devices]
+        # Of several the first that holds layers: one that is passed over is thought to help as well.
+        first = next((i for i, d in enumerate(devices) if d.helps_host), None)
+        needed = workload.params.overrides or not full_offload
+        self._helps = [needed and i == first for i in range(len(devices))]
+        self._work = [
+            _known_work(workload, full_offload, d.backend, self._copies, helps)
+            for d, helps in zip(devices, self._helps, strict=True)
+        ]
         self._runs = _runs(self._layouts[0].run_ends) if devices else []
         self._below: list[list[int]] = []
         self._rope: list[int] = []
@@ -114,7 +123,13 @@ class LayerCosts:
         blocks, layout = self.total_layers - 1, self._layouts[device]
         return max(
             compute.range_bytes(
-                layout, first, min(last + 1, blocks), before, output=last == blocks, copies=self._copies
+                layout,
+                first,
+                min(last + 1, blocks),
+                before,
+                output=last == blocks,
+                copies=self._copies,
+                helps=self._helps[device],
             )
             for before in self._before
         )

@@ -68,6 +68,14 @@ def shortage(outlook: Forecast, devices: Sequence[Device]) -> str:
     )
 
 
+def helping(devices: Sequence[Device], split: Split) -> int | None:
+    """The device that computes large batches for the host: the first accelerator that the master drives itself.
+
+    Workers never do (`ggml_backend_sched_backend_id_from_cur`: their backend has no `offload_op`; b10068, b11434).
+    """
+    return next((i for i in split.active if i < len(devices) and devices[i].helps_host), None)
+
+
 def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None = None) -> Forecast:
     """The memory of every device and of the host for one split.
 
@@ -76,13 +84,14 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
     """
     context = context_bytes_per_block(workload)
     copies = input_copies(workload, several=len(split.active) > 1, full_offload=not split.host_layers)
+    helper = helping(devices or (), split)
     places = [HOST] * min(split.host_layers, workload.shape.blocks)
     for i in range(len(split.layers)):
         places += [i] * len(split.block_range(i))
 
     def work(index: int, backend: str) -> int:
         layout = layout_of(workload, not split.host_layers, backend)
-        return compute.device_bytes(layout, index, places, split.output_device, copies)
+        return compute.device_bytes(layout, index, places, split.output_device, copies, helper)
 
     def held(index: int) -> Memory:
         if not split.layers[index]:
@@ -102,7 +111,7 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
 
     host_blocks = split.block_range(HOST)
     host = Memory(
-        host_weights_bytes(workload, len(host_blocks), split.output_device == HOST),
+        host_weights_bytes(workload, len(host_blocks), split.output_device == HOST, helper is None),
         sum(context[host_blocks.start : host_blocks.stop]),
         work(HOST, "cpu"),
     )

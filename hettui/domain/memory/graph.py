@@ -17,6 +17,8 @@ from hettui.domain.plan.split import HOST
 F32 = 4
 _MAX_EXPERTS_USED = 256
 """Far above any model; the number comes from a file and decides how much is laid out."""
+OFFLOADED_TOKENS = 32
+"""Smaller batches the host computes itself (`offload_op` of ggml-cuda.cu and ggml-vulkan.cpp, b10068 and b11434)."""
 _CACHE = Tensor(0)
 """Stands for the KV cache: what is written there takes nothing from the compute buffer."""
 
@@ -50,6 +52,8 @@ class Batch:
     window_cells: int
     mask_bytes: int
     window_mask_bytes: int
+    cache_types: tuple[tuple[int, int], tuple[int, int]] = ((2, 1), (2, 1))
+    """Of K and V: bytes, and how many elements they hold."""
     cache_in_f16: bool = False
     """Flash attention converts a cache of another type first, beside its result: CUDA in newer builds
     (`ggml_cuda_flash_attn_ext_get_alloc_size` of b11434; older ones take it from CUDA's own pool)."""
@@ -86,8 +90,10 @@ class Graph:
         self.operations: list[Tensor] = []
         self.place: int | None = None
         """The device of the block that is being added."""
-        self.experts_on_host = False
-        """Its experts stay on the host (`n-cpu-moe`)."""
+        self.on_host: Mapping[str, int] = {}
+        """Its tensors that stay on the host (`n-cpu-moe`, `override-tensor`), with their bytes."""
+        self.helper: int | None = None
+        """The device that computes for the host where a batch is large enough."""
         self.fixed = 0
         """How many operations llama.cpp has put into its graph for good. What comes after is put there when
         something needs it, so that the state of the next recurrent block gets in before it."""
@@ -98,9 +104,43 @@ class Graph:
 
     def raw(self, size_bytes: int, *parents: Tensor, inplace: bool = False, anchored: bool = True) -> Tensor:
         """A result of that many bytes. `anchored`: it uses a weight or the cache, so it is computed where they lie."""
-        tensor = Tensor(size_bytes, parents, inplace=inplace, home=self.place if anchored else None)
+        tensor = Tensor(size_bytes, parents, inplace=inplace, home=self.place if anchored and not self.helped else None)
         self.operations.append(tensor)
         return tensor
+
+    def looked_up(self, size_bytes: int, *parents: Tensor) -> Tensor:
+        """Rows of a tensor that lies on the host: nobody helps with that."""
+        tensor = Tensor(size_bytes, parents, home=HOST)
+        self.operations.append(tensor)
+        return tensor
+
+    @property
+    def helped(self) -> bool:
+        """The block lies on the host, and another device computes it, but for what is in the cache."""
+        return self.place == HOST and self.helper is not None and self.batch.tokens >= OFFLOADED_TOKENS
+
+    def weighted(self, name: str, size_bytes: int, *parents: Tensor, inplace: bool = False) -> Tensor:
+        """A result by a tensor of the block that may stay on the host: it is computed where that lies.
+
+        Or on the device that helps the host, which gets a copy of the tensor for as long
+        (`ggml_backend_sched_backend_id_from_cur` of b11434, the same in b10068).
+        """
+        weight_bytes = self.on_host.get(name)
+        if weight_bytes is None:
+            return self.raw(size_bytes, *parents, inplace=inplace)
+        return self._on_host(size_bytes, weight_bytes, *parents, inplace=inplace)
+
+    def _on_host(self, size_bytes: int, weight_bytes: int, *parents: Tensor, inplace: bool) -> Tensor:
+        home = HOST
+        if self.helper is not None and self.batch.tokens >= OFFLOADED_TOKENS:
+            home, parents = self.helper, (*parents, Tensor(weight_bytes, home=HOST, weight=True))
+        tensor = Tensor(size_bytes, parents, inplace=inplace, home=home)
+        self.operations.append(tensor)
+        return tensor
+
+    def project(self, name: str, b: Shapes, *parents: Tensor) -> Tensor:
+        """As many values per token as that matrix of the block has rows."""
+        return self.weighted(f"{name}.weight", b[f"{name}.weight"][1] * self.token_bytes, *parents)
 
     @property
     def token_bytes(self) -> int:
@@ -131,7 +171,7 @@ class Graph:
 
     def store(self, *parents: Tensor) -> None:
         """Written into the cache."""
-        self.raw(0, *parents)
+        self.operations.append(Tensor(0, parents, home=self.place))
         self.fix()
 
     def fix(self) -> None:
@@ -143,30 +183,36 @@ class Graph:
     def norm(self, x: Tensor) -> Tensor:
         """Norm and its weight. With everything offloaded llama.cpp keeps the norm on its block's device."""
         bare = self.raw(x.size_bytes, x, inplace=True, anchored=self.rules.full_offload)
+        if self.helped:
+            return self._on_host(x.size_bytes, x.size_bytes // self.batch.tokens, bare, inplace=True)
         return self.over(bare, anchored=True)
 
     def feed_forward(self, x: Tensor, b: Shapes, suffix: str = "") -> Tensor:
         up = b[f"ffn_up{suffix}.weight"][1]
         down = b[f"ffn_down{suffix}.weight"]
         if f"ffn_gate{suffix}.weight" in b:
-            gate = self._biased(self.rows(b[f"ffn_gate{suffix}.weight"][1], x), b, f"ffn_gate{suffix}")
-            hidden = self.rows(up, gate, self._biased(self.rows(up, x), b, f"ffn_up{suffix}"))
+            gate = self._biased(self.project(f"ffn_gate{suffix}", b, x), b, f"ffn_gate{suffix}")
+            hidden = self.rows(up, gate, self._biased(self.project(f"ffn_up{suffix}", b, x), b, f"ffn_up{suffix}"))
         elif up > down[0]:
-            hidden = self.rows(down[0], self.rows(up, x))
+            hidden = self.rows(down[0], self.project(f"ffn_up{suffix}", b, x))
         else:
-            hidden = self.over(self._biased(self.rows(up, x), b, f"ffn_up{suffix}"))
-        return self._biased(self.rows(down[1], hidden), b, f"ffn_down{suffix}")
+            hidden = self.over(self._biased(self.project(f"ffn_up{suffix}", b, x), b, f"ffn_up{suffix}"))
+        return self._biased(self.project(f"ffn_down{suffix}", b, hidden), b, f"ffn_down{suffix}")
 
     def _biased(self, x: Tensor, b: Shapes, name: str) -> Tensor:
-        return self.over(x, anchored=True) if f"{name}.bias" in b else x
+        bias = f"{name}.bias"
+        return self.weighted(bias, x.size_bytes, x, inplace=True) if bias in b else x
+
+    def _expert(self, name: str, width: int, b: Shapes, *parents: Tensor) -> Tensor:
+        """`width` values per token by the chosen experts."""
+        return self._biased(self.weighted(f"{name}.weight", width * self.token_bytes, *parents), b, name)
 
     def experts(self, x: Tensor, b: Shapes) -> Tensor:
         """The chosen experts of each token, weighted and summed up, and the shared ones."""
-        block_place, expert_place = self.place, HOST if self.experts_on_host else self.place
         n_embd = b["ffn_down_exps.weight"][1]
         used = max(1, min(self.rules.experts_used, b["ffn_down_exps.weight"][2], _MAX_EXPERTS_USED))
         count = b["ffn_gate_inp.weight"][1]
-        logits = self._biased(self.rows(count, x), b, "ffn_gate_inp")
+        logits = self._biased(self.project("ffn_gate_inp", b, x), b, "ffn_gate_inp")
         probs = self.over(logits)
         choice = self.rows(count, probs) if "exp_probs_b.bias" in b else probs
         sorted_ = self.rows(count, choice)
@@ -175,17 +221,16 @@ class Graph:
         weights = self.over(weights, self.rows(1, weights))
         if self.rules.weights_before_experts:
             x = self.over(self.rows(n_embd * used, self.view(x)), weights)
-        self.place = expert_place
         if "ffn_gate_up_exps.weight" in b:
-            both = self.rows(b["ffn_gate_up_exps.weight"][1] * used, self.view(x), chosen)
-            hidden = self.rows(b["ffn_gate_up_exps.weight"][1] // 2 * used, self.part(both), self.part(both))
+            width = b["ffn_gate_up_exps.weight"][1]
+            both = self._expert("ffn_gate_up_exps", width * used, b, self.view(x), chosen)
+            hidden = self.rows(width // 2 * used, self.part(both), self.part(both), anchored=False)
         else:
             width = b["ffn_up_exps.weight"][1]
-            gate = self._biased(self.rows(width * used, self.view(x), chosen), b, "ffn_gate_exps")
-            up = self._biased(self.rows(width * used, self.view(x), chosen), b, "ffn_up_exps")
+            gate = self._expert("ffn_gate_exps", width * used, b, self.view(x), chosen)
+            up = self._expert("ffn_up_exps", width * used, b, self.view(x), chosen)
             hidden = self.rows(width * used, gate, up, anchored=False)
-        out = self._biased(self.rows(n_embd * used, hidden, chosen), b, "ffn_down_exps")
-        self.place = block_place
+        out = self._expert("ffn_down_exps", n_embd * used, b, hidden, chosen)
         if not self.rules.weights_before_experts:
             out = self.over(out, weights)
         if used == 1:
@@ -213,7 +258,7 @@ class Graph:
                 out = self.over(
                     self.view(out), self.over(self.rows(gate.size_bytes // 2 // self.token_bytes, self.part(gate)))
                 )
-            return self._biased(self.rows(b["attn_output.weight"][1], out), b, "attn_output")
+            return self._biased(self.project("attn_output", b, out), b, "attn_output")
 
         heads, gate = self._heads(x, b, context)
         self.fix()
@@ -228,7 +273,7 @@ class Graph:
         gate = None
         if fused:
             width = b["attn_qkv.weight"][1]
-            qkv = self._biased(self.rows(width, x), b, "attn_qkv")
+            qkv = self._biased(self.project("attn_qkv", b, x), b, "attn_qkv")
             q_width = width - context.k_width - context.v_width
             positions = self.given("positions")
             query = self._rotated(self.rows(q_width, self.part(qkv), positions), "rot_k", windowed=windowed)
@@ -238,7 +283,7 @@ class Graph:
             key = self._rotated(self.rows(context.k_width, self.part(qkv), positions), "rot_k", windowed=windowed)
         else:
             q_width = b["attn_output.weight"][0] if "attn_output.weight" in b else b["attn_q.weight"][1]
-            query = self._biased(self.rows(b["attn_q.weight"][1], x), b, "attn_q")
+            query = self._biased(self.project("attn_q", b, x), b, "attn_q")
             if b["attn_q.weight"][1] >= 2 * q_width:
                 gate = query
                 query = self.rows(q_width, self.part(query))
@@ -257,7 +302,7 @@ class Graph:
     def _key(self, x: Tensor, b: Shapes, context: BlockContext) -> Tensor:
         if "attn_k.weight" not in b:
             return _CACHE
-        key = self.view(self._biased(self.rows(b["attn_k.weight"][1], x), b, "attn_k"))
+        key = self.view(self._biased(self.project("attn_k", b, x), b, "attn_k"))
         if "attn_k_norm.weight" in b:
             key = self.norm(key)
         return self._rotated(self._turned(key, context), "rot_k", windowed=context.window > 0)
@@ -274,7 +319,7 @@ class Graph:
     def _value(self, x: Tensor, b: Shapes, *, windowed: bool) -> Tensor:
         if "attn_v.weight" not in b:
             return _CACHE
-        value = self._biased(self.rows(b["attn_v.weight"][1], x), b, "attn_v")
+        value = self._biased(self.project("attn_v", b, x), b, "attn_v")
         return self._rotated(value, "rot_v", windowed=windowed)
 
     def _remembered(self, query: Tensor, key: Tensor, value: Tensor, v_width: int, context: BlockContext) -> Tensor:
@@ -290,12 +335,23 @@ class Graph:
         mask = self.given("mask", windowed=windowed)
         if batch.flash_attn:
             size = v_width * self.token_bytes + self._converted_bytes(context)
-            return self.view(self.raw(size, self.view(query), mask), v_width * self.token_bytes)
-        kq = self.rows((batch.window_cells if windowed else batch.cells) * self.rules.heads, self.view(query))
+            out = self.raw(size, self.view(query), *self._cache_elsewhere(context), mask)
+            return self.view(out, v_width * self.token_bytes)
+        cache = self._cache_elsewhere(context)
+        width = (batch.window_cells if windowed else batch.cells) * self.rules.heads
+        kq = self.rows(width, *cache[:1], self.view(query))
         if self.rules.softcap:
             kq = self.over(self.over(self.over(kq)))
         kq = self.over(kq, mask)
-        return self.rows(v_width, self.view(self.rows(v_width, kq)))
+        return self.rows(v_width, self.view(self.rows(v_width, *cache[1:], kq)))
+
+    def _cache_elsewhere(self, context: BlockContext) -> tuple[Tensor, ...]:
+        """K and V of a block whose cache is the host's and whose attention is not."""
+        if not self.helped:
+            return ()
+        depth = (self.batch.window_cells if context.window else self.batch.cells) * self.batch.streams
+        kept = zip((context.k_width, context.v_width), self.batch.cache_types, strict=True)
+        return tuple(Tensor(depth * width * size // elements, home=HOST) for width, (size, elements) in kept)
 
     def _converted_bytes(self, context: BlockContext) -> int:
         batch = self.batch
@@ -309,17 +365,17 @@ class Graph:
         rules, batch, mask = self.rules, self.batch, self.given("mask")
         heads, lora, rope = rules.heads, rules.rank_mla, rules.rope_dims
         if "attn_q_a.weight" in b:
-            low = self.norm(self.rows(b["attn_q_a.weight"][1], x))
-            query = self.rows(b["attn_q_b.weight"][1], low)
+            low = self.norm(self.project("attn_q_a", b, x))
+            query = self.project("attn_q_b", b, low)
         else:
-            query = self.rows(b["attn_q.weight"][1], x)
+            query = self.project("attn_q", b, x)
         if "attn_k_b.weight" not in b:
             return self._expanded_attention(x, b, query, context)
         absorbed = self.rows(heads * lora, self.part(query))
         positions = self.given("positions")
         turned = self.rows(heads * rope, self.part(query), positions)
         query = self.rows(heads * (lora + rope), self.view(absorbed), turned)
-        compressed = self.rows(lora + rope, x)
+        compressed = self.project("attn_kv_a_mqa", b, x)
         latent = self.over(self.rows(lora, self.part(compressed)))
         key = self.rows(lora + rope, self.view(latent), self.rows(rope, self.part(compressed), positions))
         self.store(self.view(key), self.given("k_idxs"))
@@ -338,9 +394,9 @@ class Graph:
         width = query.size_bytes // self.token_bytes
         positions = self.given("positions")
         query = self.rows(width, self.view(query), positions)
-        compressed = self.rows(lora + rope, x)
+        compressed = self.project("attn_kv_a_mqa", b, x)
         latent = self.over(self.rows(lora, self.part(compressed)))
-        both = self.rows(b["attn_kv_b.weight"][1], latent)
+        both = self.project("attn_kv_b", b, latent)
         turned_k = self.rows(rope, self.part(compressed), positions)
         value = self.rows(heads * head_v, self.part(both))
         key = self.rows(width, self.part(both), self.rows(heads * rope, turned_k))
@@ -375,12 +431,12 @@ class Graph:
         channels = b["ssm_conv1d.weight"][1]
         scan_state = (state_values - (kernel - 1) * channels) * batch.sequences
         recent = self._state((kernel - 1) * channels)
-        projected = self.rows(b["ssm_in.weight"][1], x)
+        projected = self.project("ssm_in", b, x)
         mixed = self._convolved(projected, recent, kernel, channels)
         mixed = self.over(self._biased(mixed, b, "ssm_conv1d"))
         first = "ssm_dt.weight" in b
         if first:
-            parts = self.rows(b["ssm_x.weight"][1], mixed)
+            parts = self.project("ssm_x", b, mixed)
             step = self.over(self.rows(inner, self.rows(b["ssm_dt.weight"][0], self.part(parts))))
             scanned = self.raw((inner * batch.tokens + scan_state) * F32, self.view(mixed), step, self.part(parts))
         else:
@@ -404,7 +460,7 @@ class Graph:
         scan_state = (state_values - (kernel - 1) * channels) * batch.sequences
         self.fix()
         recent = self._state((kernel - 1) * channels)
-        joined = self._joined(self.rows(b["attn_qkv.weight"][1], x), recent, kernel, channels)
+        joined = self._joined(self.project("attn_qkv", b, x), recent, kernel, channels)
         state = self.raw(scan_state * F32)
         mixed = self.over(self.rows(channels, joined))
         query = self.over(self.rows(keys, self.part(mixed)))
@@ -420,7 +476,7 @@ class Graph:
         )  # fmt: skip
         self.store(self.part(scanned))
         out = self.norm(self.view(scanned, inner * batch.tokens * F32))
-        gate = self.over(self.view(self.rows(b["attn_gate.weight"][1], x)))
+        gate = self.over(self.view(self.project("attn_gate", b, x)))
         return self.view(self.over(out, gate))
 
     def short_convolution(self, x: Tensor, b: Shapes, state_values: int) -> Tensor:
@@ -428,7 +484,7 @@ class Graph:
         n_embd = b["shortconv.out_proj.weight"][0]
         kernel = state_values // max(1, n_embd) + 1
         recent = self._state(state_values)
-        three = self.rows(3 * n_embd, x)
+        three = self.project("shortconv.in_proj", b, x)
         mixed = self._convolved(self.rows(n_embd, self.part(three), self.part(three)), recent, kernel, n_embd)
         return self.over(mixed, self.part(three))
 
@@ -466,16 +522,15 @@ def _mixed(
     """What a block does across tokens: attention, a recurrence, or both side by side."""
     attend = g.attention(normed, b, context) if _attends(b) else None
     if "shortconv.in_proj.weight" in b:
-        return g.rows(b["shortconv.out_proj.weight"][1], g.short_convolution(normed, b, context.state_values))
+        return g.project("shortconv.out_proj", b, g.short_convolution(normed, b, context.state_values))
     if "ssm_out.weight" in b:
-        width = b["ssm_out.weight"][1]
         if "attn_gate.weight" in b:
-            return g.rows(width, g.delta_net(normed, b, context.state_values, inner, kernel))
+            return g.project("ssm_out", b, g.delta_net(normed, b, context.state_values, inner, kernel))
         finish = g.state_space(g.norm(x) if attend is not None else normed, b, context.state_values, inner, kernel)
         if attend is None:
-            return g.rows(width, finish())
+            return g.project("ssm_out", b, finish())
         attended = attend()
-        return g.over(attended, g.rows(width, finish()))
+        return g.over(attended, g.project("ssm_out", b, finish()))
     return None if attend is None else attend()
 
 
@@ -501,7 +556,7 @@ def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
     """From here on only the rows that become logits are computed."""
     few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
     few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
-    few.experts_on_host = g.experts_on_host
+    few.on_host, few.helper = g.on_host, g.helper
     out_ids = g.given("out_ids")
     sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
     return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.memory import compute
-from hettui.domain.memory.context import cells, context_size, contexts, padded
+from hettui.domain.memory.context import CACHE_BYTES, cells, context_size, contexts, padded
 from hettui.domain.memory.graph import Batch, Rules, Shapes
-from hettui.domain.memory.weights import host_experts
+from hettui.domain.memory.weights import tensor_bytes, tensors_on_host
 from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.block_context import head_width
@@ -40,7 +40,8 @@ def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> c
         scaled_embedding=kind.scaled_embedding or f"{arch}.embedding_scale" in file.metadata,
         rotation_k=0 if params.cache_type_k in _NOT_QUANTISED else _rotation(head_k),
         rotation_v=0 if params.cache_type_v in _NOT_QUANTISED else min(64, _rotation(head_v)),
-        host_experts=host_experts(workload),
+        on_host=tensors_on_host(workload),
+        tensors=tensor_bytes(workload),
     )
 
 
@@ -61,6 +62,7 @@ def _batch(workload: Workload, window: int, *, cache_in_f16: bool) -> Batch:
         window_cells=window_cells,
         mask_bytes=geometry.full * mask_row,
         window_mask_bytes=window_cells * mask_row,
+        cache_types=(CACHE_BYTES[params.cache_type_k], CACHE_BYTES[params.cache_type_v]),
         cache_in_f16=cache_in_f16 and (params.cache_type_k, params.cache_type_v) != ("f16", "f16"),
     )
 

@@ -2,7 +2,8 @@
 
 The rules are those of `ggml_backend_sched_split_graph` (ggml-backend.cpp of b11434): what uses a weight or the cache
 is computed where that lies; the rest goes with the device before it, then with the device after it, and to the host
-only between operations of the host. What a split reads from elsewhere is copied to it when the split begins.
+only between operations of the host. What a split reads from elsewhere is copied to it when the split begins; a weight
+from elsewhere begins a split of its own, so that the place of the one before can be used again.
 """
 
 from __future__ import annotations
@@ -72,11 +73,17 @@ def _splits(operations: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     """Runs of operations on one device. A view belongs to no run of its own."""
     split: list[Tensor] = []
     place: int | None = None
+    copied: set[tuple[int, int | None]] = set()
+    inputs = False
     for op in operations:
-        if _computes(op) and op.place != place:
-            if split:
-                yield split
-            split, place = [], op.place
+        if _computes(op):
+            if op.place != place or (inputs and any(parent.weight for parent in op.parents)):
+                if split:
+                    yield split
+                split, place, inputs = [], op.place, False
+            foreign = {(id(parent), place) for parent in op.parents if parent.place not in (None, place)} - copied
+            copied |= foreign
+            inputs = inputs or bool(foreign)
         split.append(op)
     if split:
         yield split

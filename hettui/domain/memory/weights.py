@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,14 +43,29 @@ def _stays_on_host(placed: Placed, params: RuntimeParams) -> bool:
     return any(pattern.search(placed.tensor.name) for pattern in _patterns(params.override_tensor))
 
 
-def host_experts(workload: Workload) -> frozenset[int]:
-    """Blocks whose experts the host computes wherever the block lies."""
+@remembered
+def tensor_bytes(workload: Workload) -> tuple[Mapping[str, int], ...]:
+    """Per block: its tensors by their names in the block; their bytes."""
+    found: tuple[dict[str, int], ...] = tuple({} for _ in range(workload.shape.blocks))
+    for placed in workload.shape.placed:
+        if placed.part is Part.BLOCK:
+            found[placed.block][_name_in_block(placed)] = placed.tensor.size_bytes
+    return found
+
+
+@remembered
+def tensors_on_host(workload: Workload) -> tuple[Mapping[str, int], ...]:
+    """As `tensor_bytes`, of those that the host keeps wherever the block lies."""
     params = workload.params
-    if not params.overrides:
-        return frozenset()
-    return frozenset(
-        p.block for p in workload.shape.placed if p.expert and "_down_" in p.tensor.name and _stays_on_host(p, params)
-    )
+    found: tuple[dict[str, int], ...] = tuple({} for _ in range(workload.shape.blocks))
+    for placed in workload.shape.placed if params.overrides else ():
+        if placed.part is Part.BLOCK and _stays_on_host(placed, params):
+            found[placed.block][_name_in_block(placed)] = placed.tensor.size_bytes
+    return found
+
+
+def _name_in_block(placed: Placed) -> str:
+    return placed.tensor.name.removeprefix(f"blk.{placed.block}.")
 
 
 @remembered
@@ -69,7 +85,7 @@ def model_buffers(workload: Workload, kind: BufferKind) -> ModelBuffers:
 
 
 @remembered
-def host_weights_bytes(workload: Workload, host_blocks: int, output: bool) -> int:
+def host_weights_bytes(workload: Workload, host_blocks: int, output: bool, repacks: bool = True) -> int:
     """The master's model buffers with its first `host_blocks` blocks and, if `output`, the output layer."""
 
     params = workload.params
@@ -83,4 +99,4 @@ def host_weights_bytes(workload: Workload, host_blocks: int, output: bool) -> in
         # A tied output on the host is the embedding itself; only a device gets a copy.
         return placed.part is Part.INPUT or output
 
-    return host_bytes([p for p in workload.shape.placed if held(p)], maps_files=params.maps_files)
+    return host_bytes([p for p in workload.shape.placed if held(p)], maps_files=params.maps_files, repacks=repacks)

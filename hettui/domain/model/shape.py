@@ -7,14 +7,16 @@ output layer and of the token embedding, heads and widths per block.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from hettui.domain.errors import ModelFileError
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.block_context import BlockContext, block_contexts
 from hettui.domain.model.header import ModelFile
+from hettui.domain.model.reads import GB, Read, reads_by_layer
 from hettui.domain.model.weights import BLOCK_TENSOR, Part, Placed, place
 
 MAX_BLOCKS = 4096
@@ -107,19 +109,30 @@ class ModelShape:
         return block_contexts(self.file, self.blocks)
 
     @cached_property
-    def layer_read_bytes(self) -> tuple[int, ...]:
-        """What decoding one token reads of each layer, the output layer last: of the experts only the chosen ones."""
+    def layer_reads(self) -> tuple[Mapping[str, float], ...]:
+        """GB by kind of weights that decoding one token reads of each layer, the output layer last: of the experts only
+        the chosen ones."""
         used, count = self.file.integer("expert_used_count"), self.file.integer("expert_count")
         part = min(1.0, used / count) if used and count else 1.0
-        blocks, output = [0.0] * self.blocks, 0.0
-        first_mtp = self.blocks - self.mtp_blocks
+        reads, first_mtp = [], self.blocks - self.mtp_blocks
         for placed in self.placed:
-            size = placed.tensor.size_bytes
+            tensor = placed.tensor
             if placed.part is Part.BLOCK and placed.block < first_mtp:
-                blocks[placed.block] += size * (part if placed.expert else 1)
-            elif placed.part is Part.OUTPUT or (self.tied and placed.tensor.name == "token_embd.weight"):
-                output += size
-        return (*(round(b) for b in blocks), round(output))
+                size = tensor.size_bytes * (part if placed.expert else 1)
+                reads.append(Read(placed.block, tensor.type_name, placed.expert, size))
+            elif placed.part is Part.OUTPUT or (self.tied and tensor.name == "token_embd.weight"):
+                reads.append(Read(self.blocks, tensor.type_name, False, tensor.size_bytes))
+        return reads_by_layer(reads, self.layers)
+
+    @cached_property
+    def layer_read_bytes(self) -> tuple[int, ...]:
+        """The same in bytes, all kinds together."""
+        return tuple(round(GB * sum(kinds.values())) for kinds in self.layer_reads)
+
+    @cached_property
+    def worked_out(self) -> dict[Hashable, Any]:
+        """What others worked out about this model, so that it is found again: it goes with the last reference."""
+        return {}
 
     @property
     def mtp_blocks(self) -> int:

@@ -121,9 +121,13 @@ def mapped_bytes(tensors: Iterable[TensorInfo]) -> int:
     return sum(high - low for low, high in ranges.values())
 
 
-def host_bytes(held: Sequence[Placed], *, maps_files: bool) -> int:
-    """The master's model buffers for the tensors that it holds."""
+def host_bytes(held: Sequence[Placed], *, maps_files: bool, repacks: bool) -> int:
+    """The master's model buffers for the tensors that it holds.
+
+    `repacks`: it keeps some of them in another order, for its own CPU. With an accelerator beside it llama.cpp
+    leaves them as they are, ready to be copied there (`make_cpu_buft_list` of b10068 and b11434).
+    """
     if not maps_files:
         return sum(CPU.size_bytes(p.tensor) for p in held)
-    repacked = sum(p.tensor.size_bytes for p in held if p.repacked)
-    return repacked + mapped_bytes(p.tensor for p in held if not p.repacked)
+    repacked = sum(p.tensor.size_bytes for p in held if repacks and p.repacked)
+    return repacked + mapped_bytes(p.tensor for p in held if not (repacks and p.repacked))

@@ -30,6 +30,13 @@ _WORDS_FOR_OBJECTIVES: dict[Objective, str] = {
     "fit": "planner: the largest context that fits; {plan.propose} again fills all alike",
 }
 
+_NOTHING_KNOWN: dict[Objective, str] = {
+    "balanced": ": no speed was measured yet",
+    "latency": ", by assumed speeds",
+    "throughput": ", by assumed speeds",
+}
+"""Where nobody knows which device is fast, nothing is claimed."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanEditor:
@@ -53,9 +60,10 @@ class PlanEditor:
     """Names of the devices as they stood before the planner was first asked: `balanced` comes back to it."""
 
     @classmethod
-    def of(cls, plan: Plan) -> PlanEditor:
-        """Nothing is edited yet, and the first device is selected."""
-        return cls(plan, 0 if plan.devices else HOST, order=tuple(d.name for d in plan.devices))
+    def of(cls, plan: Plan, objective: Objective = "balanced") -> PlanEditor:
+        """Nothing is edited yet, and the first device is selected. `objective`: what the plan was made for."""
+        order = tuple(d.name for d in plan.devices)
+        return cls(plan, 0 if plan.devices else HOST, objective=objective, order=order)
 
     def with_plan(self, plan: Plan) -> PlanEditor:
         """Another plan takes the place of this one, which is no step of editing: undo does not come back here."""
@@ -124,8 +132,9 @@ class PlanEditor:
 
     # -- the planner ---------------------------------------------------------------------------------------
 
-    def proposal(self, planner: Planner) -> tuple[PlanEditor, str]:
-        """The planner's plan; asked again on it, the next objective's. Always from the same order of devices.
+    def proposal(self, planner: Planner, *, speeds_known: bool = False) -> tuple[PlanEditor, str]:
+        """The planner's plan; asked again on it, the next objective's. Always from the same order of devices. The first
+        one is the fastest for one stream where it is known which devices are fast.
 
         With what it aims at and will aim at next, in which `{plan.propose}` stands for the key; no words, and the plan
         as it is, when the planner knows none.
@@ -134,14 +143,16 @@ class PlanEditor:
         again = last is not None and not self.plan.differs_from(last.devices, last.split)
         following = OBJECTIVES[(OBJECTIVES.index(self.objective) + 1) % len(OBJECTIVES)]
         order = self.order if again else tuple(d.name for d in self.plan.devices)
-        asked = replace(self, objective=following if again else OBJECTIVES[0], order=order)
+        first: Objective = "latency" if speeds_known else "balanced"
+        asked = replace(self, objective=following if again else first, order=order)
         best = planner(asked._in_order(), asked.objective)
         if best is None:
             return asked, ""
         own = {d.name: d for d in self.plan.devices}
         proposed = replace(best, devices=tuple(own[d.name] for d in best.devices))
         edited = replace(asked, proposed=proposed).edited(proposed, f"the planner's plan ({asked.objective})")
-        return edited, _WORDS_FOR_OBJECTIVES[asked.objective]
+        why = "" if speeds_known else _NOTHING_KNOWN.get(asked.objective, "")
+        return edited, _WORDS_FOR_OBJECTIVES[asked.objective].replace(";", f"{why};", 1)
 
     def _in_order(self) -> Plan:
         """The plan with its devices as they stood before the planner moved them."""

@@ -10,7 +10,7 @@ from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.objectives import Best, best_plan, wanted
-from hettui.domain.planner.speed import pace, seconds_per_token, stages_s
+from hettui.domain.speed.pace import expected, pace, stages_s
 from hettui.domain.text import clean_line
 from hettui.domain.units import GIB
 
@@ -21,6 +21,11 @@ class WhatIf:
 
     slower: float
     """As a part of the speed: 0.2 is 20 % slower."""
+    per_second: float
+    """Tokens of one stream with this plan."""
+    fastest_per_second: float
+    measured: bool = False
+    """By answers on these devices; else by their data."""
     roomier: str = ""
     """The device that gains most."""
     gained_bytes: int = 0
@@ -29,7 +34,7 @@ class WhatIf:
 
 def what_if(workload: Workload, plan: Plan) -> WhatIf | None:
     """None where the devices' speeds are not known, something stays on the host, or nothing fits."""
-    mine = seconds_per_token(workload.shape, plan.devices, plan.split.layers)
+    mine = expected(workload.shape, plan.devices, plan.split.layers)
     if mine is None or not all(pace(d).known for d in plan.devices):
         return None
     workload = workload.having(plan.settings(workload.params))
@@ -39,7 +44,9 @@ def what_if(workload: Workload, plan: Plan) -> WhatIf | None:
     now, then = _free(workload, plan), _free(workload, best.plan)
     gains = {name: free - then[name] for name, free in now.items()}
     most = max(gains, key=lambda name: gains[name], default="")
-    return WhatIf(max(0.0, 1 - best.value / mine), most, max(0, gains.get(most, 0)))
+    slower = max(0.0, 1 - best.value / mine.token_s)
+    fastest = max(1 / best.value, mine.per_second)
+    return WhatIf(slower, mine.per_second, fastest, mine.measured, most, max(0, gains.get(most, 0)))
 
 
 def _free(workload: Workload, plan: Plan) -> dict[str, int]:

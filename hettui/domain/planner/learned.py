@@ -13,17 +13,14 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
-from hettui.domain.planner.speed import stages_s
+from hettui.domain.speed.evidence import Evidence
+from hettui.domain.speed.learning import Now, device_key, known_speed, lesson, speed_key
+from hettui.domain.speed.shares import Decode
 
 MAX_LAUNCHES = 500
 """The oldest are forgotten."""
 FEWEST_TOKENS = 16
 """Of an answer: fewer say little about the speed."""
-
-_DOUBT_CPU, _DOUBT_GPU = 0.5, 0.2
-"""How far a device may be off what its data says, as a part, before anything was measured."""
-_NOISE = 0.05
-"""Of a measured token time."""
 
 
 def launch_key(workload: Workload, devices: Sequence[Device], split: Split) -> str:
@@ -32,24 +29,6 @@ def launch_key(workload: Workload, devices: Sequence[Device], split: Split) -> s
     shape, params = workload.shape, asdict(workload.params)
     said = [shape.file.architecture, shape.fingerprint, params, held, split.host_layers, workload.build]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
-
-
-def device_key(device: Device) -> str | None:
-    """What identifies a card from one start to the next; None for a CPU."""
-    return None if device.backend == "cpu" else device.uuid or device.pci_address
-
-
-def speed_key(device: Device) -> str:
-    """What decides how fast it is: the card, or the CPU with so many threads, and the way to it."""
-    return f"{device.host} {device_key(device) or f'{device.backend} {device.threads or 0} threads'} {device.via}"
-
-
-@dataclass(frozen=True, slots=True)
-class Slowness:
-    """How many times longer a device takes than its data says, and how far that may be off."""
-
-    factor: float = 1.0
-    doubt: float = _DOUBT_GPU
 
 
 @dataclass
@@ -61,10 +40,16 @@ class Learned:
     overhead: dict[str, int] = field(default_factory=dict)
     """By `device_key`: what the backend takes beside llama.cpp's buffers."""
 
-    speeds: dict[str, Slowness] = field(default_factory=dict)
-    """By `speed_key`."""
+    speeds: dict[str, Evidence] = field(default_factory=dict)
+    """By `speed_key`: what answers have shown of each device."""
+    now: dict[str, Now] = field(default_factory=dict)
+    """By `speed_key`: of devices that are slower now than they are. Never written: it ends with its reason."""
     host_bytes_per_s: float | None = None
     """What this machine's CPUs can read from memory."""
+    at_unix_s: float = 0.0
+    """When it was last looked at: what is older weighs less."""
+    set_aside: str = ""
+    """A sentence about what was measured before and cannot be used; empty when there is none."""
 
     def add_launch(self, key: str, measured: Mapping[str, Memory], names: Sequence[str]) -> bool:
         """`names`: the devices with layers, in order. Whether that was new."""
@@ -87,43 +72,46 @@ class Learned:
         self.overhead[key] = left
         return True
 
-    def add_speed(self, shape: ModelShape, devices: Sequence[Device], split: Split, token_s: float) -> bool:
-        """One stream took `token_s` per token. Whether that could be used.
-
-        Only the sum of all devices is measured: the difference to what was expected goes to them by their parts of
-        the time and by how uncertain they are (a Kalman filter without correlations). Runs with other splits then
-        tell them apart.
-        """
-        if split.host_layers or token_s <= 0:
+    def add_decode(self, shape: ModelShape, devices: Sequence[Device], split: Split, decode: Decode) -> bool:
+        """One stream was answered. Whether something was learned from it."""
+        self.at_unix_s = max(self.at_unix_s, decode.at_unix_s)
+        if split.host_layers:
             return False
-        parts = stages_s(shape, self.with_measured(devices), split.layers)
-        expected = sum(parts.values())
-        before = {i: self.speeds.get(speed_key(devices[i]), _at_first(devices[i])) for i in parts}
-        spread = {i: before[i].doubt ** 2 * part for i, part in parts.items()}
-        scale = sum(spread[i] * part for i, part in parts.items()) + (_NOISE * expected) ** 2
-        for i, known in before.items():
-            change = spread[i] * (token_s - expected) / scale
-            factor = min(max(known.factor * (1 + change), 0.02), 50.0)
-            doubt = known.doubt * max(0.0, 1 - spread[i] * parts[i] / scale) ** 0.5
-            self.speeds[speed_key(devices[i])] = Slowness(factor, max(doubt, _NOISE))
+        found = lesson(shape, self.with_measured(devices), split.layers, decode, self.speeds)
+        if found is None:
+            return False
+        self.speeds.update(found.evidence)
+        self.now.update(found.now)
         return True
+
+    def forgive(self, device: Device) -> bool:
+        """Whatever made it slower than it is has ended. Whether that was new."""
+        return self.now.pop(speed_key(device), None) is not None
+
+    def forget_speeds(self) -> int:
+        """Nothing is known of any device's speed any more; of how many it was."""
+        count = len(self.speeds)
+        self.speeds.clear()
+        self.now.clear()
+        return count
 
     def with_measured(self, devices: Sequence[Device]) -> tuple[Device, ...]:
         """The devices with what was measured on them."""
         return tuple(self._with_measured(d) for d in devices)
 
     def _with_measured(self, device: Device) -> Device:
-        key, speed = device_key(device), self.speeds.get(speed_key(device))
+        key, name = device_key(device), speed_key(device)
         overhead = self.overhead.get(key) if key else None
         bandwidth = device.bandwidth_bytes_per_s
         if device.backend == "cpu" and device.host == LOCAL and bandwidth is None:
             bandwidth = self.host_bytes_per_s
-        return replace(
+        seen = replace(
             device,
             measured_overhead_bytes=device.measured_overhead_bytes if overhead is None else overhead,
-            measured_slowness=device.measured_slowness if speed is None else speed.factor,
             bandwidth_bytes_per_s=bandwidth,
         )
+        speed = known_speed(seen, self.speeds.get(name), self.now.get(name), self.at_unix_s)
+        return seen if speed is None else replace(seen, speed=speed)
 
     def forecast(self, workload: Workload, plan: Plan) -> Forecast:
         """The memory of a plan with exactly these settings, and what earlier launches reserved."""
@@ -142,7 +130,3 @@ class Learned:
                 devices[index] = replace(devices[index], compute_bytes=found[str(rank)])
         host = replace(outlook.host, compute_bytes=found.get(HOST_KEY, outlook.host.compute_bytes))
         return replace(outlook, devices=tuple(devices), host=host, measured=frozenset([*active, len(outlook.devices)]))
-
-
-def _at_first(device: Device) -> Slowness:
-    return Slowness(doubt=_DOUBT_CPU if device.backend == "cpu" else _DOUBT_GPU)

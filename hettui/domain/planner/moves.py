@@ -15,7 +15,7 @@ from hettui.domain.devices.device import Device
 from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
-from hettui.domain.planner.speed import Pace, pace, stages_s
+from hettui.domain.speed.pace import Pace, below_s, pace, stages_s
 
 WORTH_A_MOVE = 0.02
 """Of a token's time: for less nobody restarts a master."""
@@ -122,6 +122,7 @@ class _Tables:
         self._devices = running.devices
         self._layers = running.split.layers
         self._paces: list[Pace] = [pace(d) for d in running.devices]
+        self._below = [below_s(running.workload.shape, p) for p in self._paces]
         self.work = [0, *accumulate(running.workload.shape.layer_read_bytes)]
         """What the first n layers read for a token."""
         self._costs = {
@@ -178,7 +179,7 @@ class _Tables:
     def _time_s(self, layers: tuple[int, ...]) -> float:
         ends = [0, *accumulate(layers)]
         return sum(
-            p.stage_s(last - first, self.work[last] - self.work[first])
-            for p, (first, last) in zip(self._paces, pairwise(ends), strict=True)
+            p.hop_s + below[last] - below[first]
+            for p, below, (first, last) in zip(self._paces, self._below, pairwise(ends), strict=True)
             if last > first
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import accumulate
 
 from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.context import context_size, context_step
@@ -19,7 +18,7 @@ from hettui.domain.planner.fastest import fastest
 from hettui.domain.planner.headroom import alone, propose
 from hettui.domain.planner.most_even import fits_somehow, most_even
 from hettui.domain.planner.search import MAX_STEPS, Found, Problem
-from hettui.domain.planner.speed import Pace, pace
+from hettui.domain.speed.pace import below_s, pace
 
 LEAST_USEFUL_CONTEXT = 1024
 """Tokens: with less nobody is helped."""
@@ -53,9 +52,11 @@ def best_plan(
     `latency`: least time per token of one stream, the sum over devices. `throughput`: with many streams the slowest
     device counts. `fit`: the largest context for which any split fits, and of those the split of least latency. All
     three choose the order and may leave devices out, which then come last, empty. What does not fit on devices as a
-    whole is shared out as `balanced` does.
+    whole is shared out as `balanced` does, and so is what devices shall be fast of which nothing is known.
     """
     devices = tuple(devices)
+    if objective in ("latency", "throughput") and not guessable(devices):
+        objective = "balanced"
     if objective != "balanced" and devices:
         ctx_size = roomiest_context(workload, devices) if objective == "fit" else None
         if ctx_size:
@@ -117,20 +118,15 @@ def _fastest(workload: Workload, devices: tuple[Device, ...], objective: Objecti
 
 def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) -> Problem:
     """Tables for the search. Devices that are alike share theirs."""
-    work = shape.layer_read_bytes
     reaches: dict[tuple[object, ...], list[int]] = {}
-    belows: dict[Pace, list[float]] = {}
     for i, d in enumerate(devices):
         kind = (d.backend, d.budget_bytes, d.overhead_bytes)
         if kind not in reaches:
             reaches[kind] = costs.reach(i, d.budget_bytes)
-        p = pace(d)
-        if p not in belows:
-            belows[p] = [0.0, *accumulate(p.seconds_per_layer + p.seconds_per_byte * n for n in work)]
     return Problem(
         shape.layers,
         [reaches[d.backend, d.budget_bytes, d.overhead_bytes] for d in devices],
-        [belows[pace(d)] for d in devices],
+        [below_s(shape, pace(d)) for d in devices],
         [pace(d).hop_s for d in devices],
         locked=locked_layers(devices),
     )
@@ -139,6 +135,17 @@ def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) 
 @lru_cache(maxsize=32)
 def _known_best(workload: Workload, devices: tuple[Device, ...], objective: Objective) -> Best:
     return best_plan(workload, devices, objective)
+
+
+def comparable(devices: Sequence[Device]) -> bool:
+    """Whether it can be said which of them is faster: all were measured, or have data of their own."""
+    return all(pace(d).known for d in devices)
+
+
+def guessable(devices: Sequence[Device]) -> bool:
+    """Whether a fast plan can be looked for at all: what this machine's CPUs do can be assumed, what a card does that
+    nobody knows, or that is only named, cannot."""
+    return all(pace(d).known or (d.backend == "cpu" and d.id == "cpu") for d in devices)
 
 
 def wanted(workload: Workload, plan: Plan, objective: Objective) -> Best:

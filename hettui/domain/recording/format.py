@@ -112,7 +112,13 @@ def without_keys(session: Session, veil: Veil) -> Session:
         config=replace(session.config, serving=serving, keys={}),
         cluster=session.cluster and replace(session.cluster, serving=serving),
         # A copy: whoever watches launches adds to it on another thread.
-        learned=replace(learned, compute=compute, overhead=dict(learned.overhead), speeds=dict(learned.speeds)),
+        learned=replace(
+            learned,
+            compute=compute,
+            overhead=dict(learned.overhead),
+            speeds=dict(learned.speeds),
+            now=dict(learned.now),
+        ),
     )
 
 
@@ -207,6 +213,7 @@ class _Reader:
             return False
         data = _object(line)
         t = self._time(data)
+        _drop_old_speeds(data)
         found = self._sessions.decode(data["session"], Session) if "session" in data else self._event(data)
         if problem := self._check(self._header.session, found):
             raise Mismatch(problem)
@@ -226,6 +233,7 @@ class _Reader:
                 f"its format is {clean_line(str(version), 20)}, written by hettui {written_by}; this hettui reads "
                 f"format {FORMAT}: take a newer hettui"
             )
+        _drop_old_speeds(data)
         codec = _sessions(str)
         try:
             header: Header = codec.decode({k: v for k, v in data.items() if k not in ("hettui", "format")}, Header)
@@ -265,6 +273,15 @@ class _Reader:
             return self._events.decode(whole, kind)
         except Mismatch as mismatch:
             raise mismatch.below(str(name)) from None
+
+
+def _drop_old_speeds(data: Json) -> None:
+    """Until 2026-11 a device's speed was one factor: nothing is planned by it any more."""
+    session = data.get("session")
+    learned = session.get("learned") if isinstance(session, dict) else None
+    speeds = learned.get("speeds") if isinstance(learned, dict) else None
+    if isinstance(learned, dict) and isinstance(speeds, dict):
+        learned["speeds"] = {k: v for k, v in speeds.items() if not isinstance(v, dict) or "factor" not in v}
 
 
 def _object(line: bytes) -> Json:

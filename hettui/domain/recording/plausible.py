@@ -39,8 +39,7 @@ def _session_problems(session: Session) -> Iterator[str]:
         if any(t.size_bytes < 0 or len(t.name) > _MOST_NAME_CHARS or min(t.shape, default=1) < 0 for t in tensors):
             yield "the model has an impossible tensor"
     learned = session.learned
-    rates = [x for s in learned.speeds.values() for x in (s.factor, s.doubt)]
-    if any(x <= 0 for x in rates) or _not_above(0, learned.host_bytes_per_s):
+    if not all(known.sound for known in learned.speeds.values()) or _not_above(0, learned.host_bytes_per_s):
         yield "an impossible speed was measured"
     try:
         plan = session.initial_plan
@@ -63,6 +62,8 @@ def _odd(device: Device) -> Iterator[str]:
         yield "overhead"
     if _not_above(0, device.measured_slowness):
         yield "slowness"
+    if device.speed is not None and not device.speed.sound:
+        yield "speed"
     if len(device.name) > _MOST_NAME_CHARS:
         yield "name"
 

@@ -47,6 +47,9 @@ class Action:
 _SLIDER = why.first(why.no_card, why.no_model, why.locked)
 _START = why.first(why.refused, why.on_the_way, why.runs_already, why.nothing_to_start, why.does_not_fit)
 _APPLY = why.first(why.refused, why.on_the_way, why.nothing_to_apply, why.nothing_to_start, why.does_not_fit)
+_TUNE = why.first(
+    why.refused, why.on_the_way, why.nothing_to_start, why.does_not_fit, why.chat_busy, why.bench_busy, why.one_device
+)
 _FORCED_START = why.first(why.refused, why.on_the_way, why.runs_already, why.nothing_to_start)
 _FORCED_APPLY = why.first(why.refused, why.on_the_way, why.nothing_to_apply, why.nothing_to_start)
 _ASK = why.first(why.chat_busy, why.chat_closed)
@@ -171,6 +174,17 @@ _OF_THE_CLUSTER = (
         "Cluster",
         "screen",
         why.first(why.refused, why.nothing_to_stop),
+        shown=True,
+    ),
+    Action(
+        "cluster.tune",
+        ("t",),
+        "tune",
+        "Tune",
+        "search for the best split by measuring: launches several",
+        "Cluster",
+        "screen",
+        _TUNE,
         shown=True,
     ),
     Action(

@@ -137,7 +137,7 @@ def nothing_to_start(s: Situation) -> str | None:
 def on_the_way(s: Situation) -> str | None:
     if s.state is ClusterState.STOPPING:
         return "the cluster is stopping: wait for its end"
-    return f"the cluster is {s.state.value}: {{cluster.stop}} stops it" if s.state.busy else None
+    return f"{s.state.said}: {{cluster.stop}} stops it" if s.state.busy else None
 
 
 def runs_already(s: Situation) -> str | None:
@@ -156,6 +156,10 @@ def nothing_to_apply(s: Situation) -> str | None:
     if s.state is not ClusterState.READY:
         return "nothing runs that the plan could be applied to: {cluster.start} starts it"
     return None if s.differs else "the plan is what runs: there is nothing to apply"
+
+
+def one_device(s: Situation) -> str | None:
+    return None if s.devices > 1 else "there is only one device: nothing to split"
 
 
 def nothing_to_stop(s: Situation) -> str | None:

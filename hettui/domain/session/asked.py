@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import UsageError
@@ -11,7 +12,16 @@ from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.objectives import Best, best_plan
-from hettui.domain.session.session import initial_split
+from hettui.domain.session.session import first_plan
+
+
+@dataclass(frozen=True, slots=True)
+class NamedDevice:
+    """A device that need not be here: `RTX 5080=16GiB@960GB`."""
+
+    name: str
+    budget_bytes: int
+    bandwidth_bytes_per_s: float | None = None
 
 
 def asked_plan(
@@ -36,7 +46,8 @@ def asked_plan(
     if objective is not None:
         best = best_plan(workload, devices, objective)
         return best.plan, best
-    split = initial_split(workload, devices)
+    plan = first_plan(workload, devices)
+    devices, split = plan.devices, plan.split
     if n_gpu_layers is not None and 0 <= n_gpu_layers < split.n_gpu_layers:
         split = Split.from_weights(split.layers, layers, n_gpu_layers)
     return Plan(devices, split), None

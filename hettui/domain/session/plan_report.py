@@ -20,10 +20,10 @@ from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.advice import Question, Way, largest_context, obstacle, ways_to_fit
 from hettui.domain.planner.explain import explain
 from hettui.domain.planner.learned import Learned
-from hettui.domain.planner.objectives import Best
-from hettui.domain.planner.speed import seconds_per_token
+from hettui.domain.planner.objectives import Best, comparable
 from hettui.domain.session.doubts import Uncounted, not_counted, untested, warnings
 from hettui.domain.session.model_report import model_json
+from hettui.domain.speed.pace import Expected, expected, pace
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, mib, missing_mib
@@ -92,21 +92,35 @@ class PlanReport:
 
     @property
     def _expected(self) -> dict[str, object]:
-        seconds = seconds_per_token(self.shape, self.plan.devices, self.plan.split.layers)
-        tps = None if seconds is None else round(1 / seconds, 2)
-        basis = "none" if tps is None else "measured" if self._measured_speeds else "spec"
-        return {"decode_tps": tps, "prefill_tps": None, "basis": basis}
+        """The document's `expected`: one stream at the beginning of its context. Seconds are each device's own part."""
+        found, names = self.speed, [d.name for d in self.plan.devices]
+        stages = {} if found is None else found.stages_s
+        return {
+            "decode_tps": None if found is None else round(found.per_second, 2),
+            "decode_tps_low": None if found is None else round(found.low_per_second, 2),
+            "decode_tps_high": None if found is None else round(found.high_per_second, 2),
+            "prefill_tps": None,
+            "basis": "none" if found is None else "measured" if found.measured else "spec",
+            "stages": [
+                {"device": name, "seconds_per_token": round(stages[i], 7) if i in stages else None}
+                for i, name in enumerate(names)
+            ],
+        }
 
-    @property
-    def _measured_speeds(self) -> bool:
-        held = zip(self.plan.devices, self.plan.split.layers, strict=True)
-        return all(d.measured_slowness is not None for d, n in held if n)
+    @cached_property
+    def speed(self) -> Expected | None:
+        """None where it is not known."""
+        return expected(self.shape, self.plan.devices, self.plan.split.layers)
 
     def _speed(self) -> list[str]:
         lines = []
-        if (tps := self._expected["decode_tps"]) is not None:
-            basis = "as measured on these devices" if self._measured_speeds else "by the devices' data"
-            lines.append(f"One stream should decode about {tps:.3g} tokens a second, {basis}.")
+        if (found := self.speed) is not None:
+            basis = "as measured on these devices" if found.measured else "by the devices' data"
+            rate = f"{found.per_second:.3g} ± {found.off_per_second:.2g}"
+            lines.append(f"One stream should decode {rate} tokens a second, {basis}.")
+            lines += self._slower_now()
+        elif self.plan.devices and not comparable(self.plan.devices):
+            lines.append(self._not_known())
         best = self.best
         if best is not None and best.found is not None:
             gap = 1 - best.found.least / best.found.value
@@ -114,6 +128,19 @@ class PlanReport:
             lines.append(f"Chosen for {best.objective}: under these speeds {proof}.")
             lines += [f"  {line}" for line in explain(self.workload, best)]
         return lines
+
+    def _slower_now(self) -> list[str]:
+        held = zip(self.plan.devices, self.plan.split.layers, strict=True)
+        slow = [(d, d.speed) for d, n in held if n and d.speed is not None and d.speed.why_now]
+        return [
+            f"{clean_line(d.name, 40)} is {speed.why_now} now: {speed.slower_now:.1f} times slower than by itself."
+            for d, speed in slow
+        ]
+
+    def _not_known(self) -> str:
+        open_ones = [d for d in self.plan.devices if not pace(d).known]
+        names = ", ".join(clean_line(d.name, 40) for d in open_ones[:4]) + (" and others" if len(open_ones) > 4 else "")
+        return f"How fast it is is not known: nothing was measured on {names}, nor is a bandwidth given."
 
     @property
     def _limited(self) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hettui.domain.memory.forecast import forecast, shortage
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.objectives import best_plan
-from hettui.domain.planner.speed import pace, seconds_per_token
 from hettui.domain.session.session import Session
+from hettui.domain.speed.pace import pace, seconds_per_token
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.learned import Learned
+from hettui.domain.planner.objectives import comparable, wanted
 
 if TYPE_CHECKING:
     from hettui.domain.library.fit import Surroundings
@@ -92,7 +93,24 @@ class Session:
     def initial_plan(self) -> Plan | None:
         if self.workload is None or self.chosen is not None:
             return self.chosen
-        return Plan(self.devices, initial_split(self.workload, self.devices))
+        return first_plan(self.workload, self.devices)
+
+    @property
+    def knows_speeds(self) -> bool:
+        """It can be said which of the devices is faster."""
+        return bool(self.devices) and comparable(self.learned.with_measured(self.devices))
+
+
+def first_plan(workload: Workload, devices: tuple[Device, ...]) -> Plan:
+    """The configured layers where every device has them; else the fastest plan for one stream, where speeds are known
+    and all of it fits; else every device is filled alike."""
+    if None in [d.layers for d in devices] and comparable(devices):
+        as_configured = Plan(devices, Split(tuple(d.layers or 0 for d in devices), workload.shape.layers))
+        best = wanted(workload, as_configured, "latency")
+        if best.found is not None:
+            own = {d.name: d for d in devices}
+            return replace(best.plan, devices=tuple(own[d.name] for d in best.plan.devices))
+    return Plan(devices, initial_split(workload, devices))
 
 
 def initial_split(workload: Workload, devices: tuple[Device, ...]) -> Split:

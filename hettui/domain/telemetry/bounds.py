@@ -24,6 +24,8 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "total_bytes": (1.0, _MOST_BYTES),
     "own_bytes": (0.0, _MOST_BYTES),
     "utilisation_percent": (0.0, 100.0),
+    "own_busy_percent": (0.0, 100.0),
+    "others_busy_percent": (0.0, 100.0),
     "temperature_c": _HEAT_C,
     "memory_temperature_c": _HEAT_C,
     "slowdown_c": _THRESHOLD_C,

@@ -63,6 +63,10 @@ class DeviceSample:
     """Who holds memory of the card, ours included, the largest first; None when the driver does not say."""
     utilisation_percent: float | None = None
     """Of a card; of a CPU worker, 100 is one core."""
+    own_busy_percent: float | None = None
+    """Of `utilisation_percent`: for how much of the time this cluster's processes computed on the card."""
+    others_busy_percent: float | None = None
+    """For how much somebody else did. On a shared card all three are near 100, and none says whose time it was."""
     temperature_c: float | None = None
     memory_temperature_c: float | None = None
     slowdown_c: float | None = None

@@ -81,7 +81,7 @@ class Running:
                 self.load.feed(lines, partial)
             if lines:
                 self._emit(LogLines(process.spec.name, tuple(lines)))
-                self.world.logs.rotate(process.spec.name)
+                process.rotate_log()
             if process.look():
                 if process.detail:
                     self._emit(Notice(f"{process.spec.name}: {process.detail}", "warning"))

@@ -295,6 +295,9 @@ class Supervised:
         pending, self._pending = self._pending, []
         return [*pending, *lines], partial
 
+    def rotate_log(self) -> None:
+        self._tail.rotate()
+
     def witness(self) -> End:
         """What it has said, while it lives on."""
         self._pending, _ = self.read_log()

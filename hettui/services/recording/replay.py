@@ -20,6 +20,7 @@ from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged, Event, Notice, PlaybackMoved, Rewound, TelemetryUpdated
 from hettui.services.recording.playback import Playback
 from hettui.services.recording.recorder import KINDS
+from hettui.services.tuning import TuneJob
 
 
 class Player(Protocol):
@@ -158,6 +159,12 @@ class ReplayEngine:
         return self._refused()
 
     def cancel_bench(self) -> Future[None]:
+        return self._refused()
+
+    def tune(self, job: TuneJob) -> Future[None]:
+        return self._refused()
+
+    def cancel_tune(self) -> Future[None]:
         return self._refused()
 
     def cancel_chat(self) -> Future[None]:

@@ -29,6 +29,8 @@ LAYERS_CELLS = 12
 NUMBERS_CELLS = 34
 """`  13.2 GiB / 15.5 GiB  now 13.0 GiB`: always as wide, so that bars and numbers line up over all cards."""
 _NOW_CELLS = 14
+_WHOLE_NAME = 20
+"""Of a device's name so much is not cut for its part of a token's time."""
 FOCUSED, CHOSEN = "▶", "▷"
 """The selected device, with and without the keyboard."""
 
@@ -113,17 +115,30 @@ def _title(view: CardView, frame: Frame, *, facts: bool = False) -> Runs:
         said = "asleep" if view.sample.asleep else heat_and_load
     right = f"{said}{'  ' if state else ''}"
     taken = 1 + len(number) + cell_len(signs) + cell_len(right) + cell_len(state)
+    part = _of_a_token(view, frame.width - taken - 2 - min(cell_len(view.name), _WHOLE_NAME))
+    taken += cell_len(part)
     name = gauges.fit_name(view.name, min(cell_len(view.name), max(4, frame.width - taken - 1)))
     gap = max(1, frame.width - taken - cell_len(name))
     return [
         (f"{frame.marker}{number}", "title"),
         (name, "title"),
         (signs, "warn" if view.locked else "dim"),
+        (part, "dim"),
         (" " * gap, ""),
         *(readings.pieces(right) if facts else [(right, "dim")]),
         *([("  ", "")] if facts and state else []),
         (state, role),
     ]
+
+
+def _of_a_token(view: CardView, room: int) -> str:
+    """` · 31 % of each token, waits 69 %`, as much of it as there is room for; the name goes before it."""
+    if view.share is None:
+        return ""
+    percent = round(100 * view.share)
+    short = f" · {percent} %"
+    texts = (f"{short} of each token, waits {100 - percent} %", f"{short} of each token", short)
+    return next((text for text in texts if len(text) <= room), "")
 
 
 def _slider(view: CardView, frame: Frame) -> Runs:

@@ -249,6 +249,12 @@ class BarPart:
     layers: int
     role: str
     selected: bool = False
+    said: str = ""
+    """In place of the number of layers."""
+
+    @property
+    def count(self) -> str:
+        return self.said or str(self.layers)
 
 
 HELD = "┃"
@@ -259,11 +265,14 @@ _LEAST_BAR_NAME = 6
 """Of a name in the layer bar: with less than that there is only its number."""
 
 
-def layer_bar(width: int, parts: Sequence[BarPart], rows: int = 1, held: int | None = None) -> list[Runs]:
+def layer_bar(
+    width: int, parts: Sequence[BarPart], rows: int = 1, held: int | None = None, end: str = OUTPUT
+) -> list[Runs]:
     """The whole model in device order: in one row names and layers, in two the names above the layers.
 
     The first cell of a part is its boundary; it also marks the selected one, so that a colour is not needed. The last
-    part that holds any ends in ◆. `held` is the place in `parts` whose boundary at the left the mouse is on.
+    part that holds any ends in ◆, or another `end`. `held` is the place in `parts` whose boundary at the left the mouse
+    is on.
     """
     widths = bar_widths(width, [part.layers for part in parts])
     holders = [i for i, part in enumerate(parts) if part.layers and widths[i]]
@@ -271,7 +280,7 @@ def layer_bar(width: int, parts: Sequence[BarPart], rows: int = 1, held: int | N
     for i in holders:
         part, room = parts[i], widths[i]
         edge = HELD if held == i else CHOSEN if part.selected else BOUNDARY if drawn[0] else " "
-        mark = OUTPUT if i == holders[-1] and room > 2 else ""
+        mark = end if i == holders[-1] and room > 2 else ""
         inside = room - len(edge)
         role = f"{part.role} selected" if part.selected else part.role
         for y, text in enumerate(_bar_labels(part, inside - len(mark), rows)):
@@ -281,9 +290,34 @@ def layer_bar(width: int, parts: Sequence[BarPart], rows: int = 1, held: int | N
     return drawn
 
 
+_FINEST = 1000
+_BESIDE_WORDS = 12
+"""Cells that a part keeps for its own name and number beside words in it."""
+
+
+def time_bar(width: int, parts: Sequence[BarPart], words: Sequence[str]) -> Runs:
+    """A token's time by device, `layers` of each part in any unit: as wide as the layer bar above it, so that the two
+    can be compared by eye. The last part also says in `words` what the bar is: the first that there is room for."""
+    last = max((i for i, part in enumerate(parts) if part.layers), default=0)
+    room = bar_widths(width, [part.layers for part in parts])[last] if parts else 0
+    told = next((f" {text} " for text in words if cell_len(text) + _BESIDE_WORDS <= room), "")
+    return layer_bar(width, parts, end=told)[0]
+
+
+def time_parts(
+    shares: Sequence[float], names: Sequence[str], roles: Sequence[str], selected: int | None
+) -> list[BarPart]:
+    """Parts of the bar for shares of a whole; what is above nothing has at least a thousandth."""
+    sizes = [max(round(share * _FINEST), 1) if share > 0 else 0 for share in shares]
+    rows = enumerate(zip(sizes, names, roles, shares, strict=True))
+    return [
+        BarPart(str(i + 1), name, size, role, i == selected, f"{share:.0%}") for i, (size, name, role, share) in rows
+    ]
+
+
 def _bar_labels(part: BarPart, room: int, rows: int) -> list[str]:
     """For each row a text of exactly that many cells, in the middle; names go before numbers."""
-    count = str(part.layers)
+    count = part.count
     least = len(part.number) + 1 + _LEAST_BAR_NAME
     if rows == 1:
         named = room - len(count) - 1

@@ -140,7 +140,7 @@ def outlook_in_words(entry: ModelEntry, width: int) -> str:
     elif not entry.asked and outlook.fit is Fit.FITS:
         parts.append("up to … tokens would fit")
     if outlook.decode_tps is not None:
-        parts.append(f"about {outlook.decode_tps:.3g} tok/s")
+        parts.append(f"about {outlook.decode_tps:.3g} ± {outlook.decode_off_tps:.2g} tok/s")
     if outlook.fit is not Fit.NOT:
         held = zip(outlook.plan.devices, outlook.plan.split.layers, strict=True)
         shares = [f"{shorten_middle(clean_line(d.name), 20)} {n}" for d, n in held if n]

@@ -71,6 +71,8 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
     )
     if outlook is not None:
         view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
+    if facts.speed is not None and index in facts.speed.stages_s and len(facts.speed.stages_s) > 1:
+        view = replace(view, share=facts.speed.stages_s[index] / facts.speed.token_s)
     view = _with_readings(facts, view, device.name)
     if view.sample is not None and view.sample.asleep and view.stale_s is None:
         view = replace(view, role=f"{view.role}, asleep")

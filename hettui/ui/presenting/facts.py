@@ -14,6 +14,7 @@ from hettui.domain.planner.moves import Running
 from hettui.domain.planner.objectives import Best, wanted
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.session.session import Session
+from hettui.domain.speed.pace import Expected, expected
 from hettui.domain.telemetry.readings import DeviceSample, Series, TelemetrySnapshot
 from hettui.domain.telemetry.steady import Steady
 from hettui.domain.telemetry.why import HOLD_INTERVALS, HOLD_S, Finding, Scene, findings
@@ -94,6 +95,14 @@ class Facts:
         """What runs has the session's model, as far as that is known."""
         applied, cluster = self.cluster.applied, self.session.cluster
         return applied is not None and (cluster is None or applied.model_path in (None, cluster.model_path))
+
+    @cached_property
+    def speed(self) -> Expected | None:
+        """Of the plan, by what is known now; None where a device's speed is not, or the host computes a part."""
+        session, plan = self.session, self.session.measured(self.plan)
+        if session.shape is None or session.params(plan).overrides:
+            return None
+        return expected(session.shape, plan.devices, plan.split.layers)
 
     @cached_property
     def wanted(self) -> Best | None:

@@ -20,7 +20,7 @@ class Known:
     def __init__(self, session: Session, cluster: ClusterSnapshot) -> None:
         self.session = session
         nothing = Plan(session.devices, Split((0,) * len(session.devices), 0))
-        self.editor = PlanEditor.of(session.initial_plan or nothing)
+        self.editor = PlanEditor.of(session.initial_plan or nothing, "latency" if session.knows_speeds else "balanced")
         self.cluster = cluster
         self.telemetry: TelemetrySnapshot | None = None
         self.generating = False

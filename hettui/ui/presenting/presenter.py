@@ -17,16 +17,17 @@ from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, missing_mib
 from hettui.ui.presenting.cards import cards
 from hettui.ui.presenting.facts import USUAL_HISTORY_CELLS, Facts, History, why
-from hettui.ui.presenting.views import HeaderView, LayerBarView, PlanLineView
+from hettui.ui.presenting.views import HeaderView, LayerBarView, PlanLineView, TimeBarView
 
 __all__ = [
     "USUAL_HISTORY_CELLS", "Facts", "History", "cards", "commands", "explanation", "header", "layer_bar", "plan_line",
-    "why", "why_no_chat",
+    "time_bar",    "why", "why_no_chat",
 ]  # fmt: skip
 
 _WORTH_A_WORD_PART = 0.02
 _MORE_ROOM_BYTES = 100 * MIB
 _FEW_DEVICES = 4
+_NOTHING_KNOWN = " · which device is fast is not known before the first answer"
 
 
 def header(facts: Facts) -> HeaderView:
@@ -46,6 +47,18 @@ def header(facts: Facts) -> HeaderView:
 def layer_bar(facts: Facts) -> LayerBarView:
     names = tuple(clean_line(d.name, 40) for d in facts.plan.devices)
     return LayerBarView(names, facts.plan.split.layers, facts.plan.split.host_layers, facts.selected)
+
+
+def time_bar(facts: Facts) -> TimeBarView:
+    """What a token's time is spent on: as measured while just this plan runs, else as it is planned."""
+    names, found = tuple(clean_line(d.name, 40) for d in facts.plan.devices), facts.speed
+    if found is None:
+        return TimeBarView(names, selected=facts.selected)
+    shares = tuple(found.stages_s.get(i, 0.0) / found.token_s for i in range(len(names)))
+    runs = facts.cluster.state is ClusterState.READY and not facts.differs
+    if runs and facts.rate and found.measured:
+        return TimeBarView(names, shares, 1 / facts.rate, "measured", facts.selected)
+    return TimeBarView(names, shares, found.token_s, "planned" if found.measured else "by data", facts.selected)
 
 
 def plan_line(facts: Facts) -> PlanLineView:
@@ -84,11 +97,12 @@ def _about_the_plan(facts: Facts) -> PlanLineView:
         return PlanLineView(f"does not fit: this machine's memory is short by {missing_mib(short)}", "crit")
     if facts.differs:
         costs = _costs(facts)
-        # With the number it must still fit 80 columns.
-        applies = "the plan differs: {cluster.apply} applies it, only the master restarts"
+        # With the numbers it must still fit 80 columns.
+        applies = "the plan differs: {cluster.apply} applies it"
         if facts.closed:
             applies = "the plan differs from what runs"
-        return PlanLineView(facts.keys.fill(applies) + costs[0], "warn", extra=costs[1])
+        only = "" if facts.closed else ", only the master restarts"
+        return PlanLineView(facts.keys.fill(applies) + costs[0], "warn", extra=only + costs[1])
     if facts.cluster.state is ClusterState.READY:
         applied = facts.cluster.applied
         # What this very launch taught is in `outlook` already: the difference is against what was forecast without.
@@ -130,15 +144,18 @@ def _what_if(facts: Facts) -> WhatIf | None:
 
 
 def _costs(facts: Facts) -> tuple[str, str]:
-    """How much faster one stream would be with the planner's fastest split, and where that has less room; empty when
-    it cannot be known or is not worth a word."""
+    """How fast one stream is with this plan and with the planner's fastest split, and where that has less room."""
     found = _what_if(facts)
-    if found is None or found.slower < _WORTH_A_WORD_PART:
-        return "", ""
+    if found is None:
+        return "", "" if facts.session.knows_speeds else _NOTHING_KNOWN
+    # By data alone it is about so much.
+    now = f" · {'' if found.measured else '~'}{found.per_second:.3g} tok/s"
+    if found.slower < _WORTH_A_WORD_PART:
+        return now, ""
     roomier = ""
     if found.gained_bytes >= _MORE_ROOM_BYTES:
         roomier = f", but {format_bytes(found.gained_bytes)} less free on {clean_line(found.roomier, 30)}"
-    return f" · fastest split +{1 / max(1 - found.slower, 1e-3) - 1:.0%}", roomier
+    return facts.keys.fill(f"{now}, fastest {found.fastest_per_second:.3g}: {{plan.propose}}"), roomier
 
 
 def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
@@ -163,7 +180,9 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
         workload, plan, learned=session.learned, extra_args=said, file_bytes=session.file_bytes
     ).explanation()
     if (costs := _what_if(facts)) is not None and costs.slower >= _WORTH_A_WORD_PART:
-        mine.insert(1, f"The fastest split for one stream would be {costs.slower / (1 - costs.slower):.0%} faster.")
+        faster = costs.slower / (1 - costs.slower)
+        fastest = f"{costs.fastest_per_second:.3g}"
+        mine.insert(1, f"The fastest split for one stream would be {faster:.0%} faster: {fastest} tokens a second.")
     parts = [("This plan", mine)]
     best = facts.wanted
     if best is not None:
@@ -212,5 +231,5 @@ def why_no_chat(cluster: ClusterSnapshot, *, closed: bool = False) -> str | None
     if state is ClusterState.LOOKING:
         return "what runs already is being looked for: type, and send when it is ready"
     if state.busy:
-        return f"the cluster is {state.value}: a question can be typed, and sent when it is ready"
-    return f"the cluster is {state.value}" + ("" if closed else ": Esc, then {cluster.start} starts it")
+        return f"{state.said}: a question can be typed, and sent when it is ready"
+    return state.said + ("" if closed else ": Esc, then {cluster.start} starts it")

@@ -51,6 +51,8 @@ class CardView:
     """One line: why it is slow, or what else there is to say."""
     note_role: str = "warn"
     """A colour's role in `hettui.ui.drawing.gauges`."""
+    share: float | None = None
+    """Of a token's time, with this plan; None is not known, or it holds nothing."""
     entry: str | None = None
     """A number that is being typed for it."""
 
@@ -68,6 +70,19 @@ class LayerBarView:
     host_layers: int = 0
     selected: int | None = None
     """A place in `names`, or HOST."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBarView:
+    """A token's time by device, in device order."""
+
+    names: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    """Parts of the token's time; empty where a speed is not known."""
+    token_s: float | None = None
+    basis: Literal["measured", "planned", "by data", "not known"] = "not known"
+    """`measured`: of what runs; `planned`: what answers on these devices say of this plan."""
+    selected: int | None = None
 
 
 Tone = Literal["muted", "ok", "warn", "crit", "entry"]

@@ -27,6 +27,7 @@ from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.pane_tabs import PaneTabs
 from hettui.ui.widgets.plan_line import PlanLine
 from hettui.ui.widgets.status_header import StatusHeader
+from hettui.ui.widgets.time_bar import TimeBar
 
 CSS = """
 MainScreen { layers: base; }
@@ -53,6 +54,7 @@ class Body:
     def __init__(self, backend: Backend, devices: int, second: str, expected: Callable[[], Size]) -> None:
         """So many devices; `second` is the pane that stands beside the chat, `expected` the room of the devices."""
         self.header, self.layer_bar, self.plan_line = StatusHeader(), LayerBar(), PlanLine()
+        self.time_bar = TimeBar()
         self.devices = DeviceList(devices, expected, id="device-list")
         self.chat = ChatPane(backend, id=CHAT)
         self.logs = LogsPane(id=LOGS)
@@ -72,6 +74,7 @@ class Body:
     def compose(self) -> ComposeResult:
         yield self.header
         yield self.layer_bar
+        yield self.time_bar
         yield self.plan_line
         yield self.top_tabs
         with Horizontal(id="body"):
@@ -110,6 +113,7 @@ class Body:
 
     def draw_cards(self, facts: Facts, selected: int) -> None:
         self.devices.show(presenter.cards(facts), selected)
+        self.time_bar.view = presenter.time_bar(facts)
 
     def draw_header(self, facts: Facts) -> None:
         self.header.view = presenter.header(facts)

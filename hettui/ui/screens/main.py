@@ -23,7 +23,7 @@ from hettui.domain.screen.panes import BENCH, CHAT, COMMANDS, DEVICES, EXPLAIN, 
 from hettui.domain.screen.situation import Situation
 from hettui.domain.session.session import Session
 from hettui.services.backend import Backend
-from hettui.ui import keys
+from hettui.ui import keys, messages
 from hettui.ui.messages import BenchArrived, ChatArrived, ClusterArrived, LogsArrived, NoticeArrived, TelemetryArrived
 from hettui.ui.panes.devices import DeviceList
 from hettui.ui.presenting import circumstances, presenter
@@ -37,6 +37,7 @@ from hettui.ui.screens.operating import Operating
 from hettui.ui.screens.pace import SensorPace
 from hettui.ui.screens.places import HIGH_ROWS, SHORT_ROWS, ULTRA_CELLS, WIDE_CELLS, Places
 from hettui.ui.screens.planning import Planning
+from hettui.ui.screens.tuning import TuneSearch
 from hettui.ui.terminal.slow_line import CalmScreen
 from hettui.ui.terminal.toasts import Toasts
 from hettui.ui.widgets.device_card import DeviceCard
@@ -65,6 +66,7 @@ class MainScreen(CalmScreen[None]):
         self.operating = Operating(self, backend)
         self.explaining = Explaining(self, self.body)
         self.model_choice = ModelChoice(self, backend)
+        self.tuning = TuneSearch(self, backend)
         self.acting = Acting(self, self.body)
         self.pace = SensorPace(backend.engine)
         self._toasts = Toasts(self)
@@ -215,7 +217,7 @@ class MainScreen(CalmScreen[None]):
         self._pace_sensors()
 
     def _pace_sensors(self) -> None:
-        self.pace.keep(seen=DEVICES in self.places.shown)
+        self.pace.keep(seen=DEVICES in self.places.shown or self.known.generating)
 
     @on(DeviceList.Rearranged)
     def _rearranged(self) -> None:
@@ -281,11 +283,13 @@ class MainScreen(CalmScreen[None]):
     def action_start(self, force: bool = False) -> None:
         self.operating.run_plan(force=force)
 
-    def action_apply(self, force: bool = False) -> None:
-        self.operating.run_plan(force=force)
+    action_apply = action_start
 
     def action_stop(self) -> None:
         self.operating.stop()
+
+    def action_tune(self) -> None:
+        self.tuning.ask()
 
     def action_post_mortem(self) -> None:
         self.operating.tell_what_ended()
@@ -385,6 +389,11 @@ class MainScreen(CalmScreen[None]):
         if changed:
             # What can be done with an answer depends on it.
             self.refresh_bindings()
+            self._pace_sensors()
+
+    @on(messages.TuneArrived)
+    def _tune_arrived(self, message: messages.TuneArrived) -> None:
+        self.tuning.take(message.event)
 
     @on(BenchArrived)
     def _bench_arrived(self, message: BenchArrived) -> None:

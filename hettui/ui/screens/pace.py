@@ -34,7 +34,8 @@ class SensorPace:
         return f"the sensors are asked every {self._wanted_s:g} s"
 
     def keep(self, *, seen: bool) -> None:
-        """Asks as often as is wanted, or seldom while no card is `seen`."""
+        """Asks as often as is wanted, or seldom while no card is `seen` and no answer is written: while one is, the
+        readings tell how long each device takes for its part."""
         wanted_s = self._wanted_s if seen else max(self._wanted_s, RESTING_INTERVAL_S)
         if wanted_s != self._asked_s:
             self._asked_s = wanted_s

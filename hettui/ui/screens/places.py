@@ -27,6 +27,8 @@ from hettui.ui.widgets.pane_tabs import Pane
 
 _KEEP_AFTER_S = 0.5
 WIDE_CELLS, ULTRA_CELLS, HIGH_ROWS, SHORT_ROWS = 110, 200, 28, 10
+TIME_ROWS = 20
+"""With fewer the time bar gives way."""
 
 
 def tabs(keymap: Keymap, panes: Sequence[str]) -> tuple[Pane, ...]:
@@ -77,8 +79,9 @@ class Places:
     def expected_room(self) -> Size:
         """Of the devices, as the style sheet will lay them out: what a wrong guess costs is a second drawing."""
         width, height = self._screen.app.size
-        # Header, plan line and footer; layer bar, tabs, and the air above the devices.
+        # Header, plan line and footer; layer bar, time bar, tabs, and the air above the devices.
         rows = height - 3 - (not self._tiny) - (self._narrow and not self._tiny) - 2 * (height >= HIGH_ROWS)
+        rows -= self._has_time
         if self._narrow or self.zoomed:
             return Size(width, rows)
         return Size(width * 40 // 100 if self._ultra else max(62, width * 46 // 100), rows)
@@ -93,6 +96,10 @@ class Places:
         return self._screen.app.size.width >= ULTRA_CELLS
 
     @property
+    def _has_time(self) -> bool:
+        return self._screen.app.size.height >= TIME_ROWS
+
+    @property
     def _tiny(self) -> bool:
         return self._screen.app.size.height < SHORT_ROWS
 
@@ -103,6 +110,7 @@ class Places:
         shown, narrow, body = self.shown, self._narrow, self.body
         full = self.zoomed and self.front != DEVICES
         body.layer_bar.display = not full and not self._tiny
+        body.time_bar.display = not full and self._has_time
         body.plan_line.display = not full
         body.devices.display = DEVICES in shown
         body.devices.set_class(not shown - {DEVICES}, "-alone")

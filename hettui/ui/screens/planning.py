@@ -70,7 +70,7 @@ class Planning:
             best = replace(facts, plan=plan, objective=objective).wanted
             return None if best is None else best.plan
 
-        editor, words = self._editor.proposal(planner)
+        editor, words = self._editor.proposal(planner, speeds_known=facts.session.knows_speeds)
         self.edit(editor, self._screen.keymap.fill(words))
 
     def move(self, direction: int) -> None:

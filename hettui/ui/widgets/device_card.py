@@ -127,7 +127,7 @@ class DevicePart(Painted, Draggable):
             self._point(event)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self.dragging:
+        if self.drags(event):
             event.stop()
             self._point(event)
 

@@ -13,6 +13,16 @@ class Draggable(Widget):
     def dragging(self) -> bool:
         return self.app.mouse_captured is self
 
+    def drags(self, event: events.MouseMove) -> bool:
+        """Whether this movement drags.
+
+        A quick flick's release may have come before the capture and gone to whatever lies there: a movement without
+        a button is none, and ends what is still held.
+        """
+        if self.dragging and not event.button:
+            self.let_go()
+        return self.dragging
+
     def let_go(self) -> None:
         """Ends the drag."""
         if self.dragging:

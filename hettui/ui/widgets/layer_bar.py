@@ -107,7 +107,7 @@ class LayerBar(Painted, Draggable):
         self.repaint()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self._dragged is None or not self.dragging:
+        if not self.drags(event) or self._dragged is None:
             self._near = self._boundary(event.x)
             self.repaint()
             return

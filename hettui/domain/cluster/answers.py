@@ -1,0 +1,96 @@
+"""llama-server's log as answers: which request was decoded when, how fast, and whether it had the server to itself.
+
+Any client's requests are in it. Lines as b10068 and b11434 print them:
+
+    0.10.148.444 I slot launch_slot_: id  0 | task 0 | processing task, is_child = 0
+    0.16.453.723 I slot print_timing: id  0 | task 0 |        eval time =    2286.89 ms /   137 tokens (…)
+    0.16.453.729 I slot      release: id  0 | task 0 | stop processing: n_tokens = 151, truncated = 0
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_TASK = re.compile(r"\| task (\d+) \|")
+_EVAL = re.compile(r"(?<!prompt )eval time =\s*([\d.]+) ms /\s*(\d+) (?:tokens|runs)")
+_PREFIX = re.compile(r"^(\d+)\.(\d\d)\.(\d{3})\.(\d{3}) ")
+_MOST_TASKS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One answer that was generated while no other was."""
+
+    end_s: float
+    """By the clock of whoever reads the log: about a quarter of a second late at most."""
+    generated_s: float
+    tokens: int
+
+    @property
+    def token_s(self) -> float:
+        """The first token takes no part of `generated_s`: it came with the prompt."""
+        return self.generated_s / (self.tokens - 1)
+
+
+class AnswerLog:
+    """Follows one master's log line by line."""
+
+    def __init__(self) -> None:
+        self._active: dict[int, bool] = {}
+        """Requests that are being answered, and whether another one was meanwhile."""
+        self._timing: int | None = None
+        """Whose timings the next lines are: older builds print them on lines of their own."""
+        self._ended: dict[int, Decoded] = {}
+        """Whose timings were told, but not yet that it is done."""
+        self._behind_s: float | None = None
+        """What to add to the log's own times: the least that was ever seen, for a line is read late, never early."""
+        self.heard = False
+        """This server prints what is needed."""
+
+    def feed(self, line: str, now_s: float) -> Decoded | None:
+        """One complete line, read at `now_s`. What was just answered alone, when the line tells the end of it."""
+        at_s = self._time(line, now_s)
+        found = _TASK.search(line)
+        task = int(found[1]) if found else None
+        if task is not None and "processing task" in line:
+            self._launched(task)
+        elif task is not None and "stop processing" in line:
+            together = self._active.pop(task, True)
+            answered = self._ended.pop(task, None)
+            return None if together else answered
+        elif task is not None and "print_timing" in line:
+            self._timing = task
+        self._take_timings(line, at_s)
+        return None
+
+    def _launched(self, task: int) -> None:
+        self.heard = True
+        if len(self._active) >= _MOST_TASKS:
+            self._active.clear()
+        together = bool(self._active)
+        if together:
+            self._active = dict.fromkeys(self._active, True)
+        self._active[task] = together
+
+    def _take_timings(self, line: str, at_s: float) -> None:
+        if self._timing is None or self._timing not in self._active:
+            return
+        if timing := _EVAL.search(line):
+            generated_s, tokens = float(timing[1]) / 1e3, int(timing[2])
+            if tokens > 1 and generated_s > 0:
+                self._ended[self._timing] = Decoded(at_s, generated_s, tokens)
+        elif "draft acceptance" in line:
+            # Several tokens came at once: their time is not that of one.
+            self._ended.pop(self._timing, None)
+
+    def _time(self, line: str, now_s: float) -> float:
+        """When the line was written, by the reader's clock."""
+        stamp = _PREFIX.match(line)
+        if stamp is None:
+            return now_s
+        minutes, seconds, millis, micros = (int(x) for x in stamp.groups())
+        said_s = 60 * minutes + seconds + millis / 1e3 + micros / 1e6
+        late_s = now_s - said_s
+        self._behind_s = late_s if self._behind_s is None else min(self._behind_s, late_s)
+        return said_s + self._behind_s

@@ -1,0 +1,160 @@
+"""The search for the best split on a scripted engine with hidden speeds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.workload import Workload
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.headroom import propose
+from hettui.domain.planner.learned import Learned
+from hettui.domain.planner.objectives import best_plan
+from hettui.domain.speed.pace import stages_s
+from hettui.domain.speed.shares import Decode
+from hettui.domain.statistics import Spread, spread
+from hettui.domain.tuning.search import Next, Trial, Tuning, shape_of
+from hettui.domain.units import MIB
+from tests.domain.test_speed import answer, truth
+from tests.fakes import shape, workers
+
+LOAD = Workload(shape(), RuntimeParams(ctx_size=1024))
+
+
+class Scripted:
+    """An engine whose devices have speeds that nobody is told."""
+
+    def __init__(self, devices: Sequence[Device], seed: int, *, drift: float = 0.0) -> None:
+        self.dice, self.drift, self.launches = random.Random(seed), drift, 0
+        self.real = {d.name: truth(d, *(self.dice.uniform(0.4, 2.5) for _ in range(3))) for d in devices}
+
+    def true_s(self, plan: Plan) -> float:
+        return sum(stages_s(LOAD.shape, [self.real[d.name] for d in plan.devices], plan.split.layers).values())
+
+    def launch(self, plan: Plan, learned: Learned) -> Spread:
+        self.launches += 1
+        real = [self.real[d.name] for d in plan.devices]
+        rates = []
+        for _ in range(3):
+            decode = answer(LOAD.shape, real, plan.split.layers, self.dice)
+            token_s = decode.token_s * (1 + self.drift * self.launches)
+            rates.append(1 / token_s)
+            learned.add_decode(LOAD.shape, plan.devices, plan.split, replace(decode, token_s=token_s))
+        found = spread(rates)
+        assert found is not None
+        return found
+
+
+def cluster_of(seed: int) -> tuple[Device, ...]:
+    """Two to five unlike devices, none of which holds the whole model."""
+    dice = random.Random(seed)
+    found = []
+    for i in range(dice.randint(2, 5)):
+        card = dice.random() < 0.5
+        found.append(
+            Device(
+                f"d{i}",
+                id=f"CUDA{i}" if card else "cpu",
+                backend="cuda" if card else "cpu",
+                uuid=f"GPU-{i}" if card else None,
+                via="master" if card else "worker",
+                threads=None if card else dice.choice((1, 2, 4, 8)) + 16 * i,
+                budget_bytes=(600 * card + dice.randint(45, 95)) * MIB,
+                bandwidth_bytes_per_s=dice.choice((200e9, 450e9, 900e9)) if card else 40e9,
+            )
+        )
+    return tuple(found)
+
+
+def tune(scripted: Scripted, devices: tuple[Device, ...], start: Plan | None = None, most: int = 6) -> Tuning:
+    learned = Learned()
+    tuning = Tuning(LOAD, start or Plan(devices, propose(LOAD, devices)), most_trials=most)
+    while (step := tuning.next(learned.with_measured)).plan is not None:
+        tuning = tuning.with_trial(Trial(step.plan, scripted.launch(step.plan, learned), why=step.why))
+    assert step.reason
+    return tuning
+
+
+def test_two_hundred_random_clusters_end_near_their_best() -> None:
+    good = enough = 0
+    for seed in range(200):
+        devices = cluster_of(seed)
+        start = Plan(devices, propose(LOAD, devices))
+        if start.split.host_layers:
+            # All of it must find room: more of the first device.
+            devices = (replace(devices[0], budget_bytes=(devices[0].budget_bytes or 0) + 200 * MIB), *devices[1:])
+            start = Plan(devices, propose(LOAD, devices))
+        scripted = Scripted(devices, seed)
+        tuning = tune(scripted, devices, start)
+        real = tuple(replace(d, speed=scripted.real[d.name].speed) for d in devices)
+        best = best_plan(LOAD, real, "latency")
+        assert best.found is not None
+        enough += 1
+        found_s = scripted.true_s(tuning.best.plan)
+        good += best.found.value / found_s >= 0.97
+        assert found_s <= scripted.true_s(start) * 1.02
+        assert len(tuning.trials) <= 6
+    assert good >= 0.95 * enough, f"{good} of {enough}"
+
+
+def trial(plan: Plan, *rates: float) -> Trial:
+    found = spread(rates)
+    assert found is not None
+    return Trial(plan, found)
+
+
+DEVICES = workers(400, 400)
+A, B = (Plan(DEVICES, Split(layers, 31)) for layers in ((16, 15), (20, 11)))
+
+
+def nothing_known(devices: Sequence[Device]) -> tuple[Device, ...]:
+    return tuple(devices)
+
+
+def test_it_never_ends_below_its_start_and_calls_a_tie_a_tie() -> None:
+    begun = Tuning(LOAD, A)
+    assert begun.next(nothing_known) == Next(A, "the plan as it is")
+    worse = begun.with_trial(trial(A, 10, 10.1, 9.9)).with_trial(trial(B, 8, 8.1, 7.9))
+    assert shape_of(worse.best.plan) == shape_of(A)
+    assert not worse.tie
+    same = begun.with_trial(trial(A, 10, 10.1, 9.9)).with_trial(trial(B, 10.1, 10.1, 10.1))
+    assert shape_of(same.best.plan) == shape_of(A)
+    assert same.tie
+    better = begun.with_trial(trial(A, 10, 10.1, 9.9)).with_trial(trial(B, 13, 13.1, 12.9))
+    assert shape_of(better.best.plan) == shape_of(B)
+    assert better.best_rate == pytest.approx(13)
+    assert better.start_rate == pytest.approx(10)
+
+
+def test_a_small_gain_is_held_against_the_start_once_more() -> None:
+    """A/B/A: a machine that grew faster meanwhile looks like a better split."""
+    known = Learned()
+    for plan in (A, B):
+        known.add_decode(LOAD.shape, plan.devices, plan.split, Decode(0.1))
+    tuning = Tuning(LOAD, A).with_trial(trial(A, 10.0, 10.01, 9.99)).with_trial(trial(B, 10.5, 10.51, 10.49))
+    step = tuning.next(nothing_known)
+    if step.why.startswith("the best"):
+        assert step.plan is not None
+        tuning = tuning.with_trial(trial(step.plan, 9.0, 9.0, 9.0))
+        step = tuning.next(nothing_known)
+    assert step.plan == A
+    drifted = tuning.with_trial(trial(A, 10.9, 10.91, 10.89))
+    assert shape_of(drifted.best.plan) == shape_of(A)
+
+
+def test_locks_and_budgets_are_kept() -> None:
+    devices = (replace(DEVICES[0], locked=True, layers=16, budget_bytes=400 * MIB), DEVICES[1])
+    scripted = Scripted(devices, 3)
+    tuning = tune(scripted, devices, Plan(devices, Split((16, 15), 31)))
+    assert {dict(shape_of(t.plan))["d0"] for t in tuning.trials} == {16}
+
+
+def test_the_number_of_launches_is_a_limit() -> None:
+    devices = cluster_of(5)
+    assert len(tune(Scripted(devices, 5), devices, most=2).trials) <= 2

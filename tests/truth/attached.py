@@ -1,0 +1,106 @@
+"""Loads with a card that the master drives itself, and something on the host: layers, experts, single tensors.
+
+    python -m tests.truth.attached b11434=DIR_WITH_THE_BINARIES CUDA0 --out attached.jsonl [--parallel 4]
+
+Such a card also computes large batches for the host, and copies the host's weights into its compute buffer for that.
+Rows are as those of `make`, with the backend of the attached card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import Any
+
+from tests.gguf_files import write_gguf
+from tests.truth.make import _SLOW, CUT, _numbers, arguments, identity
+from tests.truth.measure import Engine, LoadFailed, load
+from tests.truth.models import MODELS
+
+BACKENDS = {"CUDA": "cuda", "Vulkan": "vulkan", "ROCm": "hip"}
+_PARTS = ("up", "down", "gate", "gate_up", "up|gate", "up|down|gate|gate_up")
+
+
+def cases(build: str, backend: str, seed: int, each: int) -> Iterator[dict[str, Any]]:
+    """For every model some with layers on the host, and for those with experts also with experts there."""
+    dice = random.Random(seed)
+    for name in (n for n in MODELS if n not in _SLOW):
+        blocks = max(CUT.get(name, 3), 4)
+        experts = any("_exps." in t[0] for t in MODELS[name](blocks)[1])
+        for number in range(each * (2 if experts else 1)):
+            layers = blocks + 1
+            params: dict[str, Any] = {
+                "ctx_size": dice.choice([1000, 2048, 4096, 4096, 10000, 16384]),
+                "parallel": dice.choice([1, 1, 1, 2, 4, -1]),
+                "ubatch_size": dice.choice([16, 128, 512, 512, 512, 1024]),
+            }
+            if dice.random() < 0.2:
+                params["flash_attn"] = "off"
+            elif dice.random() < 0.3:
+                params |= {"cache_type_k": "q8_0", "cache_type_v": "q8_0", "flash_attn": "on"}
+            if dice.random() < 0.2:
+                params["load_mode"] = "none"
+            if experts and number % 2:
+                if dice.random() < 0.5:
+                    params["n_cpu_moe"] = dice.randint(1, blocks)
+                else:
+                    chosen = sorted(dice.sample(range(blocks), dice.randint(1, blocks)))
+                    numbers = "|".join(map(str, chosen))
+                    params["override_tensor"] = [f"blk\\.({numbers})\\.ffn_({dice.choice(_PARTS)})_exps=CPU"]
+                layers -= dice.choice([0, 0, 0, 1, 2])
+            else:
+                layers -= dice.choice([1, 2, 2, 3, layers - 1])
+            first = layers if dice.random() < 0.6 else dice.randint(1, layers)
+            split = [first] if first == layers else [first, layers - first]
+            yield {
+                "model": name, "blocks": blocks, "build": build, "split": split, "params": params, "attached": backend,
+            }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("engine", metavar="BUILD=DIRECTORY")
+    parser.add_argument("device", help="the engine's name of the card")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--parallel", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--each", type=int, default=3, help="loads of every model; twice as many with experts")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    build, _, binaries = options.engine.partition("=")
+    engine = Engine(build, Path(binaries) / "llama-server", Path(binaries) / "ggml-rpc-server")
+    backend = BACKENDS[options.device.rstrip("0123456789")]
+    lock = Lock()
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(options.parallel) as pool:
+
+        def measure(case: dict[str, Any]) -> None:
+            path = Path(folder) / f"{case['model']}-{case['blocks']}.gguf"
+            with lock:
+                if not path.exists():
+                    write_gguf(path, *MODELS[case["model"]](case["blocks"]))
+            args = arguments(case["params"], build)
+            try:
+                reading = load(engine, path, case["split"], args, attached=(options.device,))
+            except LoadFailed as e:
+                print("FAILED", identity(case), str(e)[-300:], flush=True)
+                return
+            row = case | {"devices": [_numbers(d) for d in reading.devices], "host": _numbers(reading.host)}
+            with lock, options.out.open("a") as out:
+                out.write(json.dumps(row) + "\n")
+
+        wanted = [
+            c
+            for c in cases(build, backend, options.seed, options.each)
+            if not options.only or c["model"] in options.only.split(",")
+        ]
+        list(pool.map(measure, wanted))
+
+
+if __name__ == "__main__":
+    main()
