@@ -151,6 +151,15 @@ def test_a_down_after_that_ends_them_too(bed: Bed, programs: Path) -> None:
     assert bed.attic.workers() == []
 
 
+def test_an_ssh_that_is_killed_loses_no_worker(bed: Bed, programs: Path) -> None:
+    worker = up(bed, programs)
+    bed.desk.run("sh", "-c", "kill -9 $(pgrep -x ssh)")
+    until(lambda: "attic is there again" in _log(bed), 60, said=lambda: _log(bed))
+    assert bed.attic.workers() == [worker]
+    assert hettui(bed, "down").returncode == 0
+    assert bed.attic.workers() == []
+
+
 def test_a_line_that_is_lost_for_longer_than_its_patience_comes_back(bed: Bed, programs: Path) -> None:
     worker = up(bed, programs, patience_s=10)
     bed.cut(on=True)
