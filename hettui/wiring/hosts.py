@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from hettui.adapters.files.config_toml import load
-from hettui.adapters.files.paths import config_file, last_config
+from hettui.adapters.files.hosts_file import load_hosts, save_hosts
+from hettui.adapters.files.paths import config_file, last_config, memory_dir
 from hettui.adapters.hosts import prober
 from hettui.adapters.hosts.ssh import Line
 from hettui.domain.config.values import Config
@@ -15,6 +17,7 @@ from hettui.domain.devices.device import Host
 from hettui.domain.devices.found import Found
 from hettui.domain.errors import HostError, UsageError
 from hettui.domain.hosts.facts import HostFacts
+from hettui.domain.hosts.known import KnownHost
 from hettui.domain.hosts.report import Cleaned
 
 
@@ -48,8 +51,19 @@ def _config(config_path: str | None) -> Config:
 
 
 def probed(hosts: Sequence[Host]) -> list[HostFacts | HostError]:
-    """In their order. Blocks."""
-    return prober.probe_all(hosts)
+    """In their order. Blocks. What they say is remembered for the next plan."""
+    found = prober.probe_all(hosts)
+    remember([(host, one) for host, one in zip(hosts, found, strict=True) if isinstance(one, HostFacts)])
+    return found
+
+
+def remember(found: Sequence[tuple[Host, HostFacts]]) -> None:
+    """For plans that are made without asking."""
+    known_hosts = load_hosts(memory_dir())
+    for host, facts in found:
+        if host.ssh and facts.whole:
+            known_hosts[host.ssh] = KnownHost(host.ssh, facts.hardware(), facts.round_trip_s, time.time())
+    save_hosts(memory_dir(), known_hosts)
 
 
 def connected(host: Host) -> bool:

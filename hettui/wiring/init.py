@@ -18,7 +18,7 @@ from hettui.domain.errors import UsageError
 from hettui.domain.hosts.facts import HostFacts
 from hettui.domain.session.session import Session
 from hettui.domain.units import MIB
-from hettui.wiring.hosts import known
+from hettui.wiring.hosts import known, remember
 from hettui.wiring.sessions import engine_or_problem, local_hardware, read_shape
 
 _CPU_SHARE = 0.75
@@ -51,6 +51,7 @@ def write_config(path: str | None, model: str | None, *, force: bool, hosts: Seq
     found_hosts: list[Host] = []
     for host in known(None, hosts) if hosts else ():
         facts = probe(host)
+        remember([(host, facts)])
         found_hosts.append(replace(host, bin=host.bin or _folder(facts)))
         devices += _there(facts, {device.name for device in devices})
     write_text(target, commented_config(devices, model, found_hosts))

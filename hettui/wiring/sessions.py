@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.hosts_file import load_hosts
 from hettui.adapters.files.key_file import first_key
 from hettui.adapters.files.learned_file import load_learned, save_learned
 from hettui.adapters.files.paths import config_file, last_config, memory_dir
@@ -24,6 +25,7 @@ from hettui.domain.config.values import Config
 from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import Found
 from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, ModelFileError
+from hettui.domain.hosts.known import hardware_of, with_round_trips
 from hettui.domain.hosts.worker import HOLDER_MODULE
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import allocations
@@ -85,7 +87,10 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     engine, problem = engine_or_problem(config)
     found = look_around(engine)
     learned = load_learned(memory_dir())
-    devices = assemble(config, found.hardware, found.problems) if devices is None else devices
+    hosts = load_hosts(memory_dir()) if config.hosts else {}
+    if devices is None:
+        devices = assemble(config, (*found.hardware, *hardware_of(config.hosts, hosts)), found.problems)
+    devices = with_round_trips(devices, config.hosts, hosts)
     if learned.host_bytes_per_s is None and any(d.backend == "cpu" and d.host == LOCAL for d in devices):
         learned.host_bytes_per_s = read_speed()
         save_learned(memory_dir(), learned)

@@ -14,7 +14,7 @@ from hettui.adapters.library.demo_model import demo_model
 from hettui.adapters.llama.binaries import find_engine
 from tests.hosts import bed as beds
 from tests.hosts.bed import HETTUI, SHELLS, Bed
-from tests.patience import until
+from tests.patience import patience, until
 
 WHY_NOT = beds.missing()
 pytestmark = [
@@ -102,6 +102,7 @@ def test_every_way_in_is_found_and_every_refusal_is_a_sentence(bed: Bed, program
     for alias, sentence in refused.items():
         assert sentence in said[alias].get("problem", ""), said[alias]
     assert len({said[alias]["machine"] for alias in good}) == 1
+    assert 0 < said["attic"]["round_trip_s"] < patience(1)
 
 
 def test_a_cluster_on_another_machine_leaves_nothing(bed: Bed, programs: Path) -> None:

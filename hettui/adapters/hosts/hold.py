@@ -59,6 +59,8 @@ class Holder:
     def __init__(self, worker: RemoteWorker, mark: str, line: Line) -> None:
         self._worker = worker
         self._line = line
+        # A line that is lost in a month is reached again by these, whatever was installed meanwhile.
+        self._common, self._hold_script, self._warden = map(far_script, ("common", "hold", "warden"))
         self._id = worker_id(mark, worker.name)
         self._what = clean_line(f"{worker.name} of {os.uname().nodename}", 120)
         self._run_mark = new_marker()
@@ -124,9 +126,8 @@ class Holder:
     def _open(self, op: str, arguments: Sequence[str], forward: tuple[int, int] | None = None) -> None:
         self._drop_session()
         mark = new_marker()
-        common = far_script("common")
-        settings = {"M": mark, "N": self._run_mark, "G": f"{common}\n{far_script('warden')}"}
-        text = script([common, far_script("hold")], [op, self._id, *arguments], settings)
+        settings = {"M": mark, "N": self._run_mark, "G": f"{self._common}\n{self._warden}"}
+        text = script([self._common, self._hold_script], [op, self._id, *arguments], settings)
         try:
             self._session = Session(
                 self._line.session(forward=forward), self._line.environment, text, mark, self._run_mark

@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from hettui.adapters.files.atomic import make_private
@@ -45,8 +45,9 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(_UNSEEN)}
 
 
+@cache
 def far_script(name: str) -> str:
-    """The text of one of the scripts in `far/`."""
+    """The text of one of the scripts in `far/`, as it was when it was first read."""
     return read_text_file(Path(__file__).parent / "far" / f"{name}.sh", _SCRIPT_BYTES)
 
 

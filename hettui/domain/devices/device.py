@@ -86,6 +86,8 @@ class Device:
     """Why it cannot be used now, as a sentence; it can still be planned for."""
     bandwidth_bytes_per_s: float | None = None
     """Of its memory, for a CPU of its machine's; None is not known."""
+    round_trip_s: float | None = None
+    """To its host and back, as measured; None is not known."""
     measured_overhead_bytes: int | None = None
     """What its backend took beside llama.cpp's buffers when it ran last."""
     measured_slowness: float | None = None

@@ -94,6 +94,8 @@ class HostFacts:
     problems: tuple[str, ...] = ()
     whole: bool = True
     """It answered to the end."""
+    round_trip_s: float | None = None
+    """Of one word there and back; None is not known."""
 
     def hardware(self) -> tuple[Hardware, ...]:
         """What can hold layers there, each once; cards that the rpc server does not list have no engine name."""
