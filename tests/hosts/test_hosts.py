@@ -124,15 +124,18 @@ def test_a_cluster_on_another_machine_leaves_nothing(bed: Bed, programs: Path) -
     assert bed.attic.run("find", "/home/me", "-path", "*hettui*").stdout == ""
 
 
-def test_a_killed_worker_is_named_and_the_next_start_works(bed: Bed, programs: Path) -> None:
+def test_an_ssh_that_is_killed_loses_no_worker_and_a_killed_worker_is_named(bed: Bed, programs: Path) -> None:
     worker = up(bed, programs)
+    bed.desk.run("sh", "-c", "kill -9 $(pgrep -x ssh)")
+    until(lambda: "attic is there again" in _log(bed), 60, said=lambda: _log(bed))
+    assert bed.attic.workers() == [worker]
     bed.attic.run("kill", "-9", str(worker))
     until(lambda: "killed by SIGKILL" in hettui(bed, "status").stdout)
-    hettui(bed, "down")
-    assert up(bed, programs) != worker
+    assert hettui(bed, "down").returncode == 0
+    assert bed.attic.workers() == []
 
 
-def test_a_desk_that_lost_its_power_finds_its_workers_and_replaces_them(bed: Bed, programs: Path) -> None:
+def test_a_desk_that_lost_its_power_finds_its_workers_and_replaces_or_ends_them(bed: Bed, programs: Path) -> None:
     worker = up(bed, programs)
     bed.cut(on=True)
     try:
@@ -142,22 +145,9 @@ def test_a_desk_that_lost_its_power_finds_its_workers_and_replaces_them(bed: Bed
         bed.cut(on=False)
     assert bed.attic.workers() == [worker]
     assert up(bed, programs) != worker
-
-
-def test_a_down_after_that_ends_them_too(bed: Bed, programs: Path) -> None:
-    up(bed, programs)
     bed.desk.run("sh", "-c", "kill -9 -1")
     done = hettui(bed, "down")
     assert "What was left of the cluster's workers on attic is ended." in done.stderr
-    assert bed.attic.workers() == []
-
-
-def test_an_ssh_that_is_killed_loses_no_worker(bed: Bed, programs: Path) -> None:
-    worker = up(bed, programs)
-    bed.desk.run("sh", "-c", "kill -9 $(pgrep -x ssh)")
-    until(lambda: "attic is there again" in _log(bed), 60, said=lambda: _log(bed))
-    assert bed.attic.workers() == [worker]
-    assert hettui(bed, "down").returncode == 0
     assert bed.attic.workers() == []
 
 

@@ -293,7 +293,9 @@ class ClusterController:
             await self._fail(found.sentence if found else str(error), found)
             return
         self._last_good = request
+        running.read_logs()
+        hosts = await self._lost_line.unattached() if master.state is ProcessState.READY else []
         self._lost_line.forget()
-        if master.state is ProcessState.READY and (hosts := await self._lost_line.unattached()):
+        if hosts:
             self._emit(Notice(f"the master has lost its worker on {', '.join(hosts)}: it is started anew", "warning"))
             await self._start_anew(request, None)

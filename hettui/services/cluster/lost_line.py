@@ -10,8 +10,9 @@ from hettui.services.cluster.running import Running
 from hettui.services.cluster.supervisor import Supervised
 
 _LOOK_S = 0.25
-_FREE_S = 1.5
-"""How soon a worker answers to which no master is connected; on a far line as well."""
+_FREE_S, _FREED_S = 1.5, 6.0
+"""How soon a worker answers to which no master is connected; and one whose line was lost, which may have to let go of
+what its last master held."""
 
 
 class LostLine:
@@ -60,7 +61,8 @@ class LostLine:
 
     async def _is_free(self, worker: Supervised) -> bool:
         try:
-            await self._running.world.prober.probe(*worker.spec.address, _FREE_S)
+            seconds = _FREED_S if worker.was_cut_off else _FREE_S
+            await self._running.world.prober.probe(*worker.spec.address, seconds)
         except OSError:
             return worker.cut_off
         return True
