@@ -40,7 +40,8 @@ def shared_bed(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iter
 
 @pytest.fixture
 def bed(shared_bed: Bed) -> Iterator[Bed]:
-    """Nothing runs at its begin, and nothing may run at its end."""
+    """Nothing runs at its begin, and nothing was logged; nothing may run at its end."""
+    shared_bed.desk.run("sh", "-c", "rm -rf ~/.local/state/hettui/logs")
     yield shared_bed
     hettui(shared_bed, "down")
     until(lambda: not shared_bed.desk.processes(), said=shared_bed.desk.processes)
