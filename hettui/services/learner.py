@@ -6,11 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hettui.domain.cluster.answers import AnswerLog, Decoded
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.devices.device import Device
+from hettui.domain.memory.context import context_bytes_per_block, context_size
 from hettui.domain.memory.workload import Workload
 from hettui.domain.planner.learned import FEWEST_TOKENS, Learned, launch_key
 from hettui.domain.session.session import Session
@@ -120,7 +121,9 @@ class Learner:
         answer = Answer(answered.end_s - answered.generated_s, answered.end_s, answered.token_s)
         devices, threads, now_s = applied.devices, self._times.cpu_threads, self._times.unix()
         decode = decode_of(answer, self._watched.readings, devices, applied.split, threads, now_s)
-        return decode is not None and _taught(session, applied, decode)
+        if decode is None:
+            return False
+        return _taught(session, applied, replace(decode, context_gb=_context_gb(session, applied, answered.depth)))
 
     def _answered(self, session: Session, applied: Applied, answer: ChatEnded) -> bool:
         """Of a server whose log tells nothing only the sum is known. Whether something was learned from it."""
@@ -144,6 +147,17 @@ class Learner:
             if self._calm[name] >= _CALM_ROUNDS:
                 session.learned.forgive(device)
                 del self._calm[name]
+
+
+def _context_gb(session: Session, applied: Applied, depth: float) -> dict[int, float]:
+    """By device: what a token reads of the KV cache when so many tokens are in it."""
+    workload, params = session.workload, applied.params
+    if workload is None or params is None:
+        return {}
+    kept = context_bytes_per_block(workload.having(params))
+    part = min(1.0, depth / max(context_size(workload.having(params)), 1)) / 1e9
+    ranges = {i: applied.split.block_range(i) for i in applied.split.active}
+    return {i: part * sum(kept[block] for block in blocks) for i, blocks in ranges.items()}
 
 
 def _taught(session: Session, applied: Applied, decode: Decode) -> bool:

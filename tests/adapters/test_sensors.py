@@ -150,6 +150,25 @@ def test_who_computes_on_a_card_is_read_every_second() -> None:
     assert source.sample([FIRST])["5080"].others_busy_percent is None
 
 
+def test_who_computed_is_forgotten_when_the_card_rests() -> None:
+    nvml, clock = three_cards(), Clock()
+    card = nvml.cards[1]
+    source = NvmlSource(nvml, clock)
+    ours, time_us = replace(FIRST, pids=(77,)), iter(range(1, 99))
+    card.says["ProcessUtilization"] = lambda since: [
+        SimpleNamespace(pid=pid, timeStamp=next(time_us), smUtil=percent) for pid, percent in ((77, 20), (5, 60))
+    ]
+    for _ in range(3):
+        sample = source.sample([ours])["5080"]
+        clock.now_s += 1.0
+    assert sample.others_busy_percent == 60
+    card.says["UtilizationRates"] = SimpleNamespace(gpu=0)
+    for _ in range(5):
+        sample = source.sample([ours])["5080"]
+        clock.now_s += 1.0
+    assert (sample.own_busy_percent, sample.others_busy_percent) == (0, 0)
+
+
 def test_an_idle_card_is_not_asked_for_its_throughput() -> None:
     nvml = three_cards()
     nvml.cards[1].says["UtilizationRates"] = SimpleNamespace(gpu=0)

@@ -53,7 +53,7 @@ from hettui.wiring.sessions import open_session, request_for
 from tests.gguf_files import with_tokenizer, write_gguf
 from tests.truth.models import MODELS
 
-ANSWER_S, QUICK_S = 6.0, 2.5
+ANSWER_S, QUICK_S = 6.0, 4.0
 """How long the answer takes that teaches, and those that are only compared."""
 OTHERS, LOADED_OTHERS = 14, 10
 _CORES = {8: "0-7", 4: "8-11"}

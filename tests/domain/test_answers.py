@@ -63,6 +63,16 @@ def test_what_was_answered_together_does_not_count() -> None:
     assert len(answers("\n".join([lines[0], other, done, *lines[1:], *after]))) == 1
 
 
+def test_of_an_answer_that_was_cut_what_was_told_on_the_way_counts() -> None:
+    """Esc, or a client that has gone: no timings come, but every three seconds how far it was."""
+    lines = NEW.splitlines()
+    told = "0.13.440.870 I slot print_timing: id  0 | task 7 | n_gen =    100, tg =  50.00 t/s, tg_3s =  38.18 t/s"
+    (found,) = answers("\n".join([lines[0], told, lines[4].replace("0.12", "0.14")]))
+    assert found.generated_s == pytest.approx(2.0)
+    assert found.token_s == pytest.approx(0.02)
+    assert found.end_s == pytest.approx(100 + 13.44087)
+
+
 def test_drafted_tokens_do_not_count() -> None:
     lines = NEW.splitlines()
     drafted = "0.12.817.800 I slot print_timing: id  0 | task 7 | draft acceptance = 0.68627 (770 accepted)"

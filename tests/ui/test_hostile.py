@@ -19,7 +19,10 @@ from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, Waiting
 from hettui.domain.library.found import FoundModel
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.statistics import Spread
 from hettui.domain.text import clean, clean_line
+from hettui.domain.tuning.report import TuneOutcome, TuneProgress
+from hettui.domain.tuning.search import Trial
 from hettui.ports import ModelPlace
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice
 from hettui.ui.dialogs.chat_list import ChatListScreen
@@ -27,6 +30,7 @@ from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
 from hettui.ui.dialogs.themes import ThemeScreen
+from hettui.ui.dialogs.tune import TuneScreen
 from hettui.ui.dialogs.welcome import WelcomeScreen
 from hettui.ui.screens.replay import ReplayScreen
 from tests.fakes import shape, workers
@@ -135,11 +139,26 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
         s.app.push_screen(screen)
         await eyes.look()
         await s.press("escape")
+    await tuned(s, text, eyes)
     await s.emit(ClusterChanged(ClusterSnapshot(ClusterState.FAILED, problem=text, post_mortem=post_mortem(text))))
     await s.app.workers.wait_for_complete()
     assert isinstance(s.app.screen, PostMortemScreen)
     await eyes.look()
     return eyes.seen
+
+
+async def tuned(s: Stage, text: str, eyes: Eyes) -> None:
+    """Names come from the configuration, problems from llama.cpp's log."""
+    tuning = s.backend.tune_job(s.main.facts.session, s.main.facts.plan).tuning
+    tuning = tuning.with_trial(Trial(tuning.start, Spread(10.0, 0.1, 3), None, text, ((text, 0.1),)))
+    screen = TuneScreen(lambda: None)
+    s.app.push_screen(screen)
+    await s.pilot.pause()
+    screen.take(TuneProgress(tuning, text, tuning.start))
+    await eyes.look()
+    screen.end(TuneOutcome(tuning, "failed", text, text))
+    await eyes.look()
+    await s.press("escape")
 
 
 SWALLOW = ("carriage return", "unfinished")

@@ -34,9 +34,8 @@ UNITS = re.compile(r"°C|%|W(?= |$)|GHz|gen|now|/ +\d|fan|mem |of \d")
 
 
 def columns(s: Stage) -> list[list[tuple[int, str]]]:
-    """Where each unit and label stands, row by row, of the first card."""
-    card = s.screen.query(DeviceCard).first()
-    assert card.view.name.endswith("5080")
+    """Where each unit and label stands, row by row, of the card that tells all."""
+    card = next(card for card in s.screen.query(DeviceCard) if card.view.name.endswith("5080"))
     rows = [card.render_line(y).text for y in range(card.content_size.height)]
     # The digits of what varies are not looked at, only where what is around them stands.
     return [[(m.start(), m[0][:2]) for m in UNITS.finditer(row)] for row in rows[2:5]]

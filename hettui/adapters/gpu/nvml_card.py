@@ -94,7 +94,10 @@ class NvmlCard:
                 self._slow_s = now_s
                 self._slow = self._read_slow(self._slow)
         fixed = self._fixed
-        if pids and now_s - self._load_s >= EVERY_SECOND and not self._rests(used_bytes):
+        if pids and self._rests(used_bytes):
+            # What was said of somebody else's work must not outlive it.
+            self._slow = replace(self._slow, own_busy_percent=0.0, others_busy_percent=0.0)
+        elif pids and now_s - self._load_s >= EVERY_SECOND:
             # Where a token's time goes is read from these: a mean over the last second is wanted for each second.
             self._load_s = now_s
             if self._medium_s != now_s:

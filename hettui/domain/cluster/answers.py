@@ -3,6 +3,7 @@
 Any client's requests are in it. Lines as b10068 and b11434 print them:
 
     0.10.148.444 I slot launch_slot_: id  0 | task 0 | processing task, is_child = 0
+    0.13.440.870 I slot print_timing: id  0 | task 0 | n_gen =    115, tg =  37.85 t/s, tg_3s =  38.18 t/s
     0.16.453.723 I slot print_timing: id  0 | task 0 |        eval time =    2286.89 ms /   137 tokens (…)
     0.16.453.729 I slot      release: id  0 | task 0 | stop processing: n_tokens = 151, truncated = 0
 """
@@ -10,10 +11,12 @@ Any client's requests are in it. Lines as b10068 and b11434 print them:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _TASK = re.compile(r"\| task (\d+) \|")
 _EVAL = re.compile(r"(?<!prompt )eval time =\s*([\d.]+) ms /\s*(\d+) (?:tokens|runs)")
+_PROGRESS = re.compile(r"n_(?:gen|decoded) =\s*(\d+), tg =\s*([\d.]+) t/s")
+_HELD = re.compile(r"n_tokens = (\d+)")
 _PREFIX = re.compile(r"^(\d+)\.(\d\d)\.(\d{3})\.(\d{3}) ")
 _MOST_TASKS = 4096
 
@@ -26,6 +29,13 @@ class Decoded:
     """By the clock of whoever reads the log: about a quarter of a second late at most."""
     generated_s: float
     tokens: int
+    context_tokens: int = 0
+    """In its slot at the end; 0 where it is not told."""
+
+    @property
+    def depth(self) -> float:
+        """Tokens in its context in the middle of the answer."""
+        return max(0.0, self.context_tokens - self.tokens / 2)
 
     @property
     def token_s(self) -> float:
@@ -57,8 +67,10 @@ class AnswerLog:
             self._launched(task)
         elif task is not None and "stop processing" in line:
             together = self._active.pop(task, True)
-            answered = self._ended.pop(task, None)
-            return None if together else answered
+            answered, held = self._ended.pop(task, None), _HELD.search(line)
+            if together or answered is None:
+                return None
+            return replace(answered, context_tokens=int(held[1])) if held else answered
         elif task is not None and "print_timing" in line:
             self._timing = task
         self._take_timings(line, at_s)
@@ -76,7 +88,12 @@ class AnswerLog:
     def _take_timings(self, line: str, at_s: float) -> None:
         if self._timing is None or self._timing not in self._active:
             return
-        if timing := _EVAL.search(line):
+        if progress := _PROGRESS.search(line):
+            # Of an answer that is cut it is all that is ever told.
+            tokens, rate = int(progress[1]), float(progress[2])
+            if tokens and rate:
+                self._ended[self._timing] = Decoded(at_s, tokens / rate, tokens + 1)
+        elif timing := _EVAL.search(line):
             generated_s, tokens = float(timing[1]) / 1e3, int(timing[2])
             if tokens > 1 and generated_s > 0:
                 self._ended[self._timing] = Decoded(at_s, generated_s, tokens)

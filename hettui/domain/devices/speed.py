@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-LAYER, HOP = "layer", "hop"
-"""Beside kinds of weights: what a layer costs whatever it weighs, and what a token costs for coming and going."""
+LAYER, HOP, CONTEXT = "layer", "hop", "context"
+"""Beside kinds of weights: what a layer costs whatever it weighs, what a token costs for coming and going, and what is
+read of the KV cache, which grows with the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,13 @@ class Speed:
 
     @property
     def sound(self) -> bool:
-        """Nothing takes less than no time: what comes from a file may be damage."""
+        """Reading takes time, and nothing takes less than none: what comes from a file may be damage."""
         n = len(self.names)
-        square = [len(row) for row in self.covariance] == [n] * n
-        return square and len(self.values_ms) == n and min(self.values_ms, default=0.0) >= 0 and self.slower_now >= 1
+        if [len(row) for row in self.covariance] != [n] * n or len(self.values_ms) != n or self.slower_now < 1:
+            return False
+        alone = [row[i] for i, row in enumerate(self.covariance)]
+        known = zip(self.names, self.values_ms, strict=True)
+        return min(alone, default=0.0) >= 0 and all(ms >= 0 if name == LAYER else ms > 0 for name, ms in known)
 
     def value_ms(self, name: str) -> float | None:
         return self.values_ms[self.names.index(name)] if name in self.names else None

@@ -21,8 +21,8 @@ KEEP_PER_WINDOW = 0.92
 """Of the weight of what is known when something new comes: some dozen answers weigh, and a drift is followed."""
 LEAST_DOUBT = 0.08
 """Of a stage: no answer says more exactly how long it takes."""
-_OFF_BY = 30.0
-"""So many times too long or too short the data may be, taken all together."""
+_OFF_BY, _FASTER_BY = 30.0, 0.5
+"""So much the data may be off, taken all together: a device may be many times slower than they say, hardly faster."""
 _CLEARLY = 2.0
 """Standard deviations."""
 _LEAST_PART = 0.05
@@ -97,7 +97,7 @@ def speed_of(device: Device, evidence: Evidence, at_unix_s: float) -> Speed:
     names, aged = evidence.names, evidence.faded(at_unix_s)
     before = prior(device)
     means = means_ms(before, names)
-    off = _off_data(means, names, aged)
+    off = [max(part, _LEAST_PART) for part in _off_data(means, names, aged)]
     means = [f * mean for f, mean in zip(off, means, strict=True)]
     spread = covariance_ms(before, names)
     if HOP in names:
@@ -127,9 +127,13 @@ def _off_data(means: Sequence[float], names: Sequence[str], aged: Evidence) -> l
     rest = [i for i in range(len(names)) if i not in work]
     told = [aged.vector[i] - sum(aged.information[i][j] * means[j] for j in rest) for i in work]
     by_data = sum(means[i] * means[j] * aged.information[i][j] for i in work for j in work)
-    open_by = 1 / _OFF_BY**2
-    found = (open_by + sum(means[i] * t for i, t in zip(work, told, strict=True))) / (open_by + by_data)
-    return [1.0 if name == HOP else max(found, _LEAST_PART) for name in names]
+    by_answers = sum(means[i] * t for i, t in zip(work, told, strict=True))
+
+    def off_by(spread: float) -> float:
+        return (1 / spread**2 + by_answers) / (1 / spread**2 + by_data)
+
+    found = off_by(_OFF_BY)
+    return [1.0 if name == HOP else found if found > 1 else off_by(_FASTER_BY) for name in names]
 
 
 def _not_below(floor: Sequence[float], known: Sequence[Sequence[float]], told: Sequence[float]) -> list[float]:

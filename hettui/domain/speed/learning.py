@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from hettui.domain.devices.device import Device
-from hettui.domain.devices.speed import HOP, LAYER, Speed
+from hettui.domain.devices.speed import CONTEXT, HOP, LAYER, Speed
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.speed.evidence import KEEP_PER_WINDOW, LEAST_DOUBT, Evidence, speed_of
 from hettui.domain.speed.pace import below_s, pace, runs, stage_doubt_s, work_of
@@ -60,9 +60,11 @@ def lesson(
     stages, hops = {}, {}
     for i, run in held.items():
         own = pace(alone[i])
-        below = below_s(shape, own)
-        seconds = below[run.stop] - below[run.start]
-        doubt_s = _EXCUSED_DOUBT * seconds if i in decode.excused else stage_doubt_s(shape, alone[i], run, hop=False)
+        below, context_gb = below_s(shape, own), decode.context_gb.get(i, 0.0)
+        seconds = below[run.stop] - below[run.start] + own.read_s(CONTEXT, context_gb)
+        doubt_s = _EXCUSED_DOUBT * seconds
+        if i not in decode.excused:
+            doubt_s = stage_doubt_s(shape, alone[i], run, hop=False, context_gb=context_gb)
         stages[i], hops[i] = Guess(seconds, doubt_s), Guess(own.hop_s, _hop_doubt_s(alone[i]))
     solved = solve(decode, stages, hops)
     found: dict[str, Evidence] = {}
@@ -74,7 +76,8 @@ def lesson(
             now[key] = Now(min(max(slower, 1.0), _MOST_SLOWER), decode.excused[i])
             continue
         before = found.get(key, known.get(key, Evidence()))
-        found[key] = _taught(before, solved, i, work_of(shape, run), decode, twice=key in found)
+        work = work_of(shape, run, decode.context_gb.get(i, 0.0))
+        found[key] = _taught(before, solved, i, work, decode, twice=key in found)
     return Lesson(found, now)
 
 
@@ -92,11 +95,9 @@ def _taught(
 def _by_itself(device: Device) -> Device:
     """As it is, whatever slows it down just now."""
     speed = device.speed
-    return (
-        device
-        if speed is None or speed.slower_now == 1.0
-        else replace(device, speed=replace(speed, slower_now=1.0, why_now=""))
-    )
+    if speed is None or speed.slower_now == 1.0:
+        return device
+    return replace(device, speed=replace(speed, slower_now=1.0, why_now=""))
 
 
 def _hop_doubt_s(device: Device) -> float:

@@ -9,9 +9,9 @@ from itertools import accumulate
 from math import sqrt
 
 from hettui.domain.devices.device import Device
-from hettui.domain.devices.speed import HOP, LAYER, Speed
+from hettui.domain.devices.speed import CONTEXT, HOP, LAYER, Speed
 from hettui.domain.model.shape import ModelShape
-from hettui.domain.speed.prior import prior
+from hettui.domain.speed.prior import Prior, prior
 
 _NEVER_READ_DOUBT = 0.25
 """Of the time for weights of a kind that was never read on a device, while others were."""
@@ -34,6 +34,10 @@ class Pace:
     kinds: tuple[tuple[str, float], ...] = ()
     """Seconds per GB of the kinds of weights that were read on it."""
 
+    def read_s(self, kind: str, gb: float) -> float:
+        """So much of one kind."""
+        return dict(self.kinds).get(kind, self.seconds_per_byte * 1e9) * gb
+
     def layer_s(self, reads: Mapping[str, float]) -> float:
         """One layer, by the GB of each kind that it reads."""
         own, other = dict(self.kinds), self.seconds_per_byte * 1e9
@@ -45,7 +49,7 @@ def pace(device: Device) -> Pace:
     """By the memory's bandwidth and the way to the device, corrected by what was measured."""
     before, measured = prior(device), device.speed
     if measured is not None:
-        return _measured(measured, before.seconds_per_byte, before.seconds_per_layer, before.hop_s)
+        return _measured(measured, before)
     slowness = device.measured_slowness
     if slowness is None:
         return Pace(before.seconds_per_byte, before.seconds_per_layer, before.hop_s, before.known)
@@ -54,8 +58,8 @@ def pace(device: Device) -> Pace:
     )
 
 
-def _measured(speed: Speed, per_byte_s: float, per_layer_s: float, hop_s: float) -> Pace:
-    slower = speed.slower_now
+def _measured(speed: Speed, before: Prior) -> Pace:
+    slower, per_byte_s = speed.slower_now, before.seconds_per_byte
     kinds = [
         (name, ms / 1e3) for name, ms in zip(speed.names, speed.values_ms, strict=True) if name not in (LAYER, HOP)
     ]
@@ -64,9 +68,10 @@ def _measured(speed: Speed, per_byte_s: float, per_layer_s: float, hop_s: float)
     layer_ms, hop_ms = speed.value_ms(LAYER), speed.value_ms(HOP)
     return Pace(
         per_byte_s * off * slower,
-        (per_layer_s if layer_ms is None else layer_ms / 1e3) * slower,
-        hop_s if hop_ms is None else hop_ms / 1e3,
-        known=True,
+        (before.seconds_per_layer if layer_ms is None else layer_ms / 1e3) * slower,
+        before.hop_s if hop_ms is None else hop_ms / 1e3,
+        # What only is the matter with it just now says nothing of what it is.
+        known=before.known or speed.windows > 0,
         kinds=tuple((kind, s * slower) for kind, s in kinds),
     )
 
@@ -104,18 +109,20 @@ def stages_s(shape: ModelShape, devices: Sequence[Device], layers: Sequence[int]
     return found
 
 
-def work_of(shape: ModelShape, run: range) -> dict[str, float]:
+def work_of(shape: ModelShape, run: range, context_gb: float = 0.0) -> dict[str, float]:
     """What a run of layers is: GB by kind, and how many layers."""
     found: dict[str, float] = {LAYER: float(len(run))}
+    if context_gb:
+        found[CONTEXT] = context_gb
     for layer in run:
         for kind, size in shape.layer_reads[layer].items():
             found[kind] = found.get(kind, 0.0) + size
     return found
 
 
-def stage_doubt_s(shape: ModelShape, device: Device, run: range, *, hop: bool = True) -> float:
+def stage_doubt_s(shape: ModelShape, device: Device, run: range, *, hop: bool = True, context_gb: float = 0.0) -> float:
     """The standard deviation of one device's part of a token."""
-    work, speed, own = work_of(shape, run), device.speed, pace(device)
+    work, speed, own = work_of(shape, run, context_gb), device.speed, pace(device)
     if speed is None:
         below = below_s(shape, own)
         return prior(device).doubt * (below[run.stop] - below[run.start] + (own.hop_s if hop else 0.0))
@@ -178,7 +185,7 @@ class Expected:
 def expected(shape: ModelShape, devices: Sequence[Device], layers: Sequence[int]) -> Expected | None:
     """None where a speed is not known or the host computes a part."""
     token_s = seconds_per_token(shape, devices, layers)
-    if token_s is None:
+    if not token_s:
         return None
     stages = stages_s(shape, devices, layers)
     spread = sum(stage_doubt_s(shape, devices[i], run) ** 2 for i, run in runs(shape, layers).items())

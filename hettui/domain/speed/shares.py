@@ -24,7 +24,7 @@ _EXCUSED_OPEN, _SILENT_OPEN = 0.5, 0.3
 """Of a token's time: so unsure is, at least, what was expected of a device that is shared, or that tells nothing."""
 _SPIN_S = 4e-3
 """For so long ggml's threads spin before they sleep (its poll level of 50, seen with CPU workers of b11434)."""
-_MOST_SPIN_PART = 0.8
+_MOST_SPIN_PART = 0.95
 """Of a CPU's busy time at most this is spinning."""
 _LIKELY_SPIN, _SPIN_DOUBT = 0.7, 0.3
 """Of the longest: it ends early where the next token comes early."""
@@ -51,6 +51,8 @@ class Decode:
     excused: Mapping[int, str] = field(default_factory=dict)
     """Devices that are slower now than they are, and why: `shared`, `throttled`."""
     at_unix_s: float = 0.0
+    context_gb: Mapping[int, float] = field(default_factory=dict)
+    """By the device's number: what was read of the KV cache for a token, in the middle of the answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,8 @@ def _share(device: Device, samples: Sequence[DeviceSample], cpu_threads: int | N
         return None
     mean = sum(found) / len(found) / scale
     spread = sqrt(sum((x / scale - mean) ** 2 for x in found) / len(found))
-    doubt = sqrt((_READING_DOUBT**2 + spread**2) / len(found) + (_PART_DOUBT * mean) ** 2)
+    # Whole percents are cut off the same way each time: more readings do not make that surer.
+    doubt = sqrt(_READING_DOUBT**2 + spread**2 / len(found) + (_PART_DOUBT * mean) ** 2)
     return Share(min(mean, 1.0), doubt, spins)
 
 

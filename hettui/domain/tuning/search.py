@@ -162,7 +162,7 @@ class Tuning:
             for i, d in enumerate(knows(devices))
             if not d.locked and not layers[i] and (d.speed is None or not d.speed.windows) and not d.missing
         ]
-        little = max(1, self.workload.shape.layers // (4 * max(1, len(devices))))
+        little = max(2, self.workload.shape.layers // (2 * max(1, len(devices))))
         for i in unknown:
             giver = max((j for j, d in enumerate(devices) if not d.locked), key=lambda j: layers[j])
             moved = min(little, layers[giver] - 1)
