@@ -91,6 +91,13 @@ class ProcessRunner(Protocol):
         """What the kernel's log says about the process, where it may be read: the OOM killer's line."""
 
 
+class FarWorkers(Protocol):
+    """Workers on other machines that nobody holds any more."""
+
+    async def end(self, spec: ProcessSpec) -> str | None:
+        """Ends what is left there of this worker. Why it could not be ended, in a sentence; None: nothing is left."""
+
+
 class RunStore(Protocol):
     """Where the running cluster is described for the next hettui."""
 
@@ -281,13 +288,29 @@ class TelemetryTarget:
     pids: tuple[int, ...] = ()
     """Processes of ours that use it."""
     budget_bytes: int | None = None
+    host: str = "local"
+    engine_name: str = ""
+    """llama.cpp's on its host."""
+
+
+class PartlyRead(Exception):
+    """Of some targets a source has samples, of others the reason why it has none."""
+
+    def __init__(self, samples: dict[str, DeviceSample], errors: dict[str, str]) -> None:
+        super().__init__("not all could be read")
+        self.samples = samples
+        self.errors = errors
+        """By the device's name."""
 
 
 class TelemetrySource(Protocol):
     """One family of sensors. Called on a thread of its own; may block or raise."""
 
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
-        """A sample for each target it knows about; others are left out."""
+        """A sample for each target it knows about; others are left out. Raises PartlyRead to say why.
+
+        It is asked about devices of this machine; where what makes it has a true attribute `far`, of all others.
+        """
 
     def close(self) -> None: ...
 

@@ -248,11 +248,15 @@ class FakeWorld:
     slot_calls: list[tuple[str, int, str]] = field(default_factory=list)
     slots_hang: bool = False
     """Saving and restoring are never answered."""
+    ended_there: list[str] = field(default_factory=list)
+    """Workers of other hosts that were ended though nobody held them."""
+    unreachable: dict[str, str] = field(default_factory=dict)
+    """By host: why nothing can be ended there."""
     strangers: list[FoundProcess] = field(default_factory=list)
     """Marked processes that stand in no record."""
 
     def world(self) -> World:
-        return World(self, self, self, self, self.client, self, self.clock, self.runs, self.contexts)
+        return World(self, self, self, self, self.client, self, self.clock, self.runs, self.contexts, self)
 
     # ProcessRunner and, by its other arguments, LogStore
     def start(self, spec: ProcessSpec, log_path: Path) -> FakeChild:
@@ -290,6 +294,11 @@ class FakeWorld:
     def size(self, process_name: str) -> int:
         """In lines: the fake's offsets count them."""
         return len(self.log.get(process_name, []))
+
+    # FarWorkers
+    async def end(self, spec: ProcessSpec) -> str | None:
+        self.ended_there.append(spec.name)
+        return self.unreachable.get(spec.host)
 
     # Ports
     def is_free(self, host: str, port: int) -> bool:

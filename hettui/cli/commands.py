@@ -10,6 +10,7 @@ from typing import cast
 COMMANDS = {
     "screen": "hettui.cli.screen:run_screen",
     "demo": "hettui.cli.screen:run_demo",
+    "hosts": "hettui.cli.hosts:run_hosts",
     "devices": "hettui.cli.plan:run_devices",
     "model": "hettui.cli.plan:run_model",
     "plan": "hettui.cli.plan:run_plan",

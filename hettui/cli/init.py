@@ -9,7 +9,7 @@ from argparse import Namespace
 def run_init(options: Namespace) -> int:
     from hettui.wiring.init import write_config
 
-    path = write_config(options.path, options.model, force=options.force)
+    path = write_config(options.path, options.model, force=options.force, hosts=options.host)
     print(f"wrote {path}; open it with: hettui {path}")
     return 0
 

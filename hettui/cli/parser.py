@@ -24,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     _screen(commands)
     _demo(commands)
     _devices(commands)
+    _hosts(commands)
     _model(commands)
     _plan(commands)
     _init(commands)
@@ -74,10 +75,33 @@ def _record(parser: argparse._ActionsContainer) -> None:
 
 
 def _devices(commands: _Commands) -> None:
-    parser = _add(commands, "devices", "what can hold layers on this machine", "hettui devices --speeds")
+    parser = _add(commands, "devices", "what can hold layers, here and on [[hosts]]", "hettui devices --speeds")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else the one used last")
+    parser.add_argument("--local", action="store_true", help="this machine only: no host is asked")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--speeds", action="store_true", help="what answers have shown of each device's speed")
     which.add_argument("--forget-speeds", action="store_true", help="forgets that: the next answers measure it anew")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _hosts(commands: _Commands) -> None:
+    parser = _add(commands, "hosts", "other machines: list, probe, clean up", "hettui hosts probe --host me@attic")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("list", "probe", "connect", "clean"),
+        default="list",
+        help="list: those that are configured; probe: ask each what it is; connect: log in once, with ssh's questions, "
+        "for hours in which none is asked again; clean: end what hettui runs there, and take away its logs and caches",
+    )
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else the one used last")
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="DESTINATION",
+        help="a host by its name, or where ssh goes; may repeat",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
@@ -125,6 +149,13 @@ def _init(commands: _Commands) -> None:
     parser = _add(commands, "init", "writes a commented configuration for this machine", "hettui init cluster.toml")
     parser.add_argument("path", nargs="?", metavar="FILE", help="where to; else the usual place")
     parser.add_argument("--model", metavar="FILE", help="the model to put in")
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="DESTINATION",
+        help="also the cards of this host, such as me@attic",
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing file; it is kept as .bak")
 
 

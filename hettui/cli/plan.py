@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def run_devices(options: Namespace) -> int:
     from hettui.domain.config.values import Config
     from hettui.domain.devices.report import hardware_json, hardware_text
+    from hettui.wiring.hosts import known, with_hosts
     from hettui.wiring.sessions import configured_is_missing, engine_or_problem, look_around
 
     if options.forget_speeds:
@@ -24,13 +25,18 @@ def run_devices(options: Namespace) -> int:
     found = look_around(engine)
     if options.speeds:
         return _speeds(found, as_json=options.json)
+    hosts = [] if options.local else known(options.config)
+    here = found
+    if hosts:
+        found = with_hosts(found, hosts)
     if options.json:
         print(json.dumps(hardware_json(found.hardware, found.problems), indent=1))
     else:
         print(hardware_text(found.hardware))
         for reason in (*found.problems, *([problem] if problem else [])):
             print(f"hettui: {reason}", file=sys.stderr)
-    return 1 if found.problems and configured_is_missing(found) else 0
+    unreached = len(found.problems) > len(here.problems)
+    return 1 if unreached or (here.problems and configured_is_missing(here)) else 0
 
 
 def _speeds(found: Found, *, as_json: bool) -> int:

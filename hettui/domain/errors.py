@@ -43,6 +43,15 @@ class UnrecognisedError(LaunchError):
     """Something of ours runs that no record describes: nothing is started over it, unless it was asked to end."""
 
 
+class HostError(HettuiError):
+    """Another machine is not reached by ssh, or does not do what was asked of it."""
+
+    def __init__(self, sentence: str, *, hopeless: bool = False) -> None:
+        super().__init__(sentence)
+        self.hopeless = hopeless
+        """Asking again without a change meets the same."""
+
+
 class ServerError(HettuiError):
     """llama-server answered a request with an error, or stopped answering."""
 

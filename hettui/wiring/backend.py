@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from hettui.adapters.files.paths import (
 from hettui.domain.bench.run import BenchOutcome, BenchRun
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.config.values import Config
+from hettui.domain.devices.device import Host
 from hettui.domain.errors import HettuiError
 from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.panes import PanesState
@@ -50,7 +51,9 @@ class ScreenBackend:
         learner: Learner,
         chats: ChatKeeper,
         read_only: str | None = None,
+        tell_hosts: Callable[[Sequence[Host]], None] = lambda hosts: None,
     ) -> None:
+        self._tell_hosts = tell_hosts
         self.engine = engine
         self.chats = chats
         self.read_only = read_only
@@ -75,6 +78,7 @@ class ScreenBackend:
     def open(self) -> Session:
         session = self._opener()
         self._config = session.config
+        self._tell_hosts(session.cluster.hosts if session.cluster else session.config.hosts)
         if session.learned.set_aside:
             self.engine.publish(Notice(session.learned.set_aside))
         self.panes = load_panes(memory_dir())

@@ -26,6 +26,7 @@ from hettui.adapters.processes.tcp_ports import is_here
 from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchRun, Setting
 from hettui.domain.bench.setting import setting_of, setting_of_foreign, with_sum
 from hettui.domain.cluster.address import api_url, pasted
+from hettui.domain.cluster.leftovers import is_rpc_server
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, ServerError, UsageError
@@ -181,8 +182,10 @@ def _running(url: str, key: str | None) -> Target:
 
 
 def _workers(server: ForeignServer | None) -> list[tuple[int, Listener]]:
+    """Rpc servers of this machine. Where an ssh listens, the worker is on another one: its memory is not the ssh's."""
     here = [(host, port) for host, port in (server.endpoints if server else ()) if is_here(host)]
-    return [(port, found) for host, port in here if (found := listener(host, port)) is not None]
+    found = [(port, listener(host, port)) for host, port in here]
+    return [(port, one) for port, one in found if one is not None and is_rpc_server(one.argv)]
 
 
 def measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:

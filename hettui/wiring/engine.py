@@ -11,6 +11,8 @@ from hettui.adapters.files.context_folder import ContextFolderAdapter
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
 from hettui.adapters.gpu.nvml import NvmlSource
+from hettui.adapters.hosts.far_ends import FarEnds
+from hettui.adapters.hosts.watching import FarSource, HostBook
 from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.adapters.llama.rpc_probe import Prober
 from hettui.adapters.machine.psutil_host import ProcessSource
@@ -42,6 +44,18 @@ def telemetry_sources() -> tuple[SourceFactory, ...]:
     return (NvmlSource, ProcessSource, *(kind for kind in kinds if kind.present()))
 
 
+class _FarFactory:
+    """Makes the source of other hosts' readings."""
+
+    far = True
+
+    def __init__(self, book: HostBook, mark: str) -> None:
+        self._book, self._mark = book, mark
+
+    def __call__(self) -> FarSource:
+        return FarSource(self._book, self._mark)
+
+
 def build_engine(
     log_folder: Path,
     runs: RunFolder,
@@ -50,8 +64,12 @@ def build_engine(
     read_only: str | None = None,
     sensors: Sequence[SourceFactory] | None = None,
     takes_over: bool = False,
+    book: HostBook | None = None,
 ) -> Engine:
-    """An engine whose processes log into `log_folder` and are recorded in `runs`. Start it with `with`."""
+    """An engine whose processes log into `log_folder` and are recorded in `runs`. Start it with `with`.
+
+    `book`: the hosts whose devices are watched too; None: this machine's only.
+    """
     world = World(
         runner=LocalRunner(runs.mark, runs.folders),
         logs=LogFolder(log_folder),
@@ -62,7 +80,10 @@ def build_engine(
         clock=SystemClock(),
         runs=runs,
         contexts=ContextFolderAdapter(),
+        far=FarEnds(runs.mark),
     )
     sources = telemetry_sources() if sensors is None else sensors
+    if book is not None:
+        sources = (*sources, _FarFactory(book, runs.mark))
     time_of_day = partial(time.strftime, "%H:%M:%S")
     return Engine(world, sources, interval_s, time_of_day, read_only=read_only, takes_over=takes_over)

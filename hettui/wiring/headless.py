@@ -20,6 +20,7 @@ from hettui.domain.session.doubts import not_counted
 from hettui.domain.session.doubts import warnings as plan_warnings
 from hettui.domain.session.session import Session
 from hettui.ports import LogTail
+from hettui.services.cluster.takeover import story
 from hettui.services.engine import Engine
 from hettui.services.events import Event as EngineEvent
 from hettui.wiring.engine import build_engine
@@ -136,7 +137,9 @@ def status() -> RunReport:
         record = None
     recorded = {entry.spec.argv for entry in record.processes} if record else set()
     unrecorded = tuple((found.pid, found.argv) for found in runs.marked() if found.argv not in recorded)
-    return RunReport(record, alive, runs.owner(), unrecorded)
+    dead = [entry for entry in record.processes if not alive[entry.spec.name]] if record else []
+    found = story(dead, record, LogFolder(log_dir())) if record and dead else None
+    return RunReport(record, alive, runs.owner(), unrecorded, found)
 
 
 def log_lines(process: str | None, count: int, *, follow: bool) -> Iterator[tuple[str, str]]:

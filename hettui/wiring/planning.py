@@ -18,7 +18,7 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.aim import Objective
 from hettui.domain.session.asked import NamedDevice, asked_plan
 from hettui.domain.session.plan_report import PlanReport
-from hettui.wiring.sessions import engine_or_problem, named_sizes, open_session, read_shape
+from hettui.wiring.sessions import cluster_of, engine_or_problem, named_sizes, open_session, read_shape
 
 # Where no binaries are found the command lines name them as they are called.
 _ANY_ENGINE = EngineInfo(Path("llama-server"), Path("ggml-rpc-server"), "none found", "", frozenset())
@@ -68,7 +68,7 @@ def plan_report(
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:
-    return Cluster(config.model_path or "", config.params, config.serving, members, engine, config.hosts)
+    return cluster_of(config, members, engine)
 
 
 def _anonymous(devices: list[NamedDevice] | None, weights: list[float] | None) -> tuple[Device, ...] | None:

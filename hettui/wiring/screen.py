@@ -22,6 +22,7 @@ from hettui.adapters.files.paths import (
 )
 from hettui.adapters.files.resources import resource_folder
 from hettui.adapters.files.theme_files import ThemeFolders
+from hettui.adapters.hosts.watching import HostBook
 from hettui.adapters.machine.limits import default_threads
 from hettui.adapters.machine.terminal_env import this_terminal
 from hettui.adapters.processes.run_folder import RunFolder
@@ -143,13 +144,14 @@ def _show(
     times = Times(cpu_threads=default_threads())
     learner = Learner(lambda learned: save_learned(memory_dir(), learned), times)
     chats = ChatKeeper(ChatFolder(memory_dir() / "chats", Path.cwd()))
+    book = HostBook()
     with (
         closing(learner),
         closing(chats),
-        build_engine(log_dir(), runs, read_only=read_only, takes_over=True) as engine,
+        build_engine(log_dir(), runs, read_only=read_only, takes_over=True, book=book) as engine,
         ExitStack() as stack,
     ):
-        own = ScreenBackend(engine, session.result, learner, chats, read_only)
+        own = ScreenBackend(engine, session.result, learner, chats, read_only, book.write)
         backend, mark = _recorded(own, record, stack)
         app = HettuiApp(
             backend,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 
 from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.hosts_file import load_hosts
 from hettui.adapters.files.key_file import first_key
 from hettui.adapters.files.learned_file import load_learned, save_learned
 from hettui.adapters.files.paths import config_file, last_config, memory_dir
@@ -23,6 +25,8 @@ from hettui.domain.config.values import Config
 from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import Found
 from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, ModelFileError
+from hettui.domain.hosts.known import hardware_of, with_round_trips
+from hettui.domain.hosts.worker import HOLDER_MODULE
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import allocations
 from hettui.domain.model.shape import ModelShape
@@ -83,14 +87,17 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     engine, problem = engine_or_problem(config)
     found = look_around(engine)
     learned = load_learned(memory_dir())
-    devices = assemble(config, found.hardware, found.problems) if devices is None else devices
+    hosts = load_hosts(memory_dir()) if config.hosts else {}
+    if devices is None:
+        devices = assemble(config, (*found.hardware, *hardware_of(config.hosts, hosts)), found.problems)
+    devices = with_round_trips(devices, config.hosts, hosts)
     if learned.host_bytes_per_s is None and any(d.backend == "cpu" and d.host == LOCAL for d in devices):
         learned.host_bytes_per_s = read_speed()
         save_learned(memory_dir(), learned)
     devices = learned.with_measured(devices)
     cluster = None
     if engine is not None:
-        cluster = Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts)
+        cluster = cluster_of(config, devices, engine)
         check(cluster)
     beside = named_sizes(config)
     return Session(
@@ -104,6 +111,12 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
         learned=learned,
         file_bytes=beside,
     )
+
+
+def cluster_of(config: Config, devices: tuple[Device, ...], engine: EngineInfo) -> Cluster:
+    """The configured cluster over these devices."""
+    holder = (sys.executable, "-P", "-m", HOLDER_MODULE)
+    return Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts, holder)
 
 
 def named_sizes(config: Config) -> dict[str, int]:

@@ -18,6 +18,7 @@ from hettui.adapters.files.atomic import make_private, open_private, replace_fil
 from hettui.adapters.files.chat_store import ChatFolder
 from hettui.adapters.files.config_toml import write_text
 from hettui.adapters.files.context_folder import ContextFolderAdapter
+from hettui.adapters.files.hosts_file import save_hosts
 from hettui.adapters.files.learned_file import save_learned
 from hettui.adapters.files.panes_file import save_panes
 from hettui.adapters.files.recording_file import RecordingFile
@@ -94,6 +95,7 @@ WRITERS = {
     "a kept log": Writer(_rotated, "logs/log-c.log.1"),
     "the panes": Writer(lambda folder: save_panes(folder, PanesState()), "screen.json"),
     "what was learned": Writer(lambda folder: save_learned(folder, Learned()), "measured.json"),
+    "what hosts said": Writer(lambda folder: save_hosts(folder, {}), "hosts.json"),
     "prompts": Writer(
         lambda folder: _chats(folder).save_prompts("m", KeptPrompts("draft")), "chats/m-62c66a7a/prompts.json"
     ),

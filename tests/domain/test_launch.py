@@ -10,6 +10,7 @@ import pytest
 from hettui.domain.cluster.launch import default_ports, exposures, plan_launch, shell_line, unsafe
 from hettui.domain.devices.device import Device, Host
 from hettui.domain.errors import ConfigError, EngineError
+from hettui.domain.hosts.worker import HOLDER, RemoteWorker
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
@@ -122,18 +123,31 @@ def test_the_load_mode_is_spelled_as_the_build_knows_it(options: set[str], mode:
     assert tuple(w for w in argv if "mmap" in w or "mlock" in w or w in ("--load-mode", "none")) == words
 
 
-def test_a_remote_worker_is_one_ssh_that_starts_it_and_carries_its_port() -> None:
-    remote = Device("attic card", "cuda", "attic", "worker", "cuda", "CUDA0", uuid="GPU-x", port=50100)
-    spec = replace(cluster((remote,)), hosts=(Host("attic", "me@attic", "/opt/llama.cpp/bin/"),))
+def test_a_remote_worker_is_held_by_a_local_process() -> None:
+    remote = Device("attic card", "cuda", "attic", "worker", "cuda", "CUDA0", uuid="GPU-x", port=18100)
+    spec = replace(cluster((remote,)), hosts=(Host("attic", "me@attic", "/opt/llama.cpp/bin/", 60),))
     worker = plan_launch(spec, Split((31,), 31)).workers[0]
-    assert worker.argv[0] == "ssh"
-    assert option(worker.argv, "-L") == "127.0.0.1:50100:127.0.0.1:50100"
-    assert worker.argv[-2] == "me@attic"
-    assert worker.argv[-1] == (
-        "trap '' PIPE; export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=GPU-x ; "
-        "exec /opt/llama.cpp/bin/ggml-rpc-server -H 127.0.0.1 -p 50100 -d CUDA0"
-    )
+    assert worker.argv == (
+        *HOLDER, "worker attic card", "attic", "me@attic", "18100", "lease=60", "patience=60",
+        "bin=/opt/llama.cpp/bin/", "fixed", "cache=34359738368", "env:CUDA_DEVICE_ORDER=PCI_BUS_ID",
+        "env:CUDA_VISIBLE_DEVICES=GPU-x", "--", "-d", "CUDA0",
+    )  # fmt: skip
     assert worker.env == {}
+    assert worker.address == ("127.0.0.1", 18100)
+    held = RemoteWorker.of(worker.argv[len(HOLDER) :])
+    assert (held.bin, held.fixed, held.env["CUDA_VISIBLE_DEVICES"]) == ("/opt/llama.cpp/bin/", True, "GPU-x")
+
+
+def test_ports_of_remote_workers_lie_below_those_that_the_kernel_gives_away() -> None:
+    there = replace(workers(None)[0], host="attic")
+    ports = default_ports((replace(there, name="a"), replace(there, name="b", port=18053), replace(there, name="c")))
+    assert ports == {"a": 18052, "b": 18053, "c": 18054}
+
+
+def test_a_remote_worker_is_never_opened_to_its_network() -> None:
+    remote = replace(workers(None)[0], host="attic", expose=True)
+    with pytest.raises(ConfigError, match="expose"):
+        plan_launch(replace(cluster((remote,)), hosts=(Host("attic", "me@attic"),)), Split((31,), 31))
 
 
 def test_fixed_ports_are_kept_and_passed_over() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hettui.domain.cluster.causes import CAUSES, happened
@@ -64,16 +66,39 @@ def test_the_last_line_of_a_killed_process_explains_nothing(returncode: int) -> 
     assert "SIG" in said
 
 
+FAR = replace(WORKER, host="attic")
+
+
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("code", "lines", "says", "hopeless"),
     [
-        ("Accepted client connection", "its SSH connection was lost"),
-        ("Timeout, server attic not responding.", "ssh: Timeout, server attic not responding"),
-        ("ssh: connect to host attic port 22: Connection refused", "ssh: connect to host attic port 22"),
+        (69, ["hettui gives up: attic: its host key has CHANGED; forget the old key"],
+         "worker middle on attic ended (no connection): attic: its host key has CHANGED; forget the old key", True),
+        (69, ["hettui: attic (1.2.3.4:22) does not answer: Connection timed out; is it up?"],
+         "(no connection): attic (1.2.3.4:22) does not answer: Connection timed out; is it up?", False),
+        (-9, ["Accepted client connection", "hettui: the worker on attic was killed by SIGKILL; its memory was full"],
+         "killed by SIGKILL (from outside, perhaps for lack of memory)): the worker on attic was killed", False),
+        (127, ["hettui gives up: attic has neither ggml-rpc-server nor rpc-server in ~/x (127: not found); name bin"],
+         "(exit code 127): attic has neither", True),
+        (1, ["hettui: the line to attic was lost: x; it is being reached again", "hettui: attic is there again",
+             "Failed to create server socket"], "its port is in use", True),
     ],
-)
-def test_a_lost_link_is_told_from_a_worker_that_ended(line: str, says: str) -> None:
-    assert says in examine(End(WORKER, 255, (line,))).sentence
+)  # fmt: skip
+def test_what_the_holder_of_a_remote_worker_says_is_the_cause(
+    code: int, lines: list[str], says: str, hopeless: bool
+) -> None:
+    found = examine(End(FAR, code, tuple(lines)))
+    assert says in found.sentence
+    assert found.hopeless is hopeless
+
+
+def test_a_line_that_was_lost_is_the_cause_of_the_masters_end() -> None:
+    lost = End(FAR, None, ("hettui: the line to attic was lost: Timeout; it is being reached again",))
+    found = examine(End(MASTER, -6, (CRASHED,)), witnesses=(lost,))
+    assert found.what == "worker middle says why: the line to attic was lost: Timeout"
+    assert not found.hopeless
+    back = End(FAR, None, (*lost.lines, "hettui: attic is there again"))
+    assert "was lost" not in examine(End(MASTER, -6, (CRASHED,)), witnesses=(back,)).what
 
 
 @pytest.mark.parametrize(

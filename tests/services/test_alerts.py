@@ -36,15 +36,24 @@ def test_an_alert_is_an_event_and_a_line_with_its_time() -> None:
     ]
 
 
-def test_cpus_and_other_hosts_are_left_alone() -> None:
+def test_cpus_are_left_alone() -> None:
     events: list[Event] = []
     watcher = AlertWatcher(events.append, lambda: "")
     (cpu,) = workers(100)
-    watcher.watch([cpu, replace(CARD, name="g1", host="attic")])
+    watcher.watch([cpu])
     full = replace(HOT, used_bytes=100, total_bytes=100)
     for second in range(20):
-        watcher.feed(round_of(second, **({"d0": full, "g1": full} if second < 5 else {})))
+        watcher.feed(round_of(second, **({"d0": full} if second < 5 else {})))
     assert events == []
+
+
+def test_a_card_of_another_host_is_looked_after_too() -> None:
+    events: list[Event] = []
+    watcher = AlertWatcher(events.append, lambda: "")
+    watcher.watch([replace(CARD, name="g1", host="attic")])
+    for second in range(20):
+        watcher.feed(round_of(second, **({"g1": COOL} if second < 5 else {})))
+    assert [(e.kind, e.raised) for e in events if isinstance(e, Alert)] == [("lost", True)]
 
 
 class Oven:

@@ -11,8 +11,9 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -38,12 +39,15 @@ class TooLong(Exception):
     """It does not end."""
 
 
-def run_for_words(argv: Sequence[str], env: Mapping[str, str], seconds: float, most_bytes: int) -> Said:
+def run_for_words(
+    argv: Sequence[str], env: Mapping[str, str], seconds: float, most_bytes: int, *, stdin: bytes = b""
+) -> Said:
     """Blocks until it ends. Raises OSError when it cannot be started, TooMuch, TooLong."""
-    process = subprocess.Popen(
-        list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(env),
-        start_new_session=True,
-    )  # fmt: skip
+    with _readable(stdin) as given:
+        process = subprocess.Popen(
+            list(argv), stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(env),
+            start_new_session=True,
+        )  # fmt: skip
     assert process.stdout is not None  # noqa: S101 - pipes were asked for
     assert process.stderr is not None  # noqa: S101
     deadline = time.monotonic() + seconds
@@ -57,6 +61,15 @@ def run_for_words(argv: Sequence[str], env: Mapping[str, str], seconds: float, m
         process.wait()
         process.stdout.close()
         process.stderr.close()
+
+
+@contextlib.contextmanager
+def _readable(text: bytes) -> Iterator[int]:
+    """A descriptor that gives it: a file, whatever its size, since nobody is there to fill a pipe."""
+    with tempfile.TemporaryFile() as file:
+        file.write(text)
+        file.seek(0)
+        yield file.fileno()
 
 
 def _both(out: IO[bytes], err: IO[bytes], deadline: float, most_bytes: int) -> tuple[bytes, bytes]:

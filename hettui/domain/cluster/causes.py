@@ -63,6 +63,7 @@ _NEWER = "use a newer llama.cpp, or a newer conversion of the model"
 _AGAIN = "fetch it again"
 _SAME_BUILD = "install the same llama.cpp build on both machines"
 _MEMORY = "memory"
+LINE = "line"
 _CARD = r"(?:CUDA|ROCm|HIP|MUSA)"
 
 LAST_WORDS = _cause(
@@ -79,6 +80,12 @@ def _memory(pattern: str, what: str = "out of memory{of}", remedy: str = _FEWER_
     return _cause(pattern, what, remedy, family=_MEMORY, vague=vague)
 
 
+_HOSTS = (  # what the holder of a remote worker says: adapters/hosts/hold.py
+    _cause(r"^hettui gives up: (.+); (.+)$", "{0}", "{1}"),
+    _cause(r"^hettui: (the line to .+ was lost: .+); (.+)$", "{0}", "{1}", hopeless=False, family=LINE, vague=True),
+    _cause(r"^hettui: (.+); (.+)$", "{0}", "{1}", hopeless=False, family=LINE),
+)
+
 _ADDRESSES = (
     _cause(
         r"couldn't bind HTTP server socket, hostname: (\S+,\S.*), port", "it takes one address, not {0}",
@@ -94,10 +101,6 @@ _ADDRESSES = (
     ),
     _cause(r"Invalid host address: (\S+)", "{0} is not an IPv4 address", "give the worker an IPv4 address"),
     _cause(r"unknown device: (\S+)", "llama.cpp knows no device {0} here", "compare with hettui devices"),
-    _cause(
-        r"invalid device: (\S+)", "llama.cpp knows no device {0}: a worker did not answer it", "start again",
-        hopeless=False, of_others=True,
-    ),
 )  # fmt: skip
 
 _OUT_OF_MEMORY = (
@@ -172,6 +175,10 @@ _OTHER_MACHINES = (
     ),
     _cause(
         r"Remote RPC server crashed or returned malformed response", "a worker died or sent nonsense", "start again",
+        hopeless=False, of_others=True,
+    ),
+    _cause(
+        r"invalid device: (\S+)", "llama.cpp knows no device {0}: a worker did not answer it", "start again",
         hopeless=False, of_others=True,
     ),
 )  # fmt: skip
@@ -353,14 +360,10 @@ _PROGRAMS = (
         "try another build of llama.cpp; its project wants to know, with the log", hopeless=False,
     ),
     _cause(r"^\s*what\(\):\s+(.{1,200})", "it gave up: {0}", "its log says more", hopeless=False),
-    _cause(r"ssh: (.*)", "ssh: {0}", "check that ssh reaches the host", hopeless=False),
-    _cause(r"(Timeout, server \S+ not responding)", "ssh: {0}", "check host and network", hopeless=False),
-    _cause(r"(Connection to \S+ closed by remote host)", "ssh: {0}", "check host and network", hopeless=False),
-    _cause(r"(Permission denied.*)", "ssh: {0}", "let a key or an agent answer for you"),
 )  # fmt: skip
 
 CAUSES: tuple[Cause, ...] = (
-    *_ADDRESSES, *_OUT_OF_MEMORY, *_OTHER_MACHINES, *_MODEL_FILES, *_SETTINGS, *_CARDS, *_PROGRAMS,
+    *_HOSTS, *_ADDRESSES, *_OUT_OF_MEMORY, *_OTHER_MACHINES, *_MODEL_FILES, *_SETTINGS, *_CARDS, *_PROGRAMS,
 )  # fmt: skip
 
 BY_SIGNAL: dict[int, Cause] = {
@@ -373,6 +376,7 @@ BY_SIGNAL: dict[int, Cause] = {
 """What a signal says where the log says nothing."""
 
 RECOVERED: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"^hettui: \S.* is there again$"), LINE),
     (re.compile(r"retrying without pipeline parallelism"), _MEMORY),
     (re.compile(r"\bmodel loaded\b|\blistening on \S"), ""),
     (re.compile(r"Accepted client connection"), ""),

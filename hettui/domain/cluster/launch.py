@@ -12,7 +12,6 @@ A device without layers is left out of the master's command line: its worker sta
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +19,7 @@ from hettui.domain.cluster.address import is_loopback
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.devices.device import LOCAL, MAX_DEVICES, Device, Host
 from hettui.domain.errors import ConfigError, EngineError
+from hettui.domain.hosts.worker import HOLDER, RemoteWorker
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import flag, memory_options, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
@@ -27,6 +27,9 @@ from hettui.domain.plan.split import Split
 from hettui.domain.text import clean_line, shell_join, shell_word
 
 FIRST_RPC_PORT = 50052
+FIRST_REMOTE_PORT = 18052
+"""Below what Linux gives to whoever asks for any port (32768 to 60999): an rpc server cannot open a port on which a
+connection has ended within the last minute."""
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - only where the configuration says expose = true
 _MAX_LINE_CHARS = 1 << 20
@@ -52,6 +55,8 @@ class Cluster:
     """In device order."""
     engine: EngineInfo
     hosts: tuple[Host, ...] = ()
+    holder: tuple[str, ...] = HOLDER
+    """The command that holds a worker on another host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +74,16 @@ class LaunchPlan:
 
 
 def default_ports(devices: Sequence[Device]) -> dict[str, int]:
-    """A port for every worker, by device name: the configured one, else counting up from llama.cpp's default."""
-    fixed = {d.port for d in devices if d.via == "worker" and d.port}
+    """A port for every worker, by device name: the configured one, else counting up: from llama.cpp's default, for
+    those on other hosts from a lower one."""
+    taken = {d.port for d in devices if d.via == "worker" and d.port}
     ports: dict[str, int] = {}
-    candidate = FIRST_RPC_PORT
     for device in devices:
         if device.via != "worker":
             continue
-        if device.port:
-            ports[device.name] = device.port
-            continue
-        while candidate in fixed:
-            candidate += 1
-        ports[device.name] = candidate
-        candidate += 1
+        first = FIRST_RPC_PORT if device.host == LOCAL else FIRST_REMOTE_PORT
+        ports[device.name] = device.port or next(port for port in range(first, 65536) if port not in taken)
+        taken.add(ports[device.name])
     return ports
 
 
@@ -117,6 +118,11 @@ def check(cluster: Cluster) -> None:
             raise ConfigError(
                 f'device "{device.name}" is the CPU: the master always has it; use via = "worker" to lend it'
             )
+        if device.host != LOCAL and device.expose:
+            raise ConfigError(
+                f'device "{device.name}" is on host "{device.host}" and has expose = true, which would open its worker '
+                "to every network there and gain nothing: it is reached through ssh; remove expose"
+            )
         if device.via == "worker" and device.host == LOCAL and cluster.engine.rpc_server is None:
             raise EngineError(
                 f'device "{device.name}" needs a worker, but no ggml-rpc-server was found beside '
@@ -138,11 +144,10 @@ def unsafe(cluster: Cluster, *, has_key: bool) -> str | None:
 def exposures(devices: Sequence[Device]) -> list[str]:
     """A sentence for every worker that listens on more than loopback, for the screen and the doctor."""
     return [
-        f'the worker of "{clean_line(d.name, 60)}" listens on every network of '
-        f"{'this machine' if d.host == LOCAL else clean_line(d.host, 60)}: RPC has no password, so anyone there can "
-        "run code on it; remove expose = true unless that network is yours alone"
+        f'the worker of "{clean_line(d.name, 60)}" listens on every network of this machine: RPC has no password, so '
+        "anyone there can run code on it; remove expose = true unless that network is yours alone"
         for d in devices
-        if d.via == "worker" and d.expose
+        if d.via == "worker" and d.expose and d.host == LOCAL
     ]
 
 
@@ -172,41 +177,27 @@ def _attached(devices: Sequence[Device], split: Split) -> list[Device]:
 def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
     own_name = "CUDA0" if device.backend == "cuda" else device.engine_name
     env = _cuda_env([device]) if device.backend == "cuda" else {}
-    options = ["-H", EVERYWHERE if device.expose else LOOPBACK, "-p", str(port)]
-    if own_name:
-        options += ["-d", own_name]
+    options = ["-d", own_name] if own_name else []
     if device.threads is not None:
         options += ["-t", str(device.threads)]
     if device.host == LOCAL:
-        program = str(cluster.engine.rpc_server)
-        argv, env = (program, *options), {**dict(cluster.engine.env), **env}
+        address = ("-H", EVERYWHERE if device.expose else LOOPBACK, "-p", str(port))
+        argv, env = (str(cluster.engine.rpc_server), *address, *options), {**dict(cluster.engine.env), **env}
     else:
-        argv, env = _over_ssh(cluster, device, port, options, env), {}
+        argv, env = _held(cluster, device, port, options, env), {}
     return ProcessSpec(worker_name(device), "worker", argv, env, device.host, device.name, address=(LOOPBACK, port))
 
 
-def _over_ssh(
-    cluster: Cluster, device: Device, port: int, options: list[str], env: Mapping[str, str]
-) -> tuple[str, ...]:
-    """One ssh that starts the worker on its host and carries its port here.
-
-    `-tt` gives the worker a terminal, so that it gets SIGHUP and ends when the connection does; the shell
-    ignores SIGPIPE for it, of which it would die when a client vanishes.
-    """
+def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: Mapping[str, str]) -> tuple[str, ...]:
+    """The local process that holds a worker on another host: see domain/hosts/worker.py."""
     host = next((h for h in cluster.hosts if h.name == device.host), None)
     if host is None or host.ssh is None:
         raise ConfigError(f'device "{device.name}" names host "{device.host}", which no [[hosts]] table describes')
-    program = f"{host.bin.rstrip('/')}/ggml-rpc-server" if host.bin else "ggml-rpc-server"
-    words = [f"{key}={shlex.quote(value)}" for key, value in env.items()]
-    words += ["exec", shlex.quote(program), *map(shlex.quote, options)]
-    if env:
-        words = ["export", *words[: len(env)], ";", *words[len(env) :]]
-    return (
-        "ssh", "-tt", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes",
-        "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3",
-        "-L", f"{LOOPBACK}:{port}:{LOOPBACK}:{port}", host.ssh,
-        "trap '' PIPE; " + " ".join(words),
+    held = RemoteWorker(
+        worker_name(device), host.name, host.ssh, port, tuple(options), env, host.bin, host.lease_s,
+        host.patience_s, fixed=device.port is not None, cache_bytes=host.cache_bytes,
     )  # fmt: skip
+    return (*cluster.holder, *held.words())
 
 
 def _device_names(

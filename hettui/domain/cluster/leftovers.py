@@ -16,6 +16,11 @@ def is_server(argv: Sequence[str]) -> bool:
     return bool(argv) and PurePath(argv[0]).name.removesuffix(".exe") == "llama-server"
 
 
+def is_rpc_server(argv: Sequence[str]) -> bool:
+    """A worker, by either of the names that builds gave it; not an ssh that carries the port of one."""
+    return bool(argv) and PurePath(argv[0]).name.removesuffix(".exe") in ("ggml-rpc-server", "rpc-server")
+
+
 def described(pid: int, argv: Sequence[str]) -> str:
     """One process, for people: program, pid, model, port."""
     if not argv:

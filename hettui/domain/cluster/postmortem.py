@@ -17,8 +17,8 @@ from hettui.domain.text import clean_line
 if TYPE_CHECKING:
     from hettui.domain.cluster.evidence import Evidence
 
-_SSH_FAILED = 255
-"""What ssh exits with when it is ssh that failed; an rpc server never does."""
+_NOT_REACHED = 69
+"""What the holder of a remote worker exits with when it is the line that failed; an rpc server never does."""
 _MAKERS = ("CUDA", "ROCm", "MUSA", "Vulkan", "SYCL")
 """As llama.cpp's backends call their devices, before the number."""
 _CARD = re.compile(r"(CUDA|ROCm|MUSA|)(\d{1,3})")
@@ -57,12 +57,19 @@ class PostMortem:
     """Starting the same again meets the same."""
     port_taken: bool = False
     """Its port was taken between the look at it and its start."""
+    line_lost: bool = False
+    """The line to another machine was lost, and is being reached again: what runs there may live."""
 
     @property
     def sentence(self) -> str:
         """All of it in one line."""
         where = "" if self.host == "local" else f" on {self.host}"
         return f"{self.process}{where} ended{_after(self.moment)} ({self.how}): {self.what}; {self.remedy}"
+
+
+def _how(end: End) -> str:
+    not_reached = end.spec.host != "local" and end.returncode == _NOT_REACHED
+    return "no connection" if not_reached else exit_in_words(end.returncode)
 
 
 def _after(moment: str) -> str:
@@ -83,6 +90,8 @@ def examine(
     `owners` are device names by llama.cpp's own (`RPC0`, `127.0.0.1:50052`); `kernel_lines` are the kernel's, where
     they can be read. `witnesses` live on: a worker may refuse its master something and never end of it.
     """
+    from hettui.domain.cluster.causes import LINE
+
     evidence = _evidence(end.lines, end.returncode, kernel_lines)
     if evidence.of_others and (blamed := _blamed(others)) is not None:
         rest = (end, *(other for other in others if other is not blamed))
@@ -99,7 +108,7 @@ def examine(
         end.spec.role,
         end.spec.device,
         end.spec.host,
-        exit_in_words(end.returncode),
+        _how(end),
         where + what,
         remedy,
         evidence.lines,
@@ -107,6 +116,7 @@ def examine(
         moment,
         cause is not None and cause.hopeless,
         cause is not None and cause.port_taken,
+        cause is not None and cause.family == LINE and cause.vague,
     )
 
 
@@ -150,8 +160,6 @@ def _words(end: End, evidence: Evidence, owners: Mapping[str, str]) -> tuple[str
         device = _device(evidence.device, owners, end.spec.role)
         about = f", in the {evidence.about}" if evidence.about else ""
         return happened(cause, groups, device) + about, cause.remedy.format(*groups)
-    if end.spec.role == "worker" and end.returncode == _SSH_FAILED:
-        return "its SSH connection was lost", "is the host up, and does ssh reach it?"
     if cause is not None and (not evidence.lines or evidence.from_outside):
         silent = "" if any(line.strip() for line in end.lines) else ", and it printed nothing"
         unlocked = "; it could not lock the model in memory before (ulimit -l)" if evidence.unlocked else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hettui.domain.cluster.address import api_url, endpoint
 from hettui.domain.cluster.launch import exposures
 from hettui.domain.cluster.leftovers import unrecognised
+from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.text import clean_line
@@ -23,6 +24,8 @@ class RunReport:
     """0: somebody whose pid is not known. None: nobody."""
     unrecorded: Sequence[tuple[int, Sequence[str]]] = ()
     """Pids and command lines of what carries the cluster's mark and stands in no record."""
+    post_mortem: PostMortem | None = None
+    """Of what has ended while no hettui was watching."""
 
     @property
     def state(self) -> str:
@@ -35,6 +38,13 @@ class RunReport:
         if not any(self.alive.values()):
             return ClusterState.FAILED.value if self.record.problem else ClusterState.DOWN.value
         return self.record.state.value
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, in a sentence."""
+        if self.record is not None and self.record.problem:
+            return self.record.problem
+        return self.post_mortem.sentence if self.post_mortem and self.state == "half dead" else None
 
     @property
     def ready(self) -> bool:
@@ -56,7 +66,7 @@ class RunReport:
             "owner_pid": self.owner_pid,
             "devices": [d.name for d in record.cluster.devices] if record else [],
             "tensor_split": list(record.split.layers) if record else [],
-            "problem": record.problem if record else None,
+            "problem": self.problem,
             "exposed": exposures(record.cluster.devices) if record else [],
             "processes": [self._process(p) for p in record.processes] if record else [],
             "unrecorded": [
@@ -87,8 +97,8 @@ class RunReport:
             said = unrecognised(self.unrecorded)
             return f"{said[0].upper()}{said[1:]}." if self.unrecorded else "Nothing runs."
         lines = [f"The cluster is {self.state}" + (f" at {self.api}." if self.api else ".")]
-        if record.problem:
-            lines.append(clean_line(record.problem))
+        if self.problem:
+            lines.append(clean_line(self.problem))
         lines.append(f"Model: {clean_line(record.cluster.model_path)}")
         width = max((len(clean_line(p.spec.name, 40)) for p in record.processes), default=0)
         for entry in record.processes:

@@ -52,7 +52,7 @@ def _attached(hardware: Sequence[Hardware]) -> list[Hardware]:
     To the kernel a processor's graphics is a card as well: it is left out where there is a real one. A card that the
     engine does not list stays, with its reason and nothing to plan on, when it is NVIDIA's or there is nothing else.
     """
-    cards = [card for card in hardware if card.backend != "cpu"]
+    cards = [card for card in hardware if card.backend != "cpu" and card.host == LOCAL]
     listed = [card for card in cards if card.engine_name]
     if any(not card.integrated for card in listed):
         return [c for c in cards if not c.integrated and (c.engine_name or c.backend == "cuda")]
@@ -81,14 +81,14 @@ def _budget(card: Hardware | None, margin_bytes: int) -> int | None:
 
 
 def _configured(entry: DeviceConfig, hardware: Sequence[Hardware], rank: int, refused: Sequence[str]) -> Device:
-    card = None if entry.host != LOCAL else _match(entry, hardware)
+    card = _match(entry, [one for one in hardware if one.host == entry.host])
     backend, listed_as, uuid = _identity(entry, card, rank)
     default_via = "worker" if backend == "cpu" or entry.host != LOCAL else "master"
     missing = None
     if entry.host == LOCAL and card is None:
         why = f". {'. '.join(refused)}" if refused else "; see hettui devices"
         missing = f'device "{entry.name}": nothing with id {entry.id or entry.name} is here{why}'
-    elif card is not None and not listed_as:
+    elif card is not None and not listed_as and entry.host == LOCAL:
         missing = f'device "{entry.name}", {card.name}: {card.trouble or UNLISTED}'
     # A CPU's free memory is the whole machine's: without a stated budget nothing sensible can be planned on it.
     measured = None if backend == "cpu" else _budget(card, entry.margin_bytes)

@@ -119,6 +119,9 @@ def _check(key: Key, raw: Any) -> Any:
 def _may_stand(key: Key, raw: str) -> bool:
     if key.kind == "device-id":
         return one_form(raw) is not None
+    if key.kind == "destination":
+        # ssh would take it for an option, and an option may name a program to run.
+        return not raw.startswith("-") and not any(c.isspace() for c in raw)
     return not key.choices or raw in key.choices
 
 
@@ -198,7 +201,7 @@ def _build(values: Mapping[str, Any]) -> Config:
         serving=Serving(**{k: v for k, v in serving.items() if k not in params}),
         keeping=keeping,
         llama_cpp_bin=values.get("llama-cpp", {}).get("bin"),
-        hosts=tuple(Host(**host) for host in values.get("hosts", [])),
+        hosts=tuple(Host(**_with_units(host, _HOST_UNITS)) for host in values.get("hosts", [])),
         devices=tuple(devices),
         supervision=_supervision(values.get("supervision", {})),
         keys=values.get(KEYS, {}),
@@ -217,6 +220,13 @@ def _keeping(serving: dict[str, Any]) -> KeepPolicy:
         snapshot_s=default.snapshot_s if minutes is None else minutes * 60.0,
         snapshot_tokens=serving.pop("context_snapshot_tokens", default.snapshot_tokens),
     )
+
+
+_HOST_UNITS = {"lease": "lease_s", "patience": "patience_s", "cache": "cache_bytes"}
+
+
+def _with_units(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in entry.items()}
 
 
 def _supervision(said: Mapping[str, Any]) -> Supervision:

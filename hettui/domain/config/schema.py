@@ -44,6 +44,7 @@ class Key:
             "paths": "a list of folders",
             "device-id": '"cpu", "pci:0000:01:00.0", "uuid:GPU-…" or llama.cpp\'s name such as "CUDA0"',
             "options": "a list of texts",
+            "destination": "one destination such as me@attic, without options: those belong to ~/.ssh/config",
             "overrides": 'a list of texts such as "ffn_.*_exps=CPU"',
         }.get(self.kind, "a text")
 
@@ -121,8 +122,18 @@ SECTIONS: tuple[Section, ...] = (
         "Other machines, reached by ssh. Their workers listen on loopback and are reached through the tunnel.",
         (
             Key("name", "text", "how devices refer to it", required=True),
-            Key("ssh", "text", "anything the system's ssh accepts", required=True),
-            Key("bin", "text", "folder of the llama.cpp binaries there; left out: on its PATH"),
+            Key("ssh", "destination", "where ssh goes: me@attic, an alias of ~/.ssh/config, ssh://…", required=True),
+            Key("bin", "text", "folder of the llama.cpp binaries there, ~ is its home; left out: on its PATH"),
+            Key(
+                "lease",
+                "integer",
+                "seconds that its workers live when nothing is heard from here; 0: until they are ended",
+                120,
+                0,
+                86400,
+            ),
+            Key("patience", "integer", "seconds of silence after which the line counts as lost", 60, 10, 3600),
+            Key("cache", "size", "what weights may take on its disk, so that they travel once; 0 for none", "32GiB"),
         ),
         many=True,
     ),

@@ -7,18 +7,18 @@ from typing import Any
 
 from hettui.domain.config.schema import KEYS, KEYS_DOC, SECTIONS, Key, Section
 from hettui.domain.config.values import DeviceConfig
+from hettui.domain.devices.device import LOCAL, Host
 from hettui.domain.screen.actions import ACTIONS
+from hettui.domain.units import MIB
 
 
-def commented_config(devices: Sequence[DeviceConfig], model_path: str | None) -> str:
+def commented_config(devices: Sequence[DeviceConfig], model_path: str | None, hosts: Sequence[Host] = ()) -> str:
     """A whole configuration with every key, the optional ones commented out with their default."""
     lines = ["# hettui's configuration. A key that is commented out shows its default.", ""]
     for section in SECTIONS:
         lines += [f"# {section.doc}"]
         if section.many:
-            known: Sequence[Mapping[str, Any]] = (
-                [{"name": d.name, "id": d.id} for d in devices] if section.name == "devices" else []
-            )
+            known: Sequence[Mapping[str, Any]] = _entries(section.name, devices, hosts)
             for given in known:
                 lines += [f"[[{section.name}]]", *_key_lines(section, given), ""]
             if not known:
@@ -28,6 +28,18 @@ def commented_config(devices: Sequence[DeviceConfig], model_path: str | None) ->
             lines += [f"[{section.name}]", *_key_lines(section, given), ""]
     lines += [f"# {KEYS_DOC}", f"[{KEYS}]", *_action_lines()]
     return "\n".join(lines) + "\n"
+
+
+def _entries(section: str, devices: Sequence[DeviceConfig], hosts: Sequence[Host]) -> list[Mapping[str, Any]]:
+    if section == "hosts":
+        return [{"name": h.name, "ssh": h.ssh, "bin": h.bin} for h in hosts]
+    if section != "devices":
+        return []
+    found: list[Mapping[str, Any]] = []
+    for d in devices:
+        budget = None if d.budget_bytes is None else f"{d.budget_bytes // MIB}MiB"
+        found.append({"name": d.name, "id": d.id, "host": d.host if d.host != LOCAL else None, "budget": budget})
+    return found
 
 
 def _action_lines() -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hettui.domain.devices.speed import Speed
-from hettui.domain.units import MIB
+from hettui.domain.units import GIB, MIB
 
 HOST_KEY = "host"
 """The owner of everything that lies in the master's RAM."""
@@ -86,6 +86,8 @@ class Device:
     """Why it cannot be used now, as a sentence; it can still be planned for."""
     bandwidth_bytes_per_s: float | None = None
     """Of its memory, for a CPU of its machine's; None is not known."""
+    round_trip_s: float | None = None
+    """To its host and back, as measured; None is not known."""
     measured_overhead_bytes: int | None = None
     """What its backend took beside llama.cpp's buffers when it ran last."""
     measured_slowness: float | None = None
@@ -117,6 +119,12 @@ class Host:
     ssh: str | None = None
     bin: str | None = None
     """Folder of the llama.cpp binaries there; None: on that host's PATH."""
+    lease_s: int = 120
+    """How long its workers live when nothing is heard from here; 0: until somebody ends them."""
+    patience_s: int = 60
+    """How long the line may be silent before it counts as lost."""
+    cache_bytes: int = 32 * GIB
+    """What each of its workers may keep of weights there, so that they travel once; 0: nothing."""
 
 
 def locked_layers(devices: Sequence[Device]) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hettui.domain.cluster.run_state import ProcessRecord
+from hettui.domain.devices.device import LOCAL
 from hettui.services.cluster.running import Running
 from hettui.services.cluster.takeover import Found
 from hettui.services.cluster.world import World
@@ -23,6 +24,13 @@ def adopt_recorded(found: Found, running: Running) -> None:
             running.master = process
         else:
             running.workers[entry.spec.device or entry.spec.name] = process
+
+
+def note_abandoned(found: Found, running: Running) -> None:
+    """Workers of other hosts whose holders are gone: they may live there, until a stop ends them."""
+    for entry in found.dead:
+        if entry.spec.role == "worker" and entry.spec.host != LOCAL:
+            running.left_there[entry.spec.name] = entry.spec
 
 
 def log_start(entry: ProcessRecord, world: World) -> int:

@@ -20,6 +20,7 @@ from hettui.ports import ContextFolder, LlamaClient
 from hettui.services.cluster import adopting, aftermath, takeover
 from hettui.services.cluster.bringing_up import BringingUp
 from hettui.services.cluster.ends import Ends
+from hettui.services.cluster.lost_line import LostLine
 from hettui.services.cluster.newest_command import NewestCommand
 from hettui.services.cluster.port_choice import may_move
 from hettui.services.cluster.running import Running
@@ -43,6 +44,7 @@ class ClusterController:
         self._running = Running(world, emit, self._process_ended)
         self._ends = Ends(self._running)
         self._bringing_up = BringingUp(self._running, self._ends, emit)
+        self._lost_line = LostLine(self._running)
         self._command = NewestCommand()
         self._last_good: Request | None = None
         """What was ready last: where a failed command leads back to."""
@@ -65,7 +67,16 @@ class ClusterController:
         return request.cluster.model_path if request and self._running.processes else None
 
     def read_logs(self) -> None:
-        self._running.read_logs()
+        running = self._running
+        running.read_logs()
+        if self._command.at_work or self._last_good is None or running.snapshot.state is not ClusterState.READY:
+            return
+        if (hosts := self._lost_line.is_back()) is not None:
+            what = (
+                f"the line to {hosts} was lost and is there again: the master is started anew, its connection is gone"
+            )
+            self._emit(Notice(what, "warning"))
+            self._command.begin(self._start_anew(self._last_good, None), "after a lost line")
 
     async def watch_slots(self) -> None:
         await self._running.slots.watch(self._resting_client)
@@ -130,6 +141,7 @@ class ClusterController:
         for left in range(PORT_TRIES - 1, -1, -1):
             try:
                 self._last_good = await self._bringing_up.start(request)
+                self._lost_line.forget()
             except HettuiError:
                 await asyncio.sleep(0)
                 found = self._ends.examined()
@@ -189,13 +201,38 @@ class ClusterController:
 
     async def _after_an_end(self, moment: str) -> None:
         # One end brings others within milliseconds: they are one story.
-        await asyncio.sleep(aftermath.SETTLE_S)
+        await self._ends.settle()
         found = self._ends.examined(moment)
         request = self._last_good
+        if found is not None and found.line_lost and request is not None:
+            await self._after_a_lost_line(request, found)
+            return
         if found is None or found.hopeless or request is None or not self._ends.may_restart:
             await self._fail(found.sentence if found else "a process ended", found)
             return
         await self._recover(request, found)
+
+    async def _after_a_lost_line(self, request: Request, found: PostMortem) -> None:
+        """Whatever the restart policy is: nothing is broken, and the worker waits there while its lease runs."""
+        self._running.tell(problem=found.sentence, post_mortem=found)
+        await self._running.end_master()
+        if await self._lost_line.until_back(found.what):
+            await self._start_anew(request, found)
+        else:
+            await asyncio.sleep(aftermath.SETTLE_S)
+            found = self._ends.examined() or found
+            await self._fail(found.sentence, found)
+
+    async def _start_anew(self, request: Request, found: PostMortem | None) -> None:
+        try:
+            self._last_good = await self._bringing_up.start(request, found)
+        except HettuiError as error:
+            await asyncio.sleep(aftermath.SETTLE_S)
+            found = self._ends.examined() or found
+            await self._fail(found.sentence if self._ends and found else str(error), found)
+        else:
+            self._lost_line.forget()
+            self._emit(Notice("The cluster was started again and is ready.", "warning"))
 
     async def _recover(self, request: Request, found: PostMortem) -> None:
         """Down in order, a pause, up in order; again until it runs or a limit says enough."""
@@ -232,6 +269,7 @@ class ClusterController:
         # One by one they would look like a cluster that stopped, on the screen and in the record.
         with running.held():
             adopting.adopt_strays(found, running)
+            adopting.note_abandoned(found, running)
             if record is not None:
                 running.request = takeover.request_of(record, api_key, supervision)
                 running.load.owners = record.owners
@@ -271,5 +309,11 @@ class ClusterController:
             await asyncio.sleep(0)
             found = self._ends.examined()
             await self._fail(found.sentence if found else str(error), found)
-        else:
-            self._last_good = request
+            return
+        self._last_good = request
+        running.read_logs()
+        hosts = await self._lost_line.unattached() if master.state is ProcessState.READY else []
+        self._lost_line.forget()
+        if hosts:
+            self._emit(Notice(f"the master has lost its worker on {', '.join(hosts)}: it is started anew", "warning"))
+            await self._start_anew(request, None)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.devices.device import LOCAL
 from hettui.services.cluster import aftermath
 from hettui.services.cluster.running import Running
 from hettui.services.cluster.supervisor import Supervised
+
+_ABORTED = -6
+"""How llama.cpp's master ends without its worker."""
+_FAR_SETTLE_S = 3.0
+_LOOK_S = 0.1
 
 
 class Ends:
@@ -33,6 +40,20 @@ class Ends:
         """A launch begins."""
         self._processes.clear()
         self.worker_lost.clear()
+
+    async def settle(self) -> None:
+        """Returns when what belongs together has ended: the story of a master that lost its worker waits for that of a
+        worker on another machine, which comes over a line."""
+        await asyncio.sleep(aftermath.SETTLE_S)
+        far = any(worker.spec.host != LOCAL for worker in self._running.workers.values())
+        ended = {process.spec.role for process in self._processes}
+        crashed = any(p.end is not None and p.end.returncode == _ABORTED for p in self._processes)
+        if far and ended == {"master"} and crashed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FAR_SETTLE_S):
+                    while not self.worker_lost.is_set() and not any(w.cut_off for w in self._running.workers.values()):
+                        self._running.read_logs()
+                        await asyncio.sleep(_LOOK_S)
 
     @property
     def may_restart(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from hettui.domain.cluster.address import api_url
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import Life, ProcessSpec, ProcessState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, Waiting, derived_state
+from hettui.domain.devices.device import LOCAL
 from hettui.domain.errors import LaunchError
 from hettui.ports import ChildProcess, LlamaClient
 from hettui.services.cluster import aftermath
@@ -20,6 +22,9 @@ from hettui.services.cluster.stopping import stop_all
 from hettui.services.cluster.supervisor import Supervised
 from hettui.services.cluster.world import Request, Supervision, World
 from hettui.services.events import ClusterChanged, Event, LogLines, Notice
+
+_ABANDONED = (-9, None)
+"""How a holder ends that could not end its worker first."""
 
 
 class Running:
@@ -41,6 +46,8 @@ class Running:
         """What was asked for, with the ports that it really has."""
         self.unrecognised: str | None = None
         """What runs that no record describes, as a sentence: nothing is started over it before it was asked to end."""
+        self.left_there: dict[str, ProcessSpec] = {}
+        """By name: workers of other hosts that nobody holds any more, and that may live there."""
         self.wanted = False
         """Somebody asked for a running cluster, and not otherwise since."""
         self.stopping = False
@@ -184,14 +191,28 @@ class Running:
         stuck = await self._stopped([self.master] if self.master else [])
         stuck += await self._stopped([*self.workers.values(), *self.strays])
         self.read_logs()
+        left = await self._end_there()
         self.workers = {name: worker for name, worker in self.workers.items() if worker in stuck}
         self.strays = [stray for stray in self.strays if stray in stuck]
         self.master = self.master if self.master in stuck else None
         self.stopping = False
         self.unrecognised = None
-        if stuck:
-            problem = f"{problem}; {aftermath.stuck(stuck)}" if problem else aftermath.stuck(stuck)
+        for more in (*((aftermath.stuck(stuck),) if stuck else ()), *left):
+            problem = f"{problem}; {more}" if problem else more
         self.tell(problem=problem, applied=None, api=None, waiting=None)
+
+    async def _end_there(self) -> list[str]:
+        """Workers of other hosts whose holders are gone; a sentence for each that could not be asked to end."""
+        for process in self.workers.values():
+            if process.spec.host != LOCAL and process.end is not None and process.end.returncode in _ABANDONED:
+                self.left_there[process.spec.name] = process.spec
+        specs = list(self.left_there.values())
+        said = await asyncio.gather(*(self.world.far.end(spec) for spec in specs))
+        self.left_there.clear()
+        ended = sorted({spec.host for spec, sentence in zip(specs, said, strict=True) if not sentence})
+        if ended:
+            self._emit(Notice(f"What was left of the cluster's workers on {', '.join(ended)} is ended."))
+        return [sentence for sentence in said if sentence]
 
     async def leave(self) -> None:
         """Everything runs on without us; what the record says now is the last word."""

@@ -27,12 +27,16 @@ from hettui.domain.cluster.process import (
 )
 from hettui.domain.cluster.run_state import ProcessRecord
 from hettui.domain.cluster.snapshot import ProcessSnapshot
+from hettui.domain.devices.device import LOCAL
 from hettui.domain.errors import LaunchError
+from hettui.domain.hosts.worker import is_lost, state_of_line
 from hettui.ports import ChildProcess
 from hettui.services.cluster.world import World
 
 TERM_GRACE_S = 5.0
 """From SIGTERM to SIGKILL. llama-server with an open stream of somebody else's would wait up to 30 s."""
+REMOTE_GRACE_S = 25.0
+"""As much more for what is asked of another machine."""
 KILL_GRACE_S = 10.0
 """After SIGKILL. A process that waits for a driver or a dead disk does not even heed that."""
 KEPT_LINES = 400
@@ -64,6 +68,11 @@ class Supervised:
         self.kill_at_s: float | None = None
         """When SIGTERM is followed by SIGKILL; None: nobody waits for its end."""
         self.frozen = False
+        self._line = ""
+        """What is odd about the line to it."""
+        self._told_line = ""
+        self.was_cut_off = False
+        """It was lost, or is, since somebody last looked: whoever was connected to it is not any more."""
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._pending: list[str] = []
         """Log lines that were read and not handed on yet."""
@@ -84,7 +93,12 @@ class Supervised:
     def detail(self) -> str:
         if self.life.reason:
             return self.life.reason
-        return f"stopped by a signal: kill -CONT {self.pid} lets it go on" if self.frozen else ""
+        return f"stopped by a signal: kill -CONT {self.pid} lets it go on" if self.frozen else self._line
+
+    @property
+    def cut_off(self) -> bool:
+        """The line to it is lost: its port here leads nowhere."""
+        return is_lost(self._line)
 
     @property
     def pid(self) -> int | None:
@@ -242,6 +256,9 @@ class Supervised:
         if Action.TERMINATE in actions:
             child.terminate()
         grace_s = TERM_GRACE_S if grace_s is None else grace_s
+        if self.spec.host != LOCAL:
+            # On a line that may be lost, and then on another one.
+            grace_s += REMOTE_GRACE_S
         self.kill_at_s = self._world.clock.monotonic() + grace_s
         done, _ = await asyncio.wait({watch}, timeout=grace_s)
         if not done and self._child is not None:
@@ -262,15 +279,19 @@ class Supervised:
     # -- observing -----------------------------------------------------------------------------------------
 
     def look(self) -> bool:
-        """Whether a signal has stopped it, or let it go on, since the last look."""
+        """Whether a signal has stopped it, or let it go on, or its line is another since the last look."""
         frozen = self._child is not None and self._child.frozen
-        changed, self.frozen = frozen != self.frozen, frozen
+        changed = frozen != self.frozen or self._line != self._told_line
+        self.frozen, self._told_line = frozen, self._line
         return changed
 
     def read_log(self) -> tuple[list[str], str]:
         """New complete lines of its log and the growing one; remembers them for an explanation."""
         lines, partial = self._tail.read()
         self.lines.extend(lines)
+        if lines and self.spec.host != LOCAL:
+            self.was_cut_off |= any(is_lost(state_of_line([line], "")) for line in lines)
+            self._line = state_of_line(lines, self._line)
         pending, self._pending = self._pending, []
         return [*pending, *lines], partial
 

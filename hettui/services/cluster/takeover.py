@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hettui.domain.cluster.leftovers import is_server
@@ -9,7 +10,7 @@ from hettui.domain.cluster.postmortem import End, PostMortem, examine
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
-from hettui.ports import ChildProcess, FoundProcess
+from hettui.ports import ChildProcess, FoundProcess, LogStore
 from hettui.services.cluster.world import Request, Supervision, World
 
 _LAST_BYTES = 64 * 1024
@@ -98,15 +99,22 @@ def request_of(record: RunState, api_key: str | None, supervision: Supervision |
 
 def what_happened(found: Found, record: RunState, world: World) -> PostMortem | None:
     """Why the dead ones died, from their logs; the exit codes are lost with the hettui that could have read them."""
-    if not found.ended_meanwhile:
-        return None
-    ends = []
-    for entry in found.dead:
-        offset = max(entry.log_offset, world.logs.size(entry.spec.name) - _LAST_BYTES)
-        lines, _ = world.logs.tail(entry.spec.name, offset).read()
-        ends.append(End(entry.spec, None, tuple(lines)))
-    ends.sort(key=lambda end: end.spec.role != "worker")
-    return examine(ends[0], others=ends[1:], owners=record.owners, moment="while no hettui was watching")
+    return story(found.dead, record, world.logs) if found.ended_meanwhile else None
+
+
+def story(dead: Sequence[ProcessRecord], record: RunState, logs: LogStore) -> PostMortem:
+    """One of all that ended, which is something, by what they and those that live on have written."""
+    ends = sorted((_end(entry, logs) for entry in dead), key=lambda end: end.spec.role != "worker")
+    living = [e for e in record.processes if e not in dead and e.spec.role == "worker"]
+    witnesses = [_end(entry, logs) for entry in living]
+    moment = "while no hettui was watching"
+    return examine(ends[0], others=ends[1:], owners=record.owners, moment=moment, witnesses=witnesses)
+
+
+def _end(entry: ProcessRecord, logs: LogStore) -> End:
+    offset = max(entry.log_offset, logs.size(entry.spec.name) - _LAST_BYTES)
+    lines, _ = logs.tail(entry.spec.name, offset).read()
+    return End(entry.spec, None, tuple(lines))
 
 
 def half_dead(found: Found, post_mortem: PostMortem | None) -> str | None:

@@ -12,6 +12,7 @@ from hettui.domain.slots.terms import Terms
 from hettui.ports import (
     Clock,
     ContextFolders,
+    FarWorkers,
     LlamaClientFactory,
     LogStore,
     Ports,
@@ -35,6 +36,7 @@ class World:
     clock: Clock
     runs: RunStore
     contexts: ContextFolders
+    far: FarWorkers
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hettui.domain.devices.device import LOCAL, Device
+from hettui.domain.devices.device import Device
 from hettui.domain.telemetry.alerts import AlertState, update
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.services.events import Event, LogLines, TelemetryUpdated
@@ -23,8 +23,8 @@ class AlertWatcher:
         self._state = AlertState()
 
     def watch(self, devices: Sequence[Device]) -> None:
-        """Cards of this machine only: a CPU worker may end as it likes, and of other hosts nothing is read."""
-        self._state = self._state.watching([d.name for d in devices if d.backend != "cpu" and d.host == LOCAL])
+        """Cards, here and on other hosts: a CPU worker may end as it likes."""
+        self._state = self._state.watching([d.name for d in devices if d.backend != "cpu"])
 
     def hear(self, event: Event) -> None:
         if isinstance(event, TelemetryUpdated):

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
+from hettui.domain.devices.device import LOCAL
 from hettui.domain.telemetry.bounds import plausible
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.domain.text import clean_line
-from hettui.ports import Clock, TelemetrySource, TelemetryTarget
+from hettui.ports import Clock, PartlyRead, TelemetrySource, TelemetryTarget
 from hettui.services.events import Event, TelemetryUpdated
 
 SourceFactory = Callable[[], TelemetrySource]
@@ -74,10 +75,9 @@ class Poller:
         samples: dict[str, DeviceSample] = {}
         errors: dict[str, str] = {}
         for channel in self._channels:
-            found, problem = channel.collect()
+            found, problems = channel.collect()
             samples |= {t.name: plausible(found[t.name], cpu=t.backend == "cpu") for t in targets if t.name in found}
-            if problem:
-                errors |= {t.name: problem for t in targets if t.name not in samples}
+            errors |= {t.name: problems[t.name] for t in targets if t.name in problems}
         errors = {name: text for name, text in errors.items() if name not in samples}
         self._emit(TelemetryUpdated(TelemetrySnapshot(self._clock.monotonic(), self._interval_s, samples, errors)))
 
@@ -101,6 +101,8 @@ class _Channel:
 
     def __init__(self, source: SourceFactory, number: int, clock: Clock) -> None:
         self._make = source
+        self._far = bool(getattr(source, "far", False))
+        """It is there for other machines' devices, and not for this one's."""
         self._name = f"sensor-{number}"
         self._clock = clock
         self._call: _Call | None = None
@@ -111,9 +113,12 @@ class _Channel:
         self._hangs = 0
         """In a row."""
         self._retry_at_s = 0.0
+        self._asked: Sequence[TelemetryTarget] = ()
+        """About what the source was asked last."""
 
     def ask(self, targets: Sequence[TelemetryTarget]) -> Future[dict[str, DeviceSample]] | None:
         """The answer to come; None while the last one is still awaited, or the source is given a rest."""
+        targets = [target for target in targets if (target.host != LOCAL) == self._far]
         now_s, call = self._clock.monotonic(), self._call
         if call is not None and not call.answer.done():
             if now_s - call.asked_s < ABANDON_AFTER_S:
@@ -124,6 +129,7 @@ class _Channel:
             if self._hangs and (now_s < self._retry_at_s or len(self._hung) >= MOST_HUNG_THREADS):
                 return None
             self._begin()
+        self._asked = targets
         self._call = _Call(targets, now_s)
         self._requests.put(self._call)
         return self._call.answer
@@ -143,14 +149,20 @@ class _Channel:
         self._retry_at_s = now_s + RETRY_AFTER_S[min(self._hangs, len(RETRY_AFTER_S) - 1)]
         self._hangs += 1
 
-    def collect(self) -> tuple[dict[str, DeviceSample], str | None]:
-        """The finished round's samples, or why there are none."""
+    def collect(self) -> tuple[dict[str, DeviceSample], dict[str, str]]:
+        """The finished round's samples, and why there are none of others."""
         if self._call is None or not self._call.answer.done():
-            return {}, "its sensors do not answer"
-        if (error := self._call.answer.exception()) is not None:
-            return {}, clean_line(f"its sensors failed: {error}", 200)
+            return {}, self._of_all("its sensors do not answer")
+        error = self._call.answer.exception()
+        if error is not None and not isinstance(error, PartlyRead):
+            return {}, self._of_all(clean_line(f"its sensors failed: {error}", 200))
         self._hangs = 0
-        return self._call.answer.result(), None
+        if isinstance(error, PartlyRead):
+            return error.samples, {name: clean_line(text, 200) for name, text in error.errors.items()}
+        return self._call.answer.result(), {}
+
+    def _of_all(self, problem: str) -> dict[str, str]:
+        return {target.name: problem for target in self._asked}
 
     def close(self) -> None:
         self._requests.put(None)

@@ -23,19 +23,21 @@ class Using(Protocol):
 
 
 def targets(devices: Iterable[Device], processes: Sequence[Using]) -> tuple[TelemetryTarget, ...]:
-    """One for each device of this machine, and one for the host while a master runs. The master uses what it drives."""
+    """One for each device, and one for the host while a master runs. The master uses what it drives."""
     master = next((p.pid for p in processes if p.role == "master" and p.pid), None)
     found = []
     for device in devices:
         own = [p.pid for p in processes if p.device == device.name and p.pid]
         if device.via == "master" and master:
             own.append(master)
-        if device.host == LOCAL:
-            found.append(
-                TelemetryTarget(
-                    device.name, device.backend, device.uuid, device.pci_address, tuple(own), device.budget_bytes
-                )
+        # Of a worker on another host the process here is the one that holds it.
+        pids = tuple(own) if device.host == LOCAL else ()
+        found.append(
+            TelemetryTarget(
+                device.name, device.backend, device.uuid, device.pci_address, pids, device.budget_bytes, device.host,
+                device.engine_name,
             )
+        )  # fmt: skip
     if master:
         found.append(TelemetryTarget("host", "cpu", pids=(master,)))
     return tuple(found)

@@ -1,0 +1,52 @@
+# The warden of one worker: its parent, in a session of its own, so that it outlives every line. Its arguments: record,
+# lease in seconds (0: for ever), marker of this run, then the worker's command line. Its output is the worker's log.
+rec=$1 lease=$2 m=$3
+shift 3
+trap '' HUP PIPE INT
+# Ignored signals are handed down: the worker does not die of a client that vanishes.
+"$@" 2>&1 &
+pid=$!
+# What a shell says of the end of its children.
+exec 2>/dev/null
+trap 'kill -TERM "$pid"' TERM
+look "$pid" || S=gone
+start=$S
+printf '%s %s %s\n' "$pid" "$start" "$$" >"$rec.new" && mv "$rec.new" "$rec.pid"
+
+# While the lease file says something new from time to time, somebody is there. Counted, not compared with a clock: the
+# time during which this machine slept does not count.
+keep() {
+    trap - TERM
+    seen= still=0
+    while is "$pid" "$start"; do
+        sleep 2
+        { IFS= read -r beat <"$rec.lease"; } 2>/dev/null || beat=
+        if [ "$beat" = "$seen" ]; then still=$((still + 2)); else seen=$beat still=0; fi
+        if [ "$lease" != 0 ] && [ "$still" -ge "$lease" ]; then
+            echo "hettui: nothing was heard from the machine that started this worker for $lease s: it is ended"
+            echo lease >"$rec.why"
+            finish "$pid" "$start"
+            hang_up
+        fi
+    done
+}
+# The sshd of a line that is lost lives on for hours, and holds the worker's client and our own session.
+hang_up() {
+    { read -r line born <"$rec.line"; } 2>/dev/null && is "$line" "$born" && kill -TERM "$line" 2>/dev/null
+}
+keep &
+keeper=$!
+while :; do
+    wait "$pid"
+    code=$?
+    is "$pid" "$start" || break
+done
+kill "$keeper" 2>/dev/null
+why=
+{ read -r why <"$rec.why"; } 2>/dev/null
+if [ "$code" = 137 ] && [ -z "$why" ]; then
+    dmesg 2>/dev/null | tail -n 200 | grep "Killed process $pid " | tail -n 1
+fi
+rm -f "$rec.pid" "$rec.lease" "$rec.line" "$rec.why" "$rec.port" "$rec.what" "$rec.sh"
+# Before the line that tells of it: whoever reads that may start anew at once.
+printf '%s exit %s %s\n' "$m" "$code" "${why:-itself}"

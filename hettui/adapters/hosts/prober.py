@@ -1,0 +1,79 @@
+"""Hosts asked what they are, all at once, and cleaned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from statistics import median
+
+from hettui.adapters.hosts.session import Session
+from hettui.adapters.hosts.ssh import Line, ask, far_script, new_marker
+from hettui.domain.devices.device import Host
+from hettui.domain.errors import HostError
+from hettui.domain.hosts.facts import HostFacts, read_facts
+from hettui.domain.hosts.far_side import script
+
+MOST_AT_ONCE = 16
+_CLEAN_S = 60.0
+_ECHO_S = 15.0
+_WORDS = 9
+
+
+def probe(host: Host, seconds: float = 25.0) -> HostFacts:
+    """Blocks. Raises HostError."""
+    facts = read_facts(host.name, ask(_line(host), ["common", "probe"], [host.bin or ""], seconds=seconds))
+    return replace(facts, round_trip_s=round_trip_s(host))
+
+
+def round_trip_s(host: Host) -> float | None:
+    """The median of a few words there and back over one session; None when it does not answer. Blocks for a moment."""
+    line, mark = _line(host), new_marker()
+    text = script([far_script("common"), far_script("echo")], [], {"M": mark})
+    try:
+        session = Session(line.session(), line.environment, text, mark, mark)
+    except OSError:
+        return None
+    try:
+        if not session.until(lambda: ["ready"] in session.not_heard, _ECHO_S):
+            return None
+        return median(times) if (times := list(_times_s(session))) else None
+    finally:
+        session.close()
+
+
+def _times_s(session: Session) -> Iterator[float]:
+    while session.said() is not None:
+        pass
+    for _ in range(_WORDS):
+        begun_s = time.monotonic()
+        session.write(b"w\n")
+        if not session.until(lambda: bool(session.not_heard), _ECHO_S):
+            return
+        yield time.monotonic() - begun_s
+        session.said()
+
+
+def probe_all(hosts: Sequence[Host]) -> list[HostFacts | HostError]:
+    """In their order; where one is not reached, why. Blocks, as long as the slowest."""
+    if not hosts:
+        return []
+    with ThreadPoolExecutor(min(MOST_AT_ONCE, len(hosts)), thread_name_prefix="probe") as pool:
+        return list(pool.map(_tried, hosts))
+
+
+def clean(host: Host) -> list[list[str]]:
+    """Ends what hettui runs there and takes away what it left; what was done, a line's words each. Raises HostError."""
+    return ask(_line(host), ["common", "clean"], seconds=_CLEAN_S)
+
+
+def _line(host: Host) -> Line:
+    return Line(host.name, host.ssh or host.name)
+
+
+def _tried(host: Host) -> HostFacts | HostError:
+    try:
+        return probe(host)
+    except HostError as error:
+        return error

@@ -1,0 +1,33 @@
+"""`hettui hosts`: other machines, listed, probed, cleaned."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+
+
+def run_hosts(options: Namespace) -> int:
+    from hettui.domain.errors import HostError, UsageError
+    from hettui.domain.hosts import report
+    from hettui.wiring import hosts
+
+    known = hosts.known(options.config, options.host)
+    if options.what == "list":
+        print(json.dumps(report.list_json(known), indent=1) if options.json else report.list_text(known))
+        return 0
+    if not known:
+        raise UsageError("no host is configured: add [[hosts]], or name one with --host me@attic")
+    if options.what == "connect":
+        refused = [host for host in known if not hosts.connected(host)]
+        return 1 if refused else 0
+    found = hosts.cleaned(known) if options.what == "clean" else hosts.probed(known)
+    failed = [error for error in found if isinstance(error, HostError)]
+    if options.json:
+        print(json.dumps(report.found_json(known, found), indent=1))
+    else:
+        done = [one for one in found if not isinstance(one, HostError)]
+        print("\n\n".join(report.found_text(done)) if done else "", end="\n" if done else "")
+        for error in failed:
+            print(f"hettui: {error}", file=sys.stderr)
+    return 1 if failed else 0

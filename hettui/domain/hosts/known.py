@@ -1,0 +1,43 @@
+"""What is remembered of a host from the last time it was asked: enough to plan for it without asking again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hettui.domain.devices.device import Device, Hardware, Host
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHost:
+    """One host, by where ssh goes."""
+
+    ssh: str
+    hardware: tuple[Hardware, ...] = ()
+    round_trip_s: float | None = None
+    """Of one word there and back over a session; None is not known."""
+    at_unix_s: float = 0.0
+
+
+def hardware_of(hosts: Sequence[Host], known: Mapping[str, KnownHost]) -> list[Hardware]:
+    """What can hold layers on the hosts that are known, under the names that they have now.
+
+    What was free then says nothing of now, when a worker may have held it: all of a card counts.
+    """
+    return [
+        replace(card, host=host.name, free_bytes=None if card.backend == "cpu" else card.total_bytes)
+        for host in hosts
+        if host.ssh is not None and host.ssh in known
+        for card in known[host.ssh].hardware
+    ]
+
+
+def with_round_trips(
+    devices: Sequence[Device], hosts: Sequence[Host], known: Mapping[str, KnownHost]
+) -> tuple[Device, ...]:
+    """The devices with the way to them, where it was measured."""
+    times = {host.name: known[host.ssh].round_trip_s for host in hosts if host.ssh is not None and host.ssh in known}
+    return tuple(
+        replace(device, round_trip_s=times[device.host]) if times.get(device.host) is not None else device
+        for device in devices
+    )

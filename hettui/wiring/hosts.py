@@ -1,0 +1,96 @@
+"""Other machines for commands: which are known, what they are, what hettui left there."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.hosts_file import load_hosts, save_hosts
+from hettui.adapters.files.paths import config_file, last_config, memory_dir
+from hettui.adapters.hosts import prober
+from hettui.adapters.hosts.ssh import Line
+from hettui.domain.config.values import Config
+from hettui.domain.devices.device import Host
+from hettui.domain.devices.found import Found
+from hettui.domain.errors import HostError, UsageError
+from hettui.domain.hosts.facts import HostFacts
+from hettui.domain.hosts.known import KnownHost
+from hettui.domain.hosts.report import Cleaned
+
+
+def known(config_path: str | None, named: Sequence[str] = ()) -> tuple[Host, ...]:
+    """The configured hosts; with names, those of them, and others as ssh knows them. Raises ConfigError, UsageError."""
+    configured = _config(config_path).hosts
+    if not named:
+        return configured
+    by_name = {host.name: host for host in configured} | {host.ssh: host for host in configured if host.ssh}
+    found = []
+    for name in named:
+        if name.startswith("-") or not name or any(c.isspace() for c in name):
+            raise UsageError(f"--host {name}: one destination such as me@attic, or an alias of ~/.ssh/config")
+        found.append(by_name.get(name) or Host(short_name(name), name))
+    return tuple(found)
+
+
+def short_name(destination: str) -> str:
+    """`attic` for `me@attic.lan` and `ssh://me@attic:22`."""
+    place = destination.removeprefix("ssh://").rpartition("@")[2]
+    name = place.partition("]")[0].lstrip("[") if place.startswith("[") else place.partition(":")[0]
+    first = name.partition(".")[0]
+    return name if not first or first.isdecimal() else first
+
+
+def _config(config_path: str | None) -> Config:
+    if config_path:
+        return load(config_path)
+    path = last_config() or config_file()
+    return load(path) if Path(path).exists() else Config()
+
+
+def probed(hosts: Sequence[Host]) -> list[HostFacts | HostError]:
+    """In their order. Blocks. What they say is remembered for the next plan."""
+    found = prober.probe_all(hosts)
+    remember([(host, one) for host, one in zip(hosts, found, strict=True) if isinstance(one, HostFacts)])
+    return found
+
+
+def remember(found: Sequence[tuple[Host, HostFacts]]) -> None:
+    """For plans that are made without asking."""
+    known_hosts = load_hosts(memory_dir())
+    for host, facts in found:
+        if host.ssh and facts.whole:
+            known_hosts[host.ssh] = KnownHost(host.ssh, facts.hardware(), facts.round_trip_s, time.time())
+    save_hosts(memory_dir(), known_hosts)
+
+
+def connected(host: Host) -> bool:
+    """Whether ssh got there, after whatever it asked on this terminal. Sessions of the next hours ask nothing."""
+    return subprocess.run(Line(host.name, host.ssh or host.name).question(), check=False).returncode == 0
+
+
+def cleaned(hosts: Sequence[Host]) -> list[Cleaned | HostError]:
+    """In their order. Blocks."""
+    found: list[Cleaned | HostError] = []
+    for host in hosts:
+        try:
+            found.append(Cleaned.of(host.name, prober.clean(host)))
+        except HostError as error:
+            found.append(error)
+    return found
+
+
+def with_hosts(found: Found, hosts: Sequence[Host]) -> Found:
+    """What was found here, and behind it what the hosts have; why one of them says nothing."""
+    hardware, problems = list(found.hardware), list(found.problems)
+    for one in probed(hosts):
+        if isinstance(one, HostError):
+            problems.append(str(one))
+        else:
+            hardware += one.hardware()
+            problems += [f"{one.host}: {text}" for text in (one.trouble, *one.problems) if text]
+            if not one.server:
+                problems.append(f"{one.host}: no rpc server in {one.looked}; name its folder as bin in [[hosts]]")
+    return Found(tuple(hardware), tuple(problems))

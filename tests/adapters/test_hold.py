@@ -1,0 +1,161 @@
+"""What holds a worker on another host: its start, its log, its end, a lost line, a lease that is over."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hettui.adapters.hosts.session import split_log
+from hettui.adapters.processes import proc
+from tests import own_ports
+from tests.far_host import FarHost, far_host
+from tests.patience import patience, until
+
+MARK = b"##hettui-1##"
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Iterator[FarHost]:
+    yield from far_host(tmp_path / "far", own_ports.first() + 30)
+
+
+def gone(pid: int) -> bool:
+    return proc.start_time(pid) is None
+
+
+@pytest.mark.parametrize(
+    ("held", "data", "out", "kept", "end"),
+    [
+        (b"", b"a line\n", b"a line\n", b"", None),
+        (b"", b"no end", b"no end", b"", None),
+        (b"", b"text##het", b"text", b"##het", None),
+        (b"##het", b"ty\n", b"##hetty\n", b"", None),
+        (b"##het", b"tui-1## exit 137 itself\nmore", b"", b"", ["exit", "137", "itself"]),
+        (b"", b"x##hettui-1## exit", b"x", b"##hettui-1## exit", None),
+        (b"##hettui-1## exit", b" 0 asked\n", b"", b"", ["exit", "0", "asked"]),
+    ],
+)
+def test_the_last_line_is_told_from_the_log(
+    held: bytes, data: bytes, out: bytes, kept: bytes, end: list[str] | None
+) -> None:
+    assert split_log(held, data, MARK) == (out, kept, end)
+
+
+SHELLS = [("/bin/sh", "/bin/sh", ""), ("/bin/sh", "/bin/sh", "echo '*** be nice ***'; echo noise >&2")]
+SHELLS += [(shell, "/bin/sh", "") for shell in ("/usr/bin/fish", "/bin/tcsh") if Path(shell).exists()]
+SHELLS += [("/bin/sh", "busybox sh", "")] if shutil.which("busybox") else []
+
+
+@pytest.mark.parametrize(("shell", "sh", "before"), SHELLS)
+def test_a_worker_is_started_and_ended_whatever_the_shells_are(far: FarHost, shell: str, sh: str, before: str) -> None:
+    holder = far.made(shell=shell, sh=sh, before=before).hold("-d", "CPU")
+    far.says(f"listens {far.port} 1 None -d CPU\n")
+    far.says("tick 1\ntick 2\ntick 3\n")
+    assert not far.said().startswith("***")
+    with socket.create_connection(("127.0.0.1", far.port), 5):
+        pid = far.worker()
+    # It dies neither of a client that vanishes nor of a hang-up.
+    ignored = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigIgn"))
+    assert {signal.SIGPIPE, signal.SIGHUP} <= {n for n in range(1, 65) if int(ignored.split()[1], 16) >> (n - 1) & 1}
+    holder.terminate()
+    assert holder.wait(patience(30)) == -signal.SIGTERM
+    assert gone(pid)
+    assert far.records() == []
+    until(lambda: not far.living(), said=far.living)
+
+
+@pytest.mark.parametrize("name", ["ggml-rpc-server", "rpc-server"])
+def test_it_ends_as_the_worker_ended(far: FarHost, name: str) -> None:
+    holder = far.made(name=name).hold("bad")
+    assert holder.wait(patience(30)) == 3
+    holder = far.hold()
+    far.says("listens")
+    os.kill(far.worker(), signal.SIGKILL)
+    assert holder.wait(patience(30)) == -signal.SIGKILL
+    assert "hettui: the worker on attic was killed by SIGKILL; if nobody there did it" in far.said()
+
+
+def test_no_worker_there_is_127_and_says_where_it_was_looked_for(far: FarHost) -> None:
+    holder = far.made(name="").hold()
+    assert holder.wait(patience(30)) == 127
+    assert f"attic has neither ggml-rpc-server nor rpc-server in {far.home}/lc (127: not found)" in far.said()
+
+
+def test_another_port_is_taken_there_when_one_is_in_use(far: FarHost) -> None:
+    far.made()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", far.port))
+        other.listen()
+        far.hold()
+        far.says(f"listens {far.port + 1}")
+
+
+def test_a_lost_line_is_reached_again_and_the_worker_lives(far: FarHost) -> None:
+    holder = far.made().hold()
+    far.holds()
+    pid, before = far.worker(), far.sessions()
+    os.kill(before[-1], signal.SIGKILL)
+    far.says("hettui: the line to attic was lost: ")
+    far.says("hettui: attic is there again\n")
+    assert far.worker() == pid
+    ticks = far.said().count("tick")
+    until(lambda: far.said().count("tick") > ticks, said=far.said)
+    assert far.said().count("listens") == 1
+    told = [line.split() for line in far.said().splitlines()[:-1]]
+    seen = [int(words[1]) for words in told if words[0] == "tick"]
+    # Nothing of its log is lost, and nothing comes twice.
+    assert seen == list(range(1, len(seen) + 1))
+    assert {words[0] for words in told} == {"listens", "tick", "hettui:"}
+    holder.terminate()
+    assert holder.wait(patience(30)) == -signal.SIGTERM
+    assert gone(pid)
+
+
+def test_a_worker_whose_holder_was_killed_is_replaced_by_the_next_start(far: FarHost) -> None:
+    far.made().hold()
+    far.says("listens")
+    first = far.worker()
+    far.holders[-1].kill()
+    far.holders[-1].wait()
+    far.hold()
+    until(lambda: far.said().count("listens") == 2, said=far.said)
+    assert gone(first)
+    assert far.worker() != first
+
+
+def test_a_worker_that_nobody_asks_for_ends_with_its_lease(far: FarHost) -> None:
+    holder = far.made().hold(lease_s=2)
+    far.holds()
+    pid = far.worker()
+    # As a machine that sleeps, or a line that is silent.
+    os.kill(holder.pid, signal.SIGSTOP)
+    until(lambda: gone(pid))
+    os.kill(holder.pid, signal.SIGCONT)
+    assert holder.wait(patience(30)) == 69
+    assert "hettui: the worker on attic was ended there when its lease of 2 s was over" in far.said()
+    assert far.records() == []
+
+
+def test_without_a_lease_it_lives_on(far: FarHost) -> None:
+    holder = far.made().hold(lease_s=0)
+    far.says("listens")
+    pid = far.worker()
+    holder.kill()
+    holder.wait()
+    until(lambda: not [s for s in far.sessions() if not gone(s)])
+    assert not gone(pid)
+
+
+def test_what_was_asked_to_end_while_it_starts_ends(far: FarHost) -> None:
+    holder = far.made(before="sleep 1").hold()
+    until(far.sessions)
+    holder.terminate()
+    assert holder.wait(patience(30)) in (-signal.SIGTERM, 69)
+    until(lambda: not far.living(), said=far.living)
+    assert far.records() == []
