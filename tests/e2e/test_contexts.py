@@ -96,6 +96,11 @@ class Rig:
     def last(self) -> Asked:
         return self.slots.requests[-1]
 
+    def has_told(self) -> bool:
+        """What was asked last is told, and has ended."""
+        told = [e for e in self.events if isinstance(e, SlotsChanged) and e.requests]
+        return bool(told) and self.last.ended and self.last.prompt_tokens == self.asked
+
     @property
     def files(self) -> list[Path]:
         return sorted((self.folder / "hettui-contexts").glob("*.ctx"))
@@ -224,6 +229,7 @@ def test_a_killed_worker_costs_no_more_than_what_came_after_the_snapshot(rig: Ri
     keeping = KeepPolicy(folder=str(rig.folder), snapshot_tokens=100)
     rig.start(rig.request((3, 2), keeping=keeping))
     rig.ask(PROMPT)
+    until(lambda: any(isinstance(e, SlotsChanged) for e in rig.events))
     until(lambda: rig.slots.saved and rig.slots.saved[0].tokens >= PROMPT)
     rig.ask(PROMPT + 60)
     worker = next(p for p in rig.engine.snapshot.processes if p.role == "worker")
@@ -267,9 +273,12 @@ def _middle(rig: Rig) -> None:
 def _taken(rig: Rig) -> None:
     # Else the host's memory gives it back.
     rig.start(rig.request(keeping=OFF, extra=("--cache-ram", "0")))
-    rig.ask(600)
-    rig.ask(200, first=90)
-    rig.ask(640)
+    for tokens in range(600, 700, 20):
+        rig.ask(tokens)
+        rig.ask(200, first=90)
+        # On a crowded machine it now and then takes nothing back: then the slot was taken, and that is what is said.
+        if rig.ask(tokens + 40).get("cache_n"):
+            return
 
 
 def _given_back(rig: Rig) -> None:
@@ -319,7 +328,7 @@ REREAD = {
 def test_why_a_prompt_was_read_again(rig: Rig, play: Callable[[Rig], None], cause: Cause | None) -> None:
     """The scenes of tests/domain/test_reread.py, said by the real server."""
     play(rig)
-    until(lambda: rig.events and rig.last.ended and rig.last.prompt_tokens == rig.asked)
+    until(rig.has_told)
     last = rig.last
     assert (last.reason.cause if last.reason else None) == cause, last
 

@@ -272,9 +272,14 @@ def test_a_clock_that_jumps_concerns_nobody(rig: Rig) -> None:
     """Nothing that is waited for, compared or recorded is a time of day."""
     # Only what people read bears a date: recordings, conversations and kept measurements.
     dated = {"hettui/wiring/replay.py", "hettui/wiring/bench.py", "hettui/ui/presenting/talk.py"}
+    # What was measured of devices and hosts loses weight over weeks: a clock that jumps makes it older or newer.
+    aged = {
+        "hettui/wiring/speeds.py", "hettui/wiring/hosts.py", "hettui/cli/plan.py",
+        "hettui/adapters/files/learned_file.py",
+    }  # fmt: skip
     for path in Path("hettui").rglob("*.py"):
         source = path.read_text()
-        assert "time.time()" not in source
+        assert "time.time()" not in source or str(path) in aged
         assert "datetime" not in source or str(path) in dated
     assert rig.runs.load() is None
 

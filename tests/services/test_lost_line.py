@@ -52,7 +52,7 @@ async def test_a_master_that_died_of_a_lost_line_is_started_again_when_it_is_bac
     await until(lambda: bench.state is ClusterState.READY)
     assert bench.world.children["worker d2"] is there
     assert there.alive
-    assert bench.controller.snapshot.post_mortem is None
+    await until(lambda: bench.controller.snapshot.post_mortem is None)
 
 
 async def test_a_worker_that_ended_while_the_line_was_lost_ends_the_cluster(bench: Bench) -> None:

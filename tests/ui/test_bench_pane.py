@@ -73,7 +73,7 @@ async def test_run_watch_and_read() -> None:
 async def test_its_number_among_the_panes() -> None:
     async with stage(size=(80, 24)) as s:
         await s.run_plan()
-        await s.press("g", "4")
+        await s.press("g", "5")
         assert "measures what runs" in s.text()
         assert s.app.focused is not None
         assert s.app.focused.id == "bench"
