@@ -7,11 +7,11 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from hettui.domain.errors import HettuiError, ServerError
+from hettui.domain.slots.policy import LEAST_TOKENS
 from hettui.ports import LlamaClient
 
 _SECONDS = 120.0
 """For one slot, gigabytes included."""
-_LEAST_TOKENS = 32
 
 
 class SlotsAside:
@@ -43,7 +43,7 @@ class SlotsAside:
             except HettuiError as error:
                 self._say(f"the context of slot {number} is not put aside for the measurement: {error}")
                 continue
-            if tokens >= _LEAST_TOKENS and size_bytes:
+            if tokens >= LEAST_TOKENS and size_bytes:
                 self._tokens[number] = tokens
             else:
                 await self._forget(number)

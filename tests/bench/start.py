@@ -13,7 +13,6 @@ llama-server what it can do, unless there is none; `the same without an engine` 
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import sys
 import time
@@ -24,10 +23,9 @@ from tempfile import TemporaryDirectory
 
 from hettui.adapters.files.paths import cache_dir
 from hettui.adapters.library.demo_model import demo_model
-from tests.bench.terminal import Terminal, load_now, parse_size
+from tests.bench.terminal import Terminal, load_now, parse_size, plain
 
 REST_S = 5.0
-_SEQUENCES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][0-9A-B]|\x1b[=>]")
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def start(program: Program, size: tuple[int, int], rest_s: float) -> Start:
             if not terminal.read(0.5):
                 continue
             took = time.perf_counter() - began
-            seen = _SEQUENCES.sub(b"", terminal.tail)
+            seen = plain(terminal.tail)
             missing = [mark for mark in missing if mark not in seen]
         terminal.spend(rest_s)
         return Start(took, terminal.resident_bytes, terminal.proportional_bytes)

@@ -6,6 +6,7 @@ import fcntl
 import os
 import platform
 import pty
+import re
 import select
 import signal
 import struct
@@ -17,6 +18,7 @@ from pathlib import Path
 
 _WHERE = b"\x1b[6n"
 """The question for the cursor's place, which every terminal answers."""
+_SEQUENCES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][0-9A-B]|\x1b[=>]")
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -140,6 +142,11 @@ class Terminal:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         os.close(self._fd)
+
+
+def plain(written: bytes) -> bytes:
+    """The text in what was written, without what moves the cursor and changes colours."""
+    return _SEQUENCES.sub(b"", written)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import os
 import random
-import re
 import subprocess
 import sys
 import time
@@ -25,10 +24,9 @@ from tempfile import TemporaryDirectory
 from hettui.adapters.files.paths import cache_dir
 from hettui.adapters.library.demo_model import demo_model
 from tests.bench.start import Program, programs
-from tests.bench.terminal import Terminal, load_now
+from tests.bench.terminal import Terminal, load_now, plain
 from tests.patience import patience
 
-_SEQUENCES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][0-9A-B]|\x1b[=>]")
 _KEYS = (b"l", b"e", b"c", b"b", b"p", b"\x1b[C", b"\x1b[B", b"z")
 """Panes, plans, the slider: whatever may be told something before it is there."""
 _WRONG = (b"Traceback", b"NoMatches", b"internal error")
@@ -57,7 +55,7 @@ def one_start(program: Program, size: tuple[int, int], keys: bytes) -> str | Non
     while missing and terminal.alive and time.monotonic() < frame_by:
         if terminal.read(0.1):
             written = terminal.tail
-            missing = [] if keys else [mark for mark in missing if mark not in _SEQUENCES.sub(b"", written)]
+            missing = [] if keys else [mark for mark in missing if mark not in plain(written)]
         if not pressed and written:
             # The screen is not there yet: its first bytes only switch the terminal's modes.
             terminal.send(keys)
@@ -86,10 +84,10 @@ def one_start(program: Program, size: tuple[int, int], keys: bytes) -> str | Non
     terminal.close(b"q")
     said = [word.decode() for word in _WRONG if word in tail]
     if said:
-        return f"{', '.join(said)}: {_SEQUENCES.sub(b'', tail)[-1500:].decode(errors='replace')}"
+        return f"{', '.join(said)}: {plain(tail)[-1500:].decode(errors='replace')}"
     if missing and not keys:
-        return f"{missing} not drawn; the last was {_SEQUENCES.sub(b'', tail)[-500:]!r}"
-    return None if status == 0 else f"ended with {status}; the last was {_SEQUENCES.sub(b'', tail)[-500:]!r}"
+        return f"{missing} not drawn; the last was {plain(tail)[-500:]!r}"
+    return None if status == 0 else f"ended with {status}; the last was {plain(tail)[-500:]!r}"
 
 
 def main() -> int:

@@ -57,7 +57,7 @@ class Layout:
     on_host: tuple[Mapping[str, int], ...]
     """Per block: its tensors that stay on the host wherever the block lies, with their bytes."""
     tensors: tuple[Mapping[str, int], ...]
-    """Per block: all of them."""
+    """Per block: all of them; empty where no block lies on the host."""
     sizes: dict[tuple[object, ...], int] = field(default_factory=dict)
     """What was laid out already, by `_signature`."""
 

@@ -104,20 +104,26 @@ class Graph:
 
     def raw(self, size_bytes: int, *parents: Tensor, inplace: bool = False, anchored: bool = True) -> Tensor:
         """A result of that many bytes. `anchored`: it uses a weight or the cache, so it is computed where they lie."""
-        tensor = Tensor(size_bytes, parents, inplace=inplace, home=self.place if anchored and not self.helped else None)
+        return self._at(self.place if anchored and not self.helped else None, size_bytes, *parents, inplace=inplace)
+
+    def _at(self, home: int | None, size_bytes: int, *parents: Tensor, inplace: bool = False) -> Tensor:
+        tensor = Tensor(size_bytes, parents, inplace=inplace, home=home)
         self.operations.append(tensor)
         return tensor
 
     def looked_up(self, size_bytes: int, *parents: Tensor) -> Tensor:
         """Rows of a tensor that lies on the host: nobody helps with that."""
-        tensor = Tensor(size_bytes, parents, home=HOST)
-        self.operations.append(tensor)
-        return tensor
+        return self._at(HOST, size_bytes, *parents)
+
+    @property
+    def _willing(self) -> int | None:
+        """Who computes what the host holds, for a batch of this size; None: the host."""
+        return self.helper if self.batch.tokens >= OFFLOADED_TOKENS else None
 
     @property
     def helped(self) -> bool:
         """The block lies on the host, and another device computes it, but for what is in the cache."""
-        return self.place == HOST and self.helper is not None and self.batch.tokens >= OFFLOADED_TOKENS
+        return self.place == HOST and self._willing is not None
 
     def weighted(self, name: str, size_bytes: int, *parents: Tensor, inplace: bool = False) -> Tensor:
         """A result by a tensor of the block that may stay on the host: it is computed where that lies.
@@ -131,12 +137,11 @@ class Graph:
         return self._on_host(size_bytes, weight_bytes, *parents, inplace=inplace)
 
     def _on_host(self, size_bytes: int, weight_bytes: int, *parents: Tensor, inplace: bool) -> Tensor:
-        home = HOST
-        if self.helper is not None and self.batch.tokens >= OFFLOADED_TOKENS:
-            home, parents = self.helper, (*parents, Tensor(weight_bytes, home=HOST, weight=True))
-        tensor = Tensor(size_bytes, parents, inplace=inplace, home=home)
-        self.operations.append(tensor)
-        return tensor
+        helper = self._willing
+        if helper is None:
+            return self._at(HOST, size_bytes, *parents, inplace=inplace)
+        weight = Tensor(weight_bytes, home=HOST, weight=True)
+        return self._at(helper, size_bytes, *parents, weight, inplace=inplace)
 
     def project(self, name: str, b: Shapes, *parents: Tensor) -> Tensor:
         """As many values per token as that matrix of the block has rows."""
@@ -171,7 +176,7 @@ class Graph:
 
     def store(self, *parents: Tensor) -> None:
         """Written into the cache."""
-        self.operations.append(Tensor(0, parents, home=self.place))
+        self._at(self.place, 0, *parents)
         self.fix()
 
     def fix(self) -> None:

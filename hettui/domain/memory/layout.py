@@ -41,7 +41,7 @@ def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> c
         rotation_k=0 if params.cache_type_k in _NOT_QUANTISED else _rotation(head_k),
         rotation_v=0 if params.cache_type_v in _NOT_QUANTISED else min(64, _rotation(head_v)),
         on_host=tensors_on_host(workload),
-        tensors=tensor_bytes(workload),
+        tensors=() if full_offload else tensor_bytes(workload),
     )
 
 

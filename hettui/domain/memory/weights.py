@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.llama.params import RuntimeParams, override_pattern
 from hettui.domain.memory.workload import Workload, remembered
+from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.weights import BufferKind, Part, Placed, host_bytes
 
 
@@ -46,26 +47,23 @@ def _stays_on_host(placed: Placed, params: RuntimeParams) -> bool:
 @remembered
 def tensor_bytes(workload: Workload) -> tuple[Mapping[str, int], ...]:
     """Per block: its tensors by their names in the block; their bytes."""
-    found: tuple[dict[str, int], ...] = tuple({} for _ in range(workload.shape.blocks))
-    for placed in workload.shape.placed:
-        if placed.part is Part.BLOCK:
-            found[placed.block][_name_in_block(placed)] = placed.tensor.size_bytes
-    return found
+    return _by_block(workload.shape, workload.shape.placed)
 
 
 @remembered
 def tensors_on_host(workload: Workload) -> tuple[Mapping[str, int], ...]:
     """As `tensor_bytes`, of those that the host keeps wherever the block lies."""
-    params = workload.params
-    found: tuple[dict[str, int], ...] = tuple({} for _ in range(workload.shape.blocks))
-    for placed in workload.shape.placed if params.overrides else ():
-        if placed.part is Part.BLOCK and _stays_on_host(placed, params):
-            found[placed.block][_name_in_block(placed)] = placed.tensor.size_bytes
+    shape, params = workload.shape, workload.params
+    return _by_block(shape, [p for p in shape.placed if _stays_on_host(p, params)] if params.overrides else ())
+
+
+def _by_block(shape: ModelShape, tensors: Iterable[Placed]) -> tuple[Mapping[str, int], ...]:
+    found: tuple[dict[str, int], ...] = tuple({} for _ in range(shape.blocks))
+    for placed in tensors:
+        if placed.part is Part.BLOCK:
+            name = placed.tensor.name.removeprefix(f"blk.{placed.block}.")
+            found[placed.block][name] = placed.tensor.size_bytes
     return found
-
-
-def _name_in_block(placed: Placed) -> str:
-    return placed.tensor.name.removeprefix(f"blk.{placed.block}.")
 
 
 @remembered

@@ -9,6 +9,8 @@ from hettui.domain.units import GIB
 
 AtStop = Literal["delete", "keep"]
 AT_STOP: tuple[AtStop, ...] = ("delete", "keep")
+LEAST_TOKENS = 32
+"""What is read again in a moment is not worth a file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from hettui.domain.cluster.snapshot import Waiting
 from hettui.domain.devices.device import LOCAL
 from hettui.domain.errors import ConnectionLost, HettuiError
 from hettui.domain.slots.keeping import Came, Held, KeepPlan, plan_keeping, rate_of
+from hettui.domain.slots.policy import LEAST_TOKENS
 from hettui.domain.slots.request import Request as Asked
 from hettui.domain.slots.request_log import RequestLog
 from hettui.domain.slots.saved import Saved, of_model, with_new
@@ -28,8 +29,6 @@ from hettui.services.events import Event, Notice
 
 T = TypeVar("T")
 
-LEAST_TOKENS = 32
-"""What is read again in a moment is not worth a file."""
 _LEAST_S, _PATIENCE = 10.0, 8.0
 """How long one saving may take: so much longer than expected, and never less than this."""
 BUSY_S = 3.0
