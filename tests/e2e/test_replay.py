@@ -28,7 +28,7 @@ def test_what_was_recorded_is_shown_again(terminal: Terminal, tmp_path: Path) ->
     terminal.type("cName three colours")
     terminal.wait("Name three colours")
     terminal.send("Enter")
-    terminal.wait("tok/s · first token")
+    terminal.wait("· first token")
     terminal.send("Escape")
     terminal.wait("▶1")
     terminal.send("x")

@@ -46,7 +46,7 @@ def test_from_the_first_frame_to_the_last(terminal: Terminal, nothing_left: None
     terminal.type("cName three colours")
     terminal.wait("Name three colours")
     terminal.send("Enter")
-    shown = terminal.wait("tok/s · first token")
+    shown = terminal.wait("· first token")
     assert re.search(r"answer \d+ tok, [\d.]+ tok/s", shown)
 
     terminal.send("Escape")
