@@ -208,7 +208,7 @@ def _inputs(g: Graph, layout: Layout, copies: int) -> None:
         if not group:
             continue
         # Without flash attention V is stored transposed, one index per value.
-        values = 1 if batch.flash_attn else max(c.v_width for c in group)
+        values = 1 if batch.flash_attn or batch.turns_values else max(c.v_width for c in group)
         put("k_idxs", 8 * batch.tokens, windowed)
         put("v_idxs", 8 * batch.tokens * values, windowed)
         put("mask", batch.window_mask_bytes if windowed else batch.mask_bytes, windowed)

@@ -26,7 +26,7 @@ def _runs(ends: Sequence[int]) -> list[tuple[int, int, int]]:
 
 @remembered
 def _known_work(
-    workload: Workload, full_offload: bool, backend: str, copies: int, helps: bool
+    workload: Workload, full_offload: bool, backend: str, attached: bool, copies: int, helps: bool
 ) -> dict[tuple[int, ...], int]:
     """What `LayerCosts` found out about a kind of device, so that the next search need not."""
     return {}
@@ -50,7 +50,7 @@ class LayerCosts:
         """`several`: more than one device holds layers. `full_offload`: nothing stays on the host."""
         context = context_bytes_per_block(workload)
         self.total_layers = workload.shape.layers
-        self._layouts = [layout_of(workload, full_offload, d.backend) for d in devices]
+        self._layouts = [layout_of(workload, full_offload, d.backend, d.helps_host) for d in devices]
         self._copies = input_copies(workload, several=several, full_offload=full_offload)
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
@@ -60,7 +60,7 @@ class LayerCosts:
         needed = workload.params.overrides or not full_offload
         self._helps = [needed and i == first for i in range(len(devices))]
         self._work = [
-            _known_work(workload, full_offload, d.backend, self._copies, helps)
+            _known_work(workload, full_offload, d.backend, d.helps_host, self._copies, helps)
             for d, helps in zip(devices, self._helps, strict=True)
         ]
         self._runs = _runs(self._layouts[0].run_ends) if devices else []

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hettui.domain.devices.device import Device
 from hettui.domain.memory import compute
 from hettui.domain.memory.context import context_bytes_per_block
+from hettui.domain.memory.flash import attention
 from hettui.domain.memory.layout import input_copies, layout_of
 from hettui.domain.memory.weights import host_weights_bytes, model_buffers
 from hettui.domain.memory.workload import Workload
@@ -84,13 +85,14 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
     """
     context = context_bytes_per_block(workload)
     copies = input_copies(workload, several=len(split.active) > 1, full_offload=not split.host_layers)
-    helper = helping(devices or (), split)
+    helper, attends = helping(devices or (), split), attention(workload, split, devices or ())
     places = [HOST] * min(split.host_layers, workload.shape.blocks)
     for i in range(len(split.layers)):
         places += [i] * len(split.block_range(i))
 
-    def work(index: int, backend: str) -> int:
-        layout = layout_of(workload, not split.host_layers, backend)
+    def work(index: int, device: Device | None) -> int:
+        backend, attached = (device.backend, device.helps_host) if device else ("cpu", False)
+        layout = layout_of(workload, not split.host_layers, backend, attached, attends)
         return compute.device_bytes(layout, index, places, split.output_device, copies, helper)
 
     def held(index: int) -> Memory:
@@ -105,7 +107,7 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
             + (weights.rope if blocks else 0)
             + (weights.output if output else 0),
             sum(context[blocks.start : blocks.stop]),
-            work(index, device.backend if device else "cpu"),
+            work(index, device),
             device.overhead_bytes if device else 0,
         )
 
@@ -113,7 +115,7 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
     host = Memory(
         host_weights_bytes(workload, len(host_blocks), split.output_device == HOST, helper is None),
         sum(context[host_blocks.start : host_blocks.stop]),
-        work(HOST, "cpu"),
+        work(HOST, None),
     )
     budgets = tuple(d.budget_bytes for d in devices) if devices else (None,) * len(split.layers)
     return Forecast(tuple(held(i) for i in range(len(split.layers))), host, budgets)
