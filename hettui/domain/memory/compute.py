@@ -58,6 +58,7 @@ class Layout:
     """Per block: its tensors that stay on the host wherever the block lies, with their bytes."""
     tensors: tuple[Mapping[str, int], ...]
     """Per block: all of them; empty where no block lies on the host."""
+    rope_table_bytes: int = 0
     sizes: dict[tuple[object, ...], int] = field(default_factory=dict)
     """What was laid out already, by `_signature`."""
 
@@ -160,6 +161,8 @@ def _graph(
 ) -> Graph:
     g = Graph(layout.batch, layout.rules)
     g.helper = helper
+    if layout.rope_table_bytes:
+        g.rope_table = Tensor(layout.rope_table_bytes, home=HOST, weight=True)
     _inputs(g, layout, copies)
     if not blocks or blocks[0] == 0:
         x = _embedding(g, layout, copies)

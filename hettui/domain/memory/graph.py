@@ -86,6 +86,8 @@ class Rules:
     head_v: int
     attends_on_host: bool = False
     """The card has no kernel for flash attention with such heads, and it was asked for."""
+    gathers_states: bool = False
+    """Of a scan's states all but the first are looked up apart, whether they are used or not (`build_rs`, b11434)."""
     fuses: bool = False
     """A card of the master's own whose backend computes several operations as one, and keeps what they read."""
 
@@ -103,6 +105,8 @@ class Graph:
         """Its tensors that stay on the host (`n-cpu-moe`, `override-tensor`), with their bytes."""
         self.helper: int | None = None
         """The device that computes for the host where a batch is large enough."""
+        self.rope_table: Tensor | None = None
+        """The host's own; every device with blocks has another one."""
         self.fixed = 0
         """How many operations llama.cpp has put into its graph for good. What comes after is put there when
         something needs it, so that the state of the next recurrent block gets in before it."""
@@ -296,12 +300,11 @@ class Graph:
             width = b["attn_qkv.weight"][1]
             qkv = self._biased(self.project("attn_qkv", b, x), b, "attn_qkv")
             q_width = width - context.k_width - context.v_width
-            positions = self.given("positions")
-            query = self._rotated(self.rows(q_width, self.part(qkv), positions), "rot_k", windowed=windowed)
+            query = self._rotated(self.rows(q_width, self.part(qkv), *self._turning()), "rot_k", windowed=windowed)
             value = self.part(qkv)
             if ("rot_v", windowed) in self.inputs:
                 value = self.rows(context.v_width, value)
-            key = self._rotated(self.rows(context.k_width, self.part(qkv), positions), "rot_k", windowed=windowed)
+            key = self._rotated(self.rows(context.k_width, self.part(qkv), *self._turning()), "rot_k", windowed=windowed)
         else:
             q_width = b["attn_output.weight"][0] if "attn_output.weight" in b else b["attn_q.weight"][1]
             query = self._biased(self.project("attn_q", b, x), b, "attn_q")
@@ -335,7 +338,12 @@ class Graph:
 
     def _turned(self, x: Tensor, context: BlockContext) -> Tensor:
         """RoPE, which never overwrites what it reads."""
-        return self.raw(x.size_bytes, x, self.given("positions")) if context.positions else x
+        return self.raw(x.size_bytes, x, *self._turning()) if context.positions else x
+
+    def _turning(self) -> tuple[Tensor, ...]:
+        """Positions, and the table of frequencies where somebody else than its holder needs it."""
+        table = (self.rope_table,) if self.helped and self.rope_table is not None else ()
+        return self.given("positions"), *table
 
     def _value(self, x: Tensor, b: Shapes, *, windowed: bool) -> Tensor:
         if "attn_v.weight" not in b:
@@ -470,12 +478,15 @@ class Graph:
             parts = self.project("ssm_x", b, mixed)
             width = b["ssm_dt.weight"][0]
             step = self.weighted("ssm_dt.weight", inner * self.token_bytes, self.rows(width, self.part(parts)))
-            of = self.view(mixed), self._biased(step, b, "ssm_dt"), self.part(parts)
+            of = self.view(mixed), self._biased(step, b, "ssm_dt"), self.part(parts), self.part(parts)
         else:
             step = self._biased(self.rows(b["ssm_dt.bias"][0], self.part(projected)), b, "ssm_dt")
-            of = self.part(mixed), step, self.part(mixed)
+            of = self.part(mixed), step, self.part(mixed), self.part(mixed)
         # One long row: to a helping device that is too little to take it over.
         scanned = self._at(self.place, (inner * batch.tokens + scan_state) * F32, *of)
+        if self.rules.gathers_states and batch.sequences > 1:
+            others = scan_state // batch.sequences * (batch.sequences - 1)
+            self.store(self.part(self._at(self.place, others * F32)))
         self.store(self.part(scanned))
 
         def finish() -> Tensor:
@@ -592,7 +603,7 @@ def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
     """From here on only the rows that become logits are computed."""
     few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
     few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
-    few.on_host, few.helper = g.on_host, g.helper
+    few.on_host, few.helper, few.rope_table = g.on_host, g.helper, g.rope_table
     out_ids = g.given("out_ids")
     sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
     return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]

@@ -14,6 +14,7 @@ from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.block_context import head_width
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.model.weights import Part
 from hettui.domain.units import MIB
 
 _NOT_QUANTISED = ("f32", "f16", "bf16")
@@ -40,6 +41,7 @@ def layout_of(
         rules=replace(
             _rules(workload, head_v, full_offload=full_offload, windows=window > 0),
             fuses=newer and attached and backend == "cuda",
+            gathers_states=newer,
             attends_on_host=attends == "on the host",
         ),
         batch=_batch(workload, window, attends, cache_in_f16=newer and backend == "cuda"),
@@ -56,6 +58,7 @@ def layout_of(
         rotation_v=0 if params.cache_type_v in _NOT_QUANTISED else min(64, _rotation(head_v)),
         on_host=tensors_on_host(workload),
         tensors=() if full_offload else tensor_bytes(workload),
+        rope_table_bytes=max((p.tensor.size_bytes for p in shape.placed if p.part is Part.ROPE), default=0),
     )
 
 
