@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from hettui.domain.devices.device import Device
+from hettui.domain.llama.beside import offloads_operations
 from hettui.domain.memory import compute
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.layout import input_copies, layout_of
@@ -57,7 +58,7 @@ class LayerCosts:
         self._overhead = [d.overhead_bytes for d in devices]
         # Of several the first that holds layers: one that is passed over is thought to help as well.
         first = next((i for i, d in enumerate(devices) if d.helps_host), None)
-        needed = workload.params.overrides or not full_offload
+        needed = (workload.params.overrides or not full_offload) and offloads_operations(workload.extra_args)
         self._helps = [needed and i == first for i in range(len(devices))]
         self._work = [
             _known_work(workload, full_offload, d.backend, d.helps_host, self._copies, helps)

@@ -19,7 +19,7 @@ from hettui.domain.model.block_context import head_width
 from hettui.domain.plan.split import HOST, Split
 
 Attention = Literal["fused", "apart", "given up", "on the host"]
-"""One operation; several, as asked for; several, since one was not possible everywhere; one, which the host computes."""
+"""One operation; several, as asked for; several, since one was not possible everywhere; one, by the host."""
 
 _SAME_WIDTHS = frozenset({40, 64, 72, 80, 96, 112, 128, 256, 512})
 """Of a head of K and V, of those that are as wide (`ggml_cuda_get_best_fattn_kernel`, fattn.cu)."""

@@ -304,7 +304,9 @@ class Graph:
             value = self.part(qkv)
             if ("rot_v", windowed) in self.inputs:
                 value = self.rows(context.v_width, value)
-            key = self._rotated(self.rows(context.k_width, self.part(qkv), *self._turning()), "rot_k", windowed=windowed)
+            key = self._rotated(
+                self.rows(context.k_width, self.part(qkv), *self._turning()), "rot_k", windowed=windowed
+            )
         else:
             q_width = b["attn_output.weight"][0] if "attn_output.weight" in b else b["attn_q.weight"][1]
             query = self._biased(self.project("attn_q", b, x), b, "attn_q")
