@@ -47,8 +47,10 @@ class LayerCosts:
         *,
         several: bool,
         full_offload: bool = True,
+        helps: bool | None = None,
     ) -> None:
-        """`several`: more than one device holds layers. `full_offload`: nothing stays on the host."""
+        """`several`: more than one device holds layers. `full_offload`: nothing stays on the host. `helps`: whether the
+        cards of this machine compute large batches for it; None: the first of them does where there is something."""
         context = context_bytes_per_block(workload)
         self.total_layers = workload.shape.layers
         self._layouts = [layout_of(workload, full_offload, d.backend, d.helps_host) for d in devices]
@@ -59,7 +61,9 @@ class LayerCosts:
         # Of several the first that holds layers: one that is passed over is thought to help as well.
         first = next((i for i, d in enumerate(devices) if d.helps_host), None)
         needed = (workload.params.overrides or not full_offload) and offloads_operations(workload.extra_args)
-        self._helps = [needed and i == first for i in range(len(devices))]
+        self._helps = [
+            bool(needed and (i == first if helps is None else helps and d.helps_host)) for i, d in enumerate(devices)
+        ]
         self._work = [
             _known_work(workload, full_offload, d.backend, d.helps_host, self._copies, helps)
             for d, helps in zip(devices, self._helps, strict=True)
