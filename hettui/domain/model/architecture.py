@@ -101,7 +101,10 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "gemma-embedding": Architecture(windows=Windows(6), keeps_context=False, scaled_embedding=True),
     "gemma2": Architecture(windows=Windows(2, default=4096), scaled_embedding=True),
     "gemma3": Architecture(windows=Windows(6), scaled_embedding=True),
-    "gemma3n": Architecture(windows=Windows(5), blocks_with_cache=20, compute_error=1.4, scaled_embedding=True),
+    "gemma3n": Architecture(
+        windows=Windows(5), blocks_with_cache=20, late_outputs="before norm", late_in_older_builds=True,
+        compute_error=0.17, scaled_embedding=True,
+    ),
     "gemma4": Architecture(shares_caches=True, late_outputs="after norm", scaled_embedding=True),
     "gemma4-assistant": Architecture(known=False, mixed_batches=False, scaled_embedding=True),
     "glm5-next": Architecture(recurrent="without KV heads"),
