@@ -55,6 +55,7 @@ from hettui.ui.messages import (
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.terminal.app import TerminalApp
 from hettui.ui.terminal.output import Output
+from hettui.ui.widgets.in_roles import InRoles
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -145,6 +146,13 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         self._open()
 
     # -- themes --------------------------------------------------------------------------------------------
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Textual draws again what it has styled anew; what stands in roles has asked the theme for their colours."""
+        super().refresh_css(animate=animate)
+        for screen in self.screen_stack:
+            for widget in screen.walk_children(InRoles):
+                widget.refresh()
 
     def _files_changed(self, files: ThemeFiles) -> None:
         """Called on the shelf's thread."""
