@@ -11,6 +11,7 @@ from hettui.domain.chat.conversation import Conversation
 from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts, Slot
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import RunState
+from hettui.domain.door.words import DoorState
 from hettui.domain.llama.build import EngineInfo as EngineInfo
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.slots.saved import Saved
@@ -207,6 +208,28 @@ class LlamaClient(Protocol):
 
 class LlamaClientFactory(Protocol):
     def __call__(self, base_url: str, api_key: str | None) -> LlamaClient: ...
+
+
+class DoorLine(Protocol):
+    """The line to the front door. What is asked for over it holds as long as it stands. Raises DoorError."""
+
+    async def look(self) -> DoorState: ...
+
+    async def hold(self) -> DoorState:
+        """Requests wait until `go`, or until the line ends."""
+
+    async def aim(self, port: int) -> DoorState:
+        """The master will be at this port."""
+
+    async def go(self, port: int) -> DoorState:
+        """The master is ready there: what waits is passed on. How many those were."""
+
+    async def close(self) -> None: ...
+
+
+class DoorLines(Protocol):
+    def __call__(self, control: str) -> DoorLine:
+        """The line of that name, which may not be there yet."""
 
 
 class ContextFolder(Protocol):

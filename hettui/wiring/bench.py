@@ -83,11 +83,11 @@ def target(
     if url is not None:
         yield replace(_running(pasted(url), os.environ.get("LLAMA_API_KEY")), model=model)
         return
-    if session is None and (record := _running_record(config_path)) is not None:
-        master = next((p.spec for p in record.processes if p.spec.role == "master"), None)
-        if master is not None:
-            yield _running(api_url(*master.address, master.argv), api_key(recorded_session(record).config))
-            return
+    if session is None and (record := _running_record(config_path)) is not None and record.master is not None:
+        # Not at its front door: what is measured is the master.
+        master = record.master.spec
+        yield _running(api_url(*master.address, master.argv), api_key(recorded_session(record).config))
+        return
     if session is None:
         config = _config(config_path)
         serving = config.serving
