@@ -12,6 +12,8 @@ from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts, Slot
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.door.words import DoorState
+from hettui.domain.library.places import Completion as Completion
+from hettui.domain.library.places import ModelPlace as ModelPlace
 from hettui.domain.llama.build import EngineInfo as EngineInfo
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.slots.saved import Saved
@@ -247,6 +249,10 @@ class ContextFolder(Protocol):
     def new_name(self, slot: int) -> str:
         """For a file that is not there yet."""
 
+    def aside_name(self, slot: int) -> str:
+        """The same for a file that lives as long as a measurement: whoever opens the folder later removes it, where
+        that has ended without doing so."""
+
     def written(self, file: str) -> tuple[int, str]:
         """Size and sum of a file that was just written, for the user alone from now on. Raises OSError."""
 
@@ -374,33 +380,6 @@ class ThemeShelf(Protocol):
 
         Returns what ends that.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPlace:
-    """A folder in which model files are looked for."""
-
-    label: str
-    """In words: `~/models`, `Hugging Face`."""
-    folder: str
-    layout: Literal["folder", "alone", "hub", "publishers", "ollama"] = "folder"
-    """How models lie in it: a tree; only the folder itself; Hugging Face's cache; PUBLISHER/NAME/file; Ollama's
-    manifests."""
-    named: bool = False
-    """The user named it: that it is not there is worth a sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What a typed path can become."""
-
-    text: str
-    """The longest text that all candidates begin with; what was typed when there are none."""
-    candidates: tuple[str, ...] = ()
-    """As they would be typed; a folder ends with a slash."""
-    more: int = 0
-    """Candidates that are not listed."""
-    problem: str | None = None
 
 
 class ModelFinder(Protocol):

@@ -167,6 +167,9 @@ class FakeContexts:
     def new_name(self, slot: int) -> str:
         return f"slot-{slot}-{len(self.files)}-{id(object())}.ctx"
 
+    def aside_name(self, slot: int) -> str:
+        return f"aside-{slot}.ctx"
+
     def written(self, file: str) -> tuple[int, str]:
         return self.files[file] * 1000, "sum"
 

@@ -11,6 +11,7 @@ from hettui.domain.door.words import DoorState
 
 _LOOK_S = 0.25
 _LOOK_TIMEOUT_S = 2.0
+_READY = b"HTTP/1.1 200"
 LOOPBACK = "127.0.0.1"
 
 
@@ -139,10 +140,10 @@ async def _healthy(port: int, prefix: str) -> bool:
         async with asyncio.timeout(_LOOK_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
             writer.write(f"GET {prefix}/health HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode())
-            status = await reader.readline()
-    except (OSError, ValueError, TimeoutError):
+            begin = await reader.readexactly(len(_READY))
+    except (OSError, EOFError, TimeoutError):
         return False
     finally:
         if writer is not None:
             writer.close()
-    return status.split(b" ")[1:2] == [b"200"]
+    return begin == _READY

@@ -153,3 +153,8 @@ class ClusterSnapshot:
     """Of the last unplanned end, until the next start."""
     waiting: Waiting | None = None
     """A pause before a restart, an answer that may still end, a process that is given time to end."""
+
+    @property
+    def works(self) -> bool:
+        """There is more of it than a front door, which waits for a relaunch."""
+        return any(process.role != "door" for process in self.processes)

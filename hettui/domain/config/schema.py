@@ -92,8 +92,8 @@ SECTIONS: tuple[Section, ...] = (
                 "requests wait at a front door of hettui's while llama-server is restarted, instead of failing",
                 False,
             ),
-            Key("hold-seconds", "integer", "so long at most", 300, 1, 86400),
-            Key("hold-limit", "integer", "so many at once at most", 100, 1, 10000),
+            Key("hold-seconds", "integer", "seconds that a request waits there at most", 300, 1, 86400),
+            Key("hold-limit", "integer", "requests that wait there at once at most", 100, 1, 10000),
             Key(
                 "context-keep",
                 "limit",

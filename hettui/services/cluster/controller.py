@@ -192,6 +192,9 @@ class ClusterController:
         # Clients may wait for the relaunch.
         await self._running.end_everything(reason, found, door=False)
         self._emit(Notice(reason, "error"))
+        if self._running.door is not None and self._running.request is not None:
+            wait_s = self._running.request.cluster.serving.hold_seconds
+            self._emit(Notice(f"Clients' requests wait at the front door, each for {wait_s} s at most: Stop ends that"))
 
     # -- unplanned ends ------------------------------------------------------------------------------------
 

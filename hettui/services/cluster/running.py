@@ -62,6 +62,8 @@ class Running:
         """Of processes that are to be started again: how often they were already."""
         self._keeper = RecordKeeper(world.runs, emit)
         self._held = False
+        self._api: str | None = None
+        """Of the master that was connected to last."""
 
     @property
     def snapshot(self) -> ClusterSnapshot:
@@ -132,6 +134,9 @@ class Running:
             return
         processes = tuple(p.snapshot() for p in self.processes)
         state = derived_state(processes, wanted=self.wanted, busy=self.stopping, problem=self._snapshot.problem)
+        if state is ClusterState.READY and self._snapshot.state is not state:
+            # In one step: nobody sees it ready and failed, or ready nowhere.
+            self._snapshot = replace(self._snapshot, post_mortem=None, load=None, waiting=None, api=self._api)
         self._snapshot = replace(self._snapshot, state=state, processes=processes)
         self._keeper.write(self.request, self._snapshot, self.processes, dict(self.load.owners))
         self._emit(ClusterChanged(self._snapshot))
@@ -141,7 +146,8 @@ class Running:
     def connect(self, spec: ProcessSpec, request: Request) -> str:
         """A client of this master, which asks it and no door; where others find its API."""
         self.client = self.world.clients(api_url(*spec.address, spec.argv), request.api_key)
-        return api_url(request.cluster.serving.host, request.cluster.serving.port, spec.argv)
+        self._api = api_url(request.cluster.serving.host, request.cluster.serving.port, spec.argv)
+        return self._api
 
     def supervise(self, spec: ProcessSpec, offset: int | None = None) -> Supervised:
         """One process, not started yet, which remembers what one of its name went through."""
