@@ -12,6 +12,7 @@ from hettui.domain.slots.terms import Terms
 from hettui.ports import (
     Clock,
     ContextFolders,
+    DoorLines,
     FarWorkers,
     LlamaClientFactory,
     LogStore,
@@ -37,6 +38,7 @@ class World:
     runs: RunStore
     contexts: ContextFolders
     far: FarWorkers
+    doors: DoorLines
 
 
 @dataclass(frozen=True, slots=True, eq=False)
