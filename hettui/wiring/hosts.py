@@ -27,6 +27,7 @@ from hettui.domain.hosts.known import KnownHost
 from hettui.domain.hosts.push import Package, Progress, Pushed, unfit
 from hettui.domain.hosts.report import Cleaned
 from hettui.domain.llama.build import EngineInfo
+from hettui.domain.text import clean_line
 
 
 def known(config_path: str | None, named: Sequence[str] = ()) -> tuple[Host, ...]:
@@ -37,10 +38,22 @@ def known(config_path: str | None, named: Sequence[str] = ()) -> tuple[Host, ...
     by_name = {host.name: host for host in configured} | {host.ssh: host for host in configured if host.ssh}
     found = []
     for name in named:
-        if name.startswith("-") or not name or any(c.isspace() for c in name):
-            raise UsageError(f"--host {name}: one destination such as me@attic, or an alias of ~/.ssh/config")
-        found.append(by_name.get(name) or Host(short_name(name), name))
+        found.append(by_name.get(name) or destination(name))
     return tuple(found)
+
+
+def destination(text: str) -> Host:
+    """A host that nobody configured. Raises UsageError."""
+    if text.startswith("-") or not text or not text.isprintable() or " " in text:
+        raise UsageError(
+            f"--host {clean_line(text, 60)}: one destination such as me@attic, or an alias of ~/.ssh/config"
+        )
+    return Host(short_name(text), text)
+
+
+def all_known() -> dict[str, KnownHost]:
+    """What is remembered of hosts, by where ssh goes."""
+    return load_hosts(memory_dir())
 
 
 def own_engine(config_path: str | None) -> EngineInfo:
