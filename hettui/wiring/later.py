@@ -29,6 +29,7 @@ MODULES = (
     "hettui.ui.dialogs.chat_list",
     "hettui.ui.dialogs.chat_settings",
     "hettui.ui.dialogs.help",
+    "hettui.ui.dialogs.hosts",
     "hettui.ui.dialogs.jump",
     "hettui.ui.dialogs.model_picker",
     "hettui.ui.dialogs.post_mortem",
@@ -37,6 +38,7 @@ MODULES = (
     "hettui.ui.dialogs.welcome",
     "hettui.ui.widgets.markdown_rows",
     "hettui.wiring.bench",
+    "hettui.wiring.host_desk",
     "hettui.wiring.init",
     "hettui.wiring.tuning",
 )
