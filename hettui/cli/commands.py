@@ -11,6 +11,7 @@ COMMANDS = {
     "screen": "hettui.cli.screen:run_screen",
     "demo": "hettui.cli.screen:run_demo",
     "hosts": "hettui.cli.hosts:run_hosts",
+    "doctor": "hettui.cli.doctor:run_doctor",
     "devices": "hettui.cli.plan:run_devices",
     "model": "hettui.cli.plan:run_model",
     "plan": "hettui.cli.plan:run_plan",

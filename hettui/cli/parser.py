@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="hettui")
     _screen(commands)
     _demo(commands)
+    _doctor(commands)
     _devices(commands)
     _hosts(commands)
     _model(commands)
@@ -72,6 +73,22 @@ def _demo(commands: _Commands) -> None:
 
 def _record(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--record", metavar="FILE", help="writes what happens as JSON lines: no chats, no keys")
+
+
+def _doctor(commands: _Commands) -> None:
+    parser = _add(
+        commands, "doctor", "checks cards, drivers, builds, links, power, memory, configuration", "hettui doctor --json"
+    )
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else the one used last")
+    parser.add_argument("--host", metavar="DESTINATION", help="this host instead: its name, or where ssh goes")
+    parser.add_argument("--local", action="store_true", help="no configured host is asked")
+    parser.add_argument("--all", action="store_true", help="also what is well, and what could not be checked")
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="afterwards repairs what is the user's own and safe (modes of key files); asks",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def _devices(commands: _Commands) -> None:
