@@ -103,7 +103,7 @@ def _code(descriptor: int, begin: int, size: int) -> Iterator[CudaCode]:
             if kind in (_PTX, _BINARY) and 10 <= arch < 1000:
                 yield CudaCode((arch // 10, arch % 10), kind == _PTX)
             inner, left = inner + own + payload, left - 1
-        at = -(-at // 8) * 8
+        at = begin - (begin - at) // 8 * 8
 
 
 def _runtime(descriptor: int, sections: Mapping[bytes, tuple[int, int]]) -> int | None:
