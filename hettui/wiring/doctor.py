@@ -15,7 +15,7 @@ from hettui.adapters.files.paths import cache_path, config_file, last_config, me
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.bus import bus_cards
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
-from hettui.adapters.gpu.nvidia_facts import NvidiaCard, nvidia_facts
+from hettui.adapters.gpu.nvidia_facts import NvidiaCard, driver_module, nvidia_facts
 from hettui.adapters.gpu.nvml import NvmlSource
 from hettui.adapters.llama.cuda_code import cuda_build, cuda_library
 from hettui.adapters.machine.doctor import cpu_limit_w, kernel_facts, memory_facts, place
@@ -80,11 +80,30 @@ def local_facts(config_path: str | None, *, ask_hosts: bool) -> Facts:
         engine_problem=problem,
         memory=memory_facts(),
         cpu_limit_w=cpu_limit_w(),
-        places=_places(opened),
+        places=_places(opened.config.model_path),
         listeners=listeners(_RPC_PROGRAMS),
         hosts=_hosts(opened.config, ask=ask_hosts),
         config=config_facts(opened, engine),
         environ={name: clean_line(os.environ[name], _WORD_CHARS) for name in _HIDING if name in os.environ},
+    )
+
+
+def quick_facts(session: Session) -> Facts:
+    """What is asked before a start: a few small files, no driver and no program."""
+    config = session.config
+    library = next((h.driver for h in session.hardware if h.backend == "cuda" and h.driver), None)
+    engine = session.cluster.engine if session.cluster else None
+    return Facts(
+        nvidia=replace(driver_module(), library=library),
+        engine=None if engine is None else EngineFacts(str(engine.server), engine.build, options=engine.options),
+        memory=memory_facts(),
+        places=_places(config.model_path),
+        config=ConfigFacts(
+            config.path,
+            keys=key_files(config),
+            unknown_args=unknown_arguments(config.serving.extra_args, engine.options) if engine else (),
+            load_mode=config.params.load_mode,
+        ),
     )
 
 
@@ -182,11 +201,10 @@ def _samples(cards: Sequence[Hardware]) -> dict[str, DeviceSample]:
     return found
 
 
-def _places(opened: Opened) -> tuple[Place, ...]:
+def _places(model: str | None) -> tuple[Place, ...]:
     run = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     found = [place("logs", memory_dir()), place("the cache", cache_path())]
     found += [place("the run folder", run)] if Path(run).is_dir() else []
-    model = opened.config.model_path
     found += [place("the model", Path(model).parent)] if model and Path(model).exists() else []
     return tuple(replace(one, path=clean_line(one.path, 200)) for one in found)
 

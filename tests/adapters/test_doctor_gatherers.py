@@ -136,10 +136,7 @@ def test_folders_and_the_file_systems_they_lie_on(tree: Tree, tmp_path: Path) ->
 
 def test_listeners_by_address_port_and_program(tree: Tree) -> None:
     assert listeners(["rpc-server"], tree.proc) is None
-    here = struct.pack(
-        "=I", int.from_bytes(bytes([127, 0, 0, 1]), "big" if os.sys.byteorder == "big" else "little")
-    ).hex()  # type: ignore[attr-defined]
-    word = f"{int.from_bytes(bytes.fromhex(here), os.sys.byteorder):08X}"  # type: ignore[attr-defined]
+    word = f"{struct.unpack('=I', socket.inet_aton('127.0.0.1'))[0]:08X}"
     head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
     row = "   0: {}:{:04X} 00000000:0000 {} 00000000:00000000 00:00000000 00000000  0 0 {} 1 0 100\n"
     lines = (

@@ -17,6 +17,7 @@ import hettui.ui
 from hettui.domain.chat.conversation import Conversation, Exchange, Sampling
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, Waiting
+from hettui.domain.doctor.finding import Finding
 from hettui.domain.library.found import FoundModel
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.slots.request import Request
@@ -28,6 +29,7 @@ from hettui.ports import ModelPlace
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, SlotsChanged
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
+from hettui.ui.dialogs.doctor import DoctorScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
 from hettui.ui.dialogs.themes import ThemeScreen
@@ -134,6 +136,7 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
     for screen in (
         ModelPicker(s.backend, s.main.facts.session),
         WelcomeScreen(s.backend, s.main.facts.session),
+        DoctorScreen(lambda: [Finding("cards.bus", "fault", text, (text,), text, text, text)], s.main.keymap),
         # What is on disk was written by anybody: it is cleaned when it is shown.
         ChatListScreen([asked]),
         ChatSettingsScreen(ChatSettings(False, clean(text), Sampling())),

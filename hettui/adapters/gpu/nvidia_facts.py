@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,7 @@ class NvidiaCard:
 
 def nvidia_facts(nvml: Any = None, proc_root: Path = Path("/proc")) -> tuple[NvidiaFacts, dict[str, NvidiaCard]]:
     """The driver, and cards by PCI address. Never raises: what is not told is None."""
-    text = read_text(f"{proc_root}/driver/nvidia/version") or ""
-    match = _MODULE.search(text)
-    module, is_open = (match[2], match[1].startswith("Open")) if match else (None, None)
+    loaded = driver_module(proc_root)
     try:
         if nvml is None:
             import pynvml
@@ -43,7 +41,7 @@ def nvidia_facts(nvml: Any = None, proc_root: Path = Path("/proc")) -> tuple[Nvi
             nvml = pynvml
         nvml.nvmlInit()
     except Exception:  # no driver, no library, no permission: what refuses is told elsewhere
-        return NvidiaFacts(module, is_open), {}
+        return loaded, {}
     try:
         library = _asked(nvml, "nvmlSystemGetDriverVersion")
         cuda = _asked(nvml, "nvmlSystemGetCudaDriverVersion_v2")
@@ -52,7 +50,13 @@ def nvidia_facts(nvml: Any = None, proc_root: Path = Path("/proc")) -> tuple[Nvi
         _asked(nvml, "nvmlShutdown")
     pair = (cuda // 1000, cuda % 1000 // 10) if isinstance(cuda, int) and cuda > 0 else None
     library = library.decode("utf-8", "replace") if isinstance(library, bytes) else library
-    return NvidiaFacts(module, is_open, clean_line(library, 40) if isinstance(library, str) else None, pair), cards
+    return replace(loaded, library=clean_line(library, 40) if isinstance(library, str) else None, cuda=pair), cards
+
+
+def driver_module(proc_root: Path = Path("/proc")) -> NvidiaFacts:
+    """The loaded kernel module alone: one small file."""
+    match = _MODULE.search(read_text(f"{proc_root}/driver/nvidia/version") or "")
+    return NvidiaFacts(match[2], match[1].startswith("Open")) if match else NvidiaFacts()
 
 
 def _cards(nvml: Any) -> Any:

@@ -9,7 +9,6 @@ from hettui.domain.doctor.finding import Finding, unchecked
 from hettui.domain.doctor.generations import capability_by_name, generation_of
 
 _OWN_DRIVERS = {NVIDIA: ("nvidia",), AMD: ("amdgpu",), INTEL: ("i915", "xe")}
-_PARA = {"hyper-v", "vmware", "virtualbox"}
 
 
 def on_the_bus(facts: Facts) -> Iterator[Finding]:
@@ -142,56 +141,45 @@ def hidden(facts: Facts) -> Iterator[Finding]:
 
 def kinds(facts: Facts) -> Iterator[Finding]:
     """Slices, lent parts, WSL, Jetson and shared memory, told as what they are."""
-    id, found = "cards.kind", False
-    if facts.kernel.wsl:
-        found = True
-        yield Finding(
-            id,
-            "note",
-            "this is WSL: cards are Windows's, their driver is updated there, and links, power "
-            "and clocks are told in part only",
-        )
-    if facts.kernel.jetson:
-        found = True
-        yield Finding(
-            id,
-            "note",
-            f"this is a {facts.kernel.jetson}: its card has the machine's memory, and its driver "
-            "comes with the system's image",
-        )
-    for card in facts.graphics:
-        if card.sliced:
-            found = True
-            yield Finding(
-                id,
-                "note",
-                f"{card.name} is a slice of a card that is cut (MIG): CUDA gives one slice to a "
-                "process, so each slice needs a worker of its own",
-                subject=card.hardware.id,
-            )
-        if card.virtual:
-            found = True
-            yield Finding(
-                id,
-                "note",
-                f"{card.name} is a part of a card that a hypervisor lends (vGPU): its driver must "
-                "be of the hypervisor's branch",
-                subject=card.hardware.id,
-            )
-    for card in facts.cards:
-        if card.hardware.integrated:
-            found = True
-            yield Finding(
-                id,
-                "note",
-                f"{card.name} shares the machine's memory, or computes in software: what it holds "
-                "is taken from the RAM",
-                subject=card.hardware.id,
-            )
-    if facts.kernel.virtual and facts.kernel.virtual.lower() in _PARA:
-        found = True
-        yield Finding(id, "note", f"this machine is virtual ({facts.kernel.virtual}): links and power are the host's")
+    id = "cards.kind"
+    found = [Finding(id, "note", words, subject=subject) for words, subject in (*_machine(facts), *_odd_cards(facts))]
+    yield from found
     if not found and not facts.graphics:
         yield unchecked(id, "no card was found")
     elif not found:
         yield Finding(id, "good", "whole cards on a machine of their own")
+
+
+def _machine(facts: Facts) -> Iterator[tuple[str, str]]:
+    kernel = facts.kernel
+    if kernel.wsl:
+        yield (
+            "this is WSL: cards are Windows's, their driver is updated there, and links and power are told in part",
+            "",
+        )  # fmt: skip
+    if kernel.jetson:
+        yield (
+            f"this is a {kernel.jetson}: its card has the machine's memory, its driver comes with the system's image",
+            "",
+        )
+    if kernel.virtual and not kernel.wsl:
+        yield f"this machine is virtual ({kernel.virtual}): links, power and heat are the host's", ""
+    if kernel.container:
+        yield (
+            f"this is a container ({kernel.container}): it sees the cards and the memory that it was given, and "
+            "not the kernel's log", "",
+        )  # fmt: skip
+
+
+def _odd_cards(facts: Facts) -> Iterator[tuple[str, str]]:
+    for card in facts.cards:
+        name, id = card.name, card.hardware.id
+        if card.sliced:
+            yield f"{name} is cut into slices (MIG): CUDA gives one to a process, so each needs a worker of its own", id
+        if card.virtual:
+            yield f"{name} is lent in parts by a hypervisor (vGPU): its driver must be of the hypervisor's branch", id
+        if card.hardware.integrated:
+            yield (
+                f"{name} shares the machine's memory, or computes in software: what it holds is taken from the RAM",
+                id,
+            )

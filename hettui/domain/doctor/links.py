@@ -119,7 +119,7 @@ def window(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             id,
             "note",
-            f"resizable BAR is off for {names}: loading is a little slower, decoding is not",
+            f"resizable BAR is off for {names}: decoding does not go through that window",
             (),
             "turn on Above 4G Decoding and Resizable BAR in the firmware's settings",
         )
@@ -144,7 +144,7 @@ def translation(facts: Facts) -> Iterator[Finding]:
             f"an IOMMU is on ({groups} groups): cards may reach one another's memory only by way "
             "of the CPU, and with some boards not rightly",
             ("/sys/kernel/iommu_groups",),
-            "if answers are garbage over two cards only, try GGML_CUDA_NO_PEER_COPY=1 or boot with iommu=pt",
+            "if answers are garbage over two cards only, boot with iommu=pt, or build with -DGGML_CUDA_NO_PEER_COPY=ON",
         )
     else:
         yield Finding(id, "good", "no IOMMU stands between the cards")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hettui.domain.doctor.facts import CardFacts, Facts
 from hettui.domain.doctor.finding import Finding, unchecked
-from hettui.domain.telemetry.readings import Throttle
+from hettui.domain.telemetry.readings import DeviceSample, Throttle
 
 MARGIN = 1.3
 """So many times the sum of all limits a supply should carry."""
@@ -28,70 +28,47 @@ def supply(facts: Facts) -> Iterator[Finding]:
     if not known:
         yield unchecked(id, "no card tells its power limit")
         return
-    rest = facts.config.rest_w
-    if rest is None:
-        rest = (facts.cpu_limit_w or _CPU_W) + _REST_W
-    cards_w = sum(watts for _, watts in known)
-    total = cards_w + rest
+    rest, rest_words = _rest(facts)
+    total = sum(watts for _, watts in known) + rest
     told = [f"{card.name} {watts:.0f} W" for card, watts in known]
-    rest_words = (
-        "as configured"
-        if facts.config.rest_w is not None
-        else (
-            f"CPU {facts.cpu_limit_w:.0f} W and {_REST_W:.0f} W for the board"
-            if facts.cpu_limit_w
-            else f"assumed: {_CPU_W:.0f} W for the CPU, {_REST_W:.0f} W for the board"
-        )
-    )
-    evidence = (*told, f"the rest {rest:.0f} W ({rest_words})")
-    missing = [card.name for card, watts in limits if watts is None]
-    evidence += tuple(f"{name} does not tell its limit" for name in missing)
-    needs = total * MARGIN
-    if facts.config.psu_w is None:
-        yield Finding(
-            id,
-            "note",
-            f"all limits together are {total:.0f} W: a supply of {needs:.0f} W carries them with 30 % to spare",
-            evidence,
-            'say what the supply has: [machine] psu = "1200W"',
-        )
+    told += [f"the rest {rest:.0f} W ({rest_words})"]
+    told += [f"{card.name} does not tell its limit" for card, watts in limits if watts is None]
+    needs, psu, evidence = total * MARGIN, facts.config.psu_w, tuple(told)
+    spare = f"with 30 % to spare that is {needs:.0f} W"
+    if psu is None:
+        words = f"all limits together are {total:.0f} W: a supply of {needs:.0f} W carries them with 30 % to spare"
+        yield Finding(id, "note", words, evidence, 'say what the supply has: [machine] psu = "1200W"')
         return
-    psu = facts.config.psu_w
+    caps = _caps(known, psu / MARGIN - rest)
     if total > psu:
-        yield Finding(
-            id,
-            "fault",
-            f"all limits together are {total:.0f} W, more than the supply's {psu:.0f} W: it may switch off under load",
-            evidence,
-            "cap the cards",
-            _caps(known, psu / MARGIN - rest),
+        words = (
+            f"all limits together are {total:.0f} W, more than the supply's {psu:.0f} W: it may switch off under load"
         )
+        yield Finding(id, "fault", words, evidence, "cap the cards", caps)
     elif needs > psu:
-        yield Finding(
-            id,
-            "warning",
-            f"all limits together are {total:.0f} W; with 30 % to spare that is {needs:.0f} W, "
-            f"and the supply has {psu:.0f} W",
-            evidence,
-            "cap the cards, or take a larger supply",
-            _caps(known, psu / MARGIN - rest),
-        )
+        words = f"all limits together are {total:.0f} W; {spare}, and the supply has {psu:.0f} W"
+        yield Finding(id, "warning", words, evidence, "cap the cards, or take a larger supply", caps)
     else:
-        yield Finding(
-            id,
-            "good",
-            f"the supply's {psu:.0f} W carry all limits together, {total:.0f} W, with 30 % to spare ({needs:.0f} W)",
-            evidence,
-        )
-    peak = rest + max(watts * _TRANSIENT + (cards_w - watts) for _, watts in known)
+        words = f"the supply's {psu:.0f} W carry all limits together, {total:.0f} W; {spare}"
+        yield Finding(id, "good", words, evidence)
+    peak = total + (_TRANSIENT - 1) * max(watts for _, watts in known)
     if peak > psu:
         yield Finding(
             id,
             "note",
-            f"for milliseconds one card may draw {_TRANSIENT:g} times its limit: {peak:.0f} W in all "
-            f"then, above {psu:.0f} W",
+            f"for milliseconds a card may draw {_TRANSIENT:g} times its limit: up to {peak:.0f} W in all, "
+            f"above {psu:.0f} W",
             remedy="a supply by ATX 3 is built for that; an older one may switch off",
         )
+
+
+def _rest(facts: Facts) -> tuple[float, str]:
+    """What the machine draws beside its cards, and where that figure is from."""
+    if facts.config.rest_w is not None:
+        return facts.config.rest_w, "as configured"
+    if facts.cpu_limit_w:
+        return facts.cpu_limit_w + _REST_W, f"CPU {facts.cpu_limit_w:.0f} W and {_REST_W:.0f} W for the board"
+    return _CPU_W + _REST_W, f"assumed: {_CPU_W:.0f} W for the CPU, {_REST_W:.0f} W for the board"
 
 
 def _limit_w(card: CardFacts) -> float | None:
@@ -150,48 +127,38 @@ def heat(facts: Facts) -> Iterator[Finding]:
         sample = card.sample
         if sample is None or sample.asleep:
             continue
-        hot = [t for t in sample.throttles or () if t not in (Throttle.POWER_LIMIT, Throttle.SYNC)]
-        now, slow = sample.temperature_c, sample.slowdown_c
-        told = tuple(
-            filter(
-                None,
-                (
-                    f"{now:.0f} °C" if now is not None else "",
-                    f"slows down at {slow:.0f} °C" if slow is not None else "",
-                    f"fan {sample.fan_percent:.0f} %" if sample.fan_percent is not None else "",
-                ),
-            )
-        )
-        if hot:
-            yield Finding(
-                id,
-                "warning",
-                f"{card.name}: {hot[0].value}",
-                told,
-                "clean its fans, give it air, or lower its power limit",
-                subject=card.hardware.id,
-            )
-        elif now is not None and slow is not None and now >= slow - _NEAR_C:
-            yield Finding(
-                id,
-                "warning",
-                f"{card.name} is {now:.0f} °C, near {slow:.0f} °C where it slows down",
-                told,
-                "give it air: the card beside it may blow into it",
-                subject=card.hardware.id,
-            )
-        elif (sample.fan_percent or 0) >= _FULL_FAN_PERCENT:
-            yield Finding(
-                id,
-                "warning",
-                f"{card.name}'s fan turns as fast as it can",
-                told,
-                "clean it, or give it air",
-                subject=card.hardware.id,
-            )
-        elif now is not None:
-            cool.append(f"{card.name} {now:.0f} °C")
+        trouble = _too_hot(card.name, sample)
+        if trouble is not None:
+            words, remedy = trouble
+            yield Finding(id, "warning", words, _warmth(sample), remedy, subject=card.hardware.id)
+        elif sample.temperature_c is not None:
+            cool.append(f"{card.name} {sample.temperature_c:.0f} °C")
     if cool:
         yield Finding(id, "good", f"no heat: {', '.join(cool)}")
     elif not any(card.sample and card.sample.temperature_c is not None for card in facts.graphics):
         yield unchecked(id, "no card tells its temperature now")
+
+
+def _too_hot(name: str, sample: DeviceSample) -> tuple[str, str] | None:
+    """What is the matter, and what to do."""
+    hot = [t for t in sample.throttles or () if t not in (Throttle.POWER_LIMIT, Throttle.SYNC)]
+    now, slow = sample.temperature_c, sample.slowdown_c
+    if hot:
+        return f"{name}: {hot[0].value}", "clean its fans, give it air, or lower its power limit"
+    if now is not None and slow is not None and now >= slow - _NEAR_C:
+        words = f"{name} is {now:.0f} °C, near {slow:.0f} °C where it slows down"
+        return words, "give it air: the card beside it may blow into it"
+    if (sample.fan_percent or 0) >= _FULL_FAN_PERCENT:
+        return f"{name}'s fan turns as fast as it can", "clean it, or give it air"
+    return None
+
+
+def _warmth(sample: DeviceSample) -> tuple[str, ...]:
+    found = []
+    if sample.temperature_c is not None:
+        found.append(f"{sample.temperature_c:.0f} °C")
+    if sample.slowdown_c is not None:
+        found.append(f"slows down at {sample.slowdown_c:.0f} °C")
+    if sample.fan_percent is not None:
+        found.append(f"fan {sample.fan_percent:.0f} %")
+    return tuple(found)

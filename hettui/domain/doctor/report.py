@@ -80,5 +80,16 @@ def rows(one: Finding, width: int) -> list[str]:
     return lines
 
 
+def in_short(findings: Sequence[Finding]) -> str:
+    """For one line: the worst, how many more there are, and the key that shows them; empty without any."""
+    told = by_urgency(one for one in findings if one.matters)
+    if not told:
+        return ""
+    more = f" and {len(told) - 1} more" if len(told) > 1 else ""
+    # What is found may hold braces of its own, which are no keys.
+    words = clean_line(told[0].words, 120).replace("{", "(").replace("}", ")")
+    return f"{_MARKS[told[0].severity]} {words}{more}: {{doctor}} tells"
+
+
 def _wrapped(text: str, width: int, hang: str) -> list[str]:
     return textwrap.wrap(text, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False) or [text]
