@@ -428,4 +428,4 @@ async def test_a_recording_has_no_machine_that_could_be_looked_at() -> None:
     async with show() as s:
         await s.screen.action_perform("doctor")
         await s.pilot.pause()
-        assert "a recording: the machine that it tells of" in " ".join(s.text().split())
+        assert "a recording: the machine that it tells of" in " ".join(n.message for n in s.app._notifications)
