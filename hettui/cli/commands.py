@@ -24,6 +24,7 @@ COMMANDS = {
     "requests": "hettui.cli.requests:run_requests",
     "chat": "hettui.cli.chat:run_chat",
     "bench": "hettui.cli.bench:run_bench",
+    "report": "hettui.cli.report:run_report",
     "tune": "hettui.cli.tune:run_tune",
 }
 

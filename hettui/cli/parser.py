@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     _chat(commands)
     _bench(commands)
     _tune(commands)
+    _report(commands)
     return parser
 
 
@@ -139,6 +140,7 @@ def _plan(commands: _Commands) -> None:
     parser.add_argument(
         "--devices", metavar="NAME=BUDGET[@SPEED],…", help="devices in order: big=16GiB@960GB,small=6GiB@336GB"
     )
+    parser.add_argument("--rig", metavar="FILE", help="plan for the machine of this hettui report")
     parser.add_argument("--split", metavar="N,N,…", help="llama.cpp's tensor-split weights in device order")
     parser.add_argument("--objective", choices=OBJECTIVES, help="what the planner aims at; it may reorder the devices")
     parser.add_argument(
@@ -246,8 +248,16 @@ def _bench(commands: _Commands) -> None:
     parser.add_argument("--llama-bench", action="store_true", help="a second opinion by llama-bench, the same split")
     parser.add_argument("--list", action="store_true", help="the runs that were kept")
     parser.add_argument(
-        "--compare", nargs=2, metavar=("A", "B"), help="two kept runs: a key, its beginning, last, last-1, or a file"
+        "--compare", nargs=2, metavar=("A", "B"), help="two runs: a key, its beginning, last, last-1, a file, a report"
     )
+
+
+def _report(commands: _Commands) -> None:
+    parser = _add(commands, "report", "this rig, its plan and runs as one page for others", "hettui report -o rig.md")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else the one used last")
+    parser.add_argument("--model", metavar="FILE", help="the model to plan with; else the configured one")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to; else stdout")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
 
 
 def _tune(commands: _Commands) -> None:
