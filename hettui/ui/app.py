@@ -203,6 +203,13 @@ class HettuiApp(TerminalApp[HettuiError | None]):
             self._theme_screen = ThemeScreen(self.sorted_themes, self.theme, partial(setattr, self, "theme"))
             self.push_screen(self._theme_screen, self._chosen)
 
+    def action_doctor(self) -> None:
+        from hettui.ui.dialogs.doctor import DoctorScreen
+
+        if self._main is not None and not isinstance(self.screen, DoctorScreen):
+            session, keymap = self._main.known.session, self._main.keymap
+            self.push_screen(DoctorScreen(partial(self._backend.examine, session), keymap))
+
     def _chosen(self, name: str | None) -> None:
         if name is not None and self._session is not None:
             self._keep_theme(self._session, name)

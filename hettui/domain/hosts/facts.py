@@ -98,6 +98,10 @@ class HostFacts:
     """It answered to the end."""
     round_trip_s: float | None = None
     """Of one word there and back; None is not known."""
+    clock_unix_s: int | None = None
+    """Its own time when it was asked."""
+    clock_off_s: float | None = None
+    """How far that is ahead of this machine's; within the time that the question took it counts as 0."""
 
     def hardware(self) -> tuple[Hardware, ...]:
         """What can hold layers there, each once; cards that the rpc server does not list have no engine name."""
@@ -205,6 +209,7 @@ def read_facts(host: str, lines: Sequence[Sequence[str]]) -> HostFacts:
         len(every("log")),
         problems,
         ("end", "") in said,
+        clock_unix_s=_number(one.get("clock")),
     )
 
 
