@@ -127,7 +127,8 @@ def derived_state(
         if busy and processes:
             return ClusterState.STOPPING
         return ClusterState.FAILED if problem else ClusterState.DOWN
-    if any(p.state is ProcessState.FAILED for p in processes):
+    # Without its door a cluster works; clients that do not know the master's own port do not reach it.
+    if any(p.state is ProcessState.FAILED for p in processes if p.role != "door"):
         return ClusterState.FAILED
     master = next((p.state for p in processes if p.role == "master"), None)
     workers_ready = all(p.state is ProcessState.READY for p in processes if p.role == "worker")
@@ -156,3 +157,8 @@ class ClusterSnapshot:
     """Of the last unplanned end, until the next start."""
     waiting: Waiting | None = None
     """A pause before a restart, an answer that may still end, a process that is given time to end."""
+
+    @property
+    def works(self) -> bool:
+        """There is more of it than a front door, which waits for a relaunch."""
+        return any(process.role != "door" for process in self.processes)

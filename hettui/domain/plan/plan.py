@@ -84,9 +84,9 @@ class Plan:
         return replace(self, devices=tuple(self.devices[i] for i in kept), split=split, away=away)
 
     def differs_from(self, devices: tuple[Device, ...], split: Split) -> bool:
-        """Whether another order or other layers run. A device that holds nothing makes no difference."""
-        mine = [(d.name, n) for d, n in zip(self.devices, self.split.layers, strict=True) if n]
-        theirs = [(d.name, n) for d, n in zip(devices, split.layers, strict=True) if n]
+        """Whether another order, other layers or threads run. A device that holds nothing makes no difference."""
+        mine = [(d.name, n, d.threads) for d, n in zip(self.devices, self.split.layers, strict=True) if n]
+        theirs = [(d.name, n, d.threads) for d, n in zip(devices, split.layers, strict=True) if n]
         return mine != theirs
 
 

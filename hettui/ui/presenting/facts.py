@@ -71,6 +71,8 @@ class Facts:
     """Nothing can be started or changed here: a recording, or another hettui's cluster."""
     slots: SlotsChanged | None = None
     """What the slots hold, and what requests did."""
+    preflight: str = ""
+    """What a look before the last start found that could stop it."""
     finding: str | None = None
     """What is said while a device's name is typed."""
 

@@ -64,7 +64,7 @@ def time_bar(facts: Facts) -> TimeBarView:
 
 def plan_line(facts: Facts) -> PlanLineView:
     """The most urgent thing: what is typed, what fails, what loads, what does not fit, what differs."""
-    cluster = facts.cluster
+    cluster, before = facts.cluster, facts.keys.fill(f" · {facts.preflight}") if facts.preflight else ""
     if facts.finding is not None:
         return PlanLineView(facts.finding, "entry")
     if facts.typed:
@@ -79,9 +79,9 @@ def plan_line(facts: Facts) -> PlanLineView:
             return PlanLineView("weights are there, llama.cpp warms up", "warn", 1.0)
         left = "" if load.left_s is None else f" · {format_seconds(load.left_s)} left"
         text = f"{load.fraction:4.0%} · {format_bytes(load.done_bytes)} of {format_bytes(load.total_bytes)}{left}"
-        return PlanLineView(text, "warn", load.fraction)
+        return PlanLineView(text, "warn", load.fraction, extra=before)
     if cluster.state.busy:
-        return PlanLineView(f"{cluster.state.value} …", "warn")
+        return PlanLineView(f"{cluster.state.value} …{before}", "warn")
     if cluster.state is ClusterState.FAILED and cluster.problem:
         more = facts.keys.fill("{cluster.post_mortem}: what happened · ") if cluster.post_mortem else ""
         return PlanLineView(more + clean_line(cluster.problem), "crit")
