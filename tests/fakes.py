@@ -226,6 +226,9 @@ class FakeWorld:
     silent_workers: set[int] = field(default_factory=set)
     """Ports whose worker does not answer the probe."""
     lent_devices: int = 1
+    spoken: tuple[int, int, int] = (4, 0, 3)
+    """By the workers."""
+    own_protocol: tuple[int, int, int] | None = (4, 0, 3)
     unstartable: set[str] = field(default_factory=set)
     stubborn: set[str] = field(default_factory=set)
     immortal: set[str] = field(default_factory=set)
@@ -268,7 +271,7 @@ class FakeWorld:
     def world(self) -> World:
         return World(
             self, self, self, self, self.client, self, self.clock, self.runs, self.contexts, self,
-            lambda control: FakeDoorLine(self),
+            lambda control: FakeDoorLine(self), self,
         )  # fmt: skip
 
     # ProcessRunner and, by its other arguments, LogStore
@@ -327,7 +330,14 @@ class FakeWorld:
     async def probe(self, host: str, port: int, timeout_s: float) -> RpcServerInfo:
         if port in self.silent_workers:
             raise OSError("refused")
-        return RpcServerInfo((4, 0, 3), ((1, 1),) * self.lent_devices)
+        return RpcServerInfo(self.spoken, ((1, 1),) * self.lent_devices)
+
+    # OwnBuild
+    async def protocol(self, engine: EngineInfo) -> tuple[int, int, int] | None:
+        return self.own_protocol
+
+    async def sum(self, engine: EngineInfo) -> str | None:
+        return "1.2"
 
     # TransferMeter
     def sent_bytes(self, ports: Sequence[int]) -> dict[int, int] | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
@@ -44,6 +44,7 @@ from hettui.ui.messages import (
     BenchArrived,
     ChatArrived,
     ClusterArrived,
+    DevicesChanged,
     LogsArrived,
     NoticeArrived,
     PlaybackArrived,
@@ -55,12 +56,14 @@ from hettui.ui.messages import (
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.terminal.app import TerminalApp
 from hettui.ui.terminal.output import Output
+from hettui.ui.widgets.in_roles import InRoles
 
 if TYPE_CHECKING:
     from textual.command import Provider
 
     from hettui.services.recording.replay import Player
     from hettui.ui.dialogs.themes import ThemeScreen
+    from hettui.ui.dialogs.welcome import Greeted
 
 
 def _action_commands() -> type[Provider]:
@@ -146,6 +149,13 @@ class HettuiApp(TerminalApp[HettuiError | None]):
 
     # -- themes --------------------------------------------------------------------------------------------
 
+    def refresh_css(self, animate: bool = True) -> None:
+        """Textual draws again what it has styled anew; what stands in roles has asked the theme for their colours."""
+        super().refresh_css(animate=animate)
+        for screen in self.screen_stack:
+            for widget in screen.walk_children(InRoles):
+                widget.refresh()
+
     def _files_changed(self, files: ThemeFiles) -> None:
         """Called on the shelf's thread."""
         self.call_later(self._use_files, files)
@@ -192,6 +202,13 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         if not isinstance(self.screen, ThemeScreen):
             self._theme_screen = ThemeScreen(self.sorted_themes, self.theme, partial(setattr, self, "theme"))
             self.push_screen(self._theme_screen, self._chosen)
+
+    def action_doctor(self) -> None:
+        from hettui.ui.dialogs.doctor import DoctorScreen
+
+        if self._main is not None and not isinstance(self.screen, DoctorScreen):
+            session, keymap = self._main.known.session, self._main.keymap
+            self.push_screen(DoctorScreen(partial(self._backend.examine, session), keymap))
 
     def _chosen(self, name: str | None) -> None:
         if name is not None and self._session is not None:
@@ -240,10 +257,28 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         if self._backend.first_run(session):
             from hettui.ui.dialogs.welcome import WelcomeScreen
 
-            self.push_screen(WelcomeScreen(self._backend, session), self._main.after_welcome)
+            self.push_screen(WelcomeScreen(self._backend, session), self._welcomed)
         if self._when_shown is not None:
             self._main.call_after_refresh(self._when_shown)
         self._tell(self._problems)
+
+    def _welcomed(self, answer: Greeted | None) -> None:
+        if answer is None or self._main is None:
+            return
+        if answer.session is not None:
+            self._reopen(answer.session)
+        if answer.go_on:
+            self._main.model_choice.choose(answer.path, best=True)
+
+    @on(DevicesChanged)
+    def _devices_changed(self, message: DevicesChanged) -> None:
+        self._reopen(message.session)
+
+    def _reopen(self, session: Session) -> None:
+        """With more devices: the main screen has so many cards."""
+        self._session = session
+        self._main = MainScreen(self._backend, session, self._mark, begun=True)
+        self.switch_screen(self._main)
 
     # -- events: called on the engine's thread -------------------------------------------------------------
 

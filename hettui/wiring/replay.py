@@ -11,6 +11,7 @@ from pathlib import Path
 from hettui.adapters.files.recording_file import RecordingFile, recorded_lines
 from hettui.domain.bench.run import BenchOutcome, BenchRun
 from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.doctor.finding import Finding
 from hettui.domain.errors import HettuiError
 from hettui.domain.plan.plan import Plan
 from hettui.domain.recording.format import Recording
@@ -21,6 +22,7 @@ from hettui.services.backend import Backend, EngineFacade
 from hettui.services.chat.keeper import ChatKeeper, Unkept
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
+from hettui.services.host_desk import HostDesk
 from hettui.services.library.search import ModelSearch, PathCompleter
 from hettui.services.recording.recorder import Recorder
 from hettui.services.recording.replay import ReplayEngine, read_recording
@@ -49,12 +51,22 @@ class RecordedBackend:
         self._recorder = recorder
 
     @property
+    def hosts(self) -> HostDesk:
+        return self._backend.hosts
+
+    @property
     def engine(self) -> EngineFacade:
         return self._backend.engine
 
     @property
     def chats(self) -> ChatKeeper:
         return self._backend.chats
+
+    def preflight(self, session: Session) -> str:
+        return self._backend.preflight(session)
+
+    def examine(self, session: Session) -> list[Finding]:
+        return self._backend.examine(session)
 
     @property
     def read_only(self) -> str | None:
@@ -149,7 +161,17 @@ class ReplayBackend:
     def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
         raise HettuiError(self.engine.refusal)
 
+    def preflight(self, session: Session) -> str:
+        return ""
+
+    def examine(self, session: Session) -> list[Finding]:
+        raise HettuiError(self.engine.refusal)
+
     def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
+        raise HettuiError(self.engine.refusal)
+
+    @property
+    def hosts(self) -> HostDesk:
         raise HettuiError(self.engine.refusal)
 
     def first_run(self, session: Session) -> bool:

@@ -19,6 +19,7 @@ from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, Lo
 from hettui.ui.dialogs.ask import ChoiceScreen
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettingsScreen
+from hettui.ui.dialogs.doctor import DoctorScreen
 from hettui.ui.dialogs.help import HelpScreen
 from hettui.ui.dialogs.jump import JumpScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
@@ -245,6 +246,7 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "bench.deep": (at_the_bench, called("bench (0, 1024")),
     "bench.copy": (benched, lambda s: "| tg128" in " ".join(s.app.clipboard.split())),
     "help": (nothing, opens(HelpScreen)),
+    "doctor": (nothing, opens(DoctorScreen)),
     "app.themes": (nothing, opens(ThemeScreen)),
     "quit": (nothing, lambda s: not s.app._running or s.app._exit),
     "app.palette": (nothing, opens(CommandPalette)),
@@ -311,11 +313,17 @@ WITHOUT_MODEL = {
     "commands.copy": "there are no command lines yet: no model is chosen",
 }
 
+
+async def somebody_else_s(s: Stage) -> None:
+    s.backend.read_only = "another hettui owns this cluster"
+
+
 BY_NAME: dict[str, tuple[Prepare, str]] = {
     "select.up": (pressed("v"), "no device has the keyboard"),
     "select.down": (pressed("v"), "no device has the keyboard"),
     "cluster.start_anyway": (runs, "this plan runs already"),
     "cluster.apply_anyway": (runs, "there is nothing to apply"),
+    "hosts": (somebody_else_s, "another hettui owns this cluster"),
 }
 """Refused only from the palette: there is no key, or it is another action's in that state."""
 
@@ -332,7 +340,7 @@ def test_no_action_is_forgotten() -> None:
 
 
 def test_no_reason_is_forgotten() -> None:
-    told = {*CANNOT, *BUSY, *WITHOUT_MODEL, *BY_NAME, *RECORDED}
+    told = {*CANNOT, *BUSY, *WITHOUT_MODEL, *BY_NAME, *RECORDED, "doctor"}
     assert {a.id for a in ACTIONS if a.why_not is not why.possible} == told
 
 
@@ -420,3 +428,10 @@ async def test_a_recording_refuses_what_is_the_chat_s(name: str) -> None:
         await s.screen.action_perform(name)
         await s.pilot.pause()
         assert "this is a recording of" in s.text()
+
+
+async def test_a_recording_has_no_machine_that_could_be_looked_at() -> None:
+    async with show() as s:
+        await s.screen.action_perform("doctor")
+        await s.pilot.pause()
+        assert "a recording: the machine that it tells of" in " ".join(n.message for n in s.app._notifications)

@@ -40,6 +40,7 @@ class Key:
             "boolean": "true or false",
             "size": 'a size such as "512MiB", or a number of bytes',
             "limit": '"off" or a size such as "16GiB"',
+            "watts": 'a power such as "1200W", or a number of watts',
             "texts": "a list of texts",
             "paths": "a list of folders",
             "device-id": '"cpu", "pci:0000:01:00.0", "uuid:GPU-…" or llama.cpp\'s name such as "CUDA0"',
@@ -170,6 +171,14 @@ SECTIONS: tuple[Section, ...] = (
             ),
         ),
         many=True,
+    ),
+    Section(
+        "machine",
+        "This machine's power, for hettui doctor.",
+        (
+            Key("psu", "watts", "what its power supply can give"),
+            Key("rest", "watts", "what it draws at most beside its cards; left out: by the CPU's limit, else usual"),
+        ),
     ),
     Section(
         "supervision",

@@ -85,6 +85,8 @@ class HostFacts:
     looked: str | None = None
     """Where an rpc server was looked for in vain."""
     version: str | None = None
+    build: str | None = None
+    """The sum of the rpc server and its library."""
     trouble: str | None = None
     """Why the rpc server cannot be run, in its own words."""
     devices: tuple[FarDevice, ...] = ()
@@ -96,6 +98,10 @@ class HostFacts:
     """It answered to the end."""
     round_trip_s: float | None = None
     """Of one word there and back; None is not known."""
+    clock_unix_s: int | None = None
+    """Its own time when it was asked."""
+    clock_off_s: float | None = None
+    """How far that is ahead of this machine's; within the time that the question took it counts as 0."""
 
     def hardware(self) -> tuple[Hardware, ...]:
         """What can hold layers there, each once; cards that the rpc server does not list have no engine name."""
@@ -195,6 +201,7 @@ def read_facts(host: str, lines: Sequence[Sequence[str]]) -> HostFacts:
         one.get("server"),
         one.get("missing"),
         one.get("version", "").removeprefix("version: ") or None,
+        one.get("build"),
         complaints[-1] if complaints and not listed else None,
         tuple(FarDevice(m[1], m[2], int(m[3]) * MIB, min(int(m[3]), int(m[4])) * MIB) for m in listed),
         cards,
@@ -202,6 +209,7 @@ def read_facts(host: str, lines: Sequence[Sequence[str]]) -> HostFacts:
         len(every("log")),
         problems,
         ("end", "") in said,
+        clock_unix_s=_number(one.get("clock")),
     )
 
 

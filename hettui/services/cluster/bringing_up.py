@@ -13,6 +13,7 @@ from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import ProcessSpec, ProcessState
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.cluster.snapshot import Applied, ClusterState, LoadProgress
+from hettui.domain.devices.device import LOCAL
 from hettui.domain.errors import LaunchError
 from hettui.ports import LlamaClient
 from hettui.services.cluster import aftermath
@@ -20,6 +21,7 @@ from hettui.services.cluster.ends import Ends
 from hettui.services.cluster.front_door import FrontDoor
 from hettui.services.cluster.port_choice import inner_port, same_worker, with_free_port, worker_ports
 from hettui.services.cluster.running import Running
+from hettui.services.cluster.same_build import SameBuild
 from hettui.services.cluster.supervisor import Supervised
 from hettui.services.cluster.world import Request
 from hettui.services.events import Event, Notice
@@ -44,6 +46,7 @@ class BringingUp:
         self._ends = ends
         self._emit = emit
         self._world = running.world
+        self._same_build = SameBuild(self._world.own_build, emit)
 
     def check(self, request: Request) -> None:
         """Raises HettuiError where this would be refused before a process is started: now, while all still runs."""
@@ -152,12 +155,17 @@ class BringingUp:
 
     async def _start_worker(self, worker: Supervised) -> None:
         host, port = worker.spec.address
+        local = worker.spec.host == LOCAL
 
         async def answers() -> bool:
             try:
                 info = await self._world.prober.probe(host, port, PROBE_TIMEOUT_S)
             except OSError:
                 return False
+            request = self._running.request
+            if not local and request is not None:
+                engine, log = request.cluster.engine, worker.witness().lines
+                await self._same_build.check(worker.spec, engine, info.version, log)
             if len(info.devices) != 1:
                 raise LaunchError(
                     f'device "{worker.spec.device}": its worker lends {len(info.devices)} devices instead of one: '
@@ -165,7 +173,6 @@ class BringingUp:
                 )
             return True
 
-        local = worker.spec.host == "local"
         wait = worker.start if worker.gone else worker.until_ready
         await wait(answers, WORKER_READY_S if local else REMOTE_WORKER_READY_S)
 
