@@ -86,6 +86,6 @@ def advice_text(offers: Sequence[Offer], ctx_size: int, fetch: str) -> str:
     best = advised(offers)
     if best is None:
         return f"None of them fits whole on the devices with {ctx_size} tokens of context."
-    how = f": {fetch}{best.name}" if fetch else f": {best.path or best.name}"
+    how = f": {fetch}{best.name}" if fetch else f": {best.path}" if best.path else ""
     said = f"The largest that fits whole with {ctx_size} tokens of context is {clean_line(best.name, 80)}"
     return said + clean_line(how, 300)
