@@ -24,7 +24,8 @@ _SSH = """#!/bin/sh
 for word do [ "$word" = -O ] && exit 255; done
 echo "$$" >>"{home}/sessions"
 {before}
-HOME="{home}" XDG_STATE_HOME= PATH="{path}" exec {shell} -c "$(printf '%s' "$word" | sed 's#/bin/sh#{sh}#')"
+export XDG_STATE_HOME= XDG_CACHE_HOME=
+HOME="{home}" PATH="{path}" exec {shell} -c "$(printf '%s' "$word" | sed 's#/bin/sh#{sh}#')"
 """
 _SERVER = """#!{python}
 import socket, sys, time

@@ -104,14 +104,17 @@ def _devices(commands: _Commands) -> None:
 
 
 def _hosts(commands: _Commands) -> None:
-    parser = _add(commands, "hosts", "other machines: list, probe, clean up", "hettui hosts probe --host me@attic")
+    parser = _add(
+        commands, "hosts", "other machines: list, probe, push llama.cpp, clean up", "hettui hosts probe --host me@attic"
+    )
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("list", "probe", "connect", "clean"),
+        choices=("list", "probe", "connect", "push", "clean"),
         default="list",
         help="list: those that are configured; probe: ask each what it is; connect: log in once, with ssh's questions, "
-        "for hours in which none is asked again; clean: end what hettui runs there, and take away its logs and caches",
+        "for hours in which none is asked again; push: bring this machine's llama.cpp there; clean: end what hettui "
+        "runs there, and take away its logs and caches and what was pushed",
     )
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else the one used last")
     parser.add_argument(
@@ -213,6 +216,11 @@ def _running(commands: _Commands) -> None:
     up.add_argument("config", nargs="?", metavar="CONFIG", help="configuration file; else the one used last")
     up.add_argument(
         "--force", action="store_true", help="also what does not fit, or is open to a network without a key"
+    )
+    up.add_argument(
+        "--push",
+        action="store_true",
+        help="first bring this machine's llama.cpp to hosts that lack it, or have another",
     )
     down = _add(commands, "down", "stops the running cluster", "hettui down")
     status = _add(commands, "status", "what runs; exit code 0 when it is ready", "hettui status --json")

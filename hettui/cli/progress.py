@@ -58,6 +58,32 @@ class StartProgress:
             print(f"hettui: {clean_line(text)}", file=sys.stderr)
 
 
+class PushProgress:
+    """One line on stderr that is written over; where nobody looks, a line for each tenth."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._told = ""
+        self._open = False
+
+    def __call__(self, progress: Any) -> None:
+        if self._quiet:
+            return
+        done, total = progress.done_bytes, progress.total_bytes
+        left = "" if progress.left_s is None or done == total else f", {format_seconds(progress.left_s)} left"
+        said = f"sending llama.cpp to {clean_line(progress.host, 40)}: {format_bytes(done)} of {format_bytes(total)}"
+        if sys.stderr.isatty():
+            self._open = done < total
+            print(f"\r\x1b[K{said}{left}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif (tenth := f"{progress.host} {done * 10 // max(1, total)}") != self._told:
+            self._told = tenth
+            print(f"hettui: {said}{left}", file=sys.stderr, flush=True)
+
+    def end(self, text: str) -> None:
+        """What is to be said when it was broken off."""
+        print(f"{chr(10) if self._open else ''}hettui: {text}", file=sys.stderr)
+
+
 class BenchProgress:
     """One line on stderr that is written over; where nobody looks, a line for each step."""
 

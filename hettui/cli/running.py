@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from hettui.cli.progress import StartProgress
 from hettui.cli.signals import interruptible
 from hettui.domain.text import clean_line
+
+if TYPE_CHECKING:
+    from hettui.domain.config.values import Config
 
 
 def run_up(options: Namespace) -> int:
@@ -16,8 +20,11 @@ def run_up(options: Namespace) -> int:
     from hettui.wiring.sessions import open_session
 
     progress = StartProgress(quiet=options.json)
+    config = headless.configured(options.config)
+    if options.push:
+        _push(config, quiet=options.json)
     with interruptible():
-        session = open_session(headless.configured(options.config))
+        session = open_session(config)
         for warning in headless.warnings(session):
             progress.say(warning)
         snapshot, already = headless.up(session, force=options.force, listener=progress)
@@ -31,6 +38,20 @@ def run_up(options: Namespace) -> int:
             else "It runs on by itself."
         )
     return 0
+
+
+def _push(config: Config, *, quiet: bool) -> None:
+    """Raises HostError for the first host that does not get it."""
+    from hettui.cli.hosts import push
+    from hettui.domain.errors import HostError
+    from hettui.wiring.hosts import in_want, own_engine
+
+    used = {device.host for device in config.devices}
+    engine = own_engine(config.path)
+    wanting = in_want([host for host in config.hosts if host.name in used], engine)
+    for one in push(wanting, quiet=quiet, engine=engine) if wanting else ():
+        if isinstance(one, HostError):
+            raise one
 
 
 def run_down(options: Namespace) -> int:

@@ -46,14 +46,20 @@ class UnrecognisedError(LaunchError):
 class HostError(HettuiError):
     """Another machine is not reached by ssh, or does not do what was asked of it."""
 
-    def __init__(self, sentence: str, *, hopeless: bool = False) -> None:
+    def __init__(self, sentence: str, *, hopeless: bool = False, asks: bool = False) -> None:
         super().__init__(sentence)
         self.hopeless = hopeless
         """Asking again without a change meets the same."""
+        self.asks = asks
+        """A login that may ask somebody (a password, a host key, a token) would get further."""
 
 
 class ServerError(HettuiError):
     """llama-server answered a request with an error, or stopped answering."""
+
+
+class DoorError(HettuiError):
+    """The front door does not answer its owner."""
 
 
 class RecordingError(HettuiError):

@@ -18,6 +18,7 @@ from hettui.ports import Completion
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.events import Event
+from hettui.services.host_desk import HostDesk
 
 if TYPE_CHECKING:
     from hettui.services.library.search import ModelSearch, PathCompleter
@@ -76,6 +77,10 @@ class Backend(Protocol):
 
     def leave_running(self) -> None:
         """At the end of the screen the cluster runs on."""
+
+    @property
+    def hosts(self) -> HostDesk:
+        """Other machines."""
 
     @property
     def chats(self) -> ChatKeeper:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
@@ -44,6 +44,7 @@ from hettui.ui.messages import (
     BenchArrived,
     ChatArrived,
     ClusterArrived,
+    DevicesChanged,
     LogsArrived,
     NoticeArrived,
     PlaybackArrived,
@@ -55,12 +56,14 @@ from hettui.ui.messages import (
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.terminal.app import TerminalApp
 from hettui.ui.terminal.output import Output
+from hettui.ui.widgets.in_roles import InRoles
 
 if TYPE_CHECKING:
     from textual.command import Provider
 
     from hettui.services.recording.replay import Player
     from hettui.ui.dialogs.themes import ThemeScreen
+    from hettui.ui.dialogs.welcome import Greeted
 
 
 def _action_commands() -> type[Provider]:
@@ -145,6 +148,13 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         self._open()
 
     # -- themes --------------------------------------------------------------------------------------------
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Textual draws again what it has styled anew; what stands in roles has asked the theme for their colours."""
+        super().refresh_css(animate=animate)
+        for screen in self.screen_stack:
+            for widget in screen.walk_children(InRoles):
+                widget.refresh()
 
     def _files_changed(self, files: ThemeFiles) -> None:
         """Called on the shelf's thread."""
@@ -247,10 +257,28 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         if self._backend.first_run(session):
             from hettui.ui.dialogs.welcome import WelcomeScreen
 
-            self.push_screen(WelcomeScreen(self._backend, session), self._main.after_welcome)
+            self.push_screen(WelcomeScreen(self._backend, session), self._welcomed)
         if self._when_shown is not None:
             self._main.call_after_refresh(self._when_shown)
         self._tell(self._problems)
+
+    def _welcomed(self, answer: Greeted | None) -> None:
+        if answer is None or self._main is None:
+            return
+        if answer.session is not None:
+            self._reopen(answer.session)
+        if answer.go_on:
+            self._main.model_choice.choose(answer.path, best=True)
+
+    @on(DevicesChanged)
+    def _devices_changed(self, message: DevicesChanged) -> None:
+        self._reopen(message.session)
+
+    def _reopen(self, session: Session) -> None:
+        """With more devices: the main screen has so many cards."""
+        self._session = session
+        self._main = MainScreen(self._backend, session, self._mark, begun=True)
+        self.switch_screen(self._main)
 
     # -- events: called on the engine's thread -------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.message import Message
 
 from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.services.events import (
     BenchChanged,
@@ -118,3 +119,11 @@ class RewoundArrived(Message):
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, RewoundArrived)
+
+
+class DevicesChanged(Message):
+    """Other machines were taken into a session that has no configuration yet."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session

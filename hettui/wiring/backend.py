@@ -33,6 +33,7 @@ from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.services.events import ClusterChanged, Event, Notice, TelemetryUpdated
+from hettui.services.host_desk import HostDesk
 from hettui.services.learner import Learner
 from hettui.wiring.sessions import api_key, request_for, with_model
 
@@ -75,6 +76,12 @@ class ScreenBackend:
         from hettui.services.library.search import ModelCatalogue
 
         return ModelCatalogue(ModelFiles(Path.home(), os.environ, cache_path()))
+
+    @cached_property
+    def hosts(self) -> HostDesk:
+        from hettui.wiring.host_desk import HostDeskAdapter
+
+        return HostDeskAdapter(self._tell_hosts)
 
     def open(self) -> Session:
         session = self._opener()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from hettui.adapters.door.control import DoorLine
 from hettui.adapters.files.context_folder import ContextFolderAdapter
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
@@ -14,6 +15,7 @@ from hettui.adapters.gpu.nvml import NvmlSource
 from hettui.adapters.hosts.far_ends import FarEnds
 from hettui.adapters.hosts.watching import FarSource, HostBook
 from hettui.adapters.llama.http import HttpLlamaClient
+from hettui.adapters.llama.own_build import OwnBuildAdapter
 from hettui.adapters.llama.rpc_probe import Prober
 from hettui.adapters.machine.psutil_host import ProcessSource
 from hettui.adapters.processes import tcp_info
@@ -81,6 +83,8 @@ def build_engine(
         runs=runs,
         contexts=ContextFolderAdapter(),
         far=FarEnds(runs.mark),
+        doors=DoorLine,
+        own_build=OwnBuildAdapter(),
     )
     sources = telemetry_sources() if sensors is None else sensors
     if book is not None:

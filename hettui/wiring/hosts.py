@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.hosts_file import load_hosts, save_hosts
 from hettui.adapters.files.paths import config_file, last_config, memory_dir
 from hettui.adapters.hosts import prober
+from hettui.adapters.hosts.pushing import drop, send
 from hettui.adapters.hosts.ssh import Line
+from hettui.adapters.llama.binaries import find_engine
+from hettui.adapters.llama.engine_package import package_of
+from hettui.adapters.llama.own_build import build_sum
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Host
 from hettui.domain.devices.found import Found
 from hettui.domain.errors import HostError, UsageError
 from hettui.domain.hosts.facts import HostFacts
 from hettui.domain.hosts.known import KnownHost
+from hettui.domain.hosts.push import Package, Progress, Pushed, unfit
 from hettui.domain.hosts.report import Cleaned
+from hettui.domain.llama.build import EngineInfo
+from hettui.domain.text import clean_line
 
 
 def known(config_path: str | None, named: Sequence[str] = ()) -> tuple[Host, ...]:
@@ -29,10 +38,28 @@ def known(config_path: str | None, named: Sequence[str] = ()) -> tuple[Host, ...
     by_name = {host.name: host for host in configured} | {host.ssh: host for host in configured if host.ssh}
     found = []
     for name in named:
-        if name.startswith("-") or not name or any(c.isspace() for c in name):
-            raise UsageError(f"--host {name}: one destination such as me@attic, or an alias of ~/.ssh/config")
-        found.append(by_name.get(name) or Host(short_name(name), name))
+        found.append(by_name.get(name) or destination(name))
     return tuple(found)
+
+
+def destination(text: str) -> Host:
+    """A host that nobody configured. Raises UsageError."""
+    if text.startswith("-") or not text or not text.isprintable() or " " in text:
+        raise UsageError(
+            f"--host {clean_line(text, 60)}: one destination such as me@attic, or an alias of ~/.ssh/config"
+        )
+    return Host(short_name(text), text)
+
+
+def all_known() -> dict[str, KnownHost]:
+    """What is remembered of hosts, by where ssh goes."""
+    return load_hosts(memory_dir())
+
+
+def own_engine(config_path: str | None) -> EngineInfo:
+    """Of this machine. Raises EngineError, ConfigError."""
+    config = _config(config_path)
+    return find_engine(config.llama_cpp_bin, os.environ)
 
 
 def short_name(destination: str) -> str:
@@ -69,6 +96,50 @@ def remember(found: Sequence[tuple[Host, HostFacts]]) -> None:
 def connected(host: Host) -> bool:
     """Whether ssh got there, after whatever it asked on this terminal. Sessions of the next hours ask nothing."""
     return subprocess.run(Line(host.name, host.ssh or host.name).question(), check=False).returncode == 0
+
+
+def pushed(hosts: Sequence[Host], engine: EngineInfo, tell: Callable[[Progress], None]) -> list[Pushed | HostError]:
+    """In their order: the rpc server of this machine, brought to each, and tried there. Blocks. Raises EngineError."""
+    package = package_of(engine)
+    found: list[Pushed | HostError] = []
+    for host in hosts:
+        try:
+            found.append(_pushed(host, package, tell))
+        except HostError as error:
+            found.append(error)
+    return found
+
+
+def _pushed(host: Host, package: Package, tell: Callable[[Progress], None]) -> Pushed:
+    begun_s = time.monotonic()
+    bare = replace(host, bin=None)
+    if (reason := unfit(package, prober.probe(bare))) is not None:
+        raise HostError(reason)
+    line = Line(host.name, host.ssh or host.name)
+    folder, sent_bytes = send(line, package, tell)
+    facts = prober.probe(bare)
+    if facts.server is None or not facts.server.startswith(folder) or facts.trouble:
+        drop(line, package)
+        why = facts.trouble or "its home may be mounted noexec"
+        raise HostError(
+            f"{host.name}: llama.cpp of this machine was sent and cannot be run there: {why}. It is taken away again; "
+            "build llama.cpp there, and name its folder as bin in [[hosts]]"
+        )
+    remember([(host, facts)])
+    note = f'bin = "{host.bin}" in [[hosts]] still names another one: leave it out' if host.bin else ""
+    return Pushed(host.name, folder, sent_bytes, time.monotonic() - begun_s, note)
+
+
+def in_want(hosts: Sequence[Host], engine: EngineInfo) -> list[Host]:
+    """Those of them that have no llama.cpp, or another one than this machine, and name no folder of their own. Blocks.
+
+    Raises HostError where one is not reached.
+    """
+    own, found = build_sum(engine.rpc_server), []
+    for host in hosts:
+        if host.bin is None and prober.probe(host).build != own:
+            found.append(host)
+    return found
 
 
 def cleaned(hosts: Sequence[Host]) -> list[Cleaned | HostError]:

@@ -31,9 +31,9 @@ def write_for(session: Session) -> Config:
     target = config_file()
     if target.exists():
         raise UsageError(f"{target} exists already: it is left as it is")
-    devices = _as_configured(session.devices)
+    devices = session.config.devices or as_configured(session.devices)
     model = session.config.model_path
-    write_text(target, commented_config(devices, model and os.path.abspath(model)))  # noqa: PTH100 - links stay
+    write_text(target, commented_config(devices, model and os.path.abspath(model), session.config.hosts))  # noqa: PTH100 - links stay
     remember_config(target)
     return load(target)
 
@@ -47,23 +47,23 @@ def write_config(path: str | None, model: str | None, *, force: bool, hosts: Seq
     if model:
         model = os.path.realpath(read_shape(model).file.paths[0])
     engine, _ = engine_or_problem(Config())
-    devices = _as_configured(assemble(Config(), local_hardware(engine)))
+    devices = as_configured(assemble(Config(), local_hardware(engine)))
     found_hosts: list[Host] = []
     for host in known(None, hosts) if hosts else ():
         facts = probe(host)
         remember([(host, facts)])
-        found_hosts.append(replace(host, bin=host.bin or _folder(facts)))
-        devices += _there(facts, {device.name for device in devices})
+        found_hosts.append(replace(host, bin=host.bin or folder_of(facts)))
+        devices += devices_there(facts, {device.name for device in devices})
     write_text(target, commented_config(devices, model, found_hosts))
     return target
 
 
-def _folder(facts: HostFacts) -> str | None:
+def folder_of(facts: HostFacts) -> str | None:
     """Where its rpc server is; None where the name alone finds nothing."""
     return facts.server.rpartition("/")[0] or None if facts.server else None
 
 
-def _there(facts: HostFacts, taken: set[str]) -> list[DeviceConfig]:
+def devices_there(facts: HostFacts, taken: set[str]) -> list[DeviceConfig]:
     """The cards of another host; its CPU where it has none. A CPU is given most of what is free: who has a budget is
     planned on."""
     usable = [one for one in facts.hardware() if one.engine_name]
@@ -79,7 +79,7 @@ def _there(facts: HostFacts, taken: set[str]) -> list[DeviceConfig]:
     return found
 
 
-def _as_configured(devices: Sequence[Device]) -> list[DeviceConfig]:
+def as_configured(devices: Sequence[Device]) -> list[DeviceConfig]:
     """The cards that can be used; where none can, all of them: llama.cpp may be installed later."""
     cards = [device for device in devices if device.backend != "cpu"]
     usable = [card for card in cards if not card.missing]

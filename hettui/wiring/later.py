@@ -32,6 +32,7 @@ MODULES = (
     "hettui.ui.dialogs.chat_settings",
     "hettui.ui.dialogs.doctor",
     "hettui.ui.dialogs.help",
+    "hettui.ui.dialogs.hosts",
     "hettui.ui.dialogs.jump",
     "hettui.ui.dialogs.model_picker",
     "hettui.ui.dialogs.post_mortem",
@@ -41,6 +42,7 @@ MODULES = (
     "hettui.ui.widgets.markdown_rows",
     "hettui.wiring.bench",
     "hettui.wiring.doctor",
+    "hettui.wiring.host_desk",
     "hettui.wiring.init",
     "hettui.wiring.tuning",
 )

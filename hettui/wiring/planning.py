@@ -57,7 +57,7 @@ def plan_report(
     shape = shape or read_shape(model)
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
     cluster = replace(cluster, model_path=shape.file.paths[0])
-    workload = Workload(shape, config.params, build or cluster.engine.build)
+    workload = Workload(shape, config.params, build or cluster.engine.build, config.serving.extra_args)
     plan, best = asked_plan(workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective)
     cluster = replace(cluster, devices=plan.devices, params=plan.settings(cluster.params))
     return PlanReport(

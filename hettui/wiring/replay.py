@@ -22,6 +22,7 @@ from hettui.services.backend import Backend, EngineFacade
 from hettui.services.chat.keeper import ChatKeeper, Unkept
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
+from hettui.services.host_desk import HostDesk
 from hettui.services.library.search import ModelSearch, PathCompleter
 from hettui.services.recording.recorder import Recorder
 from hettui.services.recording.replay import ReplayEngine, read_recording
@@ -48,6 +49,10 @@ class RecordedBackend:
     def __init__(self, backend: Backend, recorder: Recorder) -> None:
         self._backend = backend
         self._recorder = recorder
+
+    @property
+    def hosts(self) -> HostDesk:
+        return self._backend.hosts
 
     @property
     def engine(self) -> EngineFacade:
@@ -163,6 +168,10 @@ class ReplayBackend:
         raise HettuiError(self.engine.refusal)
 
     def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:
+        raise HettuiError(self.engine.refusal)
+
+    @property
+    def hosts(self) -> HostDesk:
         raise HettuiError(self.engine.refusal)
 
     def first_run(self, session: Session) -> bool:

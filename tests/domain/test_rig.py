@@ -156,10 +156,10 @@ def test_no_home_host_user_uuid_key_or_prompt_survives(
     home = f"/home/{user}"
     private = [home, user, node, host, key, str(uuid)]
     texts = [
-        f"{home}/models/x.gguf", f"{user}@{host}", f"{host}:50052", f"{node}: started",
+        f"{home}/models/x.gguf", f"{user}@{host}", f"{host}:50052", f"{node}: started", f"GPU-{uuid}",
         f"key {key}.",
-        f"--api-key {key} -m '{home}/a b.gguf'", f"{user.upper()}'s card", f"ssh://{user}@{host}.lan:22",
-        f"in /srv/{user}/x",
+        f"--api-key {key} -m '{home}/a b.gguf'", f"{user.upper()}'s card",
+        f"ssh://{user}@{host}.lan:22", f"in /srv/{user}/x",
     ]  # fmt: skip
     text = " ".join(data.draw(st.permutations(texts)))
     devices = (

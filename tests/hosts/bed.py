@@ -1,6 +1,8 @@
-"""Two machines on one: namespaces with their own network, process table, host name, users and homes, one with sshd.
+"""Some machines on one: namespaces with their own network, process table, host name, users and homes, with sshd.
 
-    desk ── 10.79.N.1, fd79:N::1 ══ cable ══ 10.79.N.2, fd79:N::2 ── attic
+    desk ── 10.79.N.1, fd79:N::1 ══ cable ══ 10.79.N.2, fd79:N::2 ── attic      and likewise cellar, with N + 50
+
+On the desk there are two accounts, `me` and `you`: for a host they are two desks.
 
 Needs root, Linux, iproute2, util-linux and openssh-server; nothing outside the namespaces is changed, and all of it
 ends with its process 1. Everybody is root there under several names: no file of this machine has to be given away.
@@ -13,12 +15,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.patience import patience, until
 
 TOOLS = ("unshare", "nsenter", "ip", "mount", "ssh", "ssh-keygen", "sshd")
+DESK = {"me": "/bin/bash", "you": "/bin/bash"}
 SHELLS = {"me": "/bin/bash", "noisy": "/bin/bash", "slow": "/bin/bash", "locked": "/bin/bash"}
 SHELLS |= {name: path for name, path in (("fishy", "/usr/bin/fish"), ("cshy", "/bin/tcsh")) if Path(path).exists()}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -108,75 +111,98 @@ class Box:
         known = ("ps -eo", "sleep 3600", "sshd: /usr/sbin/sshd")
         return [line for line in lines if not any(words in line for words in known) and line.split()[0] != "1"]
 
+    def ports(self) -> list[str]:
+        """All at which somebody listens."""
+        return sorted(line.split()[3] for line in self.run("ss", "-Hltn").stdout.splitlines())
+
+    def as_user(self, user: str) -> Box:
+        """The same machine, somebody else's."""
+        return replace(self, user=user)
+
     def workers(self) -> list[int]:
         return [int(line.split()[0]) for line in self.processes() if "rpc-server" in line]
 
 
 @dataclass
 class Bed:
-    """Both machines and the cable."""
+    """The machines and the cables."""
 
     folder: Path
     number: int
     desk: Box
-    attic: Box
+    hosts: dict[str, Box]
 
     @property
-    def address(self) -> str:
-        return f"10.79.{self.number}.2"
+    def attic(self) -> Box:
+        return self.hosts["attic"]
 
-    def cut(self, *, on: bool) -> None:
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        return (self.desk, *self.hosts.values())
+
+    def cut(self, *, on: bool, name: str = "attic") -> None:
         """Frames go out and nobody takes them, at both ends, as with a cable that was pulled behind a switch."""
-        for box, end in ((self.desk, 2), (self.attic, 1)):
+        number = _number(self.number, list(self.hosts).index(name))
+        for box, link, end in ((self.desk, f"to-{name}", 2), (self.hosts[name], "cable", 1)):
             if not on:
-                assert box.run("ip", "neigh", "flush", "dev", "cable", "nud", "permanent").returncode == 0
+                assert box.run("ip", "neigh", "flush", "dev", link, "nud", "permanent").returncode == 0
                 continue
-            for address in (f"10.79.{self.number}.{end}", f"fd79:{self.number}::{end}"):
-                false = ("lladdr", "02:00:00:00:00:01", "nud", "permanent", "dev", "cable")
+            for address in (f"10.79.{number}.{end}", f"fd79:{number}::{end}"):
+                false = ("lladdr", "02:00:00:00:00:01", "nud", "permanent", "dev", link)
                 assert box.run("ip", "neigh", "replace", address, *false).returncode == 0
 
     def end(self) -> None:
-        for box in (self.desk, self.attic):
+        for box in self.boxes:
             box.process.kill()
             box.process.wait()
 
 
-def make(folder: Path, number: int, engine: Path) -> Bed:
-    """`engine`: the folder of llama.cpp's binaries, as both machines see it."""
+def _number(first: int, place: int) -> int:
+    return first + 50 * place
+
+
+def make(folder: Path, number: int, engine: Path, names: Sequence[str] = ("attic",)) -> Bed:
+    """`engine`: the folder of llama.cpp's binaries, as all machines see it."""
     keys = folder / "keys"
     keys.mkdir(parents=True)
     for name in ("id", "wrong", "host", "other"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True)
-    desk = _box(folder / "desk", "desk", _desk_home(folder / "desk" / "home" / "me", keys, number), "")
-    (folder / "attic").mkdir()
-    (folder / "attic" / "host_key").write_bytes((keys / "host").read_bytes())
-    (folder / "attic" / "host_key").chmod(0o600)
-    (folder / "attic" / "sshd_config").write_text(_SSHD.format(folder=folder / "attic", path=_PATH))
+    desk = _box(folder / "desk", "desk", _desk_home(folder / "desk" / "home", keys, number, names), "")
     link = f"mkdir -p '/home/my llama'; ln -s {engine} '/home/my llama/bin'"
-    attic = _box(
-        folder / "attic", "attic", _attic_homes(folder / "attic" / "home", (keys / "id.pub").read_text()),
-        f"{link}\n/usr/sbin/sshd -f {folder}/attic/sshd_config -E /run/sshd.log",
-    )  # fmt: skip
-    for box in (desk, attic):
+    hosts = {}
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / "host_key").write_bytes((keys / "host").read_bytes())
+        (folder / name / "host_key").chmod(0o600)
+        (folder / name / "sshd_config").write_text(_SSHD.format(folder=folder / name, path=_PATH))
+        homes = _host_homes(folder / name / "home", (keys / "id.pub").read_text())
+        sshd = f"/usr/sbin/sshd -f {folder}/{name}/sshd_config -E /run/sshd.log"
+        hosts[name] = _box(folder / name, name, homes, f"{link}\n{sshd}")
+    for box in (desk, *hosts.values()):
         until((box.folder / "ready").exists, said=(box.folder / "said").read_text)
         box.pid = _child(box.process.pid)
+    for place, (name, box) in enumerate(hosts.items()):
+        _lay_cable(desk, f"to-{name}", box, _number(number, place))
+    return Bed(folder, number, desk, hosts)
+
+
+def _lay_cable(desk: Box, link: str, host: Box, number: int) -> None:
     subprocess.run(
-        ["ip", "link", "add", "cable", "netns", str(desk.pid), "type", "veth",
-         "peer", "name", "cable", "netns", str(attic.pid)],
+        ["ip", "link", "add", link, "netns", str(desk.pid), "type", "veth", "peer", "name", "cable", "netns",
+         str(host.pid)],
         check=True,
     )  # fmt: skip
-    for box, end in ((desk, 1), (attic, 2)):
+    for box, name, end in ((desk, link, 1), (host, "cable", 2)):
         for words in (
-            ("addr", "add", f"10.79.{number}.{end}/24", "dev", "cable"),
-            ("addr", "add", f"fd79:{number}::{end}/64", "dev", "cable", "nodad"),
-            ("link", "set", "cable", "up"),
+            ("addr", "add", f"10.79.{number}.{end}/24", "dev", name),
+            ("addr", "add", f"fd79:{number}::{end}/64", "dev", name, "nodad"),
+            ("link", "set", name, "up"),
         ):
             assert box.run("ip", *words).returncode == 0
-    return Bed(folder, number, desk, attic)
 
 
 def _box(folder: Path, name: str, homes: Path, more: str) -> Box:
-    people = "".join(f"{user}:x:0:0::/home/{user}:{shell}\n" for user, shell in SHELLS.items())
+    people = "".join(f"{user}:x:0:0::/home/{user}:{shell}\n" for user, shell in (SHELLS | DESK).items())
     # The first one with the number is who one is.
     (folder / "passwd").write_text(people + Path("/etc/passwd").read_text())
     (folder / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
@@ -194,7 +220,7 @@ def _child(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
-def _attic_homes(homes: Path, public: str) -> Path:
+def _host_homes(homes: Path, public: str) -> Path:
     for user in SHELLS:
         ssh = homes / user / ".ssh"
         ssh.mkdir(parents=True)
@@ -205,11 +231,12 @@ def _attic_homes(homes: Path, public: str) -> Path:
     return homes
 
 
-def _desk_home(home: Path, keys: Path, number: int) -> Path:
-    ssh = home / ".ssh"
+def _desk_home(homes: Path, keys: Path, number: int, names: Sequence[str]) -> Path:
+    ssh = homes / "me" / ".ssh"
     ssh.mkdir(parents=True)
     host_key, other = ((keys / f"{name}.pub").read_text().rsplit(" ", 1)[0] for name in ("host", "other"))
-    known = [f"10.79.{number}.2,fd79:{number}::2,127.0.0.1 {host_key}", f"changed {other}"]
+    numbers = [_number(number, place) for place in range(len(names))]
+    known = [f"127.0.0.1,{','.join(f'10.79.{n}.2,fd79:{n}::2' for n in numbers)} {host_key}", f"changed {other}"]
     (ssh / "known_hosts").write_text("\n".join(known) + "\n")
     for name in ("id", "wrong"):
         (ssh / name).write_bytes((keys / name).read_bytes())
@@ -221,7 +248,8 @@ def _desk_home(home: Path, keys: Path, number: int) -> Path:
         return "\n".join([f"Host {name}", *(f"    {line}" for line in said), ""])
 
     (ssh / "config").write_text("\n".join([
-        alias("attic"), alias("six", address=f"fd79:{number}::2"),
+        *(alias(name, address=f"10.79.{n}.2") for name, n in zip(names, numbers, strict=True)),
+        alias("six", address=f"fd79:{number}::2"),
         alias("jumped", "me", "ProxyJump attic", address="127.0.0.1"),
         *(alias(user, user) for user in SHELLS if user != "me"),
         alias("wrong", "me", "IdentityFile ~/.ssh/wrong"), alias("unknown", "me", "HostKeyAlias nobody"),
@@ -232,7 +260,8 @@ def _desk_home(home: Path, keys: Path, number: int) -> Path:
         alias("forward", "me", "LocalForward 127.0.0.1:9999 127.0.0.1:80"),
         alias("command", "me", "RemoteCommand tmux new -A", "RequestTTY yes"),
     ]))  # fmt: skip
-    return home.parent
+    shutil.copytree(ssh, homes / "you" / ".ssh")
+    return homes
 
 
 HETTUI = (sys.executable, "-P", "-m", "hettui")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hettui.adapters.files.paths import cache_dir
-from hettui.adapters.library.demo_model import demo_model
-from hettui.adapters.llama.binaries import find_engine
 from tests.hosts import bed as beds
-from tests.hosts.bed import HETTUI, SHELLS, Bed
+from tests.hosts.bed import SHELLS, Bed
+from tests.hosts.driving import configure, hettui, log_of, programs_here
 from tests.patience import patience, until
 
 WHY_NOT = beds.missing()
@@ -26,8 +23,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def programs() -> Path:
-    """llama.cpp's binaries."""
-    return find_engine(None, {"PATH": "/nowhere"}).server.parent
+    return programs_here()
 
 
 @pytest.fixture(scope="module")
@@ -49,37 +45,9 @@ def bed(shared_bed: Bed) -> Iterator[Bed]:
     assert "127.0.0.1:18" not in shared_bed.desk.run("ss", "-Hltn").stdout
 
 
-def hettui(bed: Bed, *words: str) -> subprocess.CompletedProcess[str]:
-    return bed.desk.run(*HETTUI, *words, seconds=120)
-
-
-def configure(bed: Bed, programs: Path, ssh: str = "attic", folder: str = "", patience_s: int = 60) -> str:
-    model = demo_model(cache_dir(), lambda done, total: None)
-    text = f"""
-[model]
-path = "{model}"
-[serving]
-port = 8080
-ctx-size = 512
-[[hosts]]
-name = "attic"
-ssh = "{ssh}"
-bin = "{folder or programs}"
-patience = {patience_s}
-[[devices]]
-name = "far"
-host = "attic"
-id = "cpu"
-threads = 1
-budget = "2GiB"
-"""
-    bed.desk.write("cluster.toml", text)
-    return "cluster.toml"
-
-
 def up(bed: Bed, programs: Path, folder: str = "", patience_s: int = 60) -> int:
     """Starts it; the worker's pid there."""
-    done = hettui(bed, "up", configure(bed, programs, "attic", folder, patience_s))
+    done = hettui(bed, "up", configure(bed, folder or str(programs), patience_s=patience_s))
     assert done.returncode == 0, done.stderr
     (worker,) = bed.attic.workers()
     return worker
@@ -128,7 +96,7 @@ def test_a_cluster_on_another_machine_leaves_nothing(bed: Bed, programs: Path) -
 def test_an_ssh_that_is_killed_loses_no_worker_and_a_killed_worker_is_named(bed: Bed, programs: Path) -> None:
     worker = up(bed, programs)
     bed.desk.run("sh", "-c", "kill -9 $(pgrep -x ssh)")
-    until(lambda: "attic is there again" in _log(bed), 60, said=lambda: _log(bed))
+    until(lambda: "attic is there again" in log_of(bed), 60, said=lambda: log_of(bed))
     assert bed.attic.workers() == [worker]
     bed.attic.run("kill", "-9", str(worker))
     until(lambda: "killed by SIGKILL" in hettui(bed, "status").stdout)
@@ -156,10 +124,10 @@ def test_a_line_that_is_lost_for_longer_than_its_patience_comes_back(bed: Bed, p
     worker = up(bed, programs, patience_s=10)
     bed.cut(on=True)
     try:
-        until(lambda: "the line to attic was lost" in _log(bed), said=lambda: _log(bed))
+        until(lambda: "the line to attic was lost" in log_of(bed), said=lambda: log_of(bed))
     finally:
         bed.cut(on=False)
-    until(lambda: "attic is there again" in _log(bed), 60, said=lambda: _log(bed))
+    until(lambda: "attic is there again" in log_of(bed), 60, said=lambda: log_of(bed))
     assert bed.attic.workers() == [worker]
     again = hettui(bed, "up", "cluster.toml")
     assert again.returncode == 0, again.stderr
@@ -167,7 +135,3 @@ def test_a_line_that_is_lost_for_longer_than_its_patience_comes_back(bed: Bed, p
     assert bed.attic.workers() == [worker]
     done = hettui(bed, "chat", "Say hello.", "--max-tokens", "4", "--url", "http://127.0.0.1:8080")
     assert done.returncode == 0, done.stderr
-
-
-def _log(bed: Bed) -> str:
-    return bed.desk.run("sh", "-c", "cat ~/.local/state/hettui/logs/log-worker-far.log").stdout

@@ -21,9 +21,11 @@ from hettui.domain.cluster.launch import worker_name
 from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
 from hettui.domain.config.values import Config
-from hettui.domain.devices.device import Device
+from hettui.domain.devices.device import Device, Host
 from hettui.domain.doctor.finding import Finding
-from hettui.domain.errors import HettuiError, ModelFileError
+from hettui.domain.errors import HettuiError, HostError, ModelFileError, UsageError
+from hettui.domain.hosts.facts import HostFacts
+from hettui.domain.hosts.push import Progress, Pushed
 from hettui.domain.library.found import FoundModel
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.model.shape import ModelShape
@@ -183,6 +185,46 @@ class NoModels:
 
 
 @dataclass
+class StageHosts:
+    """Implements HostDesk: what each host answers, and what was asked of it."""
+
+    answers: dict[str, HostFacts | HettuiError] = field(default_factory=dict)
+    after_login: dict[str, HostFacts | HettuiError] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def offered(self, session: Session) -> tuple[Host, ...]:
+        return tuple(Host(name, name) for name in self.answers)
+
+    def named(self, destination: str) -> Host:
+        if destination.startswith("-"):
+            raise UsageError(f"{destination} is no destination")
+        return Host(destination.rpartition("@")[2], destination)
+
+    def ask(self, host: Host) -> HostFacts:
+        self.calls.append(f"ask {host.name}")
+        answer = self.answers.get(host.name, HostError(f"{host.name} is not there; switch it on"))
+        if isinstance(answer, HettuiError):
+            raise answer
+        return answer
+
+    def log_in(self, host: Host) -> bool:
+        self.calls.append(f"log in to {host.name}")
+        self.answers |= {name: facts for name, facts in self.after_login.items() if name == host.name}
+        return host.name in self.after_login
+
+    def push(self, session: Session, host: Host, tell: Callable[[Progress], None]) -> Pushed:
+        self.calls.append(f"push to {host.name}")
+        tell(Progress(host.name, 10 * MIB, 60 * MIB, 5.0 * MIB))
+        self.answers |= {name: facts for name, facts in self.after_login.items() if name == host.name}
+        return Pushed(host.name, "/x", 60 * MIB, 12.0)
+
+    def with_host(self, session: Session, host: Host, facts: HostFacts) -> Session:
+        config = replace(session.config, hosts=(*session.config.hosts, host))
+        more = Device(f"{host.name} card", "CUDA0", host.name, "worker", "cuda", "CUDA0", budget_bytes=240 * MIB)
+        return replace(session, config=config, devices=(*session.devices, more))
+
+
+@dataclass
 class StageBackend:
     """Implements Backend."""
 
@@ -201,6 +243,7 @@ class StageBackend:
 
     read_only: str | None = None
     leaves: bool = False
+    others: StageHosts = field(default_factory=StageHosts)
     panes: PanesState = field(default_factory=PanesState)
 
     before_a_start: str = ""
@@ -222,6 +265,10 @@ class StageBackend:
 
     def leave_running(self) -> None:
         self.leaves = True
+
+    @property
+    def hosts(self) -> StageHosts:
+        return self.others
 
     def __post_init__(self) -> None:
         self.chats = ChatKeeper(self.store)

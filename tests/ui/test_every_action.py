@@ -313,11 +313,17 @@ WITHOUT_MODEL = {
     "commands.copy": "there are no command lines yet: no model is chosen",
 }
 
+
+async def somebody_else_s(s: Stage) -> None:
+    s.backend.read_only = "another hettui owns this cluster"
+
+
 BY_NAME: dict[str, tuple[Prepare, str]] = {
     "select.up": (pressed("v"), "no device has the keyboard"),
     "select.down": (pressed("v"), "no device has the keyboard"),
     "cluster.start_anyway": (runs, "this plan runs already"),
     "cluster.apply_anyway": (runs, "there is nothing to apply"),
+    "hosts": (somebody_else_s, "another hettui owns this cluster"),
 }
 """Refused only from the palette: there is no key, or it is another action's in that state."""
 

@@ -18,6 +18,7 @@ from hettui.domain.chat.conversation import Conversation, Exchange, Sampling
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, Waiting
 from hettui.domain.doctor.finding import Finding
+from hettui.domain.errors import HostError
 from hettui.domain.library.found import FoundModel
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.slots.request import Request
@@ -30,6 +31,7 @@ from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, Lo
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.dialogs.doctor import DoctorScreen
+from hettui.ui.dialogs.hosts import HostsScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
 from hettui.ui.dialogs.themes import ThemeScreen
@@ -132,11 +134,13 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
         await s.press(key)
         await eyes.look()
         await s.press("escape")
+    s.backend.others.answers = {text: HostError(text)}
     asked = Conversation("k", text, text, system=text, exchanges=(Exchange(text, text, text, note=text),))
     for screen in (
         ModelPicker(s.backend, s.main.facts.session),
         WelcomeScreen(s.backend, s.main.facts.session),
         DoctorScreen(lambda: [Finding("cards.bus", "fault", text, (text,), text, text, text)], s.main.keymap),
+        HostsScreen(s.backend, s.main.facts.session),
         # What is on disk was written by anybody: it is cleaned when it is shown.
         ChatListScreen([asked]),
         ChatSettingsScreen(ChatSettings(False, clean(text), Sampling())),

@@ -29,6 +29,7 @@ from hettui.services.events import (
 )
 from hettui.ui.app import HettuiApp
 from hettui.ui.dialogs.help import HelpScreen
+from hettui.ui.dialogs.hosts import HostsScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
 from hettui.ui.dialogs.themes import ThemeScreen
@@ -175,6 +176,8 @@ async def test_dialogs_take_what_comes_before_they_stand_and_after_they_were_clo
                     dialog._draw()
                 case ModelPicker() | WelcomeScreen():
                     dialog._show_models()
+                case HostsScreen():
+                    dialog._draw()
 
         dialogs = [
             ThemeScreen(shown, shown[0].name, lambda name: None),
@@ -182,6 +185,7 @@ async def test_dialogs_take_what_comes_before_they_stand_and_after_they_were_clo
             HelpScreen([], s.screen.keymap),
             ModelPicker(backend, opened),
             WelcomeScreen(backend, opened),
+            HostsScreen(backend, opened),
         ]
         for dialog in dialogs:
             told(dialog)  # type: ignore[arg-type]

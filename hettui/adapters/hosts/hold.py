@@ -143,8 +143,9 @@ class Holder:
         while True:
             while (words := session.said()) is not None:
                 match words:
-                    case ["worker", _, _, port, *_]:
+                    case ["worker", _, _, port, *build]:
                         self._there = int(port)
+                        self._tell_build(build)
                         return True
                     case ["ended", *_]:
                         return False
@@ -157,13 +158,18 @@ class Holder:
             self._check()
             session.wait(deadline - time.monotonic())
 
+    def _tell_build(self, words: Sequence[str]) -> None:
+        if words and words != ["again"]:
+            say(f"the worker on {self._line.host} is of build {clean_line(words[0], 40)}")
+
     def _complain(self, words: Sequence[str]) -> None:
         host, said = clean_line(self._line.host, 60), clean_line(" ".join(words[1:]), 200)
         match words[0]:
             case "missing":
                 raise Missing(
                     f"{host} has neither ggml-rpc-server nor rpc-server in {said} (127: not found); name the folder of "
-                    f"its llama.cpp as bin in [[hosts]], or install the build of this machine there",
+                    "its llama.cpp as bin in [[hosts]], or bring that of this machine there: hettui hosts push --host "
+                    f"{host}",
                     hopeless=True,
                 )
             case "taken":

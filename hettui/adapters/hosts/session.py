@@ -49,6 +49,8 @@ class Session:
         """
         self._process = subprocess.Popen(
             list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(env),
+            # What was not taken yet must not be waited for when it is closed.
+            bufsize=0,
             # A signal to our group is not meant for it.
             start_new_session=True,
         )  # fmt: skip
@@ -97,8 +99,13 @@ class Session:
     def write(self, data: bytes) -> None:
         """Nothing where nobody reads it any more. A line that stands still takes a pipe's worth without waiting."""
         with contextlib.suppress(OSError, ValueError):
-            self._stdin.write(data)
-            self._stdin.flush()
+            while data:
+                data = data[self._stdin.write(data) or 0 :]
+
+    def end_input(self) -> None:
+        """Nothing follows on its stdin."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stdin.close()
 
     def watch(self, descriptor: int) -> None:
         """`wait` returns as well when this can be read."""

@@ -88,6 +88,14 @@ SECTIONS: tuple[Section, ...] = (
                 [],
             ),
             Key(
+                "hold-requests",
+                "boolean",
+                "requests wait at a front door of hettui's while llama-server is restarted, instead of failing",
+                False,
+            ),
+            Key("hold-seconds", "integer", "seconds that a request waits there at most", 300, 1, 86400),
+            Key("hold-limit", "integer", "requests that wait there at once at most", 100, 1, 10000),
+            Key(
                 "context-keep",
                 "limit",
                 'what slots hold is kept over restarts, on disk, up to so much in all; "off": nothing is',

@@ -85,6 +85,8 @@ class HostFacts:
     looked: str | None = None
     """Where an rpc server was looked for in vain."""
     version: str | None = None
+    build: str | None = None
+    """The sum of the rpc server and its library."""
     trouble: str | None = None
     """Why the rpc server cannot be run, in its own words."""
     devices: tuple[FarDevice, ...] = ()
@@ -199,6 +201,7 @@ def read_facts(host: str, lines: Sequence[Sequence[str]]) -> HostFacts:
         one.get("server"),
         one.get("missing"),
         one.get("version", "").removeprefix("version: ") or None,
+        one.get("build"),
         complaints[-1] if complaints and not listed else None,
         tuple(FarDevice(m[1], m[2], int(m[3]) * MIB, min(int(m[3]), int(m[4])) * MIB) for m in listed),
         cards,

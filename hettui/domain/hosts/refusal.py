@@ -36,7 +36,8 @@ class Refusal:
 
     @property
     def error(self) -> HostError:
-        return HostError(self.sentence, hopeless=self.hopeless)
+        asks = self.kind in ("key unknown", "question", "refused")
+        return HostError(self.sentence, hopeless=self.hopeless, asks=asks)
 
 
 @dataclass(frozen=True, slots=True)

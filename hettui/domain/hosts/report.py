@@ -10,6 +10,7 @@ from hettui.domain.devices.device import Host
 from hettui.domain.devices.report import hardware_text
 from hettui.domain.errors import HostError
 from hettui.domain.hosts.facts import HostFacts
+from hettui.domain.hosts.push import Pushed
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN, format_bytes
@@ -24,18 +25,24 @@ class Cleaned:
     files: int
     cache_bytes: int
     problems: tuple[str, ...] = ()
+    engine_bytes: int = 0
+    """Of llama.cpp, as it was pushed there."""
 
     @classmethod
     def of(cls, host: str, lines: Sequence[Sequence[str]]) -> Cleaned:
         """From the marked lines of the far side's script."""
         kinds = Counter(words[0] for words in lines if words)
-        kib = [int(words[1]) for words in lines if words[:1] == ["cache"] and len(words) > 1 and words[1].isdecimal()]
+
+        def size_bytes(kind: str) -> int:
+            return sum(1024 * int(w[1]) for w in lines if w[:1] == [kind] and len(w) > 1 and w[1].isdecimal())
+
         problems = tuple(clean_line(" ".join(words[1:]), 200) for words in lines if words[:1] == ["problem"])
-        return cls(host, kinds["ended"], kinds["removed"], sum(kib) * 1024, problems)
+        return cls(host, kinds["ended"], kinds["removed"], size_bytes("cache"), problems, size_bytes("engine"))
 
     def as_text(self) -> str:
         ended = f"{self.workers} worker{'' if self.workers == 1 else 's'} ended"
         cache = f", a cache of {format_bytes(self.cache_bytes)}" if self.cache_bytes else ""
+        cache += f", llama.cpp of {format_bytes(self.engine_bytes)}" if self.engine_bytes else ""
         said = f"{clean_line(self.host, 60)}: {ended}, {self.files} file{'' if self.files == 1 else 's'} removed{cache}"
         return "; ".join((said, *self.problems))
 
@@ -62,7 +69,7 @@ def list_text(hosts: Sequence[Host]) -> str:
     return "\n".join(table(rows))
 
 
-def found_json(hosts: Sequence[Host], found: Sequence[HostFacts | Cleaned | HostError]) -> dict[str, object]:
+def found_json(hosts: Sequence[Host], found: Sequence[HostFacts | Cleaned | Pushed | HostError]) -> dict[str, object]:
     return {
         "hosts": [
             {"host": host.name, "problem": str(one)} if isinstance(one, HostError) else asdict(one)
@@ -71,11 +78,11 @@ def found_json(hosts: Sequence[Host], found: Sequence[HostFacts | Cleaned | Host
     }
 
 
-def found_text(found: Sequence[HostFacts | Cleaned]) -> list[str]:
+def found_text(found: Sequence[HostFacts | Cleaned | Pushed]) -> list[str]:
     """A paragraph for each. Two names of one machine are told."""
     machines = Counter(one.machine for one in found if isinstance(one, HostFacts) and one.machine)
     return [
-        one.as_text() if isinstance(one, Cleaned) else facts_text(one, again=machines[one.machine or ""] > 1)
+        facts_text(one, again=machines[one.machine or ""] > 1) if isinstance(one, HostFacts) else one.as_text()
         for one in found
     ]
 

@@ -94,6 +94,15 @@ _ODD = re.compile(
 _WELL = re.compile(r"^hettui: (?:\S.* is there again|the worker on .* goes on)$")
 
 
+_SUM = re.compile(r"^hettui: the worker on .* is of build (\d+\.\d+)$")
+
+
+def sum_in(lines: Sequence[str]) -> str | None:
+    """The sum of the worker's program and its library, as the last of these lines of its log says it."""
+    found = [match[1] for line in lines if (match := _SUM.match(line))]
+    return found[-1] if found else None
+
+
 def state_of_line(lines: Sequence[str], before: str) -> str:
     """What is odd about the line, or the worker behind it, after these lines of its log; empty when nothing is."""
     for line in lines:

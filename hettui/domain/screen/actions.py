@@ -129,6 +129,17 @@ _OF_THE_PLAN = (
     ),
     Action("plan.redo", ("ctrl+r",), "redo", "Redo", "do again what was undone", "Plan", "screen", why.nothing_redone),
     Action(
+        "hosts",
+        (),
+        "hosts",
+        "Hosts",
+        "other machines: what they are, a login that may ask, llama.cpp brought there",
+        "Plan",
+        "screen",
+        why.refused,
+        moves_focus=True,
+    ),
+    Action(
         "model.choose",
         ("m",),
         "model",

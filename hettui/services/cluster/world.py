@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.supervision import Supervision as Supervision
+from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.protocol import Version
 from hettui.domain.plan.split import Split
 from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.slots.terms import Terms
 from hettui.ports import (
     Clock,
     ContextFolders,
+    DoorLines,
     FarWorkers,
     LlamaClientFactory,
     LogStore,
@@ -21,6 +25,16 @@ from hettui.ports import (
     RunStore,
     TransferMeter,
 )
+
+
+class OwnBuild(Protocol):
+    """What the llama.cpp of this machine is, against which those of other machines are held."""
+
+    async def protocol(self, engine: EngineInfo) -> Version | None:
+        """Of RPC, as its rpc server says it; None where there is none or it does not answer."""
+
+    async def sum(self, engine: EngineInfo) -> str | None:
+        """Of the rpc server's files; the same as another machine tells of the same files. None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,8 @@ class World:
     runs: RunStore
     contexts: ContextFolders
     far: FarWorkers
+    doors: DoorLines
+    own_build: OwnBuild
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,9 +38,14 @@ _OFFER = (
 
 @dataclass(frozen=True, slots=True)
 class Greeted:
-    """On to the picker; `path` is the model that was called the best, None when none was."""
+    """What comes after the welcome."""
 
-    path: str | None
+    path: str | None = None
+    """The model that was called the best; None when none was."""
+    session: Session | None = None
+    """The session with the other machines that were taken; None: it is as it was."""
+    go_on: bool = True
+    """To the picker."""
 
 
 class WelcomeScreen(SearchingScreen[Greeted | None]):
@@ -48,7 +53,8 @@ class WelcomeScreen(SearchingScreen[Greeted | None]):
 
     BINDINGS = [
         Binding("enter,m", "go_on", "Models", priority=True),
-        Binding("escape,q", "dismiss(None)", "Close", priority=True),
+        Binding("h", "hosts", "Other machines", priority=True),
+        Binding("escape,q", "leave", "Close", priority=True),
     ]
     DEFAULT_CSS = """
     WelcomeScreen { align: center middle; }
@@ -62,6 +68,8 @@ class WelcomeScreen(SearchingScreen[Greeted | None]):
     def __init__(self, backend: Backend, session: Session) -> None:
         super().__init__(backend, session)
         self._said = Static(markup=False)
+        self._others: Session | None = None
+        """The session with other machines that were taken."""
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as box:
@@ -98,13 +106,27 @@ class WelcomeScreen(SearchingScreen[Greeted | None]):
         usable = any(entry.problem is None for entry in entries)
         go_on = "choose the model, then its plan is there" if usable else "name a file"
         parts += ["\n", ("⏎", "bold"), f"  {go_on}    ", ("esc", "bold"), "  look around first"]
+        parts += ["\n", ("h", "bold"), "  other machines, over ssh: their cards count too"]
         if not usable:
             parts += ["\n", ("hettui demo", "bold"), "  in another shell: a small real cluster, its model included"]
         return Content.assemble(*parts)
 
     def action_go_on(self) -> None:
         best = best_of(self._entries.values())
-        self.dismiss(Greeted(best.model.path if best is not None else None))
+        self.dismiss(Greeted(best.model.path if best is not None else None, self._others))
+
+    def action_leave(self) -> None:
+        self.dismiss(Greeted(session=self._others, go_on=False))
+
+    def action_hosts(self) -> None:
+        from hettui.ui.dialogs.hosts import HostsScreen
+
+        self.app.push_screen(HostsScreen(self._backend, self._session), self._with_hosts)
+
+    def _with_hosts(self, session: Session | None) -> None:
+        if session is not None:
+            self._session = self._others = session
+            self._show_models()
 
 
 def offer_configuration(

@@ -132,7 +132,7 @@ def _short_of_ram(facts: Facts, outlook: Forecast) -> int:
     """By all that this process may take: what is free now is looked at when it is started."""
     session = facts.session
     ram = next((h.total_bytes for h in session.hardware if h.backend == "cpu" and h.host == LOCAL), None)
-    return 0 if session.shape is None else short_of_ram(session.shape, facts.plan, outlook, ram)
+    return short_of_ram(facts.plan, outlook, ram)
 
 
 def _with_costs(text: str, facts: Facts) -> PlanLineView:

@@ -1,18 +1,15 @@
-"""Another model: chosen in the picker, read on a thread, and then the screen's."""
+"""Another model: chosen in the picker, read on a thread, and then the screen's; other machines likewise."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from hettui.domain.errors import HettuiError
 from hettui.domain.session.session import Session
 from hettui.services.backend import Backend
-from hettui.ui.messages import NoticeArrived
+from hettui.ui.messages import DevicesChanged, NoticeArrived
 from hettui.ui.screens.hosting import Host
-
-if TYPE_CHECKING:
-    from hettui.ui.dialogs.welcome import Greeted
 
 
 class Choosing(Host, Protocol):
@@ -31,11 +28,6 @@ class ModelChoice:
     def __init__(self, screen: Choosing, backend: Backend) -> None:
         self._screen = screen
         self._backend = backend
-
-    def after_welcome(self, answer: Greeted | None) -> None:
-        """A first run: to the picker, on the model that was shown; None: to the screen."""
-        if answer is not None:
-            self.choose(answer.path, best=True)
 
     def choose(self, preferred: str | None = None, *, best: bool = False) -> None:
         """Opens the picker, on the `preferred` model; `best`: it was called the best."""
@@ -59,3 +51,13 @@ class ModelChoice:
             app.call_later(self._screen.use, session)
             if first:
                 app.call_later(self._screen.offer_configuration, session)
+
+    def see_hosts(self) -> None:
+        """Opens the dialog of other machines."""
+        from hettui.ui.dialogs.hosts import HostsScreen
+
+        self._screen.app.push_screen(HostsScreen(self._backend, self._screen.known.session), self._with_hosts)
+
+    def _with_hosts(self, session: Session | None) -> None:
+        if session is not None:
+            self._screen.post_message(DevicesChanged(session))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -43,9 +42,6 @@ from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.pane_tabs import PaneTabs
 
-if TYPE_CHECKING:
-    from hettui.ui.dialogs.welcome import Greeted
-
 
 class MainScreen(CalmScreen[None]):
     """Keys change the plan; `s`, `a` and `x` send it to the engine; events come back as messages."""
@@ -54,9 +50,12 @@ class MainScreen(CalmScreen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (SHORT_ROWS, "-short"), (HIGH_ROWS, "-high")]
     DEFAULT_CSS = body.CSS
 
-    def __init__(self, backend: Backend, session: Session, mark: Callable[[], str] = lambda: "") -> None:
-        """`mark` is what the header says beside DEMO; asked at every drawing."""
+    def __init__(
+        self, backend: Backend, session: Session, mark: Callable[[], str] = lambda: "", *, begun: bool = False
+    ) -> None:
+        """`mark` is what the header says beside DEMO; asked at every drawing. `begun`: it follows another one."""
         super().__init__()
+        self._begun = begun
         self.keymap = Keymap(session.config.keys)
         self.known = Known(session, backend.engine.snapshot)
         self.places = Places(self, backend)
@@ -81,7 +80,8 @@ class MainScreen(CalmScreen[None]):
         self._use_session()
         self.draw()
         self.show_pane(self.front if DEVICES not in self.places.shown else DEVICES)
-        self._backend.begin()
+        if not self._begun:
+            self._backend.begin()
         for exposure in exposures(self.known.plan.devices):
             self.say(exposure, "warning")
 
@@ -191,10 +191,6 @@ class MainScreen(CalmScreen[None]):
 
         offer_configuration(self, self._backend, session, self.use)
 
-    def after_welcome(self, answer: Greeted | None) -> None:
-        """A first run: to the picker, on the model that was shown; None: to this screen."""
-        self.model_choice.after_welcome(answer)
-
     # -- drawing -------------------------------------------------------------------------------------------
 
     def draw(self) -> None:
@@ -296,6 +292,9 @@ class MainScreen(CalmScreen[None]):
 
     def action_model(self) -> None:
         self.model_choice.choose()
+
+    def action_hosts(self) -> None:
+        self.model_choice.see_hosts()
 
     def action_pane(self, pane: str) -> None:
         if pane == self.front == LOGS:

@@ -189,7 +189,7 @@ class Operating:
         if found is not None:
             self._told = found
             plan = self._screen.known.plan.without(self._without)
-            leftovers = bool(self._cluster.processes) and self._cluster.state is ClusterState.FAILED
+            leftovers = self._cluster.works and self._cluster.state is ClusterState.FAILED
             read_only = self._backend.read_only is not None
             back = comes_back(self._screen.known.slots)
             self._post_mortem = PostMortemScreen(
@@ -229,7 +229,7 @@ class Operating:
         from hettui.ui.dialogs.ask import ChoiceScreen
 
         on_exit = self._session.config.on_exit
-        runs = bool(self._cluster.processes) and self._cluster.state is not ClusterState.DOWN
+        runs = self._cluster.works and self._cluster.state is not ClusterState.DOWN
         if self._quitting or not runs or self._backend.read_only:
             # Nothing runs, also where what has just ended is still listed; or asked for a second time: then the rest
             # is stopped without the screen.

@@ -12,7 +12,7 @@ renders every widget of the screen (`Compositor._get_renders` looks at clips, wh
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -202,6 +202,24 @@ class SlowLineApp(App[_ReturnType]):
             self.set_timer(_HEAR_AGAIN_S, again)
         else:
             super().exit(result, return_code, message)
+
+    def step_aside(self, work: Callable[[], None]) -> None:
+        """Gives the terminal to `work`, which blocks and talks with the user there, and takes it back. Begins once the
+        terminal has answered what it was asked: what comes later would be typed into what runs there."""
+        self._leaving = True
+        self._aside_when_heard(time.monotonic() + _FAREWELL_S, work)
+
+    def _aside_when_heard(self, until_s: float, work: Callable[[], None]) -> None:
+        if self._pacer.expects_answer and time.monotonic() < until_s:
+            self.set_timer(_HEAR_AGAIN_S, partial(self._aside_when_heard, until_s, work))
+            return
+        try:
+            with self.suspend():
+                work()
+        finally:
+            self._leaving = False
+            self._picture.forget()
+            self.call_after_refresh(self._write_what_differs)
 
     def on_resize(self) -> None:
         """Also after a stop with SIGTSTP: the terminal shows what others wrote meanwhile."""

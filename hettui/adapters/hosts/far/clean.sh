@@ -1,4 +1,4 @@
-# Ends every worker that lives here, and takes away what hettui left: records, logs, the cache of tensors.
+# Ends every worker that lives here, and takes away what hettui left: records, logs, the cache of tensors, llama.cpp.
 # $1: all, or the ids of the workers that are meant, after `only`.
 workers_folder || exit 70
 for rec in "$W"/*.pid; do
@@ -19,9 +19,10 @@ for f in "$W"/*; do
 done
 rmdir "$W" "${W%/*}" "${W%/*/*}" 2>/dev/null
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hettui
-if [ -d "$cache/rpc" ]; then
-    size=$(du -sk "$cache/rpc" 2>/dev/null | awk '{print $1}')
-    rm -rf "$cache/rpc" && say cache "${size:-0}"
-    rmdir "$cache" 2>/dev/null
-fi
+for kind in rpc engine; do
+    [ -d "$cache/$kind" ] || continue
+    size=$(du -sk "$cache/$kind" 2>/dev/null | awk '{print $1}')
+    rm -rf "$cache/$kind" && if [ "$kind" = rpc ]; then say cache "${size:-0}"; else say engine "${size:-0}"; fi
+done
+rmdir "$cache" 2>/dev/null
 say done

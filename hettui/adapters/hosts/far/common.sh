@@ -63,6 +63,15 @@ untilde() {
     esac
 }
 
+# Which build the server that was found is: the sum of it and of the library that has its protocol.
+build_sum() {
+    so=${real%/*}/libggml-rpc.so
+    [ -f "$so" ] || so=${real%/*}/../lib/libggml-rpc.so
+    [ -f "$so" ] || so=/dev/null
+    B=$(cat "$real" "$so" 2>/dev/null | cksum 2>/dev/null)
+    B=${B% *}.${B#* }
+}
+
 # Finds the rpc server, under both names that builds gave it: in folder $1 (or the file itself), else on the PATH and in
 # usual places. Sets PROGRAM, and LIBS, the folder of the libraries beside it; LOOKED is where it was looked for.
 find_server() {
@@ -78,6 +87,13 @@ find_server() {
         done
     else
         LOOKED='the PATH there and the usual places'
+        # What `hettui hosts push` put there comes first: who did that wanted it.
+        f=${XDG_CACHE_HOME:-$HOME/.cache}/hettui/engine
+        { IFS= read -r n <"$f/current"; } 2>/dev/null || n=
+        f=$f/$n
+        for n in ggml-rpc-server rpc-server; do
+            [ -z "$PROGRAM" ] && [ -f "$f/$n" ] && [ -x "$f/$n" ] && PROGRAM=$f/$n
+        done
         for n in ggml-rpc-server rpc-server; do
             [ -z "$PROGRAM" ] && f=$(command -v "$n" 2>/dev/null) && [ -x "$f" ] && PROGRAM=$f
         done

@@ -109,7 +109,12 @@ begin() {
         like=$((port + 1))
     done
     take_line
-    if known; then say worker "$pid" "$born" "$port" "$PROGRAM"; else say ended; fi
+    if known; then
+        build_sum
+        say worker "$pid" "$born" "$port" "$B"
+    else
+        say ended
+    fi
 }
 
 listens() {

@@ -43,6 +43,8 @@ done
 
 if find_server "$1"; then
     fact server "$PROGRAM"
+    build_sum
+    fact build "$B"
     # An unknown device makes it print its devices and end (b10068 to b11549): no port is taken, nothing runs.
     env LD_LIBRARY_PATH="$LIBS${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" CUDA_DEVICE_ORDER=PCI_BUS_ID \
         "$PROGRAM" -d none-such -p 1 </dev/null 2>&1 | head -n 60 | while IFS= read -r R; do fact said "$R"; done
