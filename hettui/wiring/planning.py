@@ -94,7 +94,7 @@ def _plan_for_rig(
     config = Config(
         model_path=shape.file.paths[0], params=override(rig.params), hosts=tuple(Host(name, name) for name in names)
     )
-    workload = Workload(shape, config.params, build or rig.build)
+    workload = Workload(shape, config.params, build or rig.build, rig.extra_args)
     plan, best = asked_plan(workload, rig.devices, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective)
     cluster = replace(_cluster(config, plan.devices, _ANY_ENGINE), params=plan.settings(config.params))
     launch = plan_launch(cluster, plan.split)

@@ -19,7 +19,7 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.advice import Question, Way, largest_context, obstacle, ways_to_fit
 from hettui.domain.planner.explain import explain
-from hettui.domain.planner.learned import Learned
+from hettui.domain.planner.learned import PROMPT, Learned
 from hettui.domain.planner.objectives import Best, comparable
 from hettui.domain.planner.promise import promised
 from hettui.domain.session.doubts import Uncounted, not_counted, untested, warnings
@@ -95,14 +95,17 @@ class PlanReport:
 
     @property
     def _expected(self) -> dict[str, object]:
-        """The document's `expected`: one stream at the beginning of its context. Seconds are each device's own part."""
+        """The document's `expected`: one stream at the beginning of its context. Seconds are each device's own part.
+        Of prompts and of several streams is known what a bench or a search measured of this very plan."""
         found, names = self.speed, [d.name for d in self.plan.devices]
         stages = {} if found is None else found.stages_s
+        rates = self.learned.rates_of(self._planned, self.plan)
         return {
             "decode_tps": None if found is None else round(found.per_second, 2),
             "decode_tps_low": None if found is None else round(found.low_per_second, 2),
             "decode_tps_high": None if found is None else round(found.high_per_second, 2),
-            "prefill_tps": None,
+            "prefill_tps": None if (prompt := rates.get(PROMPT)) is None else round(prompt, 2),
+            "streams_tps": {name.removeprefix("x"): round(r, 2) for name, r in rates.items() if name != PROMPT},
             "basis": "none" if found is None else "measured" if found.measured else "spec",
             "stages": [
                 {"device": name, "seconds_per_token": round(stages[i], 7) if i in stages else None}
