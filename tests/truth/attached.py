@@ -3,7 +3,7 @@
     python -m tests.truth.attached b11434=DIR_WITH_THE_BINARIES CUDA0 --out attached.jsonl [--parallel 4]
 
 Such a card also computes large batches for the host, and copies the host's weights into its compute buffer for that.
-Rows are as those of `make`, with the backend of the attached card.
+Rows are as those of `make`, with the backend of the attached card. It can be stopped and continued.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ def main() -> None:
     build, _, binaries = options.engine.partition("=")
     engine = Engine(build, Path(binaries) / "llama-server", Path(binaries) / "ggml-rpc-server")
     backend = BACKENDS[options.device.rstrip("0123456789")]
+    lines = options.out.read_text().splitlines() if options.out.exists() else []
+    known = {identity(json.loads(line)) for line in lines}
     lock = Lock()
     with TemporaryDirectory() as folder, ThreadPoolExecutor(options.parallel) as pool:
 
@@ -97,7 +99,7 @@ def main() -> None:
         wanted = [
             c
             for c in cases(build, backend, options.seed, options.each)
-            if not options.only or c["model"] in options.only.split(",")
+            if (not options.only or c["model"] in options.only.split(",")) and identity(c) not in known
         ]
         list(pool.map(measure, wanted))
 

@@ -72,7 +72,7 @@ class Stack:
 
     def _magnitude(self, x: Tensor) -> Tensor:
         squares = self.g.over(x)
-        copies = x.size_bytes // self.row
+        copies = x.size_bytes // max(1, self.row)
         return self.g.over(self.g.rows(max(1, copies), squares, anchored=False))
 
     def _router(self, x: Tensor, b: Shapes) -> Tensor:

@@ -33,9 +33,9 @@ def with_experts_in_ram(
 ) -> tuple[Plan, Placed] | None:
     """The least time per token of one stream, with experts in the master's RAM as far as they must. None for a model
     without experts, without a card of this machine's, or when nothing fits even so."""
-    table = _Table(workload, devices, host_bytes_per_s)
-    if not table.some or not any(d.helps_host for d in devices):
+    if not any(d.helps_host for d in devices) or not any(_expert_bytes(workload)):
         return None
+    table = _Table(workload, devices, host_bytes_per_s)
     left = INFINITE if ram_bytes is None else ram_bytes - workload.shape.host_bytes - _HOST_SPARE_BYTES
     found = place(table.problem(left), most_runs)
     if found is None:
@@ -81,7 +81,6 @@ class _Table:
         self.workload, self.devices, self.shape = workload, devices, workload.shape
         away = _all_away(workload)
         self.expert_bytes = _expert_bytes(workload)
-        self.some = any(self.expert_bytes)
         self.here = LayerCosts(workload, devices, several=False)
         self.away = LayerCosts(away, devices, several=False, helps=True)
         self.beside = LayerCosts(away, devices, several=False, helps=False)
