@@ -31,12 +31,15 @@ def streams_name(streams: int) -> str:
     return f"x{streams}"
 
 
-def launch_key(workload: Workload, devices: Sequence[Device], split: Split) -> str:
-    """Equal for launches that reserve the same: model, settings, backends, split, build and what is said besides."""
+def launch_key(workload: Workload, devices: Sequence[Device], split: Split, beside: str | None = None) -> str:
+    """Equal for launches that reserve the same: model, settings, backends, split, build and what is said besides.
+
+    `beside`: the mark of the latter where its words are not known; None: by the words.
+    """
     held = [(d.backend, d.via, n) for d, n in zip(devices, split.layers, strict=True) if n]
     shape, params = workload.shape, asdict(workload.params)
     said = [shape.file.architecture, shape.fingerprint, params, held, split.host_layers, workload.build]
-    said += [beside] if (beside := mark(workload.extra_args)) else []
+    said += [told] if (told := mark(workload.extra_args) if beside is None else beside) else []
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
@@ -65,6 +68,8 @@ class Learned:
     """What this machine's CPUs can read from memory."""
     at_unix_s: float = 0.0
     """When it was last looked at: what is older weighs less."""
+    beside: str | None = None
+    """The mark of what was said besides, where its words are not known: of somebody's report."""
     set_aside: str = ""
     """A sentence about what was measured before and cannot be used; empty when there is none."""
 
@@ -148,7 +153,7 @@ class Learned:
     def forecast(self, workload: Workload, plan: Plan) -> Forecast:
         """The memory of a plan with exactly these settings, and what earlier launches reserved."""
         outlook = forecast(workload, plan.split, plan.devices)
-        return self.corrected(outlook, launch_key(workload, plan.devices, plan.split))
+        return self.corrected(outlook, launch_key(workload, plan.devices, plan.split, self.beside))
 
     def corrected(self, outlook: Forecast, key: str) -> Forecast:
         """The forecast with measured compute buffers, where this was launched before."""

@@ -27,7 +27,9 @@ from hettui.domain.session.model_report import model_json
 from hettui.domain.speed.pace import Expected, pace
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
-from hettui.domain.units import UNKNOWN, format_bytes, mib, missing_mib
+from hettui.domain.units import MIB, UNKNOWN, format_bytes, mib, missing_mib
+
+_WORTH_TELLING_BYTES = 64 * MIB
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +247,7 @@ class PlanReport:
             self._verdict(),
             *self._speed(),
             *self._advice(),
+            *self._host_words(),
             *self._doubts(),
             *(f"! {problem}" for problem in self._problems()),
         ]
@@ -280,6 +283,17 @@ class PlanReport:
         if lines or not off:
             return lines
         return [f"Weights and KV are exact, compute is within {missing_mib(off)} per device."]
+
+    def _host_words(self) -> list[str]:
+        """Which experts lie in this machine's memory, and what is read of what the file's mapping shows."""
+        count, outlook = len(self.plan.blocks_away), self.forecast
+        lines = (
+            [f"The experts of {count} block{'s' if count > 1 else ''} lie in this machine's memory."] if count else []
+        )
+        mapped, read = outlook.host.weights_bytes, outlook.host_weights_bytes
+        if mapped >= read + _WORTH_TELLING_BYTES:
+            lines.append(f"Of the {mib(mapped)} MiB that the host maps of the file it reads {mib(read)}.")
+        return lines
 
     def as_text(self) -> str:
         outlook = self.forecast
