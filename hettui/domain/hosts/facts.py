@@ -159,7 +159,8 @@ def _is(card: FarCard, device: FarDevice) -> bool:
     if device.name.startswith("CUDA") != (card.vendor == "NVIDIA"):
         return device.name.startswith("Vulkan") and card.name in device.description
     if card.total_bytes is None:
-        return False
+        # Of Intel's cards the kernel does not tell it.
+        return card.vendor == "Intel" and "Intel" in device.description and not device.name.startswith("CPU")
     return abs(card.total_bytes - device.total_bytes) <= max(1024 * MIB, card.total_bytes // 10)
 
 
