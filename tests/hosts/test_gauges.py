@@ -99,7 +99,7 @@ def _without_power(said: object) -> str:
 
 
 def _read_here(tree: sysfs_trees.Tree) -> dict[str, DeviceSample]:
-    found = {}
+    found: dict[str, DeviceSample] = {}
     for name, address, kind in (("amd", AMD, AmdGpuSource), ("intel", INTEL, IntelGpuSource)):
         found |= kind(tree.sys, tree.proc).sample([TelemetryTarget(name, "vulkan", pci_address=address)])
     return found

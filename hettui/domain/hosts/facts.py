@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hettui.domain.devices.device import Hardware
 from hettui.domain.devices.identity import card_uuid, pci_address
 from hettui.domain.text import clean_line
-from hettui.domain.units import MIB
+from hettui.domain.units import MIB, UNKNOWN
 
 _KIB = 1024
 _DEVICE = re.compile(r"^ *([A-Za-z]+[0-9]*): (.*) \((\d{1,9}) MiB, (\d{1,9}) MiB free\)")
@@ -98,6 +98,13 @@ class HostFacts:
     """It answered to the end."""
     round_trip_s: float | None = None
     """Of one word there and back; None is not known."""
+    line_bytes_per_s: float | None = None
+    """What the line there takes; None is not known."""
+
+    @property
+    def line(self) -> str:
+        """`0.4 ms, 940 Mbit/s`."""
+        return line_in_words(self.round_trip_s, self.line_bytes_per_s)
 
     def hardware(self) -> tuple[Hardware, ...]:
         """What can hold layers there, each once; cards that the rpc server does not list have no engine name."""
@@ -152,6 +159,12 @@ class HostFacts:
             "cpu", f"{self.cpu or 'CPU'}{threads}", "cpu", self.host, self.total_bytes, self.free_bytes,
             engine_name="CPU" if self.server else None,
         )  # fmt: skip
+
+
+def line_in_words(round_trip_s: float | None, bytes_per_s: float | None) -> str:
+    """`0.4 ms, 940 Mbit/s`; – for what is not known."""
+    trip = UNKNOWN if round_trip_s is None else f"{round_trip_s * 1e3:.1f} ms"
+    return f"{trip}, {UNKNOWN if bytes_per_s is None else f'{bytes_per_s * 8 / 1e6:.0f}'} Mbit/s"
 
 
 def _is(card: FarCard, device: FarDevice) -> bool:
