@@ -48,7 +48,7 @@ def test_a_card_is_found_as_one_of_ours_is(mirror: CardMirror) -> None:
         "path 1 ../../etc/passwd", "path 1 devices/../../x", "path 1 /etc/passwd", "path 1 etc/passwd",
         "path 1 devices/.ssh/x", "path x devices/a", "path 1 devices/" + "/".join("a" * 20), "path 1 devices/a\x00b",
         "f 1 text", "table devices/x zz", "table ../x 00", f"drm ../x {DEVICE} {REAL} amdgpu",
-        f"drm card0 {DEVICE} {REAL} ../../x", f"drm card0 {DEVICE} devices/other/drm/card0 amdgpu", "drm", "", "f", "path",
+        f"drm card0 {DEVICE} {REAL} ../../x", f"drm card0 {DEVICE} devices/other/drm/card0 amdgpu", "drm", "f",
     ],
 )  # fmt: skip
 def test_nothing_else_is_written(mirror: CardMirror, tmp_path: Path, line: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -78,7 +77,7 @@ def test_the_same_cards_as_here(bed: Bed, tmp_path: Path) -> None:
     here = _read_here(tree)
     argv = bed.desk.enter([sys.executable, "-P", "-c", READ])
     said = tmp_path / "said"
-    with said.open("wb") as out, subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out) as reading:
+    with said.open("wb") as out, subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out):
         try:
             until(lambda: said.read_text().count("\n") > 1, said=said.read_text)
             last = said.read_text().splitlines()[-1]
@@ -109,7 +108,7 @@ def _as_sys(tree: Path, copy: Path) -> Path:
     """With links as they are where it lies at /sys."""
     shutil.copytree(tree, copy, symlinks=True)
     for path in copy.rglob("*"):
-        if path.is_symlink() and (target := os.readlink(path)).startswith(str(tree)):
+        if path.is_symlink() and (target := str(path.readlink())).startswith(str(tree)):
             path.unlink()
             path.symlink_to(target.replace(str(tree), "/sys", 1))
     return copy

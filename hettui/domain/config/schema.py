@@ -163,8 +163,8 @@ SECTIONS: tuple[Section, ...] = (
             Key(
                 "expose",
                 "boolean",
-                "its worker listens on every network of this machine, or at address of its [[hosts]]: RPC has no password, "
-                "anyone there can run code on it",
+                "its worker listens on every network of this machine, or at address of its [[hosts]]: RPC has no "
+                "password, anyone there can run code on it",
                 False,
             ),
         ),
