@@ -11,6 +11,9 @@ from hettui.domain.chat.conversation import Conversation
 from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts, Slot
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import RunState
+from hettui.domain.door.words import DoorState
+from hettui.domain.library.places import Completion as Completion
+from hettui.domain.library.places import ModelPlace as ModelPlace
 from hettui.domain.llama.build import EngineInfo as EngineInfo
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.slots.saved import Saved
@@ -209,6 +212,28 @@ class LlamaClientFactory(Protocol):
     def __call__(self, base_url: str, api_key: str | None) -> LlamaClient: ...
 
 
+class DoorLine(Protocol):
+    """The line to the front door. What is asked for over it holds as long as it stands. Raises DoorError."""
+
+    async def look(self) -> DoorState: ...
+
+    async def hold(self) -> DoorState:
+        """Requests wait until `go`, or until the line ends."""
+
+    async def aim(self, port: int) -> DoorState:
+        """The master will be at this port."""
+
+    async def go(self, port: int) -> DoorState:
+        """The master is ready there: what waits is passed on. How many those were."""
+
+    async def close(self) -> None: ...
+
+
+class DoorLines(Protocol):
+    def __call__(self, control: str) -> DoorLine:
+        """The line of that name, which may not be there yet."""
+
+
 class ContextFolder(Protocol):
     """A private folder for what llama-server saves of its slots. Every method blocks."""
 
@@ -223,6 +248,10 @@ class ContextFolder(Protocol):
 
     def new_name(self, slot: int) -> str:
         """For a file that is not there yet."""
+
+    def aside_name(self, slot: int) -> str:
+        """The same for a file that lives as long as a measurement: whoever opens the folder later removes it, where
+        that has ended without doing so."""
 
     def written(self, file: str) -> tuple[int, str]:
         """Size and sum of a file that was just written, for the user alone from now on. Raises OSError."""
@@ -351,33 +380,6 @@ class ThemeShelf(Protocol):
 
         Returns what ends that.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPlace:
-    """A folder in which model files are looked for."""
-
-    label: str
-    """In words: `~/models`, `Hugging Face`."""
-    folder: str
-    layout: Literal["folder", "alone", "hub", "publishers", "ollama"] = "folder"
-    """How models lie in it: a tree; only the folder itself; Hugging Face's cache; PUBLISHER/NAME/file; Ollama's
-    manifests."""
-    named: bool = False
-    """The user named it: that it is not there is worth a sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What a typed path can become."""
-
-    text: str
-    """The longest text that all candidates begin with; what was typed when there are none."""
-    candidates: tuple[str, ...] = ()
-    """As they would be typed; a folder ends with a slash."""
-    more: int = 0
-    """Candidates that are not listed."""
-    problem: str | None = None
 
 
 class ModelFinder(Protocol):

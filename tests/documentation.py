@@ -1,14 +1,20 @@
-"""Writes the tables of README that the program itself knows: `make docs`. A test holds that they are up to date."""
+"""Writes the tables of README and docs that the program itself knows: `make docs`. A test holds that they are up to
+date."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from hettui.domain.config.schema import SECTIONS, Key
+from hettui.domain.doctor.checks import BY_ID, CHECKS
+from hettui.domain.doctor.finding import by_urgency
+from hettui.domain.doctor.generations import CUDA_DRIVERS, GENERATIONS, READ_ON, SOURCE
 from hettui.domain.screen.actions import ACTIONS
 from hettui.domain.screen.keymap import DEFAULT
+from tests.doctor_facts import WRONG
 
 README = Path(__file__).resolve().parent.parent / "README.md"
+DOCTOR = README.parent / "docs" / "doctor.md"
 
 
 def begin(name: str) -> str:
@@ -57,19 +63,50 @@ def keys() -> str:
     return "\n".join(lines)
 
 
-PARTS = {"configuration": configuration, "keys": keys}
+def checks() -> str:
+    """Every check with what it says on a scripted machine on which something is wrong."""
+    lines = ["| check | asks | for example |", "|---|---|---|"]
+    for check in CHECKS:
+        one = by_urgency(BY_ID[check.id].look(WRONG[check.id]))[0]
+        remedy = f" → {one.remedy}" if one.remedy else ""
+        command = f" `{_cell(one.command)}`" if one.command else ""
+        quick = " ¹" if check.quick else ""
+        said = f"{one.severity}: {_cell(one.words)}{_cell(remedy)}{command}"
+        lines.append(f"| `{check.id}`{quick} | {_cell(check.asks)} | {said} |")
+    return "\n".join(lines)
 
 
-def written(text: str) -> str:
-    """`text` with every generated part as it should be."""
-    for name, part in PARTS.items():
+def generations() -> str:
+    """Drivers and CUDA releases by generation."""
+    lines = [f"Source: {SOURCE}, read on {READ_ON}.", ""]
+    lines += [
+        "| generation | capability | cards | driver branch | CUDA | open kernel module |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in GENERATIONS:
+        driver = f"{one.first_driver} to {one.last_driver}" if one.last_driver else f"{one.first_driver} or newer"
+        first = ".".join(map(str, one.first_cuda))
+        cuda = f"{first} to {'.'.join(map(str, one.last_cuda))}" if one.last_cuda else f"{first} or newer"
+        number = ".".join(map(str, one.capability))
+        lines.append(f"| {one.name} | {number} | {one.cards} | {driver} | {cuda} | {one.open_module} |")
+    least = ", ".join(f"CUDA {cuda}: {driver}" for cuda, driver in CUDA_DRIVERS.items())
+    return "\n".join([*lines, "", f"The least driver branch for a build, by CUDA's major release: {least}."])
+
+
+PARTS = {README: {"configuration": configuration, "keys": keys}, DOCTOR: {"checks": checks, "generations": generations}}
+
+
+def written(text: str, page: Path = README) -> str:
+    """`text` with every generated part of its page as it should be."""
+    for name, part in PARTS[page].items():
         before, _, rest = text.partition(begin(name))
         _, found, after = rest.partition(END)
         if not found:
-            raise ValueError(f"README has no place for {name}: {begin(name)} … {END}")
+            raise ValueError(f"{page.name} has no place for {name}: {begin(name)} … {END}")
         text = f"{before}{begin(name)}\n\n{part()}\n\n{END}{after}"
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PARTS:
+        page.write_text(written(page.read_text(encoding="utf-8"), page), encoding="utf-8")

@@ -12,7 +12,8 @@ from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.devices.device import Device
-from hettui.domain.errors import ConnectionLost, HettuiError, LaunchError, ServerError
+from hettui.domain.door.words import DoorState
+from hettui.domain.errors import ConnectionLost, DoorError, HettuiError, LaunchError, ServerError
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.model.header import ModelFile, TensorInfo
@@ -166,6 +167,9 @@ class FakeContexts:
     def new_name(self, slot: int) -> str:
         return f"slot-{slot}-{len(self.files)}-{id(object())}.ctx"
 
+    def aside_name(self, slot: int) -> str:
+        return f"aside-{slot}.ctx"
+
     def written(self, file: str) -> tuple[int, str]:
         return self.files[file] * 1000, "sum"
 
@@ -258,8 +262,17 @@ class FakeWorld:
     strangers: list[FoundProcess] = field(default_factory=list)
     """Marked processes that stand in no record."""
 
+    door_calls: list[str] = field(default_factory=list)
+    """What the front door was told."""
+    door_running: list[int] = field(default_factory=list)
+    """How many requests are at the master at each look, the last one for ever; none: 0."""
+    door_silent: bool = False
+
     def world(self) -> World:
-        return World(self, self, self, self, self.client, self, self.clock, self.runs, self.contexts, self, self)
+        return World(
+            self, self, self, self, self.client, self, self.clock, self.runs, self.contexts, self,
+            lambda control: FakeDoorLine(self), self,
+        )  # fmt: skip
 
     # ProcessRunner and, by its other arguments, LogStore
     def start(self, spec: ProcessSpec, log_path: Path) -> FakeChild:
@@ -334,6 +347,37 @@ class FakeWorld:
     def client(self, base_url: str, api_key: str | None) -> FakeClient:
         self.asked.append(base_url)
         return FakeClient(self)
+
+
+class FakeDoorLine:
+    """Implements DoorLine."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self._world = world
+
+    async def look(self) -> DoorState:
+        return self._said("")
+
+    async def hold(self) -> DoorState:
+        return self._said("hold")
+
+    async def aim(self, port: int) -> DoorState:
+        return self._said(f"aim {port}")
+
+    async def go(self, port: int) -> DoorState:
+        return self._said(f"go {port}")
+
+    async def close(self) -> None:
+        self._said("close")
+
+    def _said(self, what: str) -> DoorState:
+        world = self._world
+        if world.door_silent:
+            raise DoorError("the front door does not answer")
+        world.door_calls += [what] if what else []
+        running = world.door_running[0] if world.door_running else 0
+        del world.door_running[: len(world.door_running) > 1]
+        return DoorState(running)
 
 
 class _FakeTail:

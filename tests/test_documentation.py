@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from hettui.cli.commands import COMMANDS
 from hettui.cli.parser import build_parser
-from tests.documentation import README, written
+from tests.documentation import PARTS, README, written
 
 PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]
 
 
-def test_the_generated_tables_are_up_to_date() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert written(text) == text, "run make docs"
+@pytest.mark.parametrize("page", PARTS, ids=lambda page: page.name)
+def test_the_generated_tables_are_up_to_date(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert written(text, page) == text, "run make docs"
 
 
 def test_links_lead_somewhere() -> None:

@@ -11,6 +11,7 @@ COMMANDS = {
     "screen": "hettui.cli.screen:run_screen",
     "demo": "hettui.cli.screen:run_demo",
     "hosts": "hettui.cli.hosts:run_hosts",
+    "doctor": "hettui.cli.doctor:run_doctor",
     "devices": "hettui.cli.plan:run_devices",
     "model": "hettui.cli.plan:run_model",
     "plan": "hettui.cli.plan:run_plan",
@@ -23,6 +24,7 @@ COMMANDS = {
     "requests": "hettui.cli.requests:run_requests",
     "chat": "hettui.cli.chat:run_chat",
     "bench": "hettui.cli.bench:run_bench",
+    "report": "hettui.cli.report:run_report",
     "tune": "hettui.cli.tune:run_tune",
 }
 

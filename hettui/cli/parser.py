@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="hettui")
     _screen(commands)
     _demo(commands)
+    _doctor(commands)
     _devices(commands)
     _hosts(commands)
     _model(commands)
@@ -33,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     _chat(commands)
     _bench(commands)
     _tune(commands)
+    _report(commands)
     return parser
 
 
@@ -72,6 +74,22 @@ def _demo(commands: _Commands) -> None:
 
 def _record(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--record", metavar="FILE", help="writes what happens as JSON lines: no chats, no keys")
+
+
+def _doctor(commands: _Commands) -> None:
+    parser = _add(
+        commands, "doctor", "checks cards, drivers, builds, links, power, memory, configuration", "hettui doctor --json"
+    )
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else the one used last")
+    parser.add_argument("--host", metavar="DESTINATION", help="this host instead: its name, or where ssh goes")
+    parser.add_argument("--local", action="store_true", help="no configured host is asked")
+    parser.add_argument("--all", action="store_true", help="also what is well, and what could not be checked")
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="afterwards repairs what is the user's own and safe (modes of key files); asks",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def _devices(commands: _Commands) -> None:
@@ -125,6 +143,7 @@ def _plan(commands: _Commands) -> None:
     parser.add_argument(
         "--devices", metavar="NAME=BUDGET[@SPEED],…", help="devices in order: big=16GiB@960GB,small=6GiB@336GB"
     )
+    parser.add_argument("--rig", metavar="FILE", help="plan for the machine of this hettui report")
     parser.add_argument("--split", metavar="N,N,…", help="llama.cpp's tensor-split weights in device order")
     parser.add_argument("--objective", choices=OBJECTIVES, help="what the planner aims at; it may reorder the devices")
     parser.add_argument(
@@ -237,8 +256,16 @@ def _bench(commands: _Commands) -> None:
     parser.add_argument("--llama-bench", action="store_true", help="a second opinion by llama-bench, the same split")
     parser.add_argument("--list", action="store_true", help="the runs that were kept")
     parser.add_argument(
-        "--compare", nargs=2, metavar=("A", "B"), help="two kept runs: a key, its beginning, last, last-1, or a file"
+        "--compare", nargs=2, metavar=("A", "B"), help="two runs: a key, its beginning, last, last-1, a file, a report"
     )
+
+
+def _report(commands: _Commands) -> None:
+    parser = _add(commands, "report", "this rig, its plan and runs as one page for others", "hettui report -o rig.md")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; else the one used last")
+    parser.add_argument("--model", metavar="FILE", help="the model to plan with; else the configured one")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to; else stdout")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
 
 
 def _tune(commands: _Commands) -> None:

@@ -84,6 +84,7 @@ def run_plan(options: Namespace) -> int:
         override=lambda params: overridden(params, options),
         build=build_number(options.llama_build),
         objective=options.objective,
+        rig_path=options.rig,
     )
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
     # A card that a driver refuses is a failure when it was asked for, not when a plan is made for another machine.

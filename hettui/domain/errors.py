@@ -58,6 +58,10 @@ class ServerError(HettuiError):
     """llama-server answered a request with an error, or stopped answering."""
 
 
+class DoorError(HettuiError):
+    """The front door does not answer its owner."""
+
+
 class RecordingError(HettuiError):
     """A recording is missing, unreadable, damaged, or of a newer format. Names file, line and what is wrong."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from uuid import uuid4
 
 from hettui.domain.errors import HettuiError, ServerError
 from hettui.domain.slots.policy import LEAST_TOKENS
@@ -18,15 +17,20 @@ class SlotsAside:
     """Of one server with `--slot-save-path`. Whatever goes wrong is a sentence; the measurement goes on."""
 
     def __init__(
-        self, client: Callable[[], LlamaClient | None], remove: Callable[[str], None], say: Callable[[str], None]
+        self,
+        client: Callable[[], LlamaClient | None],
+        name: Callable[[int], str],
+        remove: Callable[[str], None],
+        say: Callable[[str], None],
     ) -> None:
-        """`client`: of the server as it is now, which may be another one after the measurement. `remove` deletes a file
-        of that folder, and blocks; `say` gets what could not be done."""
+        """`client`: of the server as it is now, which may be another one after the measurement. `name` makes one for a
+        slot's file, `remove` deletes a file of that folder, and blocks; `say` gets what could not be done."""
         self._client = client
+        self._name = name
         self._remove = remove
         self._say = say
         self._tokens: dict[int, int] = {}
-        self._run = uuid4().hex[:8]
+        self._files: dict[int, str] = {}
 
     async def put(self) -> None:
         """Every slot that holds something is on disk when this returns, as far as that can be."""
@@ -62,7 +66,7 @@ class SlotsAside:
         return found
 
     def _file(self, number: int) -> str:
-        return f"aside-{self._run}-{number}.ctx"
+        return self._files.setdefault(number, self._name(number))
 
     async def _forget(self, number: int) -> None:
         self._tokens.pop(number, None)

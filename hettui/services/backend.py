@@ -10,6 +10,7 @@ from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchRun
 from hettui.domain.chat.wire import ChatTurn
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.devices.device import Device
+from hettui.domain.doctor.finding import Finding
 from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.session import Session
@@ -111,6 +112,12 @@ class Backend(Protocol):
 
     def request(self, session: Session, plan: Plan, *, force: bool = False) -> Request:
         """Reads at most the key file. Raises the reason when this plan cannot be started."""
+
+    def preflight(self, session: Session) -> str:
+        """Blocks for a blink. What could stop a start, in short, with `{…}` for keys; empty: nothing was found."""
+
+    def examine(self, session: Session) -> list[Finding]:
+        """Blocks: drivers and binaries are asked. What the doctor finds. Raises HettuiError."""
 
     def tune_job(self, session: Session, plan: Plan) -> TuneJob:
         """What the search for the best split needs, from this plan on."""

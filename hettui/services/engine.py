@@ -339,7 +339,10 @@ class Engine:
         if folder is None:
             return None
         return SlotsAside(
-            lambda: self._controller.client, folder.remove, lambda text: self._emit(Notice(text, "warning"))
+            lambda: self._controller.client,
+            folder.aside_name,
+            folder.remove,
+            lambda text: self._emit(Notice(text, "warning")),
         )
 
     def _ready_client(self) -> LlamaClient:

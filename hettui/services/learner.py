@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from hettui.domain.cluster.answers import AnswerLog, Decoded
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.devices.device import Device
+from hettui.domain.llama.beside import changes_speed, mark
 from hettui.domain.memory.context import context_bytes_per_block, context_size
 from hettui.domain.memory.workload import Workload
 from hettui.domain.planner.learned import FEWEST_TOKENS, Learned, launch_key
@@ -161,10 +162,19 @@ def _context_gb(session: Session, applied: Applied, depth: float) -> dict[int, f
 
 
 def _taught(session: Session, applied: Applied, decode: Decode) -> bool:
-    """Experts and layers that the host computes between the devices are nobody's stage: then nothing is learned."""
+    """Experts and layers that the host computes between the devices are nobody's stage: then nothing is learned. Nor is
+    it where another model speaks, too, or where it is not known what was said to llama-server."""
     if session.shape is None or (applied.params is not None and applied.params.overrides):
         return False
+    said = _said(session)
+    if changes_speed(said) or mark(said) != applied.beside:
+        return False
     return session.learned.add_decode(session.shape, applied.devices, applied.split, decode)
+
+
+def _said(session: Session) -> tuple[str, ...]:
+    """To llama-server, besides the settings."""
+    return () if session.cluster is None else session.cluster.serving.extra_args
 
 
 def _runs(session: Session, applied: Applied) -> bool:
@@ -175,7 +185,11 @@ def _launched(session: Session, applied: Applied) -> bool:
     """Keeps the buffers under the key of what runs. Whether that was new."""
     if session.shape is None or applied.params is None or applied.build is None:
         return False
-    key = launch_key(Workload(session.shape, applied.params, applied.build), applied.devices, applied.split)
+    said = _said(session)
+    if mark(said) != applied.beside:
+        return False
+    workload = Workload(session.shape, applied.params, applied.build, said)
+    key = launch_key(workload, applied.devices, applied.split)
     names = [applied.devices[i].name for i in applied.split.active]
     return session.learned.add_launch(key, applied.measured, names)
 

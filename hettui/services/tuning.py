@@ -16,7 +16,7 @@ from hettui.domain.statistics import Spread
 from hettui.domain.telemetry.busy import THROTTLED, why_slower_now
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.domain.tuning.report import TuneOutcome, TuneProgress
-from hettui.domain.tuning.search import Knows, Next, Trial, Tuning, shape_of
+from hettui.domain.tuning.search import Knows, Next, Trial, Tuning, launch_of
 from hettui.ports import Clock, LlamaClient
 from hettui.services.bench import BenchRunner
 from hettui.services.cluster.world import Request
@@ -124,10 +124,9 @@ class TuneRunner:
 
     async def _try(self, job: TuneJob, tuning: Tuning, step: Next, plan: Plan) -> Trial:
         shape = tuning.workload.shape
-        promised = expected(shape, job.knows(plan.devices), plan.split.layers)
-        alone = job.streams == 1 and not job.prompt
+        promised = tuning.promised(plan, job.knows)
         self._tell(TuneProgress(tuning, f"launching: {step.why}", plan))
-        if self._running is None or shape_of(self._running) != shape_of(plan):
+        if self._running is None or launch_of(self._running) != launch_of(plan):
             self._running = None
             await self._cluster.start(job.request(plan))
             self._running = plan
@@ -137,13 +136,16 @@ class TuneRunner:
         self._cluster.read_logs()
         known = expected(shape, job.knows(plan.devices), plan.split.layers)
         stages = () if known is None else tuple((plan.devices[i].name, s) for i, s in known.stages_s.items())
-        return Trial(plan, rate, promised.per_second if promised and alone else None, step.why, stages)
+        return Trial(plan, rate, promised, step.why, stages)
 
     async def _measured(self, job: TuneJob) -> Spread:
-        if job.prompt:
-            return await self._rate(BenchPlan((_PROMPT_TOKENS,), (), streams=(1,), repeats=REPEATS))
         probe = await self._rate(BenchPlan((), (_PROBE_TOKENS,), streams=(1,), repeats=1))
         tokens = min(max(round(MEASURE_S * probe.mean), _LEAST_TOKENS), self._most_tokens())
+        if job.prompt or job.streams > 1:
+            # One answer to one stream tells the devices apart: what else they do is told from that.
+            await self._rate(BenchPlan((), (tokens,), streams=(1,), repeats=1))
+        if job.prompt:
+            return await self._rate(BenchPlan((_PROMPT_TOKENS,), (), streams=(1,), repeats=REPEATS))
         return await self._rate(BenchPlan((), (tokens,), streams=(job.streams,), repeats=REPEATS))
 
     def _most_tokens(self) -> int:
@@ -181,7 +183,7 @@ class TuneRunner:
     async def _leave_the_best(self, job: TuneJob, outcome: TuneOutcome) -> TuneOutcome:
         tuning = outcome.tuning
         plan = tuning.best.plan if tuning.trials else job.tuning.start
-        if not self._leaves or (self._running is not None and shape_of(self._running) == shape_of(plan)):
+        if not self._leaves or (self._running is not None and launch_of(self._running) == launch_of(plan)):
             return outcome
         self._tell(TuneProgress(tuning, "going to the best split", plan))
         try:

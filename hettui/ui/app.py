@@ -56,6 +56,7 @@ from hettui.ui.messages import (
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.terminal.app import TerminalApp
 from hettui.ui.terminal.output import Output
+from hettui.ui.widgets.in_roles import InRoles
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -148,6 +149,13 @@ class HettuiApp(TerminalApp[HettuiError | None]):
 
     # -- themes --------------------------------------------------------------------------------------------
 
+    def refresh_css(self, animate: bool = True) -> None:
+        """Textual draws again what it has styled anew; what stands in roles has asked the theme for their colours."""
+        super().refresh_css(animate=animate)
+        for screen in self.screen_stack:
+            for widget in screen.walk_children(InRoles):
+                widget.refresh()
+
     def _files_changed(self, files: ThemeFiles) -> None:
         """Called on the shelf's thread."""
         self.call_later(self._use_files, files)
@@ -194,6 +202,13 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         if not isinstance(self.screen, ThemeScreen):
             self._theme_screen = ThemeScreen(self.sorted_themes, self.theme, partial(setattr, self, "theme"))
             self.push_screen(self._theme_screen, self._chosen)
+
+    def action_doctor(self) -> None:
+        from hettui.ui.dialogs.doctor import DoctorScreen
+
+        if self._main is not None and not isinstance(self.screen, DoctorScreen):
+            session, keymap = self._main.known.session, self._main.keymap
+            self.push_screen(DoctorScreen(partial(self._backend.examine, session), keymap))
 
     def _chosen(self, name: str | None) -> None:
         if name is not None and self._session is not None:

@@ -38,6 +38,7 @@ from hettui.services.learner import Learner
 from hettui.wiring.sessions import api_key, request_for, with_model
 
 if TYPE_CHECKING:
+    from hettui.domain.doctor.finding import Finding
     from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
     from hettui.services.tuning import TuneJob
 
@@ -137,6 +138,19 @@ class ScreenBackend:
         request = request_for(session, plan, force=force, room=self._room(plan))
         self._learner.expect(session)
         return request
+
+    def preflight(self, session: Session) -> str:
+        from hettui.domain.doctor.checks import before_a_start
+        from hettui.domain.doctor.report import in_short
+        from hettui.wiring.doctor import quick_facts
+
+        return in_short(before_a_start(quick_facts(session)))
+
+    def examine(self, session: Session) -> list[Finding]:
+        from hettui.domain.doctor.checks import examined
+        from hettui.wiring.doctor import local_facts
+
+        return list(examined(local_facts(session.config.path, ask_hosts=True)))
 
     def tune_job(self, session: Session, plan: Plan) -> TuneJob:
         from hettui.wiring.tuning import job_of

@@ -19,6 +19,7 @@ from uuid import uuid4
 from hettui import __version__
 from hettui.adapters.files.bench_store import BenchFolder
 from hettui.adapters.files.config_toml import load
+from hettui.adapters.files.context_folder import PrivateContextFolder
 from hettui.adapters.files.paths import config_file, last_config, state_dir
 from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.adapters.machine.facts import Listener, listener, machine_facts, model_sum
@@ -83,11 +84,11 @@ def target(
     if url is not None:
         yield replace(_running(pasted(url), os.environ.get("LLAMA_API_KEY")), model=model)
         return
-    if session is None and (record := _running_record(config_path)) is not None:
-        master = next((p.spec for p in record.processes if p.spec.role == "master"), None)
-        if master is not None:
-            yield _running(api_url(*master.address, master.argv), api_key(recorded_session(record).config))
-            return
+    if session is None and (record := _running_record(config_path)) is not None and record.master is not None:
+        # Not at its front door: what is measured is the master.
+        master = record.master.spec
+        yield _running(api_url(*master.address, master.argv), api_key(recorded_session(record).config))
+        return
     if session is None:
         config = _config(config_path)
         serving = config.serving
@@ -209,7 +210,9 @@ async def _contexts_aside(client: HttpLlamaClient, folder: str | None) -> AsyncI
     def say(text: str) -> None:
         print(f"hettui: {text}", file=sys.stderr)
 
-    aside = SlotsAside(lambda: client, lambda file: (Path(folder) / file).unlink(missing_ok=True), say)
+    place = PrivateContextFolder(Path(folder))
+    place.sweep()
+    aside = SlotsAside(lambda: client, place.aside_name, place.remove, say)
     await aside.put()
     try:
         yield

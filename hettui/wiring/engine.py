@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from hettui.adapters.door.control import DoorLine
 from hettui.adapters.files.context_folder import ContextFolderAdapter
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
@@ -87,6 +88,7 @@ def build_engine(
         runs=runs,
         contexts=ContextFolderAdapter(),
         far=FarEnds(runs.mark),
+        doors=DoorLine,
         own_build=OwnBuildAdapter(),
     )
     sources = telemetry_sources() if sensors is None else sensors

@@ -15,6 +15,7 @@ from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.run_report import RunReport
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.config.values import Config
+from hettui.domain.doctor.checks import before_a_start
 from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.session.doubts import not_counted
 from hettui.domain.session.doubts import warnings as plan_warnings
@@ -23,6 +24,7 @@ from hettui.ports import LogTail
 from hettui.services.cluster.takeover import story
 from hettui.services.engine import Engine
 from hettui.services.events import Event as EngineEvent
+from hettui.wiring.doctor import quick_facts
 from hettui.wiring.engine import build_engine
 from hettui.wiring.ownership import acquire, living, open_runs
 from hettui.wiring.sessions import api_key, request_for
@@ -44,10 +46,12 @@ def configured(config_path: str | None) -> Config:
 def warnings(session: Session) -> list[str]:
     """What is known to fail of what would be started, and what its plan does not count."""
     plan, workload = session.initial_plan, session.workload
+    found = [f"{one.words}{f': {one.remedy}' if one.remedy else ''}" for one in before_a_start(quick_facts(session))]
     if plan is None or workload is None:
-        return []
+        return found
     beside = not_counted(session.config.serving.extra_args, session.file_bytes)
     return [
+        *found,
         *plan_warnings(session.workload_of(plan) or workload, plan),
         *(f"not counted: {one.words}" for one in beside),
     ]

@@ -11,7 +11,8 @@ from hettui.adapters.files.learned_file import load_learned
 from hettui.adapters.files.paths import memory_dir
 from hettui.domain.cluster.launch import Cluster, plan_launch
 from hettui.domain.config.values import Config
-from hettui.domain.devices.device import Device
+from hettui.domain.devices.device import LOCAL, Device, Host
+from hettui.domain.errors import UsageError
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.workload import Workload
@@ -34,8 +35,13 @@ def plan_report(
     override: Callable[[RuntimeParams], RuntimeParams],
     build: int | None = None,
     objective: Objective | None = None,
+    rig_path: str | None = None,
 ) -> PlanReport:
     """The plan that was asked for. Raises UsageError, ConfigError or ModelFileError."""
+    if rig_path is not None:
+        if config_path or devices is not None:
+            raise UsageError("--rig brings its devices and settings along: leave CONFIG and --devices out")
+        return _plan_for_rig(rig_path, model, weights, n_gpu_layers, override, build, objective)
     config = load(config_path) if config_path else Config()
     config = replace(config, model_path=model, params=override(config.params))
     anonymous = _anonymous(devices, weights if not config_path else None)
@@ -51,7 +57,7 @@ def plan_report(
     shape = shape or read_shape(model)
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
     cluster = replace(cluster, model_path=shape.file.paths[0])
-    workload = Workload(shape, config.params, build or cluster.engine.build)
+    workload = Workload(shape, config.params, build or cluster.engine.build, config.serving.extra_args)
     plan, best = asked_plan(workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective)
     cluster = replace(cluster, devices=plan.devices, params=plan.settings(cluster.params))
     return PlanReport(
@@ -65,6 +71,30 @@ def plan_report(
         config.serving.extra_args,
         named_sizes(config),
     )
+
+
+def _plan_for_rig(
+    path: str,
+    model: str,
+    weights: list[float] | None,
+    n_gpu_layers: int | None,
+    override: Callable[[RuntimeParams], RuntimeParams],
+    build: int | None,
+    objective: Objective | None,
+) -> PlanReport:
+    """For the machine of somebody's report: nothing of this one counts."""
+    from hettui.wiring.rig import rig_at
+
+    rig, shape = rig_at(path), read_shape(model)
+    names = dict.fromkeys(d.host for d in rig.devices if d.host != LOCAL)
+    config = Config(
+        model_path=shape.file.paths[0], params=override(rig.params), hosts=tuple(Host(name, name) for name in names)
+    )
+    workload = Workload(shape, config.params, build or rig.build)
+    plan, best = asked_plan(workload, rig.devices, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective)
+    cluster = replace(_cluster(config, plan.devices, _ANY_ENGINE), params=plan.settings(config.params))
+    launch = plan_launch(cluster, plan.split)
+    return PlanReport(workload, plan, launch, rig.learned, best, rig.ram_bytes, (), rig.extra_args, rig.file_bytes)
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:

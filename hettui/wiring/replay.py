@@ -11,6 +11,7 @@ from pathlib import Path
 from hettui.adapters.files.recording_file import RecordingFile, recorded_lines
 from hettui.domain.bench.run import BenchOutcome, BenchRun
 from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.doctor.finding import Finding
 from hettui.domain.errors import HettuiError
 from hettui.domain.plan.plan import Plan
 from hettui.domain.recording.format import Recording
@@ -60,6 +61,12 @@ class RecordedBackend:
     @property
     def chats(self) -> ChatKeeper:
         return self._backend.chats
+
+    def preflight(self, session: Session) -> str:
+        return self._backend.preflight(session)
+
+    def examine(self, session: Session) -> list[Finding]:
+        return self._backend.examine(session)
 
     @property
     def read_only(self) -> str | None:
@@ -152,6 +159,12 @@ class ReplayBackend:
         raise HettuiError(self.engine.refusal)
 
     def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
+        raise HettuiError(self.engine.refusal)
+
+    def preflight(self, session: Session) -> str:
+        return ""
+
+    def examine(self, session: Session) -> list[Finding]:
         raise HettuiError(self.engine.refusal)
 
     def path_completer(self, tell: Callable[[str, Completion], None]) -> PathCompleter:

@@ -46,7 +46,7 @@ class FollowedRequests:
     def _look(self) -> None:
         """Which master it is, and what its model is like."""
         record = self._record()
-        master = next((p for p in record.processes if p.spec.role == "master"), None) if record else None
+        master = record.master if record else None
         if record is None or master is None or (self._master is not None and master.pid == self._master.pid):
             return
         if self._master is not None:

@@ -24,6 +24,7 @@ from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import Found
+from hettui.domain.door.words import DOOR_MODULE
 from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, ModelFileError
 from hettui.domain.hosts.known import hardware_of, with_lines
 from hettui.domain.hosts.worker import HOLDER_MODULE
@@ -115,8 +116,8 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
 
 def cluster_of(config: Config, devices: tuple[Device, ...], engine: EngineInfo) -> Cluster:
     """The configured cluster over these devices."""
-    holder = (sys.executable, "-P", "-m", HOLDER_MODULE)
-    return Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts, holder)
+    holder, door = ((sys.executable, "-P", "-m", module) for module in (HOLDER_MODULE, DOOR_MODULE))
+    return Cluster(config.model_path or "", config.params, config.serving, devices, engine, config.hosts, holder, door)
 
 
 def named_sizes(config: Config) -> dict[str, int]:

@@ -12,14 +12,15 @@ from tempfile import TemporaryDirectory
 from hettui.adapters.files.config_toml import save_plan
 from hettui.adapters.files.learned_file import save_learned
 from hettui.adapters.files.paths import log_dir, memory_dir
-from hettui.adapters.machine.limits import default_threads
+from hettui.adapters.machine.limits import default_threads, usable_cpus
 from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.session.room import Room
 from hettui.domain.session.session import Session
 from hettui.domain.tuning.report import TuneOutcome, TuneProgress
-from hettui.domain.tuning.search import MOST_TRIALS, Tuning, shape_of
+from hettui.domain.tuning.search import MOST_TRIALS, Tuning, launch_of
+from hettui.domain.tuning.threads import Cpus
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.services.events import Event, TuneChanged, TuneEnded
@@ -53,7 +54,8 @@ def job_of(session: Session, plan: Plan, request: Callable[[Plan], Request], wan
     workload = session.workload_of(plan)
     if workload is None:
         raise UsageError("no model is chosen: set [model] path")
-    tuning = Tuning(workload, plan, wanted.objective, wanted.most_trials)
+    cpus = Cpus(usable_cpus(), default_threads())
+    tuning = Tuning(workload, plan, wanted.objective, wanted.most_trials, cpus=cpus)
     return TuneJob(tuning, request, session.learned.with_measured, wanted.streams, wanted.prompt)
 
 
@@ -135,5 +137,5 @@ def _keep(session: Session, outcome: TuneOutcome) -> None:
     tuning = outcome.tuning
     if session.config.path is None or not tuning.trials or not outcome.runs:
         return
-    if shape_of(tuning.best.plan) != shape_of(tuning.trials[0].plan):
+    if launch_of(tuning.best.plan) != launch_of(tuning.trials[0].plan):
         save_plan(session.config.path, tuning.best.plan)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,3 +129,25 @@ def test_a_place_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
 def test_the_usual_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert ContextFolderAdapter().open(None).path.startswith(str(tmp_path / "hettui" / "contexts"))
+
+
+def test_what_a_killed_measurement_left_goes_and_a_living_ones_stays(tmp_path: Path) -> None:
+    folder = ContextFolderAdapter().open(str(tmp_path))
+    place = Path(folder.path)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    mine = folder.aside_name(3)
+    theirs = mine.replace(f"-{os.getpid()}-", f"-{ended.pid}-")
+    elsewhere = "aside-another-machine-77-0123abcd-0.ctx"
+    kept = {mine, elsewhere, "aside-0123abcd-0.ctx", "aside-of-somebody.ctx", "x.ctx"}
+    old = {"aside-another-machine-78-0123abcd-0.ctx", "aside-89abcdef-1.ctx"}
+    for name in {theirs} | kept | old:
+        (place / name).write_bytes(b"x")
+    for name in old:
+        os.utime(place / name, (1, 1))
+    ContextFolderAdapter().open(str(tmp_path))
+    assert {path.name for path in place.iterdir()} == kept
+    for name in kept:
+        os.utime(place / name, (1, 1))
+    ContextFolderAdapter().clear(str(tmp_path))
+    assert {path.name for path in place.iterdir()} == {mine, "aside-of-somebody.ctx", "x.ctx"}

@@ -1,4 +1,5 @@
-"""A scripted agent on a cluster that is rebalanced and loses workers: with its contexts kept, and without.
+"""A scripted agent on a cluster that is rebalanced and loses workers: with its contexts kept, and without; then with
+the front door between.
 
     python -m tests.bench.contexts [--requests 100] [--smol]
 
@@ -10,6 +11,7 @@ read.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +31,7 @@ from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.process import RestartPolicy
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.devices.device import Device
+from hettui.domain.door.words import DOOR_MODULE
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
@@ -78,11 +81,15 @@ class Figures:
 class Run:
     """One engine, one policy."""
 
-    def __init__(self, engine: Engine, model: Path, keeping: KeepPolicy, layers: int, first: int, step: int) -> None:
+    def __init__(
+        self, engine: Engine, model: Path, keeping: KeepPolicy, layers: int, first: int, step: int, *, door: bool
+    ) -> None:
         self.engine, self.keeping, self.first, self.step = engine, keeping, first, step
         self.shape = ModelShape.of(read_model(model))
         self.model, self.layers = model, layers
         self.saved: tuple[int, ...] = ()
+        self.door = door
+        self.api = ""
         engine.subscribe(self._hear)
 
     def _hear(self, event: Event) -> None:
@@ -92,7 +99,9 @@ class Run:
     def request(self, on_first: int) -> Request:
         params = RuntimeParams(ctx_size=16384, parallel=2)
         programs = find_engine(None, {"PATH": "/nowhere"})
-        cluster = Cluster(str(self.model), params, Serving(port=0, extra_args=("--threads", "1")), DEVICES, programs)
+        serving = Serving(port=0, extra_args=("--threads", "1"), hold_requests=self.door)
+        command = (sys.executable, "-P", "-m", DOOR_MODULE)
+        cluster = Cluster(str(self.model), params, serving, DEVICES, programs, door=command)
         terms = terms_of(Workload(self.shape, params, programs.build), cluster.model_path, programs)
         supervision = Supervision(restart=RestartPolicy(limit=50, first_pause_s=0.1, window_s=1), stop_grace_s=2)
         split = Split((on_first, self.layers - on_first), self.layers)
@@ -100,13 +109,14 @@ class Run:
 
     def ask(self, prompt: list[int]) -> dict[str, Any]:
         body = {"prompt": prompt, "n_predict": ANSWER, "cache_prompt": True, "return_tokens": True} | _WORDS
-        answer = httpx.post(f"{self.engine.snapshot.api}/completion", json=body, timeout=600)
+        answer = httpx.post(f"{self.api}/completion", json=body, timeout=600)
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
 
     def play(self, requests: int) -> Figures:
         figures, clients = Figures(), [Client(0), Client(1)]
         self.engine.start(self.request(self.layers // 2)).result()
+        self.api = self.engine.snapshot.api or ""
         begun_s: float | None = None
         for number in range(1, requests + 1):
             client = clients[number % 2]
@@ -157,6 +167,10 @@ def _wait(condition: Callable[[], bool], seconds: float = 120.0) -> None:
         time.sleep(0.02)
 
 
+def _said(what: bool) -> str:
+    return "yes" if what else "no"
+
+
 def _mean(values: list[float]) -> float:
     return sum(values) / max(1, len(values))
 
@@ -166,9 +180,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100)
     parser.add_argument("--smol", action="store_true")
     options = parser.parse_args()
-    print("| kept | prompt tokens | read before | of those reused | failed | s per apply | s per request |")
-    print("|---|---|---|---|---|---|---|")
-    for kept in (True, False):
+    print(
+        "| kept | front door | prompt tokens | read before | of those reused | failed | s per apply | s per request |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for kept, door in ((True, True), (True, False), (False, False)):
         with TemporaryDirectory() as folder:
             place = Path(folder)
             model = (
@@ -177,11 +193,11 @@ def main() -> None:
             layers = 31 if options.smol else 5
             keeping = KeepPolicy(16 << 30 if kept else 0, str(place), snapshot_tokens=32)
             with build_engine(place / "logs", RunFolder(place / "run"), sensors=()) as engine:
-                run = Run(engine, model, keeping, layers, 300 if options.smol else 1500, 24)
+                run = Run(engine, model, keeping, layers, 300 if options.smol else 1500, 24, door=door)
                 f = run.play(options.requests)
             share = f.reused / max(1, f.known)
             print(
-                f"| {'yes' if kept else 'no'} | {f.prompt:,} | {f.known:,} | {share:.1%} | {f.failed} | "
+                f"| {_said(kept)} | {_said(door)} | {f.prompt:,} | {f.known:,} | {share:.1%} | {f.failed} | "
                 f"{_mean(f.applies):.2f} | {_mean(f.plain):.2f} |",
                 flush=True,
             )

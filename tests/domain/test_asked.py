@@ -72,6 +72,7 @@ def test_of_cards_that_are_only_named_nothing_is_concluded() -> None:
     assert report.as_json()["expected"] == {
         "decode_tps": None, "decode_tps_low": None, "decode_tps_high": None, "prefill_tps": None, "basis": "none",
         "stages": [{"device": d.name, "seconds_per_token": None} for d in plan.devices],
+        "host_seconds_per_token": None,
     }  # fmt: skip
     told = tuple(
         replace(d, bandwidth_bytes_per_s=speed, measured_slowness=1.0)

@@ -13,7 +13,9 @@ from tests.fakes import FakeClient, FakeWorld
 class Bench:
     def __init__(self) -> None:
         self.world, self.said = FakeWorld(), list[str]()
-        self.aside = SlotsAside(lambda: FakeClient(self.world), self.world.contexts.remove, self.said.append)
+        self.aside = SlotsAside(
+            lambda: FakeClient(self.world), self.world.contexts.aside_name, self.world.contexts.remove, self.said.append
+        )
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from hettui.domain.llama.params import Serving
 from hettui.domain.plan.split import Split
 from hettui.services.cluster.bringing_up import BringingUp
 from hettui.services.cluster.ends import Ends
+from hettui.services.cluster.front_door import FrontDoor
 from hettui.services.cluster.running import Running
 from hettui.services.cluster.supervisor import Supervised
 from hettui.services.cluster.world import Request
@@ -24,7 +25,8 @@ class Parts:
         self.world = FakeWorld()
         self.running = Running(self.world.world(), lambda event: None, self._ended)
         self.ends = Ends(self.running)
-        self.bringing_up = BringingUp(self.running, self.ends, lambda event: None)
+        door = FrontDoor(self.running, lambda event: None)
+        self.bringing_up = BringingUp(self.running, self.ends, door, lambda event: None)
 
     def _ended(self, process: Supervised) -> None:
         self.ends.add(process)

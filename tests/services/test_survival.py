@@ -64,6 +64,11 @@ async def test_a_dead_worker_is_brought_back_in_order(bench: Bench) -> None:
     assert [s.name for s in bench.world.starts[-2:]] == ["worker d1", "master"]
     await until(lambda: any("started again" in text for text in bench.notices()))
     assert bench.controller.snapshot.post_mortem is None
+    seen = [
+        e.snapshot for e in bench.events if isinstance(e, ClusterChanged) and e.snapshot.state is ClusterState.READY
+    ]
+    # Never ready with the story of its end beside it, nor ready at no address.
+    assert {(s.post_mortem, s.api is None, s.load, s.waiting) for s in seen} == {(None, False, None, None)}
 
 
 async def test_an_end_in_the_moment_of_readiness_is_not_overlooked(bench: Bench) -> None:

@@ -22,6 +22,7 @@ from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device, Host
+from hettui.domain.doctor.finding import Finding
 from hettui.domain.errors import HettuiError, HostError, ModelFileError, UsageError
 from hettui.domain.hosts.facts import HostFacts
 from hettui.domain.hosts.push import Progress, Pushed
@@ -244,6 +245,17 @@ class StageBackend:
     leaves: bool = False
     others: StageHosts = field(default_factory=StageHosts)
     panes: PanesState = field(default_factory=PanesState)
+
+    before_a_start: str = ""
+    findings: list[Finding] | HettuiError = field(default_factory=list)
+
+    def preflight(self, session: Session) -> str:
+        return self.before_a_start
+
+    def examine(self, session: Session) -> list[Finding]:
+        if isinstance(self.findings, HettuiError):
+            raise self.findings
+        return self.findings
 
     def keep_panes(self, state: PanesState) -> None:
         self.panes = state

@@ -19,6 +19,7 @@ from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, Lo
 from hettui.ui.dialogs.ask import ChoiceScreen
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettingsScreen
+from hettui.ui.dialogs.doctor import DoctorScreen
 from hettui.ui.dialogs.help import HelpScreen
 from hettui.ui.dialogs.jump import JumpScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
@@ -245,6 +246,7 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "bench.deep": (at_the_bench, called("bench (0, 1024")),
     "bench.copy": (benched, lambda s: "| tg128" in " ".join(s.app.clipboard.split())),
     "help": (nothing, opens(HelpScreen)),
+    "doctor": (nothing, opens(DoctorScreen)),
     "app.themes": (nothing, opens(ThemeScreen)),
     "quit": (nothing, lambda s: not s.app._running or s.app._exit),
     "app.palette": (nothing, opens(CommandPalette)),
@@ -338,7 +340,7 @@ def test_no_action_is_forgotten() -> None:
 
 
 def test_no_reason_is_forgotten() -> None:
-    told = {*CANNOT, *BUSY, *WITHOUT_MODEL, *BY_NAME, *RECORDED}
+    told = {*CANNOT, *BUSY, *WITHOUT_MODEL, *BY_NAME, *RECORDED, "doctor"}
     assert {a.id for a in ACTIONS if a.why_not is not why.possible} == told
 
 
@@ -426,3 +428,10 @@ async def test_a_recording_refuses_what_is_the_chat_s(name: str) -> None:
         await s.screen.action_perform(name)
         await s.pilot.pause()
         assert "this is a recording of" in s.text()
+
+
+async def test_a_recording_has_no_machine_that_could_be_looked_at() -> None:
+    async with show() as s:
+        await s.screen.action_perform("doctor")
+        await s.pilot.pause()
+        assert "a recording: the machine that it tells of" in " ".join(n.message for n in s.app._notifications)

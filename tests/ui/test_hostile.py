@@ -17,6 +17,7 @@ import hettui.ui
 from hettui.domain.chat.conversation import Conversation, Exchange, Sampling
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, Waiting
+from hettui.domain.doctor.finding import Finding
 from hettui.domain.errors import HostError
 from hettui.domain.library.found import FoundModel
 from hettui.domain.model.shape import ModelShape
@@ -29,6 +30,7 @@ from hettui.ports import ModelPlace
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, SlotsChanged
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
+from hettui.ui.dialogs.doctor import DoctorScreen
 from hettui.ui.dialogs.hosts import HostsScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
@@ -137,6 +139,7 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
     for screen in (
         ModelPicker(s.backend, s.main.facts.session),
         WelcomeScreen(s.backend, s.main.facts.session),
+        DoctorScreen(lambda: [Finding("cards.bus", "fault", text, (text,), text, text, text)], s.main.keymap),
         HostsScreen(s.backend, s.main.facts.session),
         # What is on disk was written by anybody: it is cleaned when it is shown.
         ChatListScreen([asked]),

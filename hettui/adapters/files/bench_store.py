@@ -8,9 +8,11 @@ from pathlib import Path
 
 from hettui.adapters.files.atomic import replace_file
 from hettui.adapters.files.json_file import read_json_file
+from hettui.adapters.files.rig_file import rig_document
 from hettui.domain.bench.kept import run_from_json, run_json
 from hettui.domain.bench.run import BenchRun
 from hettui.domain.errors import HettuiError, UsageError
+from hettui.domain.text import clean_line
 
 _MAX_BYTES = 16 << 20
 
@@ -40,13 +42,18 @@ class BenchFolder:
         return found
 
     def find(self, name: str) -> BenchRun:
-        """A run by its key, a beginning of it that only it has, `last`, `last-1`, or a file. Raises UsageError."""
+        """A run by its key, a beginning of it that only it has, `last`, `last-1`, a file, or the newest of a report.
+
+        Raises UsageError.
+        """
         path = Path(name)
         if path.suffix == ".json" and path.is_file():
             run = run_from_json(path.stem, read_json_file(path, _MAX_BYTES))
             if run is None:
                 raise UsageError(f"{name} holds no run of hettui bench")
             return run
+        if path.suffix == ".md" and path.is_file():
+            return _of_report(name)
         runs = self.runs()
         if back := re.fullmatch(r"last(?:-(\d{1,4}))?", name):
             place = int(back[1] or 0) + 1
@@ -58,3 +65,13 @@ class BenchFolder:
             what = "no run begins" if not matching else f"{len(matching)} runs begin"
             raise UsageError(f"{what} with {name}: hettui bench --list shows them")
         return matching[0]
+
+
+def _of_report(path: str) -> BenchRun:
+    """The newest run in a page of `hettui report`."""
+    told = rig_document(path).get("bench")
+    for one in reversed(told if isinstance(told, list) else []):
+        run = run_from_json(clean_line(str(one.get("key", "report")), 80), one) if isinstance(one, dict) else None
+        if run is not None:
+            return run
+    raise UsageError(f"{path} holds no run of hettui bench")

@@ -141,6 +141,9 @@ def save_plan(path: str | Path, plan: Plan) -> None:
             _set(table, "layers", layers)
             if device.locked or "locked" in table:
                 _set(table, "locked", device.locked)
+            if device.threads is not None:
+                # The search for the best split may have found another number.
+                _set(table, "threads", device.threads)
     _reorder(document, tables, [d.name for d in plan.devices])
     if plan.ctx_size is not None:
         _set(document.setdefault("serving", tomlkit.table()), "ctx-size", plan.ctx_size)

@@ -6,10 +6,12 @@ The files hold conversations, and may be gigabytes. They are written by llama-se
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -24,6 +26,10 @@ from hettui.domain.text import safe_identifier
 _LIST = "contexts.json"
 _LIST_BYTES = 4 << 20
 _NAME = re.compile(r"slot-\d{1,6}-[0-9a-f]{12}\.ctx")
+_ASIDE = re.compile(r"aside-(?P<host>.+)-(?P<pid>\d{1,10})-[0-9a-f]{8}-\d{1,6}\.ctx|aside-[0-9a-f]{8}-\d{1,6}\.ctx")
+"""Of a measurement; without host and pid as hettui once called them."""
+_NO_MEASUREMENT_S = 24 * 3600.0
+"""Takes longer: what is older, and nobody's of this machine, is left over."""
 _SUBFOLDER = "hettui-contexts"
 _PIECE_BYTES = 64 * 1024
 _PIECES = 64
@@ -61,6 +67,16 @@ class PrivateContextFolder:
 
     def new_name(self, slot: int) -> str:
         return f"slot-{slot}-{uuid4().hex[:12]}.ctx"
+
+    def aside_name(self, slot: int) -> str:
+        return f"aside-{_host()}-{os.getpid()}-{uuid4().hex[:8]}-{slot}.ctx"
+
+    def sweep(self) -> None:
+        """Removes what measurements left that were killed: their files hold conversations, and may be gigabytes."""
+        with contextlib.suppress(OSError):
+            for path in self._folder.iterdir():
+                if (named := _ASIDE.fullmatch(path.name)) and _is_left(path, named["host"], named["pid"]):
+                    path.unlink(missing_ok=True)
 
     def written(self, file: str) -> tuple[int, str]:
         path = self._folder / file
@@ -106,6 +122,7 @@ class ContextFolderAdapter:
     def clear(self, folder: str | None) -> None:
         place = self._place(folder)
         if owned(place):
+            PrivateContextFolder(place).sweep()
             PrivateContextFolder(place).keep(())
 
     def open(self, folder: str | None) -> PrivateContextFolder:
@@ -120,13 +137,32 @@ class ContextFolderAdapter:
             raise HettuiError(f"the folder {place} cannot be made: {error.strerror}") from error
         if not has_room(place, 1):
             raise HettuiError(f"the folder {place} cannot be written")
-        return PrivateContextFolder(place)
+        opened = PrivateContextFolder(place)
+        opened.sweep()
+        return opened
 
     def _place(self, folder: str | None) -> Path:
         if folder is not None:
             return Path(folder) / _SUBFOLDER
         # Below the machine's name: a home may be shared.
-        return memory_dir() / "contexts" / safe_identifier(os.uname().nodename, "host")
+        return memory_dir() / "contexts" / _host()
+
+
+def _host() -> str:
+    return safe_identifier(os.uname().nodename, "host")
+
+
+def _is_left(path: Path, host: str | None, pid: str | None) -> bool:
+    """Whoever made it has ended; of another machine's, where a folder is shared, it is only known that it is old."""
+    if host == _host() and pid is not None:
+        try:
+            os.kill(int(pid), 0)
+        except (ProcessLookupError, OverflowError):
+            return True
+        except PermissionError:
+            return False
+        return False
+    return time.time() - path.lstat().st_mtime > _NO_MEASUREMENT_S
 
 
 def _sum(path: Path, size: int) -> str:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hettui.adapters.files.atomic import make_private
+from hettui.adapters.files.atomic import make_private, replace_file
 from hettui.adapters.files.paths import run_dirs
 from hettui.domain.errors import HettuiError
 
@@ -49,9 +49,11 @@ class CardMirror:
                 case ["path", number, path] if len(self._files) < _MOST_FILES and number.isdecimal():
                     self._files[int(number)] = self._below(path)
                 case ["f", number, *text] if number.isdecimal() and int(number) in self._files:
-                    self._write(self._files[int(number)], " ".join(text)[:_MOST_CHARS].replace("|", "\n").encode())
+                    replace_file(
+                        self._files[int(number)], " ".join(text)[:_MOST_CHARS].replace("|", "\n").encode(), 0o600
+                    )
                 case ["table", path, text] if _HEXADECIMAL.fullmatch(text):
-                    self._write(self._below(path), bytes.fromhex(text))
+                    replace_file(self._below(path), bytes.fromhex(text), 0o600)
 
     def close(self) -> None:
         if self.root is not None:
@@ -77,16 +79,8 @@ class CardMirror:
         sys = self.root / "sys"
         drivers, nodes = sys / "bus" / "pci" / "drivers" / driver, sys / "class" / "drm"
         for made in (place, drivers, nodes):
-            made.mkdir(parents=True, exist_ok=True)
+            make_private(made)
         for link, target in ((folder / "driver", drivers), (place / "device", folder), (nodes / node, place)):
             link.unlink(missing_ok=True)
             link.symlink_to(target)
         self.cards += 1
-
-    @staticmethod
-    def _write(path: Path, text: bytes) -> None:
-        """At once: a reader finds the old text or the new one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}")
-        new.write_bytes(text)
-        new.replace(path)

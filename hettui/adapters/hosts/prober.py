@@ -28,9 +28,19 @@ _LEAST_S = 1e-3
 
 def probe(host: Host, seconds: float = 25.0) -> HostFacts:
     """Blocks. Raises HostError."""
+    begun_s = time.time()
     facts = read_facts(host.name, ask(_line(host), ["common", "probe"], [host.bin or ""], seconds=seconds))
+    off_s = facts.clock_unix_s and clock_off_s(facts.clock_unix_s, begun_s, time.time())
     trip_s = round_trip_s(host)
-    return replace(facts, round_trip_s=trip_s, line_bytes_per_s=line_bytes_per_s(host, trip_s or 0.0))
+    rate = line_bytes_per_s(host, trip_s or 0.0)
+    return replace(facts, round_trip_s=trip_s, line_bytes_per_s=rate, clock_off_s=off_s)
+
+
+def clock_off_s(said_s: float, begun_s: float, ended_s: float) -> float:
+    """How far a clock is ahead that said `said_s`, in whole seconds, some time between the two."""
+    if said_s > ended_s:
+        return said_s - ended_s
+    return min(0.0, said_s + 1 - begun_s)
 
 
 def round_trip_s(host: Host) -> float | None:

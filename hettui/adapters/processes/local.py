@@ -194,7 +194,7 @@ class LocalRunner:
         if self._mark:
             environment[MARK] = self._mark
             environment[RECORDS] = "\n".join(map(str, self._records))
-        if spec.role == "worker":
+        if spec.role != "master":
             # Only the master has any use for the key.
             environment.pop("LLAMA_API_KEY", None)
         try:

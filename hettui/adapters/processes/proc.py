@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hettui.adapters.files.bounded import kernel_bytes, kernel_text
@@ -122,21 +124,29 @@ def said_by_marked(variable: str, value: str, other: str) -> set[str]:
 
 def kernel_lines(pid: int) -> list[str]:
     """The kernel's own lines about the end of a process; empty where its log may not be read."""
+    return kernel_log(lambda line: f"Killed process {pid} " in line, _KERNEL_BYTES) or []
+
+
+def kernel_log(
+    wanted: Callable[[str], bool], most_bytes: int, most_lines: int = 200, device: str = "/dev/kmsg"
+) -> list[str] | None:
+    """The last of the kernel's lines that are wanted, of its log since the boot; None where that may not be read."""
     try:
-        descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return []
-    lines, read_bytes = [], 0
+        return None
+    lines: deque[str] = deque(maxlen=most_lines)
+    read_bytes = 0
     try:
-        while read_bytes < _KERNEL_BYTES:
-            record = os.read(descriptor, 8192)
+        while read_bytes < most_bytes and (record := os.read(descriptor, 8192)):
             read_bytes += len(record)
             text = record.decode("utf-8", "replace").partition(";")[2].partition("\n")[0]
-            if f"Killed process {pid} " in text:
+            if wanted(text):
                 lines.append(text)
-    except OSError:
-        # EAGAIN: no more; EPIPE: a record was overwritten meanwhile.
-        pass
+    except OSError as error:
+        # EAGAIN: no more; EPIPE: a record was overwritten meanwhile. Others: it may not be read after all.
+        if not read_bytes and error.errno not in (errno.EAGAIN, errno.EPIPE):
+            return None
     finally:
         os.close(descriptor)
-    return lines
+    return list(lines)

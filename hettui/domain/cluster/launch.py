@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
-from hettui.domain.cluster.address import is_loopback
+from hettui.domain.cluster.address import is_loopback, tcp_hosts
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.devices.device import LOCAL, MAX_DEVICES, Device, Host
+from hettui.domain.door.words import DOOR, NAME, DoorWords
 from hettui.domain.errors import ConfigError, EngineError
 from hettui.domain.hosts.worker import HOLDER, RemoteWorker
 from hettui.domain.llama.build import EngineInfo
-from hettui.domain.llama.options import flag, memory_options, words_of
+from hettui.domain.llama.options import flag, memory_options, spoken, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
 from hettui.domain.text import clean_line, shell_join, shell_word
@@ -31,6 +32,8 @@ FIRST_RPC_PORT = 50052
 FIRST_REMOTE_PORT = 18052
 """Below what Linux gives to whoever asks for any port (32768 to 60999): an rpc server cannot open a port on which a
 connection has ended within the last minute."""
+FIRST_INNER_PORT = 17080
+"""Of a master behind a front door."""
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - only where the configuration says expose = true
 _MAX_LINE_CHARS = 1 << 20
@@ -58,6 +61,8 @@ class Cluster:
     hosts: tuple[Host, ...] = ()
     holder: tuple[str, ...] = HOLDER
     """The command that holds a worker on another host."""
+    door: tuple[str, ...] = DOOR
+    """The command of the front door."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +73,12 @@ class LaunchPlan:
     master: ProcessSpec
     owners: Mapping[str, str] = field(default_factory=dict)
     """Device name by what llama.cpp calls it: `RPC0`, `CUDA0`, and the endpoint `127.0.0.1:50052`."""
+    door: ProcessSpec | None = None
+    """What clients talk to, where requests wait over a restart."""
 
     @property
     def processes(self) -> tuple[ProcessSpec, ...]:
-        return (*self.workers, self.master)
+        return (*((self.door,) if self.door else ()), *self.workers, self.master)
 
 
 def default_ports(devices: Sequence[Device]) -> dict[str, int]:
@@ -88,8 +95,15 @@ def default_ports(devices: Sequence[Device]) -> dict[str, int]:
     return ports
 
 
-def plan_launch(cluster: Cluster, split: Split, ports: Mapping[str, int] | None = None) -> LaunchPlan:
-    """The processes for one split. `ports` are the workers' ports by device name, else `default_ports`.
+def plan_launch(
+    cluster: Cluster,
+    split: Split,
+    ports: Mapping[str, int] | None = None,
+    inner: int = FIRST_INNER_PORT,
+    control: str = "NAME",
+) -> LaunchPlan:
+    """The processes for one split. `ports` are the workers' ports by device name, else `default_ports`; `inner` is the
+    port of a master behind a front door, `control` the name of the line to that.
 
     Raises ConfigError when the cluster cannot be expressed to llama.cpp at all, EngineError when workers are
     needed and the build has none.
@@ -100,7 +114,11 @@ def plan_launch(cluster: Cluster, split: Split, ports: Mapping[str, int] | None 
         _worker(cluster, device, ports[device.name]) for device in cluster.devices if device.via == "worker"
     )
     names, owners, endpoints = _device_names(cluster, split, ports)
-    return LaunchPlan(workers, _master(cluster, split, names, endpoints), owners)
+    door = _door(cluster, control)
+    if door is not None:
+        serving = replace(cluster.serving, host=LOOPBACK, port=inner)
+        cluster = replace(cluster, serving=serving)
+    return LaunchPlan(workers, _master(cluster, split, names, endpoints), owners, door)
 
 
 def check(cluster: Cluster) -> None:
@@ -227,6 +245,24 @@ def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: 
         address=address_of(cluster.hosts, device),
     )  # fmt: skip
     return (*cluster.holder, *held.words())
+
+
+def door_words(cluster: Cluster, control: str) -> DoorWords | None:
+    """What this cluster's front door is told; None where clients talk to llama-server itself."""
+    serving = cluster.serving
+    if not serving.hold_requests:
+        return None
+    prefix = spoken(("", *serving.extra_args)).get("api-prefix", "").rstrip("/")
+    hosts = tcp_hosts(serving.host)
+    return DoorWords(hosts, serving.port, control, serving.hold_seconds, serving.hold_limit, prefix)
+
+
+def _door(cluster: Cluster, control: str) -> ProcessSpec | None:
+    told = door_words(cluster, control)
+    if told is None:
+        return None
+    address = (cluster.serving.host, cluster.serving.port)
+    return ProcessSpec(NAME, "door", (*cluster.door, *told.words()), {}, LOCAL, address=address)
 
 
 def _device_names(

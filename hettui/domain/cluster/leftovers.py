@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import PurePath
 
+from hettui.domain.door.words import DOOR_MODULE, NAME
 from hettui.domain.text import clean_line
 
 _SAID = 60
@@ -25,7 +26,8 @@ def described(pid: int, argv: Sequence[str]) -> str:
     """One process, for people: program, pid, model, port."""
     if not argv:
         return f"pid {pid}"
-    said = [f"{clean_line(PurePath(argv[0]).name, _SAID)} (pid {pid})"]
+    name = NAME if DOOR_MODULE in argv else PurePath(argv[0]).name
+    said = [f"{clean_line(name, _SAID)} (pid {pid})"]
     if model := _value(argv, "-m", "--model"):
         said.append(f"with {clean_line(PurePath(model).name, _SAID)}")
     if port := _value(argv, "--port", "-p"):

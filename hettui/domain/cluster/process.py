@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal
 
-Role = Literal["worker", "master"]
+Role = Literal["worker", "master", "door"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class ProcessSpec:
     """Everything needed to start one process. `argv` is a tuple of strings, never a shell line."""
 
     name: str
-    """Unique within the cluster: `master`, or `worker-` and the device's name."""
+    """Unique within the cluster: `master`, `front door`, or `worker` and the device's name."""
     role: Role
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hettui.domain.cluster.address import api_url, endpoint
+from hettui.domain.cluster.address import endpoint
 from hettui.domain.cluster.launch import exposures
 from hettui.domain.cluster.leftovers import unrecognised
 from hettui.domain.cluster.postmortem import PostMortem
@@ -54,8 +54,7 @@ class RunReport:
     def api(self) -> str | None:
         if self.record is None or not self.ready:
             return None
-        master = self.record.processes[-1].spec
-        return api_url(*master.address, master.argv)
+        return self.record.api
 
     def as_json(self) -> dict[str, object]:
         record = self.record

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hettui.domain.cluster.address import api_url
 from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.snapshot import ClusterState
@@ -51,7 +52,7 @@ class RunState:
     cluster: Cluster
     split: Split
     processes: tuple[ProcessRecord, ...] = ()
-    """Workers first, the master last."""
+    """The front door first, then workers, the master last."""
     owners: Mapping[str, str] = field(default_factory=dict)
     """Device names by what llama.cpp calls them."""
     weights_bytes: int = 0
@@ -61,6 +62,22 @@ class RunState:
     keeping: KeepPolicy = field(default_factory=KeepPolicy)
     terms: Terms | None = None
     """Of its slots' contexts."""
+
+    @property
+    def master(self) -> ProcessRecord | None:
+        """llama-server, which hettui itself asks."""
+        return next((entry for entry in self.processes if entry.spec.role == "master"), None)
+
+    @property
+    def door(self) -> ProcessRecord | None:
+        return next((entry for entry in self.processes if entry.spec.role == "door"), None)
+
+    @property
+    def api(self) -> str | None:
+        """Where clients find it: at the front door, else at the master."""
+        if self.master is None:
+            return None
+        return api_url(*(self.door or self.master).spec.address, self.master.spec.argv)
 
 
 def to_text(state: RunState) -> str:

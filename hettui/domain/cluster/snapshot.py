@@ -10,6 +10,7 @@ from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.process import ProcessState, Role
 from hettui.domain.devices.device import Device
+from hettui.domain.llama.beside import mark
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Memory
 from hettui.domain.plan.split import Split
@@ -94,12 +95,15 @@ class Applied:
     """The settings with which the master was started; None where they are not known."""
     build: int | None = None
     """llama.cpp's."""
+    beside: str = ""
+    """The mark of what was said to llama-server besides (`llama.beside`)."""
 
     @classmethod
     def of(cls, cluster: Cluster, split: Split) -> Applied:
         """The cluster as it is being started, or was: nothing is measured yet."""
         params = cluster.params
-        return cls(cluster.devices, split, {}, {}, params.ctx_size, cluster.model_path, params, cluster.engine.build)
+        beside, build = mark(cluster.serving.extra_args), cluster.engine.build
+        return cls(cluster.devices, split, {}, {}, params.ctx_size, cluster.model_path, params, build, beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,8 @@ def derived_state(
         if busy and processes:
             return ClusterState.STOPPING
         return ClusterState.FAILED if problem else ClusterState.DOWN
-    if any(p.state is ProcessState.FAILED for p in processes):
+    # Without its door a cluster works; clients that do not know the master's own port do not reach it.
+    if any(p.state is ProcessState.FAILED for p in processes if p.role != "door"):
         return ClusterState.FAILED
     master = next((p.state for p in processes if p.role == "master"), None)
     workers_ready = all(p.state is ProcessState.READY for p in processes if p.role == "worker")
@@ -152,3 +157,8 @@ class ClusterSnapshot:
     """Of the last unplanned end, until the next start."""
     waiting: Waiting | None = None
     """A pause before a restart, an answer that may still end, a process that is given time to end."""
+
+    @property
+    def works(self) -> bool:
+        """There is more of it than a front door, which waits for a relaunch."""
+        return any(process.role != "door" for process in self.processes)

@@ -31,6 +31,9 @@ class Problem:
     message: str
 
 
+_WATTS = re.compile(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*(k?)w\s*", re.IGNORECASE)
+_MOST_WATTS = 100_000
+
 _BY_NAME = {section.name: section for section in SECTIONS}
 
 
@@ -98,6 +101,8 @@ def _check(key: Key, raw: Any) -> Any:
             return raw
     elif key.kind == "size":
         return _check_size(raw)
+    elif key.kind == "watts":
+        return _check_watts(raw)
     elif key.kind == "limit":
         return 0 if raw == "off" else _check_size(raw)
     elif key.kind == "overrides":
@@ -133,6 +138,14 @@ def _check_size(raw: Any) -> int:
             raise ValueError from None
     if isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0:
         return raw
+    raise ValueError
+
+
+def _check_watts(raw: Any) -> float:
+    match = _WATTS.fullmatch(raw) if isinstance(raw, str) else None
+    value = float(match[1]) * (1000 if match[2].lower() == "k" else 1) if match else raw
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MOST_WATTS:
+        return float(value)
     raise ValueError
 
 
@@ -204,6 +217,8 @@ def _build(values: Mapping[str, Any]) -> Config:
         hosts=tuple(Host(**_with_units(host, _HOST_UNITS)) for host in values.get("hosts", [])),
         devices=tuple(devices),
         supervision=_supervision(values.get("supervision", {})),
+        psu_w=values.get("machine", {}).get("psu"),
+        rest_w=values.get("machine", {}).get("rest"),
         keys=values.get(KEYS, {}),
         **{name.replace("-", "_"): value for name, value in values.get("ui", {}).items()},
     )

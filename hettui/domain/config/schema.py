@@ -40,6 +40,7 @@ class Key:
             "boolean": "true or false",
             "size": 'a size such as "512MiB", or a number of bytes',
             "limit": '"off" or a size such as "16GiB"',
+            "watts": 'a power such as "1200W", or a number of watts',
             "texts": "a list of texts",
             "paths": "a list of folders",
             "device-id": '"cpu", "pci:0000:01:00.0", "uuid:GPU-…" or llama.cpp\'s name such as "CUDA0"',
@@ -86,6 +87,14 @@ SECTIONS: tuple[Section, ...] = (
                 "passed to llama-server; what hettui says itself, TLS and a router are refused with the reason",
                 [],
             ),
+            Key(
+                "hold-requests",
+                "boolean",
+                "requests wait at a front door of hettui's while llama-server is restarted, instead of failing",
+                False,
+            ),
+            Key("hold-seconds", "integer", "seconds that a request waits there at most", 300, 1, 86400),
+            Key("hold-limit", "integer", "requests that wait there at once at most", 100, 1, 10000),
             Key(
                 "context-keep",
                 "limit",
@@ -169,6 +178,14 @@ SECTIONS: tuple[Section, ...] = (
             ),
         ),
         many=True,
+    ),
+    Section(
+        "machine",
+        "This machine's power, for hettui doctor.",
+        (
+            Key("psu", "watts", "what its power supply can give"),
+            Key("rest", "watts", "what it draws at most beside its cards; left out: by the CPU's limit, else usual"),
+        ),
     ),
     Section(
         "supervision",

@@ -46,6 +46,10 @@ class Config:
     llama_cpp_bin: str | None = None
     hosts: tuple[Host, ...] = ()
     devices: tuple[DeviceConfig, ...] = ()
+    psu_w: float | None = None
+    """What the machine's power supply can give."""
+    rest_w: float | None = None
+    """What the machine draws beside its cards."""
     theme: str = "ember"
     ascii: bool | None = None
     """Only ASCII characters on the screen; None: as the terminal says."""

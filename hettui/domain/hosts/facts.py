@@ -100,6 +100,10 @@ class HostFacts:
     """Of one word there and back; None is not known."""
     line_bytes_per_s: float | None = None
     """What the line there takes; None is not known."""
+    clock_unix_s: int | None = None
+    """Its own time when it was asked."""
+    clock_off_s: float | None = None
+    """How far that is ahead of this machine's; within the time that the question took it counts as 0."""
 
     @property
     def line(self) -> str:
@@ -219,6 +223,7 @@ def read_facts(host: str, lines: Sequence[Sequence[str]]) -> HostFacts:
         len(every("log")),
         problems,
         ("end", "") in said,
+        clock_unix_s=_number(one.get("clock")),
     )
 
 

@@ -23,7 +23,7 @@ from hettui.domain.planner.objectives import (
     fits_any_way,
     roomiest_context,
 )
-from hettui.domain.speed.pace import expected
+from hettui.domain.planner.promise import promised
 
 
 class Fit(IntEnum):
@@ -90,9 +90,9 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
             workload = workload.having(other.settings(around.params))
             plan, outlook = other, learned.forecast(workload, other)
     ctx_size = context_size(workload)
-    short_bytes = short_of_ram(shape, plan, outlook, around.ram_bytes)
+    short_bytes = short_of_ram(plan, outlook, around.ram_bytes)
     short_bytes += sum(outlook.short_bytes(i) for i in range(len(devices)))
-    speed = expected(shape, plan.devices, plan.split.layers)
+    speed = promised(workload, plan.devices, plan.split, learned.host_bytes_per_s)
     fit = _fit(plan, short_bytes)
     if speed is None:
         return Outlook(fit, plan, ctx_size, short_bytes)
@@ -133,18 +133,17 @@ def _whole(workload: Workload, devices: tuple[Device, ...]) -> Plan | None:
     return best.plan if best.found is not None else None
 
 
-def short_of_ram(shape: ModelShape, plan: Plan, outlook: Forecast, ram_bytes: int | None) -> int:
+def short_of_ram(plan: Plan, outlook: Forecast, ram_bytes: int | None) -> int:
     """What this machine's memory lacks for the host's part and that of the CPU devices here.
 
-    Weights count once: the file's pages of what the CPU repacks into buffers of its own can be dropped.
+    Weights count once, and only those that are read: pages of the file that lie between them can be dropped, and so can
+    those of what the CPU repacks into buffers of its own.
     """
     if ram_bytes is None:
         return 0
-    held = plan.split.host_layers
-    in_file = shape.host_bytes + sum(shape.block_bytes[:held])
-    in_file += shape.output_bytes if held == shape.layers and not shape.tied else 0
     host = outlook.host
-    need = min(host.weights_bytes, in_file) + host.context_bytes + host.compute_bytes + host.overhead_bytes
+    need = min(host.weights_bytes, outlook.host_weights_bytes)
+    need += host.context_bytes + host.compute_bytes + host.overhead_bytes
     cpus = zip(plan.devices, outlook.devices, strict=True)
     need += sum(m.total_bytes for d, m in cpus if d.backend == "cpu" and d.host == LOCAL)
     return max(0, need - ram_bytes)

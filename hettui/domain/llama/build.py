@@ -14,6 +14,12 @@ OVERLAPPING_BUILD = 10600
 embeddings, and MTP blocks keep no context. The exact builds between the two that were measured are not known."""
 
 
+def build_of(version: str | None) -> int | None:
+    """The number in `version: 11434 (abcdef)`; None of a repackaged build, which says 0 or 1."""
+    numbers = re.findall(r"\b\d{4,6}\b", version or "")
+    return int(numbers[0]) if numbers else None
+
+
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
     """The llama.cpp binaries that were found, and what they can do when asked."""
@@ -32,7 +38,7 @@ class EngineInfo:
     @property
     def build(self) -> int:
         """llama.cpp's build number; of a repackaged build, which does not know its own, the generation's."""
-        numbers = [int(n) for n in re.findall(r"\b\d{4,6}\b", self.version)]
-        if numbers:
-            return numbers[0]
+        own = build_of(self.version)
+        if own is not None:
+            return own
         return NEWEST_BUILD if "--load-mode" in self.options or not self.options else OLDEST_BUILD

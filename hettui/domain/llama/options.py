@@ -215,10 +215,7 @@ OPTIONS: tuple[Option, ...] = (
         "no-kv-offload", ("--no-kv-offload", "-nkvo"), "boolean",
         allocates="the KV cache on the host, not on the devices",
     ),
-    Option(
-        "no-op-offload", ("--no-op-offload",), "boolean",
-        allocates="other compute buffers for what stays on the host",
-    ),
+    Option("no-op-offload", ("--no-op-offload",), "boolean", also=("--op-offload",)),
     Option("backend-sampling", ("--backend-sampling", "-bs"), "boolean", allocates="samplers on the devices"),
 )  # fmt: skip
 _SPECULATION = "--spec-"

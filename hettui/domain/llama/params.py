@@ -62,6 +62,10 @@ class Serving:
     slot_save_path: str | None = None
     """None: hettui's own folder."""
     extra_args: tuple[str, ...] = ()
+    hold_requests: bool = False
+    """Clients talk to a front door at host and port, where they wait while llama-server is restarted behind it."""
+    hold_seconds: int = 300
+    hold_limit: int = 100
 
 
 def override_pattern(said: str) -> re.Pattern[str]:

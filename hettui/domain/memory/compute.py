@@ -58,6 +58,7 @@ class Layout:
     """Per block: its tensors that stay on the host wherever the block lies, with their bytes."""
     tensors: tuple[Mapping[str, int], ...]
     """Per block: all of them; empty where no block lies on the host."""
+    rope_table_bytes: int = 0
     sizes: dict[tuple[object, ...], int] = field(default_factory=dict)
     """What was laid out already, by `_signature`."""
 
@@ -160,6 +161,8 @@ def _graph(
 ) -> Graph:
     g = Graph(layout.batch, layout.rules)
     g.helper = helper
+    if layout.rope_table_bytes:
+        g.rope_table = Tensor(layout.rope_table_bytes, home=HOST, weight=True)
     _inputs(g, layout, copies)
     if not blocks or blocks[0] == 0:
         x = _embedding(g, layout, copies)
@@ -208,7 +211,7 @@ def _inputs(g: Graph, layout: Layout, copies: int) -> None:
         if not group:
             continue
         # Without flash attention V is stored transposed, one index per value.
-        values = 1 if batch.flash_attn else max(c.v_width for c in group)
+        values = 1 if batch.flash_attn or batch.turns_values else max(c.v_width for c in group)
         put("k_idxs", 8 * batch.tokens, windowed)
         put("v_idxs", 8 * batch.tokens * values, windowed)
         put("mask", batch.window_mask_bytes if windowed else batch.mask_bytes, windowed)

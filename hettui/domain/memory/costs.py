@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from hettui.domain.devices.device import Device
+from hettui.domain.llama.beside import offloads_operations
 from hettui.domain.memory import compute
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.layout import input_copies, layout_of
@@ -26,7 +27,7 @@ def _runs(ends: Sequence[int]) -> list[tuple[int, int, int]]:
 
 @remembered
 def _known_work(
-    workload: Workload, full_offload: bool, backend: str, copies: int, helps: bool
+    workload: Workload, full_offload: bool, backend: str, attached: bool, copies: int, helps: bool
 ) -> dict[tuple[int, ...], int]:
     """What `LayerCosts` found out about a kind of device, so that the next search need not."""
     return {}
@@ -46,21 +47,25 @@ class LayerCosts:
         *,
         several: bool,
         full_offload: bool = True,
+        helps: bool | None = None,
     ) -> None:
-        """`several`: more than one device holds layers. `full_offload`: nothing stays on the host."""
+        """`several`: more than one device holds layers. `full_offload`: nothing stays on the host. `helps`: whether the
+        cards of this machine compute large batches for it; None: the first of them does where there is something."""
         context = context_bytes_per_block(workload)
         self.total_layers = workload.shape.layers
-        self._layouts = [layout_of(workload, full_offload, d.backend) for d in devices]
+        self._layouts = [layout_of(workload, full_offload, d.backend, d.helps_host) for d in devices]
         self._copies = input_copies(workload, several=several, full_offload=full_offload)
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
         self._overhead = [d.overhead_bytes for d in devices]
         # Of several the first that holds layers: one that is passed over is thought to help as well.
         first = next((i for i, d in enumerate(devices) if d.helps_host), None)
-        needed = workload.params.overrides or not full_offload
-        self._helps = [needed and i == first for i in range(len(devices))]
+        needed = (workload.params.overrides or not full_offload) and offloads_operations(workload.extra_args)
+        self._helps = [
+            bool(needed and (i == first if helps is None else helps and d.helps_host)) for i, d in enumerate(devices)
+        ]
         self._work = [
-            _known_work(workload, full_offload, d.backend, self._copies, helps)
+            _known_work(workload, full_offload, d.backend, d.helps_host, self._copies, helps)
             for d, helps in zip(devices, self._helps, strict=True)
         ]
         self._runs = _runs(self._layouts[0].run_ends) if devices else []

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hettui.domain.devices.device import Device
+from hettui.domain.llama.beside import offloads_operations
 from hettui.domain.memory import compute
 from hettui.domain.memory.context import context_bytes_per_block
+from hettui.domain.memory.flash import attention
 from hettui.domain.memory.layout import input_copies, layout_of
-from hettui.domain.memory.weights import host_weights_bytes, model_buffers
+from hettui.domain.memory.weights import host_weights, model_buffers
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.weights import CPU, buffer_kind
 from hettui.domain.plan.split import HOST, Split
@@ -44,6 +46,9 @@ class Forecast:
     budgets: tuple[int | None, ...]
     measured: frozenset[int] = frozenset()
     """Devices whose compute buffer is what an earlier launch reserved; one past the last stands for the host."""
+
+    host_weights_bytes: int = 0
+    """What is really read of the weights in the master's RAM; `host.weights_bytes` is the range that is mapped."""
 
     def short_bytes(self, device: int) -> int:
         """How much is missing on a device; 0 when it fits or no budget is known."""
@@ -84,13 +89,16 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
     """
     context = context_bytes_per_block(workload)
     copies = input_copies(workload, several=len(split.active) > 1, full_offload=not split.host_layers)
-    helper = helping(devices or (), split)
+    beside = helping(devices or (), split)
+    helper = beside if offloads_operations(workload.extra_args) else None
+    attends = attention(workload, split, devices or ())
     places = [HOST] * min(split.host_layers, workload.shape.blocks)
     for i in range(len(split.layers)):
         places += [i] * len(split.block_range(i))
 
-    def work(index: int, backend: str) -> int:
-        layout = layout_of(workload, not split.host_layers, backend)
+    def work(index: int, device: Device | None) -> int:
+        backend, attached = (device.backend, device.helps_host) if device else ("cpu", False)
+        layout = layout_of(workload, not split.host_layers, backend, attached, attends)
         return compute.device_bytes(layout, index, places, split.output_device, copies, helper)
 
     def held(index: int) -> Memory:
@@ -105,15 +113,16 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
             + (weights.rope if blocks else 0)
             + (weights.output if output else 0),
             sum(context[blocks.start : blocks.stop]),
-            work(index, device.backend if device else "cpu"),
+            work(index, device),
             device.overhead_bytes if device else 0,
         )
 
     host_blocks = split.block_range(HOST)
+    kept = host_weights(workload, len(host_blocks), split.output_device == HOST, beside is None)
     host = Memory(
-        host_weights_bytes(workload, len(host_blocks), split.output_device == HOST, helper is None),
+        kept.buffers_bytes,
         sum(context[host_blocks.start : host_blocks.stop]),
-        work(HOST, "cpu"),
+        work(HOST, None),
     )
     budgets = tuple(d.budget_bytes for d in devices) if devices else (None,) * len(split.layers)
-    return Forecast(tuple(held(i) for i in range(len(split.layers))), host, budgets)
+    return Forecast(tuple(held(i) for i in range(len(split.layers))), host, budgets, host_weights_bytes=kept.read_bytes)

@@ -19,6 +19,8 @@ _MAX_EXPERTS_USED = 256
 """Far above any model; the number comes from a file and decides how much is laid out."""
 OFFLOADED_TOKENS = 32
 """Smaller batches the host computes itself (`offload_op` of ggml-cuda.cu and ggml-vulkan.cpp, b10068 and b11434)."""
+_MOST_FUSED_EXPERTS = 15
+"""`MOE_WEIGHTED_REDUCTION_MAX_EXPERTS` of ggml-cuda.cu."""
 _CACHE = Tensor(0)
 """Stands for the KV cache: what is written there takes nothing from the compute buffer."""
 
@@ -54,6 +56,9 @@ class Batch:
     window_mask_bytes: int
     cache_types: tuple[tuple[int, int], tuple[int, int]] = ((2, 1), (2, 1))
     """Of K and V: bytes, and how many elements they hold."""
+    turns_values: bool = False
+    """V lies as flash attention wants it, and is turned round for attention without: where llama.cpp found out
+    too late that a device cannot do it (`build_attn_mha`, both builds)."""
     cache_in_f16: bool = False
     """Flash attention converts a cache of another type first, beside its result: CUDA in newer builds
     (`ggml_cuda_flash_attn_ext_get_alloc_size` of b11434; older ones take it from CUDA's own pool)."""
@@ -79,6 +84,12 @@ class Rules:
     """`attention.kv_lora_rank`, 0 without MLA."""
     rope_dims: int
     head_v: int
+    attends_on_host: bool = False
+    """The card has no kernel for flash attention with such heads, and it was asked for."""
+    gathers_states: bool = False
+    """Of a scan's states all but the first are looked up apart, whether they are used or not (`build_rs`, b11434)."""
+    fuses: bool = False
+    """A card of the master's own whose backend computes several operations as one, and keeps what they read."""
 
 
 class Graph:
@@ -94,6 +105,8 @@ class Graph:
         """Its tensors that stay on the host (`n-cpu-moe`, `override-tensor`), with their bytes."""
         self.helper: int | None = None
         """The device that computes for the host where a batch is large enough."""
+        self.rope_table: Tensor | None = None
+        """The host's own; every device with blocks has another one."""
         self.fixed = 0
         """How many operations llama.cpp has put into its graph for good. What comes after is put there when
         something needs it, so that the state of the next recurrent block gets in before it."""
@@ -174,6 +187,11 @@ class Graph:
         """Some columns of a result: nothing can overwrite it in place."""
         return self.view(of, 0)
 
+    def keep(self, *results: Tensor) -> None:
+        """Up to here nothing takes their place: one kernel computes all of it, and reads them to the end
+        (`add_alloc_dep` of `ggml_backend_cuda_graph_optimize`, b11434)."""
+        self._at(None, 0, *results)
+
     def store(self, *parents: Tensor) -> None:
         """Written into the cache."""
         self._at(self.place, 0, *parents)
@@ -235,7 +253,7 @@ class Graph:
             gate = self._expert("ffn_gate_exps", width * used, b, self.view(x), chosen)
             up = self._expert("ffn_up_exps", width * used, b, self.view(x), chosen)
             hidden = self.rows(width * used, gate, up, anchored=False)
-        out = self._expert("ffn_down_exps", n_embd * used, b, hidden, chosen)
+        raw = out = self._expert("ffn_down_exps", n_embd * used, b, hidden, chosen)
         if not self.rules.weights_before_experts:
             out = self.over(out, weights)
         if used == 1:
@@ -246,6 +264,8 @@ class Graph:
             total = self.rows(n_embd, views[0], views[1], anchored=False)
             for view in views[2:]:
                 total = self.over(total, view)
+            if self.rules.fuses and used <= _MOST_FUSED_EXPERTS and raw is not out:
+                self.keep(raw, weights)
             self.fix()
         if "ffn_up_shexp.weight" in b:
             shared = self.feed_forward(x, b, "_shexp")
@@ -280,12 +300,13 @@ class Graph:
             width = b["attn_qkv.weight"][1]
             qkv = self._biased(self.project("attn_qkv", b, x), b, "attn_qkv")
             q_width = width - context.k_width - context.v_width
-            positions = self.given("positions")
-            query = self._rotated(self.rows(q_width, self.part(qkv), positions), "rot_k", windowed=windowed)
+            query = self._rotated(self.rows(q_width, self.part(qkv), *self._turning()), "rot_k", windowed=windowed)
             value = self.part(qkv)
             if ("rot_v", windowed) in self.inputs:
                 value = self.rows(context.v_width, value)
-            key = self._rotated(self.rows(context.k_width, self.part(qkv), positions), "rot_k", windowed=windowed)
+            key = self._rotated(
+                self.rows(context.k_width, self.part(qkv), *self._turning()), "rot_k", windowed=windowed
+            )
         else:
             q_width = b["attn_output.weight"][0] if "attn_output.weight" in b else b["attn_q.weight"][1]
             query = self._biased(self.project("attn_q", b, x), b, "attn_q")
@@ -319,7 +340,12 @@ class Graph:
 
     def _turned(self, x: Tensor, context: BlockContext) -> Tensor:
         """RoPE, which never overwrites what it reads."""
-        return self.raw(x.size_bytes, x, self.given("positions")) if context.positions else x
+        return self.raw(x.size_bytes, x, *self._turning()) if context.positions else x
+
+    def _turning(self) -> tuple[Tensor, ...]:
+        """Positions, and the table of frequencies where somebody else than its holder needs it."""
+        table = (self.rope_table,) if self.helped and self.rope_table is not None else ()
+        return self.given("positions"), *table
 
     def _value(self, x: Tensor, b: Shapes, *, windowed: bool) -> Tensor:
         if "attn_v.weight" not in b:
@@ -338,25 +364,35 @@ class Graph:
     def _attend(self, query: Tensor, v_width: int, context: BlockContext) -> Tensor:
         batch, windowed = self.batch, context.window > 0
         mask = self.given("mask", windowed=windowed)
+        # It uses no weights, so it is computed beside what stands before it, and K and V are copied there.
+        cache = self._cache(context)
         if batch.flash_attn:
             size = v_width * self.token_bytes + self._converted_bytes(context)
-            out = self.raw(size, self.view(query), *self._cache_elsewhere(context), mask)
+            there = HOST if self.rules.attends_on_host and self.place in (HOST, self.helper) else None
+            out = self._at(there, size, self.view(query), *cache, mask)
             return self.view(out, v_width * self.token_bytes)
-        cache = self._cache_elsewhere(context)
         width = (batch.window_cells if windowed else batch.cells) * self.rules.heads
-        kq = self.rows(width, *cache[:1], self.view(query))
+        values = cache[1]
+        if batch.turns_values:
+            values = self.raw(values.size_bytes, values, anchored=False)
+        kq = self.rows(width, cache[0], self.view(query), anchored=False)
         if self.rules.softcap:
             kq = self.over(self.over(self.over(kq)))
         kq = self.over(kq, mask)
-        return self.rows(v_width, self.view(self.rows(v_width, *cache[1:], kq)))
+        mixed = self.rows(v_width, values, kq, anchored=False)
+        return self.rows(v_width, self.view(mixed), anchored=False)
 
-    def _cache_elsewhere(self, context: BlockContext) -> tuple[Tensor, ...]:
-        """K and V of a block whose cache is the host's and whose attention is not."""
-        if not self.helped:
-            return ()
+    def _cache(self, context: BlockContext) -> tuple[Tensor, Tensor]:
+        """K and V as attention reads them; what is compressed into one is read twice."""
         depth = (self.batch.window_cells if context.window else self.batch.cells) * self.batch.streams
-        kept = zip((context.k_width, context.v_width), self.batch.cache_types, strict=True)
-        return tuple(Tensor(depth * width * size // elements, home=HOST) for width, (size, elements) in kept)
+        v_width = context.k_width if context.latent else context.v_width
+        (k_bytes, k_elements), (v_bytes, v_elements) = self.batch.cache_types
+        if context.latent:
+            v_bytes, v_elements = k_bytes, k_elements
+        return (
+            Tensor(depth * context.k_width * k_bytes // k_elements, home=self.place),
+            Tensor(depth * v_width * v_bytes // v_elements, home=self.place),
+        )
 
     def _converted_bytes(self, context: BlockContext) -> int:
         batch = self.batch
@@ -384,13 +420,13 @@ class Graph:
         latent = self.over(self.rows(lora, self.part(compressed)))
         key = self.rows(lora + rope, self.view(latent), self.rows(rope, self.part(compressed), positions))
         self.store(self.view(key), self.given("k_idxs"))
-        value = b["attn_v_b.weight"][1] * heads
+        value, cache = b["attn_v_b.weight"][1] * heads, self._cache(context)
         if batch.flash_attn:
             size = heads * lora * self.token_bytes + self._converted_bytes(context)
-            out = self.raw(size, self.view(query), mask)
+            out = self.raw(size, self.view(query), *cache, mask, anchored=False)
             return self.view(self.rows(value, self.part(self.rows(value, self.part(out)))))
-        kq = self.over(self.rows(batch.cells * heads, self.view(query)), mask)
-        turned_v = self.raw(batch.cells * batch.streams * lora * 2)
+        kq = self.over(self.rows(batch.cells * heads, cache[0], self.view(query)), mask)
+        turned_v = self.raw(batch.cells * batch.streams * lora * 2, cache[1])
         out = self.rows(heads * lora, turned_v, kq)
         return self.rows(value, self.part(self.rows(value, out)))
 
@@ -418,9 +454,9 @@ class Graph:
         self.fixed += 1
         return state
 
-    def _convolved(self, projected: Tensor, state: Tensor, kernel: int, channels: int) -> Tensor:
+    def _convolved(self, weight: str, projected: Tensor, state: Tensor, kernel: int, channels: int) -> Tensor:
         """A convolution over the last inputs of each sequence and the new ones."""
-        return self.rows(channels, self._joined(projected, state, kernel, channels))
+        return self.weighted(weight, channels * self.token_bytes, self._joined(projected, state, kernel, channels))
 
     def _joined(self, projected: Tensor, state: Tensor, kernel: int, channels: int) -> Tensor:
         """The last inputs of each sequence before the new ones; their end is kept for the next time."""
@@ -437,21 +473,28 @@ class Graph:
         scan_state = (state_values - (kernel - 1) * channels) * batch.sequences
         recent = self._state((kernel - 1) * channels)
         projected = self.project("ssm_in", b, x)
-        mixed = self._convolved(projected, recent, kernel, channels)
+        mixed = self._convolved("ssm_conv1d.weight", projected, recent, kernel, channels)
         mixed = self.over(self._biased(mixed, b, "ssm_conv1d"))
         first = "ssm_dt.weight" in b
         if first:
             parts = self.project("ssm_x", b, mixed)
-            step = self.over(self.rows(inner, self.rows(b["ssm_dt.weight"][0], self.part(parts))))
-            scanned = self.raw((inner * batch.tokens + scan_state) * F32, self.view(mixed), step, self.part(parts))
+            width = b["ssm_dt.weight"][0]
+            step = self.weighted("ssm_dt.weight", inner * self.token_bytes, self.rows(width, self.part(parts)))
+            of = self.view(mixed), self._biased(step, b, "ssm_dt"), self.part(parts), self.part(parts)
         else:
-            step = self.over(self.rows(b["ssm_dt.bias"][0], self.part(projected)))
-            scanned = self.raw((inner * batch.tokens + scan_state) * F32, self.part(mixed), step, self.part(mixed))
+            step = self._biased(self.rows(b["ssm_dt.bias"][0], self.part(projected)), b, "ssm_dt")
+            of = self.part(mixed), step, self.part(mixed), self.part(mixed)
+        # One long row: to a helping device that is too little to take it over.
+        scanned = self._at(self.place, (inner * batch.tokens + scan_state) * F32, *of)
+        if self.rules.gathers_states and batch.sequences > 1:
+            others = scan_state // batch.sequences * (batch.sequences - 1)
+            self.store(self.part(self._at(self.place, others * F32)))
         self.store(self.part(scanned))
 
         def finish() -> Tensor:
             gate = self.rows(inner, self.part(projected), anchored=False)
-            skip = self.over(mixed, anchored=True) if first else self.rows(inner, self.part(mixed))
+            seen = mixed if first else self.part(mixed)
+            skip = self.weighted("ssm_d", inner * self.token_bytes, seen, inplace=first)
             out = self.rows(inner, gate, self.over(self.view(scanned, inner * batch.tokens * F32), skip))
             return self.norm(self.view(out)) if "ssm_norm.weight" in b else out
 
@@ -466,8 +509,8 @@ class Graph:
         self.fix()
         recent = self._state((kernel - 1) * channels)
         joined = self._joined(self.project("attn_qkv", b, x), recent, kernel, channels)
-        state = self.raw(scan_state * F32)
-        mixed = self.over(self.rows(channels, joined))
+        state = self._at(self.place, scan_state * F32)
+        mixed = self.over(self.weighted("ssm_conv1d.weight", channels * self.token_bytes, joined))
         query = self.over(self.rows(keys, self.part(mixed)))
         query = self.rows(inner, self.view(query)) if inner > keys else query
         key = self.over(self.rows(keys, self.part(mixed)))
@@ -490,7 +533,8 @@ class Graph:
         kernel = state_values // max(1, n_embd) + 1
         recent = self._state(state_values)
         three = self.project("shortconv.in_proj", b, x)
-        mixed = self._convolved(self.rows(n_embd, self.part(three), self.part(three)), recent, kernel, n_embd)
+        new = self.rows(n_embd, self.part(three), self.part(three))
+        mixed = self._convolved("shortconv.conv.weight", new, recent, kernel, n_embd)
         return self.over(mixed, self.part(three))
 
 
@@ -561,7 +605,7 @@ def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
     """From here on only the rows that become logits are computed."""
     few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
     few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
-    few.on_host, few.helper = g.on_host, g.helper
+    few.on_host, few.helper, few.rope_table = g.on_host, g.helper, g.rope_table
     out_ids = g.given("out_ids")
     sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
     return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.memory import compute
 from hettui.domain.memory.context import CACHE_BYTES, cells, context_size, contexts, padded
+from hettui.domain.memory.flash import Attention
 from hettui.domain.memory.graph import Batch, Rules, Shapes
 from hettui.domain.memory.weights import tensor_bytes, tensors_on_host
 from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.block_context import head_width
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.model.weights import Part
 from hettui.domain.units import MIB
 
 _NOT_QUANTISED = ("f32", "f16", "bf16")
 
 
 @remembered
-def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> compute.Layout:
-    """`full_offload`: nothing stays on the host. `backend`: of the device whose buffer is asked for."""
+def layout_of(
+    workload: Workload,
+    full_offload: bool,
+    backend: str = "cpu",
+    attached: bool = False,
+    attends: Attention = "fused",
+) -> compute.Layout:
+    """`full_offload`: nothing stays on the host. `backend`: of the device whose buffer is asked for, and whether the
+    master drives it itself."""
     shape, params = workload.shape, workload.params
     file, arch, newer = shape.file, shape.file.architecture, workload.build >= OVERLAPPING_BUILD
     kind, kept = architecture(arch), contexts(workload)
@@ -27,8 +38,13 @@ def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> c
     return compute.Layout(
         blocks=tuple(Shapes(s) for s in shape.tensor_shapes),
         contexts=kept,
-        rules=_rules(workload, head_v, full_offload=full_offload, windows=window > 0),
-        batch=_batch(workload, window, cache_in_f16=newer and backend == "cuda"),
+        rules=replace(
+            _rules(workload, head_v, full_offload=full_offload, windows=window > 0),
+            fuses=newer and attached and backend == "cuda",
+            gathers_states=newer,
+            attends_on_host=attends == "on the host",
+        ),
+        batch=_batch(workload, window, attends, cache_in_f16=newer and backend == "cuda"),
         n_embd=shape.n_embd,
         n_vocab=shape.n_vocab,
         inner=file.integer("ssm.inner_size"),
@@ -42,13 +58,15 @@ def layout_of(workload: Workload, full_offload: bool, backend: str = "cpu") -> c
         rotation_v=0 if params.cache_type_v in _NOT_QUANTISED else min(64, _rotation(head_v)),
         on_host=tensors_on_host(workload),
         tensors=() if full_offload else tensor_bytes(workload),
+        rope_table_bytes=max((p.tensor.size_bytes for p in shape.placed if p.part is Part.ROPE), default=0),
     )
 
 
-def _batch(workload: Workload, window: int, *, cache_in_f16: bool) -> Batch:
+def _batch(workload: Workload, window: int, attends: Attention, *, cache_in_f16: bool) -> Batch:
     """The largest micro-batch, for which llama.cpp reserves. `cache_in_f16`: the backend converts other types."""
     params, geometry = workload.params, cells(workload.params, context_size(workload))
-    flash = params.flash_attn != "off" and architecture(workload.shape.file.architecture).flash_attn
+    asked = params.flash_attn != "off" and architecture(workload.shape.file.architecture).flash_attn
+    flash = asked and attends not in ("apart", "given up")
     window_cells = geometry.windowed(window, params)
     tokens = padded(geometry.ubatch, params.slots)
     mask_row = tokens * (2 if flash else 4)
@@ -63,6 +81,7 @@ def _batch(workload: Workload, window: int, *, cache_in_f16: bool) -> Batch:
         mask_bytes=geometry.full * mask_row,
         window_mask_bytes=window_cells * mask_row,
         cache_types=(CACHE_BYTES[params.cache_type_k], CACHE_BYTES[params.cache_type_v]),
+        turns_values=asked and not flash,
         cache_in_f16=cache_in_f16 and (params.cache_type_k, params.cache_type_v) != ("f16", "f16"),
     )
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.llama.params import RuntimeParams, override_pattern
 from hettui.domain.memory.workload import Workload, remembered
+from hettui.domain.model.reads import Read, reads_by_layer
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.weights import BufferKind, Part, Placed, host_bytes
 
@@ -82,9 +83,19 @@ def model_buffers(workload: Workload, kind: BufferKind) -> ModelBuffers:
     return ModelBuffers(tuple(blocks), output, rope)
 
 
+@dataclass(frozen=True, slots=True)
+class HostWeights:
+    """The weights in the master's RAM."""
+
+    buffers_bytes: int
+    """What llama.cpp prints: with mapped files the range from the first to the last of them, whatever lies between."""
+    read_bytes: int
+    """What is really read, and must find room there."""
+
+
 @remembered
-def host_weights_bytes(workload: Workload, host_blocks: int, output: bool, repacks: bool = True) -> int:
-    """The master's model buffers with its first `host_blocks` blocks and, if `output`, the output layer."""
+def host_weights(workload: Workload, host_blocks: int, output: bool, repacks: bool = True) -> HostWeights:
+    """With the first `host_blocks` blocks there and, if `output`, the output layer."""
 
     params = workload.params
 
@@ -97,4 +108,19 @@ def host_weights_bytes(workload: Workload, host_blocks: int, output: bool, repac
         # A tied output on the host is the embedding itself; only a device gets a copy.
         return placed.part is Part.INPUT or output
 
-    return host_bytes([p for p in workload.shape.placed if held(p)], maps_files=params.maps_files, repacks=repacks)
+    found = [p for p in workload.shape.placed if held(p)]
+    buffers = host_bytes(found, maps_files=params.maps_files, repacks=repacks)
+    return HostWeights(buffers, sum(p.tensor.size_bytes for p in found))
+
+
+Reads = tuple[Mapping[str, float], ...]
+
+
+@remembered
+def reads_apart(workload: Workload) -> tuple[Reads, Reads]:
+    """`ModelShape.layer_reads` of the tensors that stay on the host wherever their block lies, and of all others."""
+    shape, params = workload.shape, workload.params
+    there, here = list[Read](), list[Read]()
+    for placed, read in shape.reads:
+        (there if placed.part is Part.BLOCK and _stays_on_host(placed, params) else here).append(read)
+    return reads_by_layer(there, shape.layers), reads_by_layer(here, shape.layers)

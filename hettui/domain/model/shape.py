@@ -112,6 +112,11 @@ class ModelShape:
     def layer_reads(self) -> tuple[Mapping[str, float], ...]:
         """GB by kind of weights that decoding one token reads of each layer, the output layer last: of the experts only
         the chosen ones."""
+        return reads_by_layer([read for _, read in self.reads], self.layers)
+
+    @cached_property
+    def reads(self) -> tuple[tuple[Placed, Read], ...]:
+        """Every tensor that decoding one token reads, and how much of it."""
         used, count = self.file.integer("expert_used_count"), self.file.integer("expert_count")
         part = min(1.0, used / count) if used and count else 1.0
         reads, first_mtp = [], self.blocks - self.mtp_blocks
@@ -119,10 +124,10 @@ class ModelShape:
             tensor = placed.tensor
             if placed.part is Part.BLOCK and placed.block < first_mtp:
                 size = tensor.size_bytes * (part if placed.expert else 1)
-                reads.append(Read(placed.block, tensor.type_name, placed.expert, size))
+                reads.append((placed, Read(placed.block, tensor.type_name, placed.expert, size)))
             elif placed.part is Part.OUTPUT or (self.tied and tensor.name == "token_embd.weight"):
-                reads.append(Read(self.blocks, tensor.type_name, False, tensor.size_bytes))
-        return reads_by_layer(reads, self.layers)
+                reads.append((placed, Read(self.blocks, tensor.type_name, False, tensor.size_bytes)))
+        return tuple(reads)
 
     @cached_property
     def layer_read_bytes(self) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.plan import split as rules
+from hettui.domain.plan.experts import blocks_away, override
 from hettui.domain.plan.split import HOST, Split
 
 
@@ -18,10 +19,32 @@ class Plan:
     split: Split
     ctx_size: int | None = None
     """What the planner chose for the largest context; None: what the settings say."""
+    away: tuple[int, ...] = ()
+    """By device: of how many of its last blocks the experts lie in the master's RAM; empty: of none."""
 
     def settings(self, params: RuntimeParams) -> RuntimeParams:
-        """The settings with the plan's own context."""
-        return params if self.ctx_size is None else replace(params, ctx_size=self.ctx_size)
+        """The settings with the plan's own context and places of experts."""
+        if self.ctx_size is not None:
+            params = replace(params, ctx_size=self.ctx_size)
+        said = override(self.blocks_away)
+        return replace(params, override_tensor=(*params.override_tensor, *said)) if said else params
+
+    @property
+    def blocks_away(self) -> tuple[int, ...]:
+        """Whose experts lie in the master's RAM by this plan."""
+        return blocks_away(self.split, self.away)
+
+    def away_of(self, device: int) -> int:
+        """Of how many of a device's blocks the experts lie in RAM; no more than it holds."""
+        return min(self.away[device], len(self.split.block_range(device))) if 0 <= device < len(self.away) else 0
+
+    def with_away(self, device: int, count: int) -> Plan:
+        """The experts of so many of a device's last blocks lie in RAM. The host's own are always there."""
+        if not 0 <= device < len(self.devices):
+            return self
+        counts = [self.away_of(i) for i in range(len(self.devices))]
+        counts[device] = max(0, min(count, len(self.split.block_range(device))))
+        return replace(self, away=tuple(counts) if any(counts) else ())
 
     @property
     def locked(self) -> frozenset[int]:
@@ -50,20 +73,20 @@ class Plan:
         order = [i for i in range(len(self.devices)) if i != device]
         order.insert(to, device)
         split = Split(tuple(self.split.layers[i] for i in order), self.split.total_layers)
-        return replace(self, devices=tuple(self.devices[i] for i in order), split=split)
+        away = tuple(self.away_of(i) for i in order) if self.away else ()
+        return replace(self, devices=tuple(self.devices[i] for i in order), split=split, away=away)
 
     def without(self, names: frozenset[str]) -> Plan:
         """The plan without these devices, as far as they hold nothing: their workers are not even started."""
-        held = zip(self.devices, self.split.layers, strict=True)
-        kept = [(d, n) for d, n in held if n or d.name not in names]
-        return replace(
-            self, devices=tuple(d for d, _ in kept), split=Split(tuple(n for _, n in kept), self.split.total_layers)
-        )
+        kept = [i for i, d in enumerate(self.devices) if self.split.layers[i] or d.name not in names]
+        split = Split(tuple(self.split.layers[i] for i in kept), self.split.total_layers)
+        away = tuple(self.away_of(i) for i in kept) if self.away else ()
+        return replace(self, devices=tuple(self.devices[i] for i in kept), split=split, away=away)
 
     def differs_from(self, devices: tuple[Device, ...], split: Split) -> bool:
-        """Whether another order or other layers run. A device that holds nothing makes no difference."""
-        mine = [(d.name, n) for d, n in zip(self.devices, self.split.layers, strict=True) if n]
-        theirs = [(d.name, n) for d, n in zip(devices, split.layers, strict=True) if n]
+        """Whether another order, other layers or threads run. A device that holds nothing makes no difference."""
+        mine = [(d.name, n, d.threads) for d, n in zip(self.devices, self.split.layers, strict=True) if n]
+        theirs = [(d.name, n, d.threads) for d, n in zip(devices, split.layers, strict=True) if n]
         return mine != theirs
 
 

@@ -110,7 +110,7 @@ def ways_to_fit(asked: Question) -> list[Way]:
     Where the plan's own split does not do even then, the planner's split or another order of the devices is said.
     """
     workload, params, split = asked.workload, asked.workload.params, asked.split
-    shape = workload.shape
+    shape, said = workload.shape, workload.extra_args
     found = [way for way in (_way(asked, "", workload),) if way]
     for changes in (_smaller_batches(params), _smaller_caches(params), _fewer_slots(params)):
         ways = (_way(asked, words, workload.having(changed)) for words, changed in changes)
@@ -123,8 +123,10 @@ def ways_to_fit(asked: Question) -> list[Way]:
         smaller = _way(asked, f"a smaller context: --ctx-size {context}", roomy)
         found += [smaller] if smaller else []
     if not found:
-        ways = (_way(asked, f"the model quantised to about {kind.upper()}", Workload(smaller, params, workload.build))
-                for kind, smaller in _smaller_models(shape))  # fmt: skip
+        ways = (
+            _way(asked, f"the model quantised to about {kind.upper()}", Workload(smaller, params, workload.build, said))
+            for kind, smaller in _smaller_models(shape)
+        )
         found += [way for way in (next((way for way in ways if way), None),) if way]
         other = propose(workload, asked.devices)
         if other.active and other.host_layers and asked.fits(split=other):

@@ -34,10 +34,11 @@ class WhatIf:
 
 def what_if(workload: Workload, plan: Plan) -> WhatIf | None:
     """None where the devices' speeds are not known, something stays on the host, or nothing fits."""
-    mine = expected(workload.shape, plan.devices, plan.split.layers)
+    workload = workload.having(plan.settings(workload.params))
+    on_host = plan.split.host_layers or workload.params.overrides
+    mine = None if on_host else expected(workload.shape, plan.devices, plan.split.layers)
     if mine is None or not all(pace(d).known for d in plan.devices):
         return None
-    workload = workload.having(plan.settings(workload.params))
     best = wanted(workload, plan, "latency")
     if best.value is None:
         return None

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
+from hettui.domain.llama.beside import mark
 from hettui.domain.memory.forecast import Forecast, Memory, forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
@@ -24,10 +25,11 @@ FEWEST_TOKENS = 16
 
 
 def launch_key(workload: Workload, devices: Sequence[Device], split: Split) -> str:
-    """Equal for launches that reserve the same: model, settings, backends, split and build."""
+    """Equal for launches that reserve the same: model, settings, backends, split, build and what is said besides."""
     held = [(d.backend, d.via, n) for d, n in zip(devices, split.layers, strict=True) if n]
     shape, params = workload.shape, asdict(workload.params)
     said = [shape.file.architecture, shape.fingerprint, params, held, split.host_layers, workload.build]
+    said += [beside] if (beside := mark(workload.extra_args)) else []
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 

@@ -441,6 +441,17 @@ _OF_THE_SCREEN = (
         shown=True,
     ),
     Action(
+        "doctor",
+        ("d",),
+        "app.doctor",
+        "Doctor",
+        "look at this machine: cards, drivers, links, power, memory, hosts, configuration",
+        "Screen",
+        "screen",
+        why.another_machine,
+        moves_focus=True,
+    ),
+    Action(
         "app.themes",
         ("T",),
         "app.themes",

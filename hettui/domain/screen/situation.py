@@ -190,6 +190,10 @@ def recorded_readings(s: Situation) -> str | None:
     return "a recording: its readings come as they were taken" if s.recording else None
 
 
+def another_machine(s: Situation) -> str | None:
+    return "a recording: the machine that it tells of cannot be looked at" if s.recording else None
+
+
 def most_often(s: Situation) -> str | None:
     return "the sensors are asked as often as can be" if s.fastest else None
 

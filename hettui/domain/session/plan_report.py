@@ -21,9 +21,10 @@ from hettui.domain.planner.advice import Question, Way, largest_context, obstacl
 from hettui.domain.planner.explain import explain
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import Best, comparable
+from hettui.domain.planner.promise import promised
 from hettui.domain.session.doubts import Uncounted, not_counted, untested, warnings
 from hettui.domain.session.model_report import model_json
-from hettui.domain.speed.pace import Expected, expected, pace
+from hettui.domain.speed.pace import Expected, pace
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, mib, missing_mib
@@ -68,7 +69,7 @@ class PlanReport:
     @cached_property
     def host_short_bytes(self) -> int:
         """What this machine's memory lacks for the host's part and for its CPU workers."""
-        return short_of_ram(self.shape, self.plan, self.forecast, self.ram_bytes)
+        return short_of_ram(self.plan, self.forecast, self.ram_bytes)
 
     @property
     def fits(self) -> bool:
@@ -105,12 +106,13 @@ class PlanReport:
                 {"device": name, "seconds_per_token": round(stages[i], 7) if i in stages else None}
                 for i, name in enumerate(names)
             ],
+            "host_seconds_per_token": round(stages[HOST], 7) if HOST in stages else None,
         }
 
     @cached_property
     def speed(self) -> Expected | None:
         """None where it is not known."""
-        return expected(self.shape, self.plan.devices, self.plan.split.layers)
+        return promised(self._planned, self.plan.devices, self.plan.split, self.learned.host_bytes_per_s)
 
     def _speed(self) -> list[str]:
         lines = []
@@ -170,6 +172,7 @@ class PlanReport:
             "devices": [self._device_json(i, outlook) for i in range(len(devices))],
             "host": {
                 "weights_bytes": outlook.host.weights_bytes,
+                "weights_read_bytes": outlook.host_weights_bytes,
                 "context_bytes": outlook.host.context_bytes,
                 "compute_bytes": outlook.host.compute_bytes,
                 "free_bytes": self.ram_bytes,

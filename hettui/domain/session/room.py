@@ -56,7 +56,7 @@ def no_room(session: Session, plan: Plan, room: Room) -> str | None:
                 f"{clean_line(device.name, 40)} has {mib(free)} MiB free and would hold {mib(need)}, "
                 f"short by {missing_mib(need - free)}"
             )
-    if missing := short_of_ram(session.shape, plan, outlook, room.ram_bytes):
+    if missing := short_of_ram(plan, outlook, room.ram_bytes):
         short.append(f"this machine's memory is short by {missing_mib(missing)}, of {mib(room.ram_bytes)} MiB free")
     if not short:
         return None

@@ -63,7 +63,9 @@ class Session:
     @cached_property
     def workload(self) -> Workload | None:
         """What is to be run, with the configured settings; None without a model."""
-        return None if self.shape is None else Workload(self.shape, self.config.params, self.build)
+        if self.shape is None:
+            return None
+        return Workload(self.shape, self.config.params, self.build, self.config.serving.extra_args)
 
     def workload_of(self, plan: Plan) -> Workload | None:
         """The same with the plan's own settings."""

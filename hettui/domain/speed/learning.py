@@ -75,6 +75,9 @@ def lesson(
             slower = solved.stages[i].seconds / max(stages[i].seconds, 1e-9)
             now[key] = Now(min(max(slower, 1.0), _MOST_SLOWER), decode.excused[i])
             continue
+        if _is_below_the_sensor(decode, i, stages[i]):
+            # Expected is nearly nothing and seen is nearly nothing: that was not measured.
+            continue
         before = found.get(key, known.get(key, Evidence()))
         work = work_of(shape, run, decode.context_gb.get(i, 0.0))
         found[key] = _taught(before, solved, i, work, decode, twice=key in found)
@@ -90,6 +93,13 @@ def _taught(
         doubt_s = max(stage.doubt_s, LEAST_DOUBT * stage.seconds)
         after = after.with_work(work, stage.seconds * 1e3, doubt_s * 1e3)
     return after.with_work({HOP: 1.0}, hop.seconds * 1e3, max(hop.doubt_s, LEAST_DOUBT * hop.seconds, 1e-6) * 1e3)
+
+
+def _is_below_the_sensor(decode: Decode, device: int, guess: Guess) -> bool:
+    """Whether its part is less than the share can be off, both by what was expected and by what was read: a card's
+    figure is a whole percent. How fast it is stays as unknown as it was."""
+    share = decode.shares.get(device)
+    return share is not None and max(share.busy, guess.seconds / decode.token_s) < share.doubt
 
 
 def _by_itself(device: Device) -> Device:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hettui.domain.plan.plan import Plan
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
-from hettui.domain.tuning.search import Reason, Trial, Tuning, shape_of
+from hettui.domain.tuning.search import Reason, Trial, Tuning, launch_of, shape_of
 from hettui.domain.units import UNKNOWN
 
 _SPLIT_CHARS = 44
@@ -44,14 +44,22 @@ def split_words(plan: Plan) -> str:
     return ", ".join(f"{shorten_middle(clean_line(name), 20)} {n}" for name, n in shape_of(plan))
 
 
+def threads_words(plan: Plan, start: Plan) -> str:
+    """` (CPU: 8 threads)`: what differs from the start beside the split."""
+    before = {d.name: d.threads for d in start.devices}
+    changed = [d for d, n in zip(plan.devices, plan.split.layers, strict=True) if n and d.threads != before.get(d.name)]
+    said = ", ".join(f"{shorten_middle(clean_line(d.name), 20)}: {d.threads} threads" for d in changed)
+    return f" ({said})" if said else ""
+
+
 def verdict(outcome: TuneOutcome) -> str:
     """One sentence: what is best now, and against what."""
     tuning = outcome.tuning
     if not tuning.trials:
         return "Nothing was measured."
     best, start = tuning.best_rate, tuning.start_rate
-    split = split_words(tuning.best.plan)
-    if shape_of(tuning.best.plan) != shape_of(tuning.trials[0].plan):
+    split = split_words(tuning.best.plan) + threads_words(tuning.best.plan, tuning.start)
+    if launch_of(tuning.best.plan) != launch_of(tuning.trials[0].plan):
         return f"{best:.3g} tok/s instead of {start:.3g} ({best / start - 1:+.0%}): {split}."
     tie = " Others were as fast, within the noise: a tie." if tuning.tie else ""
     return f"The split it began with stays: {start:.3g} tok/s, {split}.{tie}"
@@ -62,7 +70,7 @@ def rows(tuning: Tuning) -> list[tuple[str, str, str, str, str]]:
     return [
         (
             str(number),
-            shorten_middle(split_words(trial.plan), _SPLIT_CHARS),
+            shorten_middle(split_words(trial.plan) + threads_words(trial.plan, tuning.start), _SPLIT_CHARS),
             UNKNOWN if trial.expected_per_second is None else f"{trial.expected_per_second:.3g}",
             _measured(trial),
             _stages(trial),
@@ -92,7 +100,7 @@ def tune_text(outcome: TuneOutcome) -> str:
 def tune_json(outcome: TuneOutcome) -> Mapping[str, object]:
     """`best` and `start` are places in `trials`, from 0; rates are tokens a second."""
     tuning = outcome.tuning
-    shapes = [shape_of(t.plan) for t in tuning.trials]
+    shapes = [launch_of(t.plan) for t in tuning.trials]
     return {
         "objective": tuning.objective,
         "reason": outcome.reason,
@@ -100,11 +108,11 @@ def tune_json(outcome: TuneOutcome) -> Mapping[str, object]:
         "tie": tuning.tie if shapes else False,
         "start_tps": round(tuning.start_rate, 4) if shapes else None,
         "best_tps": round(tuning.best_rate, 4) if shapes else None,
-        "best": shapes.index(shape_of(tuning.best.plan)) if shapes else None,
+        "best": shapes.index(launch_of(tuning.best.plan)) if shapes else None,
         "trials": [
             {
                 "why": trial.why,
-                "devices": [{"name": name, "layers": n} for name, n in shape_of(trial.plan)],
+                "devices": [{"name": name, "layers": n, "threads": t} for name, n, t in launch_of(trial.plan)],
                 "expected_tps": None if trial.expected_per_second is None else round(trial.expected_per_second, 4),
                 "tps": round(trial.rate.mean, 4),
                 "deviation": None if trial.rate.deviation is None else round(trial.rate.deviation, 4),

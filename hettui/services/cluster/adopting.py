@@ -22,6 +22,8 @@ def adopt_recorded(found: Found, running: Running) -> None:
         process = running.adopt(entry.spec, child, ready=ready, offset=log_start(entry, running.world))
         if entry.spec.role == "master":
             running.master = process
+        elif entry.spec.role == "door":
+            running.door = process
         else:
             running.workers[entry.spec.device or entry.spec.name] = process
 

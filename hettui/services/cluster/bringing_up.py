@@ -18,7 +18,8 @@ from hettui.domain.errors import LaunchError
 from hettui.ports import LlamaClient
 from hettui.services.cluster import aftermath
 from hettui.services.cluster.ends import Ends
-from hettui.services.cluster.port_choice import same_worker, with_free_port, worker_ports
+from hettui.services.cluster.front_door import FrontDoor
+from hettui.services.cluster.port_choice import inner_port, same_worker, with_free_port, worker_ports
 from hettui.services.cluster.running import Running
 from hettui.services.cluster.same_build import SameBuild
 from hettui.services.cluster.supervisor import Supervised
@@ -39,8 +40,9 @@ class BringingUp:
     Raises LaunchError where something does not come up, and leaves what came up for whoever decides.
     """
 
-    def __init__(self, running: Running, ends: Ends, emit: Callable[[Event], None]) -> None:
+    def __init__(self, running: Running, ends: Ends, door: FrontDoor, emit: Callable[[Event], None]) -> None:
         self._running = running
+        self._door = door
         self._ends = ends
         self._emit = emit
         self._world = running.world
@@ -49,7 +51,7 @@ class BringingUp:
     def check(self, request: Request) -> None:
         """Raises HettuiError where this would be refused before a process is started: now, while all still runs."""
         running, ports = self._running, self._world.ports
-        cluster = with_free_port(request.cluster, running.master, ports)
+        cluster = with_free_port(request.cluster, running.door or running.master, ports)
         plan_launch(cluster, request.split, worker_ports(cluster, running.workers, ports))
 
     async def start(self, request: Request, found: PostMortem | None = None) -> Request:
@@ -58,13 +60,15 @@ class BringingUp:
         `found`: why this is a restart, which stays on the screen until it runs again.
         """
         running, ports = self._running, self._world.ports
-        cluster = with_free_port(request.cluster, running.master, ports)
+        cluster = with_free_port(request.cluster, running.door or running.master, ports)
         running.wanted, running.stopping = True, False
+        await self._door.hold()
         await self._save_context(request)
         await running.end_master()
         cluster = await running.slots.contexts.prepared(cluster, request)
         await self._drop_workers_unlike(cluster)
-        plan = plan_launch(cluster, request.split, worker_ports(cluster, running.workers, ports))
+        taken, control = worker_ports(cluster, running.workers, ports), self._door.control(cluster)
+        plan = plan_launch(cluster, request.split, taken, inner_port(cluster, ports), control)
         self._ends.clear()
         running.request = request = replace(request, cluster=cluster)
         running.tell(
@@ -76,6 +80,7 @@ class BringingUp:
             load=None,
             api=None,
         )
+        await self._door.open(plan)
         await self._start_workers(plan)
         await self._start_master(plan, request)
         return request
@@ -87,6 +92,7 @@ class BringingUp:
         await running.slots.contexts.adopted(request)
         running.slots.go_on(request)
         api = running.connect(master.spec, request)
+        await self._door.adopted(record, master.spec.address[1], ready=not loading)
         running.tell(
             applied=Applied.of(record.cluster, record.split),
             commands=tuple(shell_line(entry.spec) for entry in record.processes),
@@ -176,10 +182,12 @@ class BringingUp:
         running = self._running
         api = running.connect(plan.master, request)
         master = running.master = running.supervise(plan.master)
+        await self._door.aim(plan.master.address[1])
         running.load.begin(plan.owners)
         running.slots.begin(request)
         running.tell(load=LoadProgress(total_bytes=request.weights_bytes))
         await self._until_loaded(master, api, request, adopted=False)
+        await self._door.ensure(plan)
 
     async def _until_loaded(self, master: Supervised, api: str, request: Request, *, adopted: bool) -> None:
         """A slow load is not a hang: the time-out counts from the last progress, and the user sees it and can stop."""
@@ -200,6 +208,7 @@ class BringingUp:
             raise LaunchError("a process ended as soon as the cluster was ready")
         load.end()
         self._running.tell(api=api, load=None, post_mortem=None, waiting=None)
+        await self._door.go(master.spec.address[1])
         self._running.read_logs()
 
     async def _answers(self, client: LlamaClient, request: Request) -> bool:

@@ -8,6 +8,7 @@ in llama.cpp: the rest is stopped in order, and brought back in order where the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from hettui.domain.cluster.leftovers import unrecognised
@@ -20,6 +21,7 @@ from hettui.ports import ContextFolder, LlamaClient
 from hettui.services.cluster import adopting, aftermath, takeover
 from hettui.services.cluster.bringing_up import BringingUp
 from hettui.services.cluster.ends import Ends
+from hettui.services.cluster.front_door import FrontDoor
 from hettui.services.cluster.lost_line import LostLine
 from hettui.services.cluster.newest_command import NewestCommand
 from hettui.services.cluster.port_choice import may_move
@@ -43,7 +45,8 @@ class ClusterController:
         self._answering = answering
         self._running = Running(world, emit, self._process_ended)
         self._ends = Ends(self._running)
-        self._bringing_up = BringingUp(self._running, self._ends, emit)
+        self._front_door = FrontDoor(self._running, emit)
+        self._bringing_up = BringingUp(self._running, self._ends, self._front_door, emit)
         self._lost_line = LostLine(self._running)
         self._command = NewestCommand()
         self._last_good: Request | None = None
@@ -108,6 +111,11 @@ class ClusterController:
     async def leave(self) -> None:
         """Lets everything run on without us. A stop in progress is finished first."""
         await self._command.end(cancel=not self._running.stopping)
+        if not self._running.wanted:
+            # It waits for a relaunch of ours, which will not come.
+            with contextlib.suppress(HettuiError):
+                await self._front_door.close()
+        await self._front_door.let_go()
         await self._running.leave()
 
     # -- bringing up ---------------------------------------------------------------------------------------
@@ -174,19 +182,27 @@ class ClusterController:
             terms = running.request.terms
             await running.slots.contexts.save(running.client, running.request, terms, running.tell_waiting)
         await running.end_everything(None, None)
+        await self._front_door.let_go()
         if ran and keeping and keeping.at_stop == "delete":
             await running.slots.contexts.forget()
         if running.snapshot.problem is None:
             self._last_good = None
 
     async def _fail(self, reason: str, found: PostMortem | None = None) -> None:
-        await self._running.end_everything(reason, found)
+        # Clients may wait for the relaunch.
+        await self._running.end_everything(reason, found, door=False)
         self._emit(Notice(reason, "error"))
+        if self._running.door is not None and self._running.request is not None:
+            wait_s = self._running.request.cluster.serving.hold_seconds
+            self._emit(Notice(f"Clients' requests wait at the front door, each for {wait_s} s at most: Stop ends that"))
 
     # -- unplanned ends ------------------------------------------------------------------------------------
 
     def _process_ended(self, process: Supervised) -> None:
         """A process ended that nobody asked to end. While starting, whoever waits for it raises instead."""
+        if process.spec.role == "door":
+            self._door_ended(process)
+            return
         self._ends.add(process)
         if self._command.at_work:
             return
@@ -198,6 +214,17 @@ class ClusterController:
         self._running.tell(problem=process.detail or None)
         moment = "while it answered" if self._answering() else ""
         self._command.begin(self._after_an_end(moment), "after an end")
+
+    def _door_ended(self, door: Supervised) -> None:
+        """Nothing depends on it but clients. A command that is at work opens it again itself."""
+        if self._command.at_work:
+            return
+        master = self._running.master
+        if not self._running.wanted or master is None:
+            self._running.forget(door)
+            return
+        again = self._front_door.again(door.spec, door.detail, master.spec.address[1])
+        self._command.begin(again, "the front door again")
 
     async def _after_an_end(self, moment: str) -> None:
         # One end brings others within milliseconds: they are one story.

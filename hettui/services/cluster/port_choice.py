@@ -6,21 +6,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hettui.domain.cluster.address import tcp_hosts, unusable
-from hettui.domain.cluster.launch import LOOPBACK, Cluster, default_ports
+from hettui.domain.cluster.launch import FIRST_INNER_PORT, LOOPBACK, Cluster, default_ports
 from hettui.domain.errors import ConfigError, LaunchError
 from hettui.ports import Obstacle, Ports
 from hettui.services.cluster.supervisor import Supervised
 
 
-def with_free_port(cluster: Cluster, master: Supervised | None, ports: Ports) -> Cluster:
-    """The cluster with the API's real port. What cannot be opened is refused before anything starts.
+def with_free_port(cluster: Cluster, serves: Supervised | None, ports: Ports) -> Cluster:
+    """The cluster with the API's real port, which `serves` has now: the front door, else the master. What cannot be
+    opened is refused before anything starts.
 
     Raises ConfigError for a host that llama-server cannot serve at, LaunchError for what is not free.
     """
     serving = cluster.serving
     if reason := unusable(serving.host, cluster.engine.build):
         raise ConfigError(reason)
-    running = master.spec.address[1] if master and master.alive else None
+    running = serves.spec.address[1] if serves and serves.alive else None
     if running is not None and serving.port in (0, running):
         return replace(cluster, serving=replace(serving, port=running))
     hosts = tcp_hosts(serving.host)
@@ -31,6 +32,13 @@ def with_free_port(cluster: Cluster, master: Supervised | None, ports: Ports) ->
         port = ports.free(hosts[0], 0, frozenset())
         return replace(cluster, serving=replace(serving, port=port))
     return cluster
+
+
+def inner_port(cluster: Cluster, ports: Ports) -> int:
+    """Of a master that stands behind a front door."""
+    if not cluster.serving.hold_requests:
+        return FIRST_INNER_PORT
+    return ports.free(LOOPBACK, FIRST_INNER_PORT, frozenset({cluster.serving.port}))
 
 
 def _refused(host: str, port: int, obstacle: Obstacle | None) -> str:
@@ -70,7 +78,7 @@ def worker_ports(cluster: Cluster, workers: Mapping[str, Supervised], ports: Por
 def may_move(cluster: Cluster, device: str | None) -> bool:
     """Whether the port of this device's worker, or of the API (None), was hettui's own choice."""
     if device is None:
-        return cluster.serving.port == 0
+        return cluster.serving.port == 0 or cluster.serving.hold_requests
     return any(d.name == device and d.port is None for d in cluster.devices)
 
 

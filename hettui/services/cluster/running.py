@@ -41,6 +41,8 @@ class Running:
         self.strays: list[Supervised] = []
         """They carry the cluster's mark and stand in no record."""
         self.master: Supervised | None = None
+        self.door: Supervised | None = None
+        """What clients talk to in its place, where the configuration wants one."""
         self.client: LlamaClient | None = None
         self.request: Request | None = None
         """What was asked for, with the ports that it really has."""
@@ -60,6 +62,8 @@ class Running:
         """Of processes that are to be started again: how often they were already."""
         self._keeper = RecordKeeper(world.runs, emit)
         self._held = False
+        self._api: str | None = None
+        """Of the master that was connected to last."""
 
     @property
     def snapshot(self) -> ClusterSnapshot:
@@ -67,7 +71,8 @@ class Running:
 
     @property
     def processes(self) -> tuple[Supervised, ...]:
-        return (*self.workers.values(), *self.strays, *((self.master,) if self.master else ()))
+        ends = (*self.workers.values(), *self.strays, *((self.master,) if self.master else ()))
+        return (self.door, *ends) if self.door else ends
 
     @property
     def supervision(self) -> Supervision:
@@ -129,6 +134,9 @@ class Running:
             return
         processes = tuple(p.snapshot() for p in self.processes)
         state = derived_state(processes, wanted=self.wanted, busy=self.stopping, problem=self._snapshot.problem)
+        if state is ClusterState.READY and self._snapshot.state is not state:
+            # In one step: nobody sees it ready and failed, or ready nowhere.
+            self._snapshot = replace(self._snapshot, post_mortem=None, load=None, waiting=None, api=self._api)
         self._snapshot = replace(self._snapshot, state=state, processes=processes)
         self._keeper.write(self.request, self._snapshot, self.processes, dict(self.load.owners))
         self._emit(ClusterChanged(self._snapshot))
@@ -136,10 +144,10 @@ class Running:
     # -- taking in hand --------------------------------------------------------------------------------------
 
     def connect(self, spec: ProcessSpec, request: Request) -> str:
-        """A client of this master; where its API is."""
-        api = api_url(*spec.address, spec.argv)
-        self.client = self.world.clients(api, request.api_key)
-        return api
+        """A client of this master, which asks it and no door; where others find its API."""
+        self.client = self.world.clients(api_url(*spec.address, spec.argv), request.api_key)
+        self._api = api_url(request.cluster.serving.host, request.cluster.serving.port, spec.argv)
+        return self._api
 
     def supervise(self, spec: ProcessSpec, offset: int | None = None) -> Supervised:
         """One process, not started yet, which remembers what one of its name went through."""
@@ -157,6 +165,7 @@ class Running:
         self.workers = {name: worker for name, worker in self.workers.items() if worker is not process}
         self.strays = [stray for stray in self.strays if stray is not process]
         self.master = None if self.master is process else self.master
+        self.door = None if self.door is process else self.door
         self.publish()
 
     def forget_restarts(self) -> None:
@@ -182,19 +191,24 @@ class Running:
             self.read_logs()
             self.master = None
 
-    async def end_everything(self, problem: str | None, found: PostMortem | None) -> None:
-        """The reason is on the screen before the rest is stopped, which may take a while."""
+    async def end_everything(self, problem: str | None, found: PostMortem | None, *, door: bool = True) -> None:
+        """The reason is on the screen before the rest is stopped, which may take a while.
+
+        `door`: the front door ends, too; first, so that who waits is told and no new request holds up the master.
+        """
         self.wanted, self.stopping = False, bool(self.processes)
         self.load.end()
         self.tell(problem=problem, post_mortem=found, load=None, waiting=None)
         await self._close_client()
-        stuck = await self._stopped([self.master] if self.master else [])
+        stuck = await self._stopped([self.door] if self.door and (door or not self.door.alive) else [])
+        stuck += await self._stopped([self.master] if self.master else [])
         stuck += await self._stopped([*self.workers.values(), *self.strays])
         self.read_logs()
         left = await self._end_there()
         self.workers = {name: worker for name, worker in self.workers.items() if worker in stuck}
         self.strays = [stray for stray in self.strays if stray in stuck]
         self.master = self.master if self.master in stuck else None
+        self.door = self.door if self.door and (self.door in stuck or self.door.alive) else None
         self.stopping = False
         self.unrecognised = None
         for more in (*((aftermath.stuck(stuck),) if stuck else ()), *left):

@@ -34,7 +34,8 @@ class Found:
     def whole(self) -> bool:
         """Everything that was recorded lives, and there is a master."""
         # A master is started only when every worker has answered: the record may be older than that.
-        return not self.dead and [record.spec.role for record, _ in self.living].count("master") == 1
+        dead = [entry for entry in self.dead if entry.spec.role != "door"]
+        return not dead and [record.spec.role for record, _ in self.living].count("master") == 1
 
     @property
     def unknown(self) -> tuple[FoundProcess, ...]:
@@ -104,7 +105,8 @@ def what_happened(found: Found, record: RunState, world: World) -> PostMortem | 
 
 def story(dead: Sequence[ProcessRecord], record: RunState, logs: LogStore) -> PostMortem:
     """One of all that ended, which is something, by what they and those that live on have written."""
-    ends = sorted((_end(entry, logs) for entry in dead), key=lambda end: end.spec.role != "worker")
+    order = ("worker", "master", "door")
+    ends = sorted((_end(entry, logs) for entry in dead), key=lambda end: order.index(end.spec.role))
     living = [e for e in record.processes if e not in dead and e.spec.role == "worker"]
     witnesses = [_end(entry, logs) for entry in living]
     moment = "while no hettui was watching"

@@ -86,7 +86,7 @@ class Viewer:
     def _read_requests(self) -> None:
         """From where the master's log begins: what was asked before this hettui looked is told as well."""
         record = self._record
-        master = next((p for p in record.processes if p.spec.role == "master"), None) if record else None
+        master = record.master if record else None
         if record is not None and master is not None and (self._master is None or master.pid != self._master.pid):
             begin = self._slots.go_on if self._master is None else self._slots.begin
             begin(request_of(record, self._api_key, None))
@@ -99,14 +99,14 @@ class Viewer:
         if record is None:
             self.snapshot, self.client = ClusterSnapshot(), None
         else:
-            master = record.processes[-1].spec
-            api = api_url(*master.address, master.argv) if record.state is ClusterState.READY else None
-            self.client = self._world.clients(api, self._api_key) if api else None
+            master = record.master if record.state is ClusterState.READY else None
+            asked = api_url(*master.spec.address, master.spec.argv) if master else None
+            self.client = self._world.clients(asked, self._api_key) if asked else None
             self.snapshot = ClusterSnapshot(
                 record.state,
                 tuple(_seen(entry) for entry in record.processes),
                 Applied.of(record.cluster, record.split),
-                api=api,
+                api=record.api if master else None,
                 problem=record.problem,
                 commands=tuple(shell_line(entry.spec) for entry in record.processes),
             )

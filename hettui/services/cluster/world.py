@@ -15,6 +15,7 @@ from hettui.domain.slots.terms import Terms
 from hettui.ports import (
     Clock,
     ContextFolders,
+    DoorLines,
     FarWorkers,
     LlamaClientFactory,
     LogStore,
@@ -50,6 +51,7 @@ class World:
     runs: RunStore
     contexts: ContextFolders
     far: FarWorkers
+    doors: DoorLines
     own_build: OwnBuild
 
 

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from hettui.domain.tables import table
 from hettui.domain.text import clean
 from hettui.domain.tuning.report import TuneOutcome, TuneProgress, rows, split_words, verdict
-from hettui.domain.tuning.search import Tuning, shape_of
+from hettui.domain.tuning.search import Tuning, launch_of
 
 _HEAD = ("  split in device order", "expected", "tok/s", "part of a token")
 _BEST = "◆"
@@ -74,8 +74,8 @@ class TuneScreen(ModalScreen[None]):
         self._keys.update(Content("Esc closes · the best split is the plan now, u goes back to the one before"))
 
     def _show(self, tuning: Tuning) -> None:
-        best = shape_of(tuning.best.plan) if tuning.trials else ()
-        marks = [_BEST if shape_of(trial.plan) == best else " " for trial in tuning.trials]
+        best = launch_of(tuning.best.plan) if tuning.trials else ()
+        marks = [_BEST if launch_of(trial.plan) == best else " " for trial in tuning.trials]
         found = [(f"{mark} {split}", *rest) for mark, (_, split, *rest) in zip(marks, rows(tuning), strict=True)]
         if found:
             self._trials.update(Content(clean("\n".join(table([_HEAD, *found])))))

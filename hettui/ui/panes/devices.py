@@ -9,6 +9,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.geometry import Size
 from textual.message import Message
 
+from hettui.ui.colours.roles import Look
 from hettui.ui.drawing.device_row import row_titles
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.layout import Arrangement, Form, arrange
@@ -21,12 +22,8 @@ from hettui.ui.widgets.painted import Painted
 class RowTitles(Painted):
     """What stands in the columns of one-line rows."""
 
-    ROLE_PREFIX = "row-titles"
-    COMPONENT_CLASSES = {"row-titles--label"}
-    DEFAULT_CSS = """
-    RowTitles { height: 1; padding: 0 1; border-left: outer $background; }
-    .row-titles--label { color: $hettui-muted; }
-    """
+    ROLES = {"label": Look("hettui-muted")}
+    DEFAULT_CSS = "RowTitles { height: 1; padding: 0 1; border-left: outer $background; }"
 
     def drawn_rows(self) -> Sequence[Runs]:
         return [row_titles(self.content_size.width)]

@@ -12,9 +12,10 @@ from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.moves import Running
 from hettui.domain.planner.objectives import Best, wanted
+from hettui.domain.planner.promise import promised
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.session.session import Session
-from hettui.domain.speed.pace import Expected, expected
+from hettui.domain.speed.pace import Expected
 from hettui.domain.telemetry.readings import DeviceSample, Series, TelemetrySnapshot
 from hettui.domain.telemetry.steady import Steady
 from hettui.domain.telemetry.why import HOLD_INTERVALS, HOLD_S, Finding, Scene, findings
@@ -70,6 +71,8 @@ class Facts:
     """Nothing can be started or changed here: a recording, or another hettui's cluster."""
     slots: SlotsChanged | None = None
     """What the slots hold, and what requests did."""
+    preflight: str = ""
+    """What a look before the last start found that could stop it."""
     finding: str | None = None
     """What is said while a device's name is typed."""
 
@@ -101,11 +104,12 @@ class Facts:
 
     @cached_property
     def speed(self) -> Expected | None:
-        """Of the plan, by what is known now; None where a device's speed is not, or the host computes a part."""
+        """Of the plan, by what is known now; None where a device's speed is not."""
         session, plan = self.session, self.session.measured(self.plan)
-        if session.shape is None or session.params(plan).overrides:
+        workload = session.workload_of(plan)
+        if workload is None:
             return None
-        return expected(session.shape, plan.devices, plan.split.layers)
+        return promised(workload, plan.devices, plan.split, session.learned.host_bytes_per_s)
 
     @cached_property
     def wanted(self) -> Best | None:

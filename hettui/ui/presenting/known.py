@@ -24,6 +24,8 @@ class Known:
         self.cluster = cluster
         self.telemetry: TelemetrySnapshot | None = None
         self.slots: SlotsChanged | None = None
+        self.preflight = ""
+        """What a look before the last start found that could stop it."""
         self.generating = False
         """Tokens of an answer are arriving."""
         self._rate: float | None = None
@@ -63,6 +65,7 @@ class Known:
             mark=mark,
             closed=closed,
             slots=self.slots,
+            preflight=self.preflight,
             finding=editor.finding_words,
         )
         if self._facts is None or facts != self._facts:

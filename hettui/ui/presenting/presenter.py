@@ -64,7 +64,7 @@ def time_bar(facts: Facts) -> TimeBarView:
 
 def plan_line(facts: Facts) -> PlanLineView:
     """The most urgent thing: what is typed, what fails, what loads, what does not fit, what differs."""
-    cluster = facts.cluster
+    cluster, before = facts.cluster, facts.keys.fill(f" · {facts.preflight}") if facts.preflight else ""
     if facts.finding is not None:
         return PlanLineView(facts.finding, "entry")
     if facts.typed:
@@ -79,9 +79,9 @@ def plan_line(facts: Facts) -> PlanLineView:
             return PlanLineView("weights are there, llama.cpp warms up", "warn", 1.0)
         left = "" if load.left_s is None else f" · {format_seconds(load.left_s)} left"
         text = f"{load.fraction:4.0%} · {format_bytes(load.done_bytes)} of {format_bytes(load.total_bytes)}{left}"
-        return PlanLineView(text, "warn", load.fraction)
+        return PlanLineView(text, "warn", load.fraction, extra=before)
     if cluster.state.busy:
-        return PlanLineView(f"{cluster.state.value} …", "warn")
+        return PlanLineView(f"{cluster.state.value} …{before}", "warn")
     if cluster.state is ClusterState.FAILED and cluster.problem:
         more = facts.keys.fill("{cluster.post_mortem}: what happened · ") if cluster.post_mortem else ""
         return PlanLineView(more + clean_line(cluster.problem), "crit")
@@ -132,7 +132,7 @@ def _short_of_ram(facts: Facts, outlook: Forecast) -> int:
     """By all that this process may take: what is free now is looked at when it is started."""
     session = facts.session
     ram = next((h.total_bytes for h in session.hardware if h.backend == "cpu" and h.host == LOCAL), None)
-    return 0 if session.shape is None else short_of_ram(session.shape, facts.plan, outlook, ram)
+    return short_of_ram(facts.plan, outlook, ram)
 
 
 def _with_costs(text: str, facts: Facts) -> PlanLineView:

@@ -36,6 +36,9 @@ class Operated(Host, Protocol):
     def edit(self, after: Plan, words: str) -> None:
         """A step of editing the plan, and what it is in a few words."""
 
+    def draw(self) -> None:
+        """All that is to be seen."""
+
     def run_worker(
         self, work: Callable[[], object], *, group: str, exclusive: bool = False, exit_on_error: bool = True
     ) -> object: ...
@@ -88,7 +91,18 @@ class Operating:
                     loop.call_soon_threadsafe(partial(self._ask_and_start, request, str(error)), context=context)
 
         self._engine.start(request).add_done_callback(begun)
+        self._screen.known.preflight = ""
+        self._screen.in_thread(partial(self._look_first, session), "preflight", exclusive=True)
         self._screen.in_thread(partial(self._save, session, plan), "save")
+
+    def _look_first(self, session: Session) -> None:
+        """On a thread, while the workers start: no start waits for it."""
+        self._screen.app.call_later(self._found_first, self._backend.preflight(session))
+
+    def _found_first(self, text: str) -> None:
+        if text != self._screen.known.preflight:
+            self._screen.known.preflight = text
+            self._screen.draw()
 
     def _ask_and_start(self, request: Request, what: str) -> None:
         """Something runs that nobody knows: whether it shall end for the start."""
@@ -175,7 +189,7 @@ class Operating:
         if found is not None:
             self._told = found
             plan = self._screen.known.plan.without(self._without)
-            leftovers = bool(self._cluster.processes) and self._cluster.state is ClusterState.FAILED
+            leftovers = self._cluster.works and self._cluster.state is ClusterState.FAILED
             read_only = self._backend.read_only is not None
             back = comes_back(self._screen.known.slots)
             self._post_mortem = PostMortemScreen(
@@ -215,7 +229,7 @@ class Operating:
         from hettui.ui.dialogs.ask import ChoiceScreen
 
         on_exit = self._session.config.on_exit
-        runs = bool(self._cluster.processes) and self._cluster.state is not ClusterState.DOWN
+        runs = self._cluster.works and self._cluster.state is not ClusterState.DOWN
         if self._quitting or not runs or self._backend.read_only:
             # Nothing runs, also where what has just ended is still listed; or asked for a second time: then the rest
             # is stopped without the screen.

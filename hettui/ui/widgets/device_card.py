@@ -12,6 +12,7 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
+from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import card_rows, gauges
 from hettui.ui.drawing.card_rows import Frame
 from hettui.ui.drawing.gauges import Runs
@@ -20,47 +21,44 @@ from hettui.ui.presenting.views import CardView
 from hettui.ui.widgets.drag import Draggable
 from hettui.ui.widgets.painted import Painted
 
-_ROLES = (
-    "title", "dim", "label", "fill", "track", "tick", "over", "weights", "kv", "compute", "overhead",
-    "free", "foreign", "measured", "ghost", "temp-ok", "temp-warn", "temp-crit", "ok", "warn", "crit", "entry",
-)  # fmt: skip
+_ROLES = {
+    "title": Look("foreground", text="bold"),
+    "dim": Look("hettui-muted"),
+    "label": Look("hettui-muted"),
+    "fill": Look("primary"),
+    "track": Look("hettui-muted"),
+    "tick": Look("foreground"),
+    "over": Look("hettui-crit", text="bold"),
+    "weights": Look("hettui-weights"),
+    "kv": Look("hettui-kv"),
+    "compute": Look("hettui-compute"),
+    "overhead": Look("hettui-overhead"),
+    "free": Look("hettui-muted"),
+    "foreign": Look("hettui-foreign"),
+    "measured": Look("foreground", text="bold"),
+    "ghost": Look("hettui-kv"),
+    "temp-ok": Look("hettui-temp-ok"),
+    "temp-warn": Look("hettui-temp-warn"),
+    "temp-crit": Look("hettui-temp-crit"),
+    "ok": Look("hettui-ok"),
+    "warn": Look("hettui-warn"),
+    "crit": Look("hettui-crit", text="bold"),
+    "entry": Look("foreground", text="bold reverse"),
+}
+"""Those of `hettui.ui.drawing.gauges`."""
 _EMPTY = CardView(0, "", "", 0, 1)
 
 
 class DevicePart(Painted, Draggable):
-    """What shows a device and its slider. Keys are the screen's; the mouse moves the slider.
-
-    | component class | what |
-    | `device-card--ROLE` | the colours of the roles in `hettui.ui.drawing.gauges` |
-    """
+    """What shows a device and its slider. Keys are the screen's; the mouse moves the slider."""
 
     ALLOW_SELECT = False
-    ROLE_PREFIX = "device-card"
-    COMPONENT_CLASSES = {f"device-card--{role}" for role in _ROLES}
+    ROLES = _ROLES
     DEFAULT_CSS = """
     DevicePart {
         height: 5; padding: 0 1; background: $background;
         border-left: outer $background;
     }
-    .device-card--title { color: $foreground; text-style: bold; }
-    .device-card--dim, .device-card--free, .device-card--track { color: $hettui-muted; }
-    .device-card--label { color: $hettui-muted; }
-    .device-card--fill { color: $primary; }
-    .device-card--tick { color: $foreground; }
-    .device-card--ghost { color: $hettui-kv; }
-    .device-card--over, .device-card--crit { color: $hettui-crit; text-style: bold; }
-    .device-card--weights { color: $hettui-weights; }
-    .device-card--kv { color: $hettui-kv; }
-    .device-card--compute { color: $hettui-compute; }
-    .device-card--overhead { color: $hettui-overhead; }
-    .device-card--foreign { color: $hettui-foreign; }
-    .device-card--measured { color: $foreground; text-style: bold; }
-    .device-card--temp-ok { color: $hettui-temp-ok; }
-    .device-card--temp-warn { color: $hettui-temp-warn; }
-    .device-card--temp-crit { color: $hettui-temp-crit; }
-    .device-card--ok { color: $hettui-ok; }
-    .device-card--warn { color: $hettui-warn; }
-    .device-card--entry { color: $foreground; text-style: bold reverse; }
     """
 
     view: reactive[CardView] = reactive(_EMPTY, repaint=False)

@@ -8,6 +8,7 @@ from textual import events
 from textual.binding import ActiveBinding
 from textual.screen import Screen
 
+from hettui.ui.colours.roles import Look
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.key_row import GAP_CELLS, MORE, KeyEntry, KeyRow, fitting
 from hettui.ui.widgets.painted import Painted
@@ -21,14 +22,8 @@ class KeyFooter(Painted):
     """Follows the active bindings of its screen; a click presses the key."""
 
     ALLOW_SELECT = False
-    ROLE_PREFIX = "key-footer"
-    COMPONENT_CLASSES = {f"key-footer--{role}" for role in ("key", "word", "off")}
-    DEFAULT_CSS = """
-    KeyFooter { dock: bottom; height: 1; padding: 0 1; background: $panel; }
-    .key-footer--key { color: $primary; text-style: bold; }
-    .key-footer--word { color: $foreground; }
-    .key-footer--off { color: $foreground; text-style: dim; }
-    """
+    ROLES = {"key": Look("primary", text="bold"), "word": Look("foreground"), "off": Look("foreground", text="dim")}
+    DEFAULT_CSS = "KeyFooter { dock: bottom; height: 1; padding: 0 1; background: $panel; }"
 
     def __init__(self) -> None:
         super().__init__()

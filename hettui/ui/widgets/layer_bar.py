@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from hettui.domain.plan.split import HOST
+from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import BarPart, Runs
 from hettui.ui.presenting.views import LayerBarView
@@ -17,28 +18,18 @@ from hettui.ui.widgets.drag import Draggable
 from hettui.ui.widgets.painted import Painted
 
 DEVICE_COLOURS = 16
+DEVICE_LOOKS = {
+    f"device-{n}": Look(f"hettui-device-{n}-text", f"hettui-device-{n}") for n in range(1, DEVICE_COLOURS + 1)
+}
+SELECTED = Look(text="bold")
 
 
 class LayerBar(Painted, Draggable):
     """One row, or two where there is height. Dragging a boundary moves layers between the two devices beside it."""
 
     ALLOW_SELECT = False
-    ROLE_PREFIX = "layer-bar"
-    COMPONENT_CLASSES = {f"layer-bar--device-{n}" for n in range(1, DEVICE_COLOURS + 1)} | {
-        "layer-bar--host",
-        "layer-bar--selected",
-    }
-    DEFAULT_CSS = "\n".join(
-        [
-            "LayerBar { height: 1; margin: 0 1; }",
-            ".layer-bar--host { background: $panel; color: $foreground; }",
-            ".layer-bar--selected { text-style: bold; }",
-            *(
-                f".layer-bar--device-{n} {{ background: $hettui-device-{n}; color: $hettui-device-{n}-text; }}"
-                for n in range(1, DEVICE_COLOURS + 1)
-            ),
-        ]
-    )
+    ROLES = {"host": Look("foreground", "panel"), "selected": SELECTED, **DEVICE_LOOKS}
+    DEFAULT_CSS = "LayerBar { height: 1; margin: 0 1; }"
 
     view: reactive[LayerBarView] = reactive(LayerBarView(), repaint=False)
 

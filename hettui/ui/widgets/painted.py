@@ -6,20 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.cells import cell_len
-from rich.segment import Segment
-from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
-from textual.widget import Widget
 
 from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import Runs
+from hettui.ui.widgets.in_roles import InRoles
 
 
-class Painted(Widget):
-    """Heirs say what stands in each row, as pieces with roles; a role is the component class `ROLE_PREFIX--ROLE`."""
-
-    ROLE_PREFIX = "painted"
+class Painted(InRoles):
+    """Heirs say what stands in each row, as pieces with roles, and in `ROLES` what those look like."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -50,14 +46,4 @@ class Painted(Widget):
         width = self.content_size.width
         if y == 0 or y >= len(self._drawn):
             self._drawn = self._filled()
-        base = self.rich_style
-        runs = self._drawn[y] if y < len(self._drawn) else [(" " * width, "")]
-        segments = [Segment(text, self._style(base, role)) for text, role in runs]
-        # Neighbours of one style are written as one: each of its own would cost its colours once more.
-        return Strip(segments).simplify().crop(0, width)
-
-    def _style(self, base: Style, role: str) -> Style:
-        """A role may name several, the later ones over the earlier: `device-3 selected`."""
-        for name in role.split():
-            base += self.get_component_rich_style(f"{self.ROLE_PREFIX}--{name}", partial=True)
-        return base
+        return self.in_roles(self._drawn[y] if y < len(self._drawn) else [(" " * width, "")])

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rich.cells import cell_len
-from rich.segment import Segment
 from textual import events
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
+from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import Runs
+from hettui.ui.widgets.in_roles import InRoles
 
 Draw = Callable[[int, int], Runs]
 """The row of a number in so many cells."""
@@ -23,21 +23,20 @@ NOWHERE = -1
 """The cursor of a list in which nothing is chosen."""
 
 
-class PickList(Widget):
+class PickList(InRoles):
     """Rows of text in roles, which the theme colours; a thumb at the right shows where one is."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES = {f"pick-list--{r}" for r in ("cursor", "muted", "ok", "warn", "crit", "strong", "thumb")}
-    DEFAULT_CSS = """
-    PickList { height: 1fr; background: $surface; }
-    .pick-list--cursor { background: $panel; text-style: bold; }
-    .pick-list--muted { color: $hettui-muted; }
-    .pick-list--ok { color: $hettui-ok; }
-    .pick-list--warn { color: $hettui-warn; }
-    .pick-list--crit { color: $hettui-crit; }
-    .pick-list--strong { text-style: bold; }
-    .pick-list--thumb { color: $hettui-muted; }
-    """
+    ROLES = {
+        "cursor": Look(ground="panel", text="bold"),
+        "muted": Look("hettui-muted"),
+        "ok": Look("hettui-ok"),
+        "warn": Look("hettui-warn"),
+        "crit": Look("hettui-crit"),
+        "strong": Look(text="bold"),
+        "thumb": Look("hettui-muted"),
+    }
+    DEFAULT_CSS = "PickList { height: 1fr; background: $surface; }"
 
     class Clicked(Message):
         """The mouse chose a row; `again`: the one that the cursor was on already."""
@@ -124,14 +123,7 @@ class PickList(Widget):
     def render_line(self, y: int) -> Strip:
         if y == 0 or y >= len(self._drawn):
             self._drawn = self._lines()
-        base = self.rich_style
-        segments = []
-        for text, roles in self._drawn[y] if y < len(self._drawn) else [(" " * self.content_size.width, "")]:
-            style = base
-            for role in roles.split():
-                style += self.get_component_rich_style(f"pick-list--{role}", partial=True)
-            segments.append(Segment(text, style))
-        return Strip(segments).simplify().crop(0, self.content_size.width)
+        return self.in_roles(self._drawn[y] if y < len(self._drawn) else [(" " * self.content_size.width, "")])
 
     # -- mouse ---------------------------------------------------------------------------------------------
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from textual.reactive import reactive
 
 from hettui.domain.units import UNKNOWN
+from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.presenting.views import TimeBarView
-from hettui.ui.widgets.layer_bar import DEVICE_COLOURS
+from hettui.ui.widgets.layer_bar import DEVICE_COLOURS, DEVICE_LOOKS, SELECTED
 from hettui.ui.widgets.painted import Painted
 
 _NOTHING = "time of a token: not known before the first answer"
@@ -20,22 +21,8 @@ class TimeBar(Painted):
     """One row under the layer bar; the first to go where rows are short."""
 
     ALLOW_SELECT = False
-    ROLE_PREFIX = "time-bar"
-    COMPONENT_CLASSES = {f"time-bar--device-{n}" for n in range(1, DEVICE_COLOURS + 1)} | {
-        "time-bar--selected",
-        "time-bar--words",
-    }
-    DEFAULT_CSS = "\n".join(
-        [
-            "TimeBar { height: 1; margin: 0 1; }",
-            ".time-bar--words { color: $hettui-muted; }",
-            ".time-bar--selected { text-style: bold; }",
-            *(
-                f".time-bar--device-{n} {{ background: $hettui-device-{n}; color: $hettui-device-{n}-text; }}"
-                for n in range(1, DEVICE_COLOURS + 1)
-            ),
-        ]
-    )
+    ROLES = {"selected": SELECTED, "words": Look("hettui-muted"), **DEVICE_LOOKS}
+    DEFAULT_CSS = "TimeBar { height: 1; margin: 0 1; }"
 
     view: reactive[TimeBarView] = reactive(TimeBarView(), repaint=False)
 

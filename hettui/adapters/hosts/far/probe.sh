@@ -12,6 +12,7 @@ first /proc/sys/kernel/random/boot_id
 fact boot "$R"
 fact libc "$(getconf GNU_LIBC_VERSION 2>/dev/null || { ldd --version 2>&1 | head -n 1; })"
 fact user "$(id -un)"
+fact clock "$(date +%s)"
 fact home "$HOME"
 fact cpus "$(getconf _NPROCESSORS_ONLN 2>/dev/null)"
 fact cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)"

@@ -1,0 +1,1 @@
+"""What may be wrong with a machine: facts of it in, findings with their remedies out. Nothing is looked at here."""

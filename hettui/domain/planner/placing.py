@@ -1,0 +1,159 @@
+"""A workload's experts as a search: what every run of layers takes and costs, and the plan that comes of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+
+from hettui.domain.devices.device import Device, locked_layers
+from hettui.domain.memory.context import context_bytes_per_block
+from hettui.domain.memory.costs import LayerCosts
+from hettui.domain.memory.weights import reads_apart, tensor_bytes, tensors_on_host
+from hettui.domain.memory.workload import Workload, remembered
+from hettui.domain.plan.experts import override
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.experts import MOST_RUNS, Placed, Placing, Run, place
+from hettui.domain.planner.promise import CROSSING_S
+from hettui.domain.planner.search import INFINITE
+from hettui.domain.speed.pace import Pace, below_s, pace
+from hettui.domain.units import MIB
+
+_HOST_SPARE_BYTES = 64 * MIB
+"""Of this machine's memory, for its own compute buffer."""
+
+
+def with_experts_in_ram(
+    workload: Workload,
+    devices: tuple[Device, ...],
+    ram_bytes: int | None = None,
+    host_bytes_per_s: float | None = None,
+    most_runs: int = MOST_RUNS,
+) -> tuple[Plan, Placed] | None:
+    """The least time per token of one stream, with experts in the master's RAM as far as they must. None for a model
+    without experts, without a card of this machine's, or when nothing fits even so."""
+    table = _Table(workload, devices, host_bytes_per_s)
+    if not table.some or not any(d.helps_host for d in devices):
+        return None
+    left = INFINITE if ram_bytes is None else ram_bytes - workload.shape.host_bytes - _HOST_SPARE_BYTES
+    found = place(table.problem(left), most_runs)
+    if found is None:
+        return None
+    return table.plan(found), found
+
+
+@remembered
+def _all_away(workload: Workload) -> Workload:
+    said = override(range(workload.shape.blocks))
+    params = workload.params
+    return workload.having(replace(params, override_tensor=(*params.override_tensor, *said)))
+
+
+class _Table:
+    def __init__(self, workload: Workload, devices: tuple[Device, ...], host_bytes_per_s: float | None) -> None:
+        self.workload, self.devices, self.shape = workload, devices, workload.shape
+        away = _all_away(workload)
+        already = tensors_on_host(workload)
+        self.expert_bytes = [
+            sum(kept.values()) - sum(before.values())
+            for kept, before in zip(tensors_on_host(away), already, strict=True)
+        ]
+        self.some = any(self.expert_bytes)
+        self.here = LayerCosts(workload, devices, several=False)
+        self.away = LayerCosts(away, devices, several=False, helps=True)
+        self.beside = LayerCosts(away, devices, several=False, helps=False)
+        """Of cards that do not help: another one comes first."""
+        self.experts = [*accumulate(self.expert_bytes, initial=0)]
+        self.last_block = self.shape.blocks - 1
+        self.paces = [pace(d) for d in devices]
+        there, _ = reads_apart(away)
+        host = pace(Device("host", bandwidth_bytes_per_s=host_bytes_per_s))
+        self.penalties = [[*accumulate(self._penalties(p, host, there), initial=0.0)] for p in self.paces]
+
+    def _penalties(self, own: Pace, host: Pace, there: Sequence[Mapping[str, float]]) -> list[float]:
+        """By block: what a token takes longer with its experts in RAM. Nobody computes slower than the host."""
+        found = []
+        for block, size in enumerate(self.expert_bytes):
+            reads = there[block]
+            here_s = own.layer_s(reads) - own.seconds_per_layer
+            longer = max(0.0, host.layer_s(reads) - here_s)
+            found.append(longer + CROSSING_S if size else 0.0)
+        return found
+
+    def problem(self, ram_bytes: float) -> Placing:
+        shape, devices = self.shape, self.devices
+        context = context_bytes_per_block(self.workload)
+        held = [sum(tensors.values()) for tensors in tensor_bytes(self.workload)]
+        on_host = [sum(kept.values()) for kept in tensors_on_host(self.workload)]
+        needed = [w - kept + c for w, kept, c in zip(held, on_host, context, strict=True)]
+        below = [below_s(shape, p) for p in self.paces]
+        rooms = [INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - d.overhead_bytes) for d in devices]
+        prices = [
+            (table[b + 1] - table[b]) / size
+            for table, device in zip(self.penalties, devices, strict=True)
+            for b, size in enumerate(self.expert_bytes)
+            if size and device.helps_host
+        ]
+        return Placing(
+            shape.layers,
+            len(devices),
+            self.run,
+            [[b - a for a, b in pairwise(row)] for row in below],
+            [p.hop_s for p in self.paces],
+            [*needed, 0],
+            rooms,
+            min(prices, default=0.0),
+            ram_bytes,
+            locked_layers(devices),
+        )
+
+    def run(self, device: int, first: int, last: int) -> Run | None:
+        """With as few experts in RAM as make it fit."""
+        own, d = self.paces[device], self.devices[device]
+        below = below_s(self.shape, own)
+        cost = own.hop_s + below[last + 1] - below[first]
+        away = self.fewest_away(device, first, last, self.away if d.helps_host else None)
+        if away is None:
+            return None
+        stop = min(last, self.last_block) + 1
+        table = self.penalties[device]
+        return Run(cost + table[stop] - table[stop - away], away, self.experts[stop] - self.experts[stop - away])
+
+    def fewest_away(self, device: int, first: int, last: int, costs: LayerCosts | None) -> int | None:
+        """The experts of so many of the run's last blocks leave; None: it does not even fit without all of them.
+
+        `costs`: with all of them in RAM; None where none may leave.
+        """
+        budget = self.devices[device].budget_bytes
+        held = self.here.held_bytes(device, first, last)
+        if costs is None:
+            return 0 if budget is None or held <= budget else None
+        stop = min(last, self.last_block) + 1
+        experts, start = self.experts, min(first, stop)
+        whole, without = experts[stop] - experts[start], costs.held_bytes(device, first, last)
+        if budget is None or max(held, without + whole) <= budget:
+            return 0
+        if without > budget:
+            return None
+        # Up to where the experts of the first blocks find room beside the rest.
+        room = budget - max(without, held - whole) + experts[start]
+        stay = max(start, min(stop, bisect_right(experts, room, start, stop + 1) - 1))
+        return stop - stay
+
+    def plan(self, found: Placed) -> Plan:
+        """With devices that hold nothing behind the others. Only the first card helps the host: others have more room
+        than the search gave them."""
+        order, away, first, helper = list(found.order), list[int](), 0, False
+        for device, count, said in zip(found.order, found.counts, found.away, strict=True):
+            attached = self.devices[device].helps_host
+            if said and attached and helper:
+                fewer = self.fewest_away(device, first, first + count - 1, self.beside)
+                said = said if fewer is None else min(said, fewer)
+            helper, first = helper or attached, first + count
+            away.append(said)
+        idle = [i for i in range(len(self.devices)) if i not in order]
+        counts = (*found.counts, *(0 for _ in idle))
+        plan = Plan(tuple(self.devices[i] for i in (*order, *idle)), Split(counts, self.shape.layers))
+        return replace(plan, away=(*away, *(0 for _ in idle)) if any(away) else ())

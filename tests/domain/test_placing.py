@@ -1,0 +1,191 @@
+"""Experts in RAM: the planner's answer against trying everything, and what a plan with them says to llama.cpp."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+import pytest
+
+from hettui.domain.devices.device import Device
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.workload import Workload
+from hettui.domain.plan.experts import blocks_away, override
+from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.split import Split
+from hettui.domain.planner.experts import Placing, Run, place
+from hettui.domain.planner.placing import with_experts_in_ram
+from hettui.domain.planner.promise import promised
+from hettui.domain.units import GIB, MIB
+from tests.truth.compare import shape_of
+
+
+@dataclass
+class Small:
+    """A random little cluster: every device and block is another one."""
+
+    dense: list[int]
+    experts: list[int]
+    budgets: list[float]
+    seconds: list[list[float]]
+    penalties: list[list[float]]
+    fixed: list[float]
+    work: list[int]
+    attached: list[bool]
+    ram: float
+    locked: dict[int, int]
+
+    @classmethod
+    def of(cls, dice: random.Random) -> Small:
+        blocks, count = dice.randint(1, 7), dice.randint(1, 3)
+        dense = [dice.randint(1, 5) for _ in range(blocks + 1)]
+        experts = [dice.choice([0, *[dice.randint(2, 9)] * 3]) for _ in range(blocks)]
+        whole = sum(dense) + sum(experts)
+        budgets = [dice.choice([1e9, *[dice.uniform(0.1, 0.9) * whole] * 4]) for _ in range(count)]
+        return cls(
+            dense, experts, budgets,
+            [[dice.uniform(0.1, 2.0) for _ in dense] for _ in range(count)],
+            [[dice.uniform(0.0, 1.5) if size else 0.0 for size in experts] for _ in range(count)],
+            [dice.uniform(0.0, 1.0) for _ in range(count)],
+            [dice.randint(0, 3) for _ in range(count)],
+            [dice.random() < 0.7 for _ in range(count)],
+            dice.choice([1e9, dice.uniform(0, sum(experts) + 1)]),
+            {0: dice.randint(0, blocks)} if dice.random() < 0.2 else {},
+        )  # fmt: skip
+
+    def runs(self, device: int, first: int, last: int) -> Iterator[Run]:
+        """Of every number of experts in RAM with which it fits."""
+        stop = min(last, len(self.experts) - 1) + 1
+        for away in range(stop - min(first, stop) + 1 if self.attached[device] else 1):
+            gone = sum(self.experts[stop - away : stop])
+            held = sum(self.dense[first : last + 1]) + sum(self.experts[first:stop]) + self.work[device] - gone
+            if held <= self.budgets[device]:
+                cost = self.fixed[device] + sum(self.seconds[device][first : last + 1])
+                yield Run(cost + sum(self.penalties[device][stop - away : stop]), away, gone)
+
+    def run(self, device: int, first: int, last: int) -> Run | None:
+        return next(self.runs(device, first, last), None)
+
+    def problem(self) -> Placing:
+        prices = [
+            p / size
+            for row, attached in zip(self.penalties, self.attached, strict=True)
+            for p, size in zip(row, self.experts, strict=True)
+            if size and attached
+        ]
+        return Placing(
+            len(self.dense), len(self.budgets), self.run, self.seconds, self.fixed,
+            [d + e for d, e in zip(self.dense, [*self.experts, 0], strict=True)],
+            [max(0.0, b - w) for b, w in zip(self.budgets, self.work, strict=True)],
+            min(prices, default=0.0), self.ram, self.locked,
+        )  # fmt: skip
+
+    def brute(self) -> float | None:
+        """The least cost of any order, any counts and any experts in RAM."""
+        found: list[float] = []
+        layers, everybody = len(self.dense), range(len(self.budgets))
+        for used in range(1, len(everybody) + 1):
+            for order in permutations(everybody, used):
+                if all(d in order for d, n in self.locked.items() if n):
+                    self._try(order, 0, layers, 0.0, 0, found)
+        return min(found, default=None)
+
+    def _try(self, order: tuple[int, ...], first: int, layers: int, cost: float, gone: int, found: list[float]) -> None:
+        if not order:
+            if first == layers:
+                found.append(cost)
+            return
+        for count in range(1, layers - first + 1):
+            if self.locked.get(order[0], count) == count:
+                for run in self.runs(order[0], first, first + count - 1):
+                    if gone + run.away_bytes <= self.ram:
+                        self._try(order[1:], first + count, layers, cost + run.cost, gone + run.away_bytes, found)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_search_is_as_good_as_trying_everything(seed: int) -> None:
+    """1,200 random little clusters, some with locks or little RAM."""
+    dice = random.Random(seed)
+    for _ in range(100):
+        small = Small.of(dice)
+        best, found = small.brute(), place(small.problem())
+        assert (best is None) == (found is None)
+        if found is not None:
+            assert found.proven
+            assert found.value == pytest.approx(best)
+            assert sum(found.counts) == len(small.dense)
+
+
+def card(name: str, gib: float, bandwidth: float = 360e9) -> Device:
+    return Device(
+        name, name, backend="cuda", engine_name="CUDA0", budget_bytes=int(gib * GIB), bandwidth_bytes_per_s=bandwidth
+    )
+
+
+FAR = Device(
+    "far", via="worker", backend="cuda", host="box", budget_bytes=5 * GIB, bandwidth_bytes_per_s=300e9,
+    round_trip_s=1e-3,
+)  # fmt: skip
+CODER = Workload(shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192))
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [(card("one", 6),), (card("big", 8), card("small", 4, 200e9)), (card("big", 8), FAR)],
+    ids=["one card", "two cards", "a card and a worker"],
+)
+def test_a_model_too_large_for_the_cards_fits_with_experts_in_ram(devices: tuple[Device, ...]) -> None:
+    found = with_experts_in_ram(CODER, devices, 32 * GIB)
+    assert found is not None
+    plan, placed = found
+    workload = CODER.having(plan.settings(CODER.params))
+    outlook = forecast(workload, plan.split, plan.devices)
+    assert outlook.fits
+    assert plan.split.host_layers == 0
+    assert all(not n for d, n in zip(plan.devices, plan.away, strict=True) if d.via == "worker")
+    expected = promised(workload, plan.devices, plan.split)
+    assert expected is not None
+    assert expected.token_s <= placed.value * 1.0001
+    # One block more with its experts on the card that gave some away would be too much.
+    index = next(i for i, n in enumerate(plan.away) if n)
+    closer = plan.with_away(index, plan.away[index] - 2)
+    assert not forecast(CODER.having(closer.settings(CODER.params)), closer.split, closer.devices).fits
+
+
+def test_without_room_in_ram_there_is_no_such_plan() -> None:
+    assert with_experts_in_ram(CODER, (card("one", 6),), 4 * GIB) is None
+    assert with_experts_in_ram(CODER, (replace(FAR, budget_bytes=6 * GIB),), 64 * GIB) is None
+    assert with_experts_in_ram(Workload(shape_of("llama-8b", 3)), (card("one", 1),), 64 * GIB) is None
+
+
+def test_experts_are_said_by_block_and_counted_so() -> None:
+    split = Split((20, 10, 19), 49)
+    assert blocks_away(split, (2, 0, 3)) == (18, 19, 45, 46, 47)
+    assert blocks_away(Split((1,), 49), (5,)) == ()
+    plan = Plan((card("a", 8), FAR, card("b", 8)), split, away=(2, 0, 3))
+    params = plan.settings(RuntimeParams(override_tensor=("mine=CPU",)))
+    assert params.override_tensor == (
+        "mine=CPU",
+        r"blk\.(18|19|45|46|47)\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU",
+    )
+    assert override(()) == ()
+    outlook = forecast(CODER.having(params), split)
+    without = forecast(CODER, split)
+    moved = [a.weights_bytes - b.weights_bytes for a, b in zip(without.devices, outlook.devices, strict=True)]
+    assert moved[1] == 0
+    assert outlook.host_weights_bytes - without.host_weights_bytes == pytest.approx(sum(moved), abs=MIB)
+
+
+def test_experts_follow_their_device_through_the_order() -> None:
+    plan = Plan((card("a", 8), FAR, card("b", 8)), Split((20, 10, 19), 49)).with_away(0, 4)
+    assert plan.away == (4, 0, 0)
+    moved = plan.with_device_moved(0, 2)
+    assert [d.name for d in moved.devices] == ["far", "b", "a"]
+    assert moved.away == (0, 0, 4)
+    assert moved.with_layers(2, 3).blocks_away == (46, 47)
+    assert plan.with_away(0, 0).away == ()
+    assert plan.with_away(-1, 3) == plan
+    assert plan.with_away(0, 99).away_of(0) == 20
