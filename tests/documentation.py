@@ -12,6 +12,7 @@ from hettui.domain.doctor.generations import CUDA_DRIVERS, GENERATIONS, READ_ON,
 from hettui.domain.screen.actions import ACTIONS
 from hettui.domain.screen.keymap import DEFAULT
 from tests.doctor_facts import WRONG
+from tests.seed_rig import CONTEXT, advice, doctor_page, plan_page
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 DOCTOR = README.parent / "docs" / "doctor.md"
@@ -93,7 +94,20 @@ def generations() -> str:
     return "\n".join([*lines, "", f"The least driver branch for a build, by CUDA's major release: {least}."])
 
 
-PARTS = {README: {"configuration": configuration, "keys": keys}, DOCTOR: {"checks": checks, "generations": generations}}
+def rig() -> str:
+    """The doctor's page, advice and a plan for the scripted rig."""
+    parts = [
+        ("hettui doctor", doctor_page()),
+        (f"hettui models advise … --ctx-size {CONTEXT}", advice()),
+        (f"hettui plan … --ctx-size {CONTEXT} --objective latency", plan_page("Q4_K_M")),
+    ]
+    return "\n\n".join(f"```text\n$ {command}\n{said}\n```" for command, said in parts)
+
+
+PARTS = {
+    README: {"configuration": configuration, "keys": keys},
+    DOCTOR: {"checks": checks, "generations": generations, "rig": rig},
+}
 
 
 def written(text: str, page: Path = README) -> str:

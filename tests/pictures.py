@@ -26,12 +26,14 @@ from hettui.domain.bench.run import (
 )
 from hettui.domain.chat.figures import ClientClock
 from hettui.domain.chat.wire import ServerFacts, Timings
+from hettui.domain.doctor.checks import examined
 from hettui.domain.errors import HettuiError
 from hettui.services.events import BenchEnded, ChatEnded, ChatProgressed
 from hettui.services.recording.replay import ReplayEngine
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.replay import ReplayScreen
 from hettui.wiring.replay import ReplayBackend, open_recording
+from tests.doctor_facts import SEED
 from tests.gguf_files import write_gguf
 from tests.truth.models import MODELS
 from tests.ui.stage import (
@@ -217,6 +219,16 @@ async def many() -> None:
         draw(s.app, "many")
 
 
+async def examined_rig() -> None:
+    """The doctor's findings about the three cards."""
+    async with stage(card_session(), SIZE) as s:
+        s.backend.findings = list(examined(SEED))
+        await s.press("d")
+        await s.app.workers.wait_for_complete()
+        await s.pilot.pause()
+        draw(s.app, "doctor")
+
+
 async def main() -> None:
     await recorded("h100", 29.5)
     await recorded("logs", 14.0, "g")
@@ -227,6 +239,7 @@ async def main() -> None:
     await measured()
     await picked()
     await many()
+    await examined_rig()
 
 
 if __name__ == "__main__":

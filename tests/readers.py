@@ -16,12 +16,13 @@ READERS = {
     "hettui/adapters/files/bounded.py": "files",
     "hettui/adapters/llama/http_reading.py": "bodies over HTTP",
     "hettui/adapters/processes/said.py": "what programs print",
+    "hettui/adapters/library/hub_http.py": "answers of a hub, and ranges of its files",
     "hettui/adapters/hosts/session.py": "what a session of ssh says while it goes on",
 }
 OWN = {
     "card.read", "self.read", "shelf.read", "self._clients.read", "self.finder.read",
     "self._tail.read", "self._tails[name].read", "tails[name].read", "logs.tail(…).read", "world.logs.tail(…).read",
-    "_Reader(…).read", "self._requests.read", "finder.read", "read_text", "read_bytes",
+    "HeaderReader(…).read", "self._requests.read", "finder.read", "read_text", "read_bytes",
 }  # fmt: skip
 """Methods of ours that happen to be called so, and two functions of `adapters/machine/sysfs.py`, which ask the
 kernel for one page; what is below them is walked as well."""

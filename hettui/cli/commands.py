@@ -14,6 +14,7 @@ COMMANDS = {
     "doctor": "hettui.cli.doctor:run_doctor",
     "devices": "hettui.cli.plan:run_devices",
     "model": "hettui.cli.plan:run_model",
+    "models": "hettui.cli.models:run_models",
     "plan": "hettui.cli.plan:run_plan",
     "init": "hettui.cli.init:run_init",
     "keys": "hettui.cli.init:run_keys",

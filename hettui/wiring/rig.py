@@ -17,6 +17,7 @@ from hettui.domain.bench.kept import run_from_json
 from hettui.domain.config.values import Config
 from hettui.domain.doctor.checks import examined
 from hettui.domain.errors import HettuiError
+from hettui.domain.memory.workload import Workload
 from hettui.domain.rig.page import page
 from hettui.domain.rig.rig import Rig, bench_json, read_rig, rig_of
 from hettui.domain.rig.veil import ReportVeil
@@ -69,9 +70,8 @@ def _plan_lines(session: Session, rig: Rig) -> list[str]:
     plan = bare.initial_plan
     if plan is None:
         return []
-    told = PlanReport(
-        session.workload, plan, None, rig.learned, None, rig.ram_bytes, (), rig.extra_args, rig.file_bytes
-    )
+    workload = Workload(session.shape, rig.params, rig.build, rig.extra_args)
+    told = PlanReport(workload, plan, None, rig.learned, None, rig.ram_bytes, (), rig.extra_args, rig.file_bytes)
     return told.as_text().splitlines()
 
 

@@ -18,6 +18,7 @@ from hettui.adapters.files.atomic import make_private, open_private, replace_fil
 from hettui.adapters.files.chat_store import ChatFolder
 from hettui.adapters.files.config_toml import write_text
 from hettui.adapters.files.context_folder import ContextFolderAdapter
+from hettui.adapters.files.fetched_file import save_fetched
 from hettui.adapters.files.hosts_file import save_hosts
 from hettui.adapters.files.learned_file import save_learned
 from hettui.adapters.files.panes_file import save_panes
@@ -103,6 +104,7 @@ WRITERS = {
     "a recording": Writer(_recording, "rec.jsonl", rewrites=False),
     "the configuration": Writer(lambda folder: write_text(folder / "new" / "c.toml", ""), "new/c.toml"),
     "a crash": Writer(lambda folder: crash.report(ValueError("x")), "hettui/crash.log"),
+    "what was fetched": Writer(lambda folder: save_fetched(folder, {}), "fetched.json"),
     "a sum": Writer(_model, "model-sums.json"),
     "the list of contexts": Writer(_contexts, "hettui-contexts/contexts.json"),
     "the last configuration": Writer(lambda folder: paths.remember_config(folder / "c"), "hettui/last-config"),

@@ -96,10 +96,8 @@ def test_a_plan_from_a_report_is_the_plan_on_its_machine_byte_for_byte(launched:
         (serving.extra_args, session.file_bytes),
     )  # fmt: skip
     read = read_rig(block_of(written(session), "r.md"), "r.md")
-    there = plan_of(
-        Workload(session.workload.shape, read.params, read.build), read.devices, read.learned, read.ram_bytes,
-        (read.extra_args, read.file_bytes),
-    )  # fmt: skip
+    workload = Workload(session.workload.shape, read.params, read.build, read.extra_args)
+    there = plan_of(workload, read.devices, read.learned, read.ram_bytes, (read.extra_args, read.file_bytes))
     assert there == here
     assert (b"measured" in here) is launched
     assert b"mmproj" in here

@@ -9,6 +9,8 @@ from hettui.adapters.files.bounded import read_text_file
 from hettui.domain.text import clean_line
 from hettui.ports import ModelPlace
 
+FETCHED = "models"
+"""In our own cache: what was fetched from a hub, by publisher and name."""
 _POINTER = ".lmstudio-home-pointer"
 """LM Studio writes there where its folder was moved to."""
 
@@ -39,6 +41,7 @@ def _places(
     for ollama in (own, "/usr/share/ollama/.ollama/models"):
         yield ModelPlace("Ollama", ollama, "ollama")
     yield ModelPlace("hettui", str(own_cache), "alone")
+    yield ModelPlace("hettui", str(own_cache / FETCHED), "publishers")
     if current:
         beside = str(Path(current).expanduser().parent)
         yield ModelPlace(_short(beside, home), beside, "alone")

@@ -13,7 +13,9 @@ import os
 import re
 import stat
 import struct
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import NoReturn
@@ -53,12 +55,12 @@ def read_model(path: str | Path) -> ModelFile:
     own = _read_file(named)
     if own.metadata.get("split.count") in (None, 0, 1):
         # The header decides, as in llama.cpp: a whole model may be named like a part.
-        return _joined([named], [own])
+        return joined_headers([named], [own])
     parts = _parts(named, own)
     headers = [own if part == named else _read_file(part) for part in parts]
     for index, header in enumerate(headers):
         _check_part(parts[index], header, index, len(parts))
-    model = _joined(parts, headers)
+    model = joined_headers(parts, headers)
     declared = model.metadata.get("split.tensors.count")
     if isinstance(declared, int) and declared != len(model.tensors):
         raise ModelFileError(
@@ -69,7 +71,7 @@ def read_model(path: str | Path) -> ModelFile:
     return model
 
 
-def _joined(parts: list[Path], headers: list[_Header]) -> ModelFile:
+def joined_headers(parts: list[Path], headers: list[_Header]) -> ModelFile:
     tensors = [replace(t, part=index) if index else t for index, h in enumerate(headers) for t in h.tensors]
     return ModelFile(
         tuple(str(part) for part in parts),
@@ -152,19 +154,20 @@ def _read(path: Path) -> _Header:
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise ModelFileError(f"{_shown(path)} is {kind}: name a .gguf file")
-        return _Reader(path, descriptor, status.st_size).read()
+        return HeaderReader(path, partial(os.pread, descriptor), status.st_size).read()
     except OSError as error:
         raise ModelFileError(f"{_shown(path)} cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
 
 
-class _Reader:
+class HeaderReader:
     """A cursor over the header: a window of bytes, its place in the file, and what has been read."""
 
-    def __init__(self, path: Path, descriptor: int, size: int) -> None:
+    def __init__(self, path: Path, pread: Callable[[int, int], bytes], size: int) -> None:
+        """`pread`: so many bytes from a place on, fewer at the end."""
         self._path = path
-        self._descriptor = descriptor
+        self._pread = pread
         self._size = size
         self._window = b""
         self._at = 0
@@ -202,9 +205,9 @@ class _Reader:
     def _refill(self, count: int) -> None:
         """A window that starts here and holds at least `count` bytes."""
         start = self._offset
-        data = os.pread(self._descriptor, max(count, _CHUNK_BYTES), start)
+        data = self._pread(max(count, _CHUNK_BYTES), start)
         while len(data) < count:
-            more = os.pread(self._descriptor, count - len(data), start + len(data))
+            more = self._pread(count - len(data), start + len(data))
             if not more:
                 self._fail("the file became shorter while it was read: fetch it again", start)
             data += more
@@ -388,4 +391,4 @@ class _Reader:
                 )
             expected += -(-tensor.size_bytes // alignment) * alignment
         if self._header.metadata.get("split.count") not in (None, 0, 1):
-            self._header.behind_the_data = os.pread(self._descriptor, 4, data_start + expected)
+            self._header.behind_the_data = self._pread(4, data_start + expected)

@@ -74,6 +74,7 @@ def _seconds(card: CardFacts, link: Link) -> str:
 def slots(facts: Facts) -> Iterator[Finding]:
     """Slots that cannot do what the card can, and slots behind the chipset."""
     id, found, looked = "link.slot", False, False
+    less: list[str] = []
     for card in facts.graphics:
         bus = facts.bus_card(card)
         if bus is None:
@@ -91,13 +92,13 @@ def slots(facts: Facts) -> Iterator[Finding]:
                 subject=card.hardware.id,
             )
         if own and most and (own.generation > most.generation or own.width > most.width):
-            found = True
-            yield Finding(
-                id,
-                "note",
-                f"{card.name} could do {own}, its slot gives {most}: loading takes longer, decoding does not feel it",
-                subject=card.hardware.id,
-            )
+            less.append(f"{card.name} {most} of {own}")
+    if less:
+        found = True
+        words = (
+            f"slots give less than the cards can: {', '.join(less)}; loading takes longer, decoding does not feel it"
+        )
+        yield Finding(id, "note", words)
     if not looked:
         yield unchecked(id, "the bus cannot be looked at, or shows no card")
     elif not found:

@@ -6,10 +6,12 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Literal
 
 from hettui.domain.doctor.finding import SEVERITIES, Finding, Severity, by_urgency
 from hettui.domain.text import clean_line
 
+Part = Literal["words", "more", "command"]
 _MARKS: dict[Severity, str] = {"fault": "✗", "warning": "!", "note": "·", "good": "✓", "unchecked": "–"}
 _IN_SHORT: dict[Severity, str] = {"good": "well", "unchecked": "not checked"}
 _MOST_CHARS = 600
@@ -55,9 +57,11 @@ def findings_text(host: str, findings: Sequence[Finding], *, width: int = _WIDTH
             continue
         lines.append("")
         if severity in ("good", "unchecked") and not everything:
-            names = ", ".join(dict.fromkeys(one.id for one in own if not one.command))
-            lines += _wrapped(f"{_MARKS[severity]} {_IN_SHORT[severity]}: {names}", width, "  ")
-            own = [one for one in own if one.command]
+            # What was worked out is worth its line: the driver's branch, the build, the sum of power.
+            telling = [one for one in own if one.command or one.evidence]
+            names = ", ".join(dict.fromkeys(one.id for one in own if one not in telling))
+            lines += _wrapped(f"{_MARKS[severity]} {_IN_SHORT[severity]}: {names}", width, "  ") if names else []
+            own = telling
         for one in own:
             lines += rows(one, width)
     if not everything:
@@ -67,16 +71,26 @@ def findings_text(host: str, findings: Sequence[Finding], *, width: int = _WIDTH
 
 def rows(one: Finding, width: int) -> list[str]:
     """One finding: its words, and below them, further in, evidence, remedy and command."""
+    return [text for text, _ in parts(one, width)]
+
+
+def parts(one: Finding, width: int) -> list[tuple[str, Part]]:
+    """The same, each line with what it is a part of."""
     words = clean_line(one.words, _MOST_CHARS)
-    lines = _wrapped(f"{_MARKS[one.severity]} {one.id}: {words}", width, "  ")
+    lines: list[tuple[str, Part]] = []
+
+    def add(part: Part, text: str, hang: str) -> None:
+        lines.extend((line, part) for line in _wrapped(text, width, hang))
+
+    add("words", f"{_MARKS[one.severity]} {one.id}: {words}", "  ")
     if one.severity in ("good", "unchecked") and not one.command:
         return lines
     if one.evidence and one.severity != "good":
-        lines += _wrapped(f"{_HANG}{'; '.join(clean_line(text, 200) for text in one.evidence)}", width, _HANG)
+        add("more", f"{_HANG}{'; '.join(clean_line(text, 200) for text in one.evidence)}", _HANG)
     if one.remedy:
-        lines += _wrapped(f"{_HANG}→ {clean_line(one.remedy, 300)}", width, f"{_HANG}  ")
+        add("more", f"{_HANG}→ {clean_line(one.remedy, 300)}", f"{_HANG}  ")
     if one.command:
-        lines.append(f"{_HANG}  $ {clean_line(one.command, _MOST_CHARS)}")
+        lines.append((f"{_HANG}  $ {clean_line(one.command, _MOST_CHARS)}", "command"))
     return lines
 
 

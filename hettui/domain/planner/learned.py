@@ -20,17 +20,33 @@ from hettui.domain.speed.shares import Decode
 
 MAX_LAUNCHES = 500
 """The oldest are forgotten."""
+PROMPT = "prompt"
+"""What the reading of a prompt of some hundred tokens is kept under."""
 FEWEST_TOKENS = 16
 """Of an answer: fewer say little about the speed."""
 
 
-def launch_key(workload: Workload, devices: Sequence[Device], split: Split) -> str:
-    """Equal for launches that reserve the same: model, settings, backends, split, build and what is said besides."""
+def streams_name(streams: int) -> str:
+    """Under which the rate of so many streams together is kept."""
+    return f"x{streams}"
+
+
+def launch_key(workload: Workload, devices: Sequence[Device], split: Split, beside: str | None = None) -> str:
+    """Equal for launches that reserve the same: model, settings, backends, split, build and what is said besides.
+
+    `beside`: the mark of the latter where its words are not known; None: by the words.
+    """
     held = [(d.backend, d.via, n) for d, n in zip(devices, split.layers, strict=True) if n]
     shape, params = workload.shape, asdict(workload.params)
     said = [shape.file.architecture, shape.fingerprint, params, held, split.host_layers, workload.build]
-    said += [beside] if (beside := mark(workload.extra_args)) else []
+    said += [told] if (told := mark(workload.extra_args) if beside is None else beside) else []
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+
+
+def run_key(workload: Workload, devices: Sequence[Device], split: Split) -> str:
+    """Equal for launches that are equally fast: `launch_key` on the same devices."""
+    held = [speed_key(d) for d, n in zip(devices, split.layers, strict=True) if n]
+    return hashlib.sha256(json.dumps([launch_key(workload, devices, split), held]).encode()).hexdigest()[:32]
 
 
 @dataclass
@@ -44,12 +60,16 @@ class Learned:
 
     speeds: dict[str, Evidence] = field(default_factory=dict)
     """By `speed_key`: what answers have shown of each device."""
+    rates: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By `run_key`: tokens a second as they were measured last, of `PROMPT` and of `streams_name`."""
     now: dict[str, Now] = field(default_factory=dict)
     """By `speed_key`: of devices that are slower now than they are. Never written: it ends with its reason."""
     host_bytes_per_s: float | None = None
     """What this machine's CPUs can read from memory."""
     at_unix_s: float = 0.0
     """When it was last looked at: what is older weighs less."""
+    beside: str | None = None
+    """The mark of what was said besides, where its words are not known: of somebody's report."""
     set_aside: str = ""
     """A sentence about what was measured before and cannot be used; empty when there is none."""
 
@@ -86,6 +106,20 @@ class Learned:
         self.now.update(found.now)
         return True
 
+    def add_rate(self, workload: Workload, plan: Plan, what: str, per_second: float) -> bool:
+        """What exactly this plan did. Whether that was new."""
+        key = run_key(workload, plan.devices, plan.split)
+        if per_second <= 0 or self.rates.get(key, {}).get(what) == per_second:
+            return False
+        self.rates[key] = {**self.rates.pop(key, {}), what: per_second}
+        while len(self.rates) > MAX_LAUNCHES:
+            del self.rates[next(iter(self.rates))]
+        return True
+
+    def rates_of(self, workload: Workload, plan: Plan) -> Mapping[str, float]:
+        """What was measured of exactly this plan: tokens a second."""
+        return self.rates.get(run_key(workload, plan.devices, plan.split), {})
+
     def forgive(self, device: Device) -> bool:
         """Whatever made it slower than it is has ended. Whether that was new."""
         return self.now.pop(speed_key(device), None) is not None
@@ -94,6 +128,7 @@ class Learned:
         """Nothing is known of any device's speed any more; of how many it was."""
         count = len(self.speeds)
         self.speeds.clear()
+        self.rates.clear()
         self.now.clear()
         return count
 
@@ -118,7 +153,7 @@ class Learned:
     def forecast(self, workload: Workload, plan: Plan) -> Forecast:
         """The memory of a plan with exactly these settings, and what earlier launches reserved."""
         outlook = forecast(workload, plan.split, plan.devices)
-        return self.corrected(outlook, launch_key(workload, plan.devices, plan.split))
+        return self.corrected(outlook, launch_key(workload, plan.devices, plan.split, self.beside))
 
     def corrected(self, outlook: Forecast, key: str) -> Forecast:
         """The forecast with measured compute buffers, where this was launched before."""

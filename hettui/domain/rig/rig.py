@@ -13,6 +13,7 @@ from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.documents.codec import Codec
 from hettui.domain.documents.forms import Json, Mismatch
 from hettui.domain.errors import UsageError
+from hettui.domain.llama.beside import mark, offloads_operations
 from hettui.domain.llama.options import allocations
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.planner.learned import Learned
@@ -46,6 +47,10 @@ class Rig:
     """What launches reserved, by hashes of what was launched: `Learned.compute`."""
     extra_args: tuple[str, ...] = ()
     """Those that make llama.cpp hold more than a plan counts, with numbers in the place of files."""
+    beside: str = ""
+    """A mark of all that was said besides: what launches reserved is kept under it."""
+    host_bytes_per_s: float | None = None
+    """What its CPUs can read from memory."""
     file_bytes: Mapping[str, int] = field(default_factory=dict)
     """By the numbers that stand in `extra_args`."""
     machine: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +61,8 @@ class Rig:
     @property
     def learned(self) -> Learned:
         """The devices carry their speeds themselves."""
-        return Learned(compute={key: dict(value) for key, value in self.compute.items()})
+        compute = {key: dict(value) for key, value in self.compute.items()}
+        return Learned(compute=compute, host_bytes_per_s=self.host_bytes_per_s, beside=self.beside)
 
 
 def rig_of(
@@ -82,6 +88,8 @@ def rig_of(
         session.surroundings.ram_bytes,
         session.learned.compute,
         extra_args,
+        mark(session.config.serving.extra_args),
+        session.learned.host_bytes_per_s,
         file_bytes,
         {name: hide(said) for name, said in machine.items()},
         tuple(findings),
@@ -146,6 +154,8 @@ def _uncounted(words: Sequence[str], sizes: Mapping[str, int]) -> tuple[tuple[st
         known |= {n: sizes[file] for n, file in zip(numbers, one.files, strict=True) if file in sizes}
         said.append(one.spelling)
         said += [",".join(numbers)] if numbers else [str(one.least_bytes // MIB)] if one.least_bytes else []
+    # The last word of the two counts.
+    said += ["--op-offload"] if offloads_operations(words) and not offloads_operations(said) else []
     return tuple(said), known
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -14,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from hettui.domain.doctor.finding import Finding, Severity, by_urgency
-from hettui.domain.doctor.report import headline, rows
+from hettui.domain.doctor.report import headline, parts
 from hettui.domain.errors import HettuiError
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.text import clean_line
@@ -41,10 +42,11 @@ class DoctorScreen(ModalScreen[None], Reading):
     DoctorScreen { align: center middle; }
     DoctorScreen > VerticalScroll {
         width: 94%; max-width: 132; height: auto; max-height: 94%; padding: 0 2;
+        scrollbar-gutter: stable;
         background: $surface; border: round $primary; border-title-color: $foreground;
         border-subtitle-color: $hettui-muted;
     }
-    DoctorScreen Static { height: auto; }
+    DoctorScreen Static { height: auto; text-wrap: nowrap; }
     """
 
     def __init__(self, examine: Callable[[], Sequence[Finding]], keymap: Keymap) -> None:
@@ -107,7 +109,9 @@ class DoctorScreen(ModalScreen[None], Reading):
         else:
             text = [(f"{headline(self._findings)}\n", "bold")]
             for one in self._findings:
-                first, *more = rows(one, width)
-                text.append((f"\n{first}", _STYLES[one.severity]))
-                text += [(f"\n{line}", "$hettui-muted" if "$ " not in line else "") for line in more]
+                styles = {"words": _STYLES[one.severity], "more": "$hettui-muted", "command": ""}
+                for line, part in parts(one, width):
+                    # A command is cut into lines only here: it is copied whole.
+                    cut = textwrap.wrap(line, width, subsequent_indent=" " * 7) if part == "command" else [line]
+                    text += [(f"\n{piece}", styles[part]) for piece in cut]
         self._text.update(Content.assemble(*text))
