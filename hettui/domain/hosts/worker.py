@@ -122,6 +122,12 @@ def is_lost(state: str) -> bool:
     return state.startswith("the line to ")
 
 
+def way_of(state: str) -> str:
+    """`lost` or `silent`, by `state_of_line`; empty while the line is well: a worker behind such a line is not called
+    up."""
+    return "lost" if is_lost(state) else "silent" if " has said nothing for " in state else ""
+
+
 def exit_in_signals(code: int) -> int:
     """A shell's exit status as Python has it: 137 is -9."""
     return 128 - code if 128 < code < 128 + 65 else code
