@@ -83,7 +83,7 @@ def local_facts(config_path: str | None, *, ask_hosts: bool) -> Facts:
         places=_places(opened.config.model_path),
         listeners=listeners(_RPC_PROGRAMS),
         hosts=_hosts(opened.config, ask=ask_hosts),
-        config=config_facts(opened, engine),
+        config=config_facts(opened, engine, problem),
         environ={name: clean_line(os.environ[name], _WORD_CHARS) for name in _HIDING if name in os.environ},
     )
 
@@ -221,12 +221,13 @@ def _hosts(config: Config, *, ask: bool) -> tuple[FarHost, ...]:
     )
 
 
-def config_facts(opened: Opened, engine: EngineInfo | None) -> ConfigFacts:
-    """What is configured against what is here."""
+def config_facts(opened: Opened, engine: EngineInfo | None, engine_problem: str = "") -> ConfigFacts:
+    """What is configured against what is here. What is wrong with llama.cpp is told once, and not here."""
     config, session = opened.config, opened.session
     missing = [d.missing for d in session.devices if d.missing] if session else []
-    model_problem = opened.session_problem if config.model_path and session is None else ""
-    other_problem = opened.session_problem if not model_problem else ""
+    told = "" if opened.session_problem == engine_problem else opened.session_problem
+    model_problem = told if config.model_path and session is None else ""
+    other_problem = told if not model_problem else ""
     about = ConfigFacts(
         opened.path,
         opened.problem or other_problem,
