@@ -46,7 +46,7 @@ def compared(facts: Facts) -> list[tuple[str, str, str]]:
             (f"{address} driver", facts.nvidia.library or "–", driver),
             (f"{address} module", facts.nvidia.module or "–", driver),
             (f"{address} persistence", "–" if extra is None else str(extra.persistence), str(persistence == "Enabled")),
-            (f"{address} limit", "–" if extra is None else f"{extra.power_default_w or 0:.0f}", default_w.partition(".")[0]),
+            (f"{address} limit", str(extra and f"{extra.power_default_w or 0:.0f}"), default_w.partition(".")[0]),
             (f"{address} link", str(most), f"gen{generation} x{width}"),
             (f"{address} on the bus", str(any(b.address == address for b in facts.bus or ())), "True"),
         ]  # fmt: skip
