@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hettui.domain.config.schema import SECTIONS, Key
+from hettui.domain.devices.common_cards import CARDS
 from hettui.domain.doctor.checks import BY_ID, CHECKS
 from hettui.domain.doctor.finding import by_urgency
 from hettui.domain.doctor.generations import CUDA_DRIVERS, GENERATIONS, READ_ON, SOURCE
@@ -94,6 +95,12 @@ def generations() -> str:
     return "\n".join([*lines, "", f"The least driver branch for a build, by CUDA's major release: {least}."])
 
 
+def cards() -> str:
+    """Cards that are known by their names."""
+    told = [f"{card.name} ({card.gib} GiB, {card.bandwidth_bytes_per_s / 1e9:.0f} GB/s)" for card in CARDS]
+    return ", ".join(told) + "."
+
+
 def rig() -> str:
     """The doctor's page, advice and a plan for the scripted rig."""
     parts = [
@@ -106,7 +113,7 @@ def rig() -> str:
 
 PARTS = {
     README: {"configuration": configuration, "keys": keys},
-    DOCTOR: {"checks": checks, "generations": generations, "rig": rig},
+    DOCTOR: {"checks": checks, "generations": generations, "rig": rig, "cards": cards},
 }
 
 
