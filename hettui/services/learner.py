@@ -14,17 +14,20 @@ from hettui.domain.devices.device import Device
 from hettui.domain.llama.beside import changes_speed, mark
 from hettui.domain.memory.context import context_bytes_per_block, context_size
 from hettui.domain.memory.workload import Workload
-from hettui.domain.planner.learned import FEWEST_TOKENS, Learned, launch_key
+from hettui.domain.plan.plan import Plan
+from hettui.domain.planner.learned import FEWEST_TOKENS, PROMPT, Learned, launch_key, streams_name
 from hettui.domain.session.session import Session
 from hettui.domain.speed.learning import speed_key
 from hettui.domain.speed.shares import Decode
 from hettui.domain.telemetry.busy import Answer, decode_of, has_ended
 from hettui.domain.telemetry.readings import TelemetrySnapshot
-from hettui.services.events import ChatEnded, ClusterChanged, Event, LogLines, TelemetryUpdated
+from hettui.services.events import BenchEnded, ChatEnded, ClusterChanged, Event, LogLines, TelemetryUpdated, TuneChanged
 
 _REMEMBERED_S = 600.0
 """How far back readings are kept: of an answer that takes longer its last part counts."""
 _MASTER = "master"
+_LEAST_PROMPT = 256
+"""Tokens: a shorter one is mostly its first batch."""
 _CALM_ROUNDS = 2
 """So many readings in a row must say that what slowed a card down is over."""
 
@@ -78,6 +81,8 @@ class Learner:
         elif isinstance(event, TelemetryUpdated):
             self._remember(event.snapshot)
             self._forgive(event.snapshot)
+        elif isinstance(event, BenchEnded | TuneChanged):
+            new = self._measured(event)
         elif isinstance(event, LogLines) and event.process == _MASTER:
             for line in event.lines:
                 answered = self._watched.answers.feed(line, self._times.monotonic())
@@ -126,6 +131,15 @@ class Learner:
             return False
         return _taught(session, applied, replace(decode, context_gb=_context_gb(session, applied, answered.depth)))
 
+    def _measured(self, event: BenchEnded | TuneChanged) -> bool:
+        """What a bench of what runs, or a trial, says of prompts and of several streams. Whether something was kept."""
+        session, applied = self._ran, self._applied
+        if session is None or session.workload is None or applied is None or applied.params is None:
+            return False
+        workload, plan = session.workload.having(applied.params), Plan(applied.devices, applied.split)
+        # All of them, also behind the first that is new.
+        return sum(session.learned.add_rate(workload, plan, what, rate) for what, rate in _rates(event)) > 0
+
     def _answered(self, session: Session, applied: Applied, answer: ChatEnded) -> bool:
         """Of a server whose log tells nothing only the sum is known. Whether something was learned from it."""
         timings = answer.timings
@@ -150,6 +164,17 @@ class Learner:
                 del self._calm[name]
 
 
+def _rates(event: BenchEnded | TuneChanged) -> list[tuple[str, float]]:
+    """Without anything in the context before: rates at a depth are others."""
+    if isinstance(event, TuneChanged):
+        tuning = event.progress.tuning
+        fresh = event.progress.now == "measured" and bool(tuning.trials) and bool(tuning.measures)
+        return [(tuning.measures, tuning.trials[-1].rate.mean)] if fresh else []
+    found = [(r.test, r.rate.mean) for r in event.outcome.results if r.rate is not None and not r.test.depth]
+    prompts = [(PROMPT, rate) for test, rate in found if test.prompt >= _LEAST_PROMPT]
+    return prompts[-1:] + [(streams_name(test.streams), rate) for test, rate in found if test.streams > 1]
+
+
 def _context_gb(session: Session, applied: Applied, depth: float) -> dict[int, float]:
     """By device: what a token reads of the KV cache when so many tokens are in it."""
     workload, params = session.workload, applied.params
@@ -167,7 +192,7 @@ def _taught(session: Session, applied: Applied, decode: Decode) -> bool:
     if session.shape is None or (applied.params is not None and applied.params.overrides):
         return False
     said = _said(session)
-    if changes_speed(said) or mark(said) != applied.beside:
+    if changes_speed(said) or applied.beside not in (None, mark(said)):
         return False
     return session.learned.add_decode(session.shape, applied.devices, applied.split, decode)
 
@@ -186,7 +211,7 @@ def _launched(session: Session, applied: Applied) -> bool:
     if session.shape is None or applied.params is None or applied.build is None:
         return False
     said = _said(session)
-    if mark(said) != applied.beside:
+    if applied.beside not in (None, mark(said)):
         return False
     workload = Workload(session.shape, applied.params, applied.build, said)
     key = launch_key(workload, applied.devices, applied.split)

@@ -17,6 +17,7 @@ from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.aim import Objective
+from hettui.domain.planner.objectives import Beside
 from hettui.domain.session.asked import NamedDevice, asked_plan
 from hettui.domain.session.plan_report import PlanReport
 from hettui.wiring.sessions import cluster_of, engine_or_problem, named_sizes, open_session, read_shape
@@ -58,7 +59,10 @@ def plan_report(
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
     cluster = replace(cluster, model_path=shape.file.paths[0])
     workload = Workload(shape, config.params, build or cluster.engine.build, config.serving.extra_args)
-    plan, best = asked_plan(workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective)
+    beside = Beside(ram_bytes, learned.host_bytes_per_s)
+    plan, best = asked_plan(
+        workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective, beside=beside
+    )
     cluster = replace(cluster, devices=plan.devices, params=plan.settings(cluster.params))
     return PlanReport(
         workload,

@@ -16,6 +16,7 @@ from hettui.adapters.machine.limits import default_threads, usable_cpus
 from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
+from hettui.domain.planner.learned import PROMPT, streams_name
 from hettui.domain.session.room import Room
 from hettui.domain.session.session import Session
 from hettui.domain.tuning.report import TuneOutcome, TuneProgress
@@ -44,6 +45,12 @@ class Wanted:
     most_trials: int = MOST_TRIALS
 
     @property
+    def measures(self) -> str:
+        if self.prompt:
+            return PROMPT
+        return streams_name(self.streams) if self.streams > 1 else ""
+
+    @property
     def objective(self) -> Objective:
         return "throughput" if self.prompt or self.streams > 1 else "latency"
 
@@ -55,7 +62,7 @@ def job_of(session: Session, plan: Plan, request: Callable[[Plan], Request], wan
     if workload is None:
         raise UsageError("no model is chosen: set [model] path")
     cpus = Cpus(usable_cpus(), default_threads())
-    tuning = Tuning(workload, plan, wanted.objective, wanted.most_trials, cpus=cpus)
+    tuning = Tuning(workload, plan, wanted.objective, wanted.most_trials, measures=wanted.measures, cpus=cpus)
     return TuneJob(tuning, request, session.learned.with_measured, wanted.streams, wanted.prompt)
 
 

@@ -70,7 +70,8 @@ def test_of_cards_that_are_only_named_nothing_is_concluded() -> None:
     report = PlanReport(LOAD, plan, best=best)
     assert "not known" in report.as_text()
     assert report.as_json()["expected"] == {
-        "decode_tps": None, "decode_tps_low": None, "decode_tps_high": None, "prefill_tps": None, "basis": "none",
+        "decode_tps": None, "decode_tps_low": None, "decode_tps_high": None, "prefill_tps": None, "streams_tps": {},
+        "basis": "none",
         "stages": [{"device": d.name, "seconds_per_token": None} for d in plan.devices],
         "host_seconds_per_token": None,
     }  # fmt: skip

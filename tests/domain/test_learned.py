@@ -13,6 +13,7 @@ from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Memory, forecast
 from hettui.domain.memory.reconcile import differences
 from hettui.domain.memory.workload import Workload
+from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.learned import Learned, launch_key
 from hettui.domain.speed.learning import device_key, speed_key
@@ -113,9 +114,13 @@ def test_a_run_with_the_host_teaches_no_speed() -> None:
 def test_speeds_come_back_from_the_file(tmp_path: Path) -> None:
     learned = Learned(host_bytes_per_s=2e10)
     learned.add_decode(shape(), DEVICES, SPLIT, Decode(0.5, at_unix_s=1e9))
+    load = Workload(shape(), RuntimeParams())
+    assert learned.add_rate(load, Plan(DEVICES, SPLIT), "prompt", 120.5)
+    assert not learned.add_rate(load, Plan(DEVICES, SPLIT), "prompt", 120.5)
     save_learned(tmp_path, learned)
     found = load_learned(tmp_path)
     assert found.speeds == learned.speeds
+    assert found.rates_of(load, Plan(DEVICES, SPLIT)) == {"prompt": 120.5}
     assert found.at_unix_s > 1e9
     sound = json.loads((tmp_path / "measured.json").read_text())
     (row,) = sound["stages"].values()

@@ -201,6 +201,21 @@ async def test_a_door_that_does_not_answer_fails_the_first_start_and_no_later_on
     bench.world.door_silent = True
     await bench.controller.start(request(10, 21))
     assert bench.states()[-1] is ClusterState.READY
+    assert any("front door does not answer" in text for text in bench.notices())
+
+
+async def test_a_start_that_was_given_up_leaves_a_door_for_the_next(bench: Bench) -> None:
+    bench.world.door_silent = True
+    first = asyncio.create_task(bench.controller.start(request()))
+    await until(lambda: started(bench) == [DOOR])
+    second = asyncio.create_task(bench.controller.start(request(10, 21)))
+    with pytest.raises(LaunchError, match="newer command"):
+        await first
+    bench.world.door_silent = False
+    await second
+    assert started(bench).count(DOOR) == 1
+    assert bench.state is ClusterState.READY
+    assert bench.world.door_calls[-1] == "go 17080"
 
 
 @pytest.mark.parametrize("lost", [False, True])

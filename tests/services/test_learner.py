@@ -7,23 +7,29 @@ from dataclasses import replace
 
 import pytest
 
-from hettui.domain.chat.wire import Timings
+from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchResult, BenchSample, BenchTest
+from hettui.domain.chat.wire import ServerFacts, Timings
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.config.values import Config
 from hettui.domain.errors import LaunchError
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Forecast
+from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.learned import Learned
+from hettui.domain.session.plan_report import PlanReport
 from hettui.domain.session.session import Session, runnable
 from hettui.domain.speed.pace import stages_s
+from hettui.domain.statistics import spread
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
+from hettui.domain.tuning.report import TuneProgress
+from hettui.domain.tuning.search import Trial, Tuning
 from hettui.domain.units import MIB
 from hettui.services.cluster.controller import ClusterController
 from hettui.services.cluster.world import Request
-from hettui.services.events import ChatEnded, LogLines, TelemetryUpdated
+from hettui.services.events import BenchEnded, ChatEnded, LogLines, TelemetryUpdated, TuneChanged
 from hettui.services.learner import Learner, Times
 from tests.fakes import FakeWorld, cluster, shape, workers
 
@@ -304,3 +310,37 @@ async def test_a_shared_card_is_excused_until_it_is_alone_again(history: History
         history.now_s += 1
         history.learner(TelemetryUpdated(TelemetrySnapshot(history.now_s, 1.0, quiet)))
     assert learned.now == {}
+
+
+def benched(history: History, *tests: tuple[BenchTest, float]) -> None:
+    """A bench of what runs has ended."""
+    results = tuple(BenchResult(test, (BenchSample(round(10 * rate), 10.0),)) for test, rate in tests)
+    history.learner(BenchEnded(BenchOutcome(BenchPlan(), ServerFacts(), results)))
+
+
+async def test_what_was_measured_of_prompts_and_streams_is_expected_of_that_plan_again(history: History) -> None:
+    await history.apply(*OLD)
+    one, two = BenchTest(generate=128), BenchTest(generate=128, streams=2)
+    deep, short = BenchTest(prompt=512, depth=1024), BenchTest(prompt=16)
+    benched(history, (BenchTest(prompt=512), 900.0), (one, 20.0), (two, 33.3), (deep, 500.0), (short, 100.0))
+    learned = history.session.learned
+
+    def told(*layers: int) -> dict[str, object]:
+        plan = Plan(DEVICES, Split(layers, 31))
+        assert history.session.workload is not None
+        found = PlanReport(history.session.workload, plan, learned=learned).as_json()["expected"]
+        assert isinstance(found, dict)
+        return found
+
+    assert (told(*OLD)["prefill_tps"], told(*OLD)["streams_tps"]) == (900.0, {"2": 33.3})
+    assert (told(*NEW)["prefill_tps"], told(*NEW)["streams_tps"]) == (None, {})
+    tuning = Tuning(Workload(shape(), PARAMS), Plan(DEVICES, Split(OLD, 31)), "throughput", measures="x4")
+    rate = spread([40.0])
+    assert rate is not None
+    history.learner(TuneChanged(TuneProgress(tuning.with_trial(Trial(tuning.start, rate)), "measured")))
+    assert told(*OLD)["streams_tps"] == {"2": 33.3, "4": 40.0}
+    history.learner(TuneChanged(TuneProgress(tuning, "measuring")))
+    threads = tuple(replace(d, threads=7) for d in DEVICES)
+    assert not learned.rates_of(Workload(shape(), PARAMS), Plan(threads, Split(OLD, 31)))
+    assert learned.forget_speeds() == 0
+    assert told(*OLD)["prefill_tps"] is None

@@ -19,6 +19,8 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any
 
+from hettui.domain.plan.experts import blocks_away, override
+from hettui.domain.plan.split import Split
 from tests.gguf_files import write_gguf
 from tests.truth.measure import Engine, Held, LoadFailed, load
 from tests.truth.models import MODELS
@@ -156,6 +158,32 @@ def random_cases(names: list[str], builds: list[str], count: int, seed: int) -> 
             yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": params}
 
 
+def expert_cases(names: list[str], builds: list[str], count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Experts of any blocks in RAM, said block by block as a plan does: of some on every device, or of none."""
+    dice = random.Random(seed)
+    mixtures = [n for n in names if n not in _SLOW and any("_exps." in t[0] for t in MODELS[n](CUT.get(n, 3))[1])]
+    for number in range(count):
+        name = mixtures[number % len(mixtures)]
+        blocks = max(CUT.get(name, 3), 4)
+        layers = blocks + 1 - dice.choice([0, 0, 0, 1])
+        cuts = sorted(dice.randint(0, layers) for _ in range(dice.randint(0, 2)))
+        split = Split(tuple(b - a for a, b in zip([0, *cuts], [*cuts, layers], strict=True)), blocks + 1)
+        away = [dice.randint(0, len(split.block_range(i))) for i in range(len(split.layers))]
+        params: dict[str, Any] = {
+            "ctx_size": dice.choice([1000, 2048, 4096, 8192]),
+            "parallel": dice.choice([1, 1, 2, 4, -1]),
+            "ubatch_size": dice.choice([64, 128, 256, 512, 512]),
+        }
+        if said := override(blocks_away(split, away)):
+            params["override_tensor"] = list(said)
+        if dice.random() < 0.2:
+            params["flash_attn"] = "off"
+        if dice.random() < 0.15:
+            params["load_mode"] = "none"
+        for build in builds:
+            yield {"model": name, "blocks": blocks, "build": build, "split": list(split.layers), "params": params}
+
+
 def identity(case: dict[str, Any]) -> str:
     return json.dumps([case["model"], case["blocks"], case["build"], list(case["split"]), case["params"]])
 
@@ -171,6 +199,7 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--whole", action="store_true", help="uncut small models instead")
     parser.add_argument("--random", type=int, default=0, metavar="N", help="N random cases instead")
+    parser.add_argument("--experts", type=int, default=0, metavar="N", help="N cases with experts in RAM instead")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", type=Path, default=TABLE)
     options = parser.parse_args()
@@ -200,7 +229,9 @@ def main() -> None:
 
         builds = list(engines)
         wanted = cases(names, builds)
-        if options.random:
+        if options.experts:
+            wanted = expert_cases(names, builds, options.experts, options.seed)
+        elif options.random:
             wanted = random_cases(names, builds, options.random, options.seed)
         elif options.whole:
             wanted = whole_cases(builds)

@@ -36,7 +36,7 @@ def test_weights_and_context_are_exact_everywhere(compared: list[Compared], buil
 @pytest.mark.parametrize("build", BUILDS)
 def test_compute_buffers_are_within_five_percent_or_eight_mib(compared: list[Compared], build: str) -> None:
     within = [c.compute_within for c in compared if c.build == build]
-    assert sum(within) / len(within) >= 0.95
+    assert sum(within) / len(within) >= 0.99
 
 
 def test_the_stated_uncertainty_holds(compared: list[Compared]) -> None:
@@ -68,8 +68,6 @@ def test_beside_a_card_of_the_masters_own_weights_and_context_are_exact(attached
 def test_what_a_card_computes_for_the_host_is_in_its_buffer(attached: list[Compared]) -> None:
     """Weights are copied to it: without that 143 of the 183 cards were out of bounds, the worst by 792 MiB."""
     cards = [c for c in attached if c.place == "0"]
-    assert sum(c.compute_within for c in cards) / len(cards) >= 0.79
-    dense = [
-        c for c in attached if not any(s.state_values for s in shape_of(c.case["model"], c.case["blocks"]).contexts)
-    ]
-    assert sum(c.compute_within for c in dense) / len(dense) >= 0.9
+    assert sum(c.compute_within for c in cards) / len(cards) >= 0.91
+    hosts = [c for c in attached if c.place == "host"]
+    assert sum(c.compute_within for c in hosts) / len(hosts) >= 0.99

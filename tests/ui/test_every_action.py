@@ -254,6 +254,9 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
 }
 """By action: a state in which it makes sense, and what is so afterwards."""
 
+OF_EXPERTS = ("experts.less", "experts.more")
+"""They take a model that has some: test_experts.py."""
+
 OF_TIME: dict[str, tuple[float, Callable[[Show], bool]]] = {
     "replay.pause": (0, lambda s: not s.engine.moved.playing),
     "replay.back": (50, lambda s: s.engine.moved.position_s == 40),
@@ -272,6 +275,7 @@ CANNOT: dict[str, tuple[Prepare, str]] = {
         f"layers.{name}": (pressed("space"), "big is locked: space unlocks it")
         for name in ("less", "more", "less4", "more4", "none", "all")
     },
+    **dict.fromkeys(("experts.less", "experts.more"), (nothing, "this model has no experts")),
     "plan.undo": (nothing, "nothing to undo"),
     "plan.redo": (nothing, "nothing to redo"),
     "model.choose": (runs, "x stops the cluster first"),
@@ -336,7 +340,7 @@ def every_key(names: dict[str, object]) -> list[object]:
 
 
 def test_no_action_is_forgotten() -> None:
-    assert {a.id for a in ACTIONS if a.keys} == {*DOES, *OF_TIME}
+    assert {a.id for a in ACTIONS if a.keys} == {*DOES, *OF_TIME, *OF_EXPERTS}
 
 
 def test_no_reason_is_forgotten() -> None:

@@ -126,7 +126,9 @@ class Gate:
         """Until the master is ready. Where somebody stands at the door who watches it himself, he says so."""
         while not self._answers:
             port = self._port
-            if port is not None and not self._holders and await _healthy(port, self._prefix) and port == self._port:
+            found = port is not None and not self._holders and await _healthy(port, self._prefix)
+            # Meanwhile it may have been told, or led elsewhere.
+            if found and port == self._port and not self._answers:
                 self._answers, self.away_since_s = True, None
                 self._open()
                 return

@@ -21,6 +21,8 @@ _ABSURD = 1 << 60
 """Bytes, or bytes a second, that no machine has: such a number is damage."""
 _MOST_NAME_CHARS = 40
 _MOST_DEVICES = 500
+_MOST_RATES = 70
+"""Of one plan: the prompt, and each number of streams."""
 _SPEEDS = "stages"
 """Of 2026-11 on. `speeds` before that held one factor a device, learned from sums alone: it blamed the wrong one."""
 _SET_ASIDE = (
@@ -36,10 +38,12 @@ def load_learned(folder: Path) -> Learned:
         return Learned()
     compute = {k: row for k, v in _table(found.get("compute")) if (row := _numbers(v))}
     speeds = {k: known for k, v in _table(found.get(_SPEEDS))[-_MOST_DEVICES:] if (known := _evidence(v))}
+    rates = {k: rows for k, v in _table(found.get("rates"))[-MAX_LAUNCHES:] if (rows := _rates(v))}
     return Learned(
         dict(list(compute.items())[-MAX_LAUNCHES:]),
         _numbers(found.get("overhead")),
         speeds,
+        rates,
         host_bytes_per_s=_positive(found.get("host_bytes_per_s")),
         at_unix_s=time.time() if speeds else 0.0,
         set_aside=_SET_ASIDE if _table(found.get("speeds")) and not speeds else "",
@@ -52,6 +56,11 @@ def _table(value: Any) -> list[tuple[str, Any]]:
 
 def _numbers(value: Any) -> dict[str, int]:
     return {k: v for k, v in _table(value) if isinstance(v, int) and not isinstance(v, bool) and 0 <= v < _ABSURD}
+
+
+def _rates(value: Any) -> dict[str, float]:
+    rows = _table(value)[:_MOST_RATES]
+    return {k: rate for k, v in rows if len(k) <= _MOST_NAME_CHARS and (rate := _positive(v)) is not None}
 
 
 def _number(value: Any) -> float | None:
@@ -88,6 +97,7 @@ def save_learned(folder: Path, learned: Learned) -> None:
     # Copies first: the engine's thread may add something while this one writes.
     speeds = {key: asdict(known) for key, known in dict(learned.speeds).items()}
     said = {"compute": dict(learned.compute), "overhead": dict(learned.overhead), _SPEEDS: speeds}
+    said["rates"] = {key: dict(rates) for key, rates in dict(learned.rates).items()}
     text = json.dumps(said | {"host_bytes_per_s": learned.host_bytes_per_s}, indent=1)
     with contextlib.suppress(OSError):
         replace_file(folder / _NAME, text.encode(), 0o600)

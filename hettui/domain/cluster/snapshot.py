@@ -95,8 +95,8 @@ class Applied:
     """The settings with which the master was started; None where they are not known."""
     build: int | None = None
     """llama.cpp's."""
-    beside: str = ""
-    """The mark of what was said to llama-server besides (`llama.beside`)."""
+    beside: str | None = None
+    """The mark of what was said to llama-server besides (`llama.beside`); None where it is not known."""
 
     @classmethod
     def of(cls, cluster: Cluster, split: Split) -> Applied:

@@ -18,6 +18,7 @@ from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import (
     LEAST_USEFUL_CONTEXT,
+    Beside,
     best_plan,
     comparable,
     fits_any_way,
@@ -82,10 +83,11 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
     the CPU. Takes 10 to 200 ms: not between two keys."""
     learned = learned or Learned()
     workload, devices = around.workload(shape), around.devices
-    plan = _first(workload, devices)
+    plan = _first(workload, devices, Beside(around.ram_bytes, learned.host_bytes_per_s))
+    workload = workload.having(plan.settings(around.params))
     outlook = learned.forecast(workload, plan)
-    if not devices or plan.split.host_layers or not outlook.fits:
-        other = _whole(workload, devices)
+    if not devices or plan.split.host_layers or plan.away or not outlook.fits:
+        other = _whole(around.workload(shape), devices)
         if other is not None:
             workload = workload.having(other.settings(around.params))
             plan, outlook = other, learned.forecast(workload, other)
@@ -99,9 +101,11 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
     return Outlook(fit, plan, ctx_size, short_bytes, speed.per_second, speed.off_per_second)
 
 
-def _first(workload: Workload, devices: tuple[Device, ...]) -> Plan:
-    """The fastest for one stream where it is known which device is fast, and all of it fits; else filled alike."""
-    best = best_plan(workload, devices, "latency") if devices and comparable(devices) else None
+def _first(workload: Workload, devices: tuple[Device, ...], beside: Beside) -> Plan:
+    """The fastest for one stream where it is known which device is fast, and all of it fits, if only with experts in
+    this machine's memory; else filled alike."""
+    known = devices and comparable(devices)
+    best = best_plan(workload, devices, "latency", beside=beside) if known else None
     if best is not None and best.found is not None:
         own = {d.name: d for d in devices}
         return replace(best.plan, devices=tuple(own[d.name] for d in best.plan.devices))
@@ -111,7 +115,7 @@ def _first(workload: Workload, devices: tuple[Device, ...]) -> Plan:
 def _fit(plan: Plan, short_bytes: int) -> Fit:
     if short_bytes:
         return Fit.NOT
-    if plan.split.host_layers:
+    if plan.split.host_layers or plan.away:
         return Fit.PARTLY_CPU
     if any(d.budget_bytes is None for d, n in zip(plan.devices, plan.split.layers, strict=True) if n):
         return Fit.OPEN

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Literal
 
 from hettui.domain.memory.allocator import Tensor
+from hettui.domain.memory.altup import AltUp, Stack
 from hettui.domain.memory.graph import F32, Batch, Graph, Rules, Shapes, add_block
 from hettui.domain.memory.schedule import buffer_bytes, settle
 from hettui.domain.model.block_context import BlockContext
@@ -59,6 +60,7 @@ class Layout:
     tensors: tuple[Mapping[str, int], ...]
     """Per block: all of them; empty where no block lies on the host."""
     rope_table_bytes: int = 0
+    altup: AltUp | None = None
     sizes: dict[tuple[object, ...], int] = field(default_factory=dict)
     """What was laid out already, by `_signature`."""
 
@@ -164,18 +166,27 @@ def _graph(
     if layout.rope_table_bytes:
         g.rope_table = Tensor(layout.rope_table_bytes, home=HOST, weight=True)
     _inputs(g, layout, copies)
+    stack = None if layout.altup is None else Stack(g, layout.altup, layout.n_embd, output)
     if not blocks or blocks[0] == 0:
+        if stack is not None:
+            stack.look_up()
         x = _embedding(g, layout, copies)
+        x = x if stack is None else stack.begin(x)
     else:
         g.place = places[blocks[0]]
-        x = g.raw(layout.row_bytes)
+        x = g.raw(layout.row_bytes) if stack is None else stack.elsewhere()
     for i in blocks:
         g.place = places[i]
         g.on_host = layout.tensors[i] if g.helped else layout.on_host[i]
         last = i == layout.last_block and not layout.late_outputs
-        x = add_block(g, x, layout.blocks[i], layout.contexts[i], layout.inner, layout.kernel, last=last)
+        if stack is not None:
+            x = stack.block(x, layout.blocks[i], layout.contexts[i], i)
+        else:
+            x = add_block(g, x, layout.blocks[i], layout.contexts[i], layout.inner, layout.kernel, last=last)
     if blocks and blocks[-1] < layout.last_block:
         return g
+    if stack is not None:
+        x = stack.end(x)
     few = layout.n_embd * layout.batch.outputs * F32
     if layout.late_outputs == "before norm":
         x = g.raw(few, x, g.given("out_ids"), anchored=False)
@@ -244,6 +255,9 @@ def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
 
 def _worth_laying_out(layout: Layout, own: Sequence[int], device: int) -> list[int]:
     """A device's blocks without the long runs of equal ones, and the neighbours on either side."""
+    if layout.altup is not None:
+        # The output's device computes a part of the embedding, and all blocks' own ones arrive at once.
+        return list(range(min(layout.last_block + 1, _MOST_BLOCKS)))
     if not own:
         if layout.last_block < 0:
             return []

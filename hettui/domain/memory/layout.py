@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.memory import compute
+from hettui.domain.memory.altup import AltUp
 from hettui.domain.memory.context import CACHE_BYTES, cells, context_size, contexts, padded
 from hettui.domain.memory.flash import Attention
 from hettui.domain.memory.graph import Batch, Rules, Shapes
@@ -58,8 +59,14 @@ def layout_of(
         rotation_v=0 if params.cache_type_v in _NOT_QUANTISED else min(64, _rotation(head_v)),
         on_host=tensors_on_host(workload),
         tensors=() if full_offload else tensor_bytes(workload),
+        altup=_altup(shape),
         rope_table_bytes=max((p.tensor.size_bytes for p in shape.placed if p.part is Part.ROPE), default=0),
     )
+
+
+def _altup(shape: ModelShape) -> AltUp | None:
+    copies, width = (shape.file.integer(key) for key in ("altup.num_inputs", "embedding_length_per_layer_input"))
+    return AltUp(min(copies, 16), width, shape.blocks) if copies > 1 and width else None
 
 
 def _batch(workload: Workload, window: int, attends: Attention, *, cache_in_f16: bool) -> Batch:

@@ -139,6 +139,11 @@ class ModelShape:
         """What others worked out about this model, so that it is found again: it goes with the last reference."""
         return {}
 
+    @cached_property
+    def mixtures(self) -> frozenset[int]:
+        """The blocks that have experts."""
+        return frozenset(p.block for p in self.placed if p.part is Part.BLOCK and p.expert)
+
     @property
     def mtp_blocks(self) -> int:
         """The last blocks of the file that only speculative decoding uses (MTP, NextN)."""

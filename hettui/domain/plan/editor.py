@@ -5,11 +5,12 @@ Every step gives a new editor. Where there is something to say of a step, the wo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from hettui.domain import matching
 from hettui.domain.plan.aim import OBJECTIVES, Objective
+from hettui.domain.plan.experts import away_for, experts_here
 from hettui.domain.plan.plan import History, Plan
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.text import clean_line
@@ -102,6 +103,24 @@ class PlanEditor:
     def filled(self, layers: int) -> PlanEditor:
         """So many layers on what is selected; fewer than none: all of them."""
         return self.with_layers(self.selected, self.plan.split.total_layers if layers < 0 else layers)
+
+    def with_experts(self, device: int, here: int, mixtures: Collection[int]) -> tuple[PlanEditor, str]:
+        """Of so many of a device's blocks the experts lie there, of the others in this machine's memory, and what is to
+        be said of it. `mixtures`: the blocks that have experts."""
+        plan = self.plan
+        if device == HOST or not plan.devices:
+            return self, "What the CPU computes lies in this machine's memory anyway"
+        before, most = experts_here(plan.split, plan.away, device, mixtures)
+        here = max(0, min(here, most))
+        after = plan.with_away(device, away_for(plan.split, device, here, mixtures))
+        far = plan.devices[device].via == "worker" and here < before
+        price = f"each block of {self.name(device)} without its experts costs about 2.5 round trips a token"
+        return self.edited(after, f"{self.name(device)} {before} → {here} blocks' experts"), price if far else ""
+
+    def experts_shifted(self, change: int, mixtures: Collection[int]) -> tuple[PlanEditor, str]:
+        """So many blocks' experts more, or less, on what is selected."""
+        here, _ = experts_here(self.plan.split, self.plan.away, self.selected, mixtures)
+        return self.with_experts(self.selected, here + change, mixtures)
 
     def with_boundary(self, left: int, right: int, layers: int) -> PlanEditor:
         """Layers between two neighbours: `layers` is what the left one shall hold."""

@@ -7,7 +7,7 @@ network twice for every token.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hettui.domain.plan.split import Split
 
@@ -22,6 +22,20 @@ def blocks_away(split: Split, away: Sequence[int]) -> tuple[int, ...]:
         blocks = split.block_range(device)
         found += blocks[max(0, len(blocks) - count) :]
     return tuple(sorted(found))
+
+
+def experts_here(split: Split, away: Sequence[int], device: int, mixtures: Collection[int]) -> tuple[int, int]:
+    """Of how many of a device's blocks the experts lie there, and how many of them have any (`mixtures`)."""
+    own = [block for block in split.block_range(device) if block in mixtures]
+    gone = set(blocks_away(split, away))
+    return sum(block not in gone for block in own), len(own)
+
+
+def away_for(split: Split, device: int, here: int, mixtures: Collection[int]) -> int:
+    """Of how many of the last blocks they leave, when of so many they shall lie there."""
+    blocks = split.block_range(device)
+    own = [block for block in blocks if block in mixtures]
+    return 0 if here >= len(own) else blocks.stop - own[max(here, 0)]
 
 
 def override(blocks: Sequence[int]) -> tuple[str, ...]:

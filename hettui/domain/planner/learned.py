@@ -20,8 +20,15 @@ from hettui.domain.speed.shares import Decode
 
 MAX_LAUNCHES = 500
 """The oldest are forgotten."""
+PROMPT = "prompt"
+"""What the reading of a prompt of some hundred tokens is kept under."""
 FEWEST_TOKENS = 16
 """Of an answer: fewer say little about the speed."""
+
+
+def streams_name(streams: int) -> str:
+    """Under which the rate of so many streams together is kept."""
+    return f"x{streams}"
 
 
 def launch_key(workload: Workload, devices: Sequence[Device], split: Split, beside: str | None = None) -> str:
@@ -36,6 +43,12 @@ def launch_key(workload: Workload, devices: Sequence[Device], split: Split, besi
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
+def run_key(workload: Workload, devices: Sequence[Device], split: Split) -> str:
+    """Equal for launches that are equally fast: `launch_key` on the same devices."""
+    held = [speed_key(d) for d, n in zip(devices, split.layers, strict=True) if n]
+    return hashlib.sha256(json.dumps([launch_key(workload, devices, split), held]).encode()).hexdigest()[:32]
+
+
 @dataclass
 class Learned:
     """Shared by the session, which asks, and by whoever watches launches, which adds. Every change is one dict item."""
@@ -47,6 +60,8 @@ class Learned:
 
     speeds: dict[str, Evidence] = field(default_factory=dict)
     """By `speed_key`: what answers have shown of each device."""
+    rates: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By `run_key`: tokens a second as they were measured last, of `PROMPT` and of `streams_name`."""
     now: dict[str, Now] = field(default_factory=dict)
     """By `speed_key`: of devices that are slower now than they are. Never written: it ends with its reason."""
     host_bytes_per_s: float | None = None
@@ -91,6 +106,20 @@ class Learned:
         self.now.update(found.now)
         return True
 
+    def add_rate(self, workload: Workload, plan: Plan, what: str, per_second: float) -> bool:
+        """What exactly this plan did. Whether that was new."""
+        key = run_key(workload, plan.devices, plan.split)
+        if per_second <= 0 or self.rates.get(key, {}).get(what) == per_second:
+            return False
+        self.rates[key] = {**self.rates.pop(key, {}), what: per_second}
+        while len(self.rates) > MAX_LAUNCHES:
+            del self.rates[next(iter(self.rates))]
+        return True
+
+    def rates_of(self, workload: Workload, plan: Plan) -> Mapping[str, float]:
+        """What was measured of exactly this plan: tokens a second."""
+        return self.rates.get(run_key(workload, plan.devices, plan.split), {})
+
     def forgive(self, device: Device) -> bool:
         """Whatever made it slower than it is has ended. Whether that was new."""
         return self.now.pop(speed_key(device), None) is not None
@@ -99,6 +128,7 @@ class Learned:
         """Nothing is known of any device's speed any more; of how many it was."""
         count = len(self.speeds)
         self.speeds.clear()
+        self.rates.clear()
         self.now.clear()
         return count
 

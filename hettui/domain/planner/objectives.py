@@ -17,6 +17,8 @@ from hettui.domain.plan.split import Split
 from hettui.domain.planner.fastest import fastest
 from hettui.domain.planner.headroom import alone, propose
 from hettui.domain.planner.most_even import fits_somehow, most_even
+from hettui.domain.planner.placing import with_experts_in_ram
+from hettui.domain.planner.promise import promised
 from hettui.domain.planner.search import MAX_STEPS, Found, Problem
 from hettui.domain.speed.pace import below_s, pace
 
@@ -45,14 +47,17 @@ class Best:
 
 
 def best_plan(
-    workload: Workload, devices: Sequence[Device], objective: Objective, *, max_steps: int = MAX_STEPS
-) -> Best:
+    workload: Workload, devices: Sequence[Device], objective: Objective, *, max_steps: int = MAX_STEPS,
+    beside: Beside | None = None,
+) -> Best:  # fmt: skip
     """`balanced` keeps the order: every device is filled to the same part of its budget.
 
     `latency`: least time per token of one stream, the sum over devices. `throughput`: with many streams the slowest
     device counts. `fit`: the largest context for which any split fits, and of those the split of least latency. All
     three choose the order and may leave devices out, which then come last, empty. What does not fit on devices as a
-    whole is shared out as `balanced` does, and so is what devices shall be fast of which nothing is known.
+    whole is shared out as `balanced` does, and so is what devices shall be fast of which nothing is known. For latency
+    the experts of such a model go to the master's RAM, as many as must, where that is faster than whole layers there
+    and `beside` says what there is of it.
     """
     devices = tuple(devices)
     if objective in ("latency", "throughput") and not guessable(devices):
@@ -64,7 +69,32 @@ def best_plan(
         found = _fastest(workload, devices, objective, max_steps)
         if found is not None:
             return Best(replace(_plan(workload.shape, devices, found), ctx_size=ctx_size or None), objective, found)
-    return Best(Plan(devices, propose(workload, devices)), objective)
+    alike = Plan(devices, propose(workload, devices))
+    if objective == "latency" and beside is not None and alike.split.host_layers:
+        return _experts_apart(workload, alike, beside) or Best(alike, objective)
+    return Best(alike, objective)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The master's own memory."""
+
+    ram_bytes: int | None = None
+    """Free; None: not known."""
+    bytes_per_s: float | None = None
+
+
+def _experts_apart(workload: Workload, alike: Plan, ram: Beside) -> Best | None:
+    """With experts in RAM; None where they cannot be there, or whole layers on the CPU are faster."""
+    placed = with_experts_in_ram(workload, alike.devices, ram.ram_bytes, ram.bytes_per_s)
+    if placed is None:
+        return None
+    plan, found = placed
+    whole = promised(workload, alike.devices, alike.split, ram.bytes_per_s)
+    if whole is not None and whole.token_s <= found.value:
+        return None
+    least = found.value if found.proven else 0.0
+    return Best(plan, "latency", Found(found.value, found.order, found.counts, least))
 
 
 def roomiest_context(workload: Workload, devices: Sequence[Device]) -> int:
@@ -133,8 +163,8 @@ def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) 
 
 
 @lru_cache(maxsize=32)
-def _known_best(workload: Workload, devices: tuple[Device, ...], objective: Objective) -> Best:
-    return best_plan(workload, devices, objective)
+def _known_best(workload: Workload, devices: tuple[Device, ...], objective: Objective, beside: Beside | None) -> Best:
+    return best_plan(workload, devices, objective, beside=beside)
 
 
 def comparable(devices: Sequence[Device]) -> bool:
@@ -148,7 +178,7 @@ def guessable(devices: Sequence[Device]) -> bool:
     return all(pace(d).known or (d.backend == "cpu" and d.id == "cpu") for d in devices)
 
 
-def wanted(workload: Workload, plan: Plan, objective: Objective) -> Best:
+def wanted(workload: Workload, plan: Plan, objective: Objective, beside: Beside | None = None) -> Best:
     """What the planner would do with the plan's devices; remembered, since sliders ask for it at every move.
 
     Of the plan only the locked counts matter, and for `balanced` the order.
@@ -157,4 +187,4 @@ def wanted(workload: Workload, plan: Plan, objective: Objective) -> Best:
     devices = [replace(d, layers=n if d.locked else None) for d, n in counts]
     if objective != "balanced":
         devices.sort(key=lambda d: d.name)
-    return _known_best(workload, tuple(devices), objective)
+    return _known_best(workload, tuple(devices), objective, beside)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
@@ -51,15 +50,37 @@ def _all_away(workload: Workload) -> Workload:
     return workload.having(replace(params, override_tensor=(*params.override_tensor, *said)))
 
 
+@remembered
+def _expert_bytes(workload: Workload) -> tuple[int, ...]:
+    """By block: of the experts that can still leave."""
+    away, already = tensors_on_host(_all_away(workload)), tensors_on_host(workload)
+    return tuple(sum(kept.values()) - sum(before.values()) for kept, before in zip(away, already, strict=True))
+
+
+@remembered
+def _penalties(workload: Workload, own: Pace, host: Pace) -> tuple[float, ...]:
+    """Of the first n blocks: what a token takes longer with their experts in RAM. Nobody computes slower than the
+    host."""
+    found, (there, _) = [0.0], reads_apart(_all_away(workload))
+    for size, reads in zip(_expert_bytes(workload), there, strict=False):
+        longer = max(0.0, host.layer_s(reads) - own.layer_s(reads) + own.seconds_per_layer)
+        found.append(found[-1] + (longer + CROSSING_S if size else 0.0))
+    return tuple(found)
+
+
+@remembered
+def _needed(workload: Workload) -> tuple[int, ...]:
+    """By layer: the bytes that it takes at least; the output layer's are not counted."""
+    held, kept, context = tensor_bytes(workload), tensors_on_host(workload), context_bytes_per_block(workload)
+    blocks = zip(held, kept, context, strict=True)
+    return (*(sum(all_.values()) - sum(there.values()) + c for all_, there, c in blocks), 0)
+
+
 class _Table:
     def __init__(self, workload: Workload, devices: tuple[Device, ...], host_bytes_per_s: float | None) -> None:
         self.workload, self.devices, self.shape = workload, devices, workload.shape
         away = _all_away(workload)
-        already = tensors_on_host(workload)
-        self.expert_bytes = [
-            sum(kept.values()) - sum(before.values())
-            for kept, before in zip(tensors_on_host(away), already, strict=True)
-        ]
+        self.expert_bytes = _expert_bytes(workload)
         self.some = any(self.expert_bytes)
         self.here = LayerCosts(workload, devices, several=False)
         self.away = LayerCosts(away, devices, several=False, helps=True)
@@ -68,26 +89,11 @@ class _Table:
         self.experts = [*accumulate(self.expert_bytes, initial=0)]
         self.last_block = self.shape.blocks - 1
         self.paces = [pace(d) for d in devices]
-        there, _ = reads_apart(away)
         host = pace(Device("host", bandwidth_bytes_per_s=host_bytes_per_s))
-        self.penalties = [[*accumulate(self._penalties(p, host, there), initial=0.0)] for p in self.paces]
-
-    def _penalties(self, own: Pace, host: Pace, there: Sequence[Mapping[str, float]]) -> list[float]:
-        """By block: what a token takes longer with its experts in RAM. Nobody computes slower than the host."""
-        found = []
-        for block, size in enumerate(self.expert_bytes):
-            reads = there[block]
-            here_s = own.layer_s(reads) - own.seconds_per_layer
-            longer = max(0.0, host.layer_s(reads) - here_s)
-            found.append(longer + CROSSING_S if size else 0.0)
-        return found
+        self.penalties = [_penalties(workload, p, host) for p in self.paces]
 
     def problem(self, ram_bytes: float) -> Placing:
         shape, devices = self.shape, self.devices
-        context = context_bytes_per_block(self.workload)
-        held = [sum(tensors.values()) for tensors in tensor_bytes(self.workload)]
-        on_host = [sum(kept.values()) for kept in tensors_on_host(self.workload)]
-        needed = [w - kept + c for w, kept, c in zip(held, on_host, context, strict=True)]
         below = [below_s(shape, p) for p in self.paces]
         rooms = [INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - d.overhead_bytes) for d in devices]
         prices = [
@@ -102,7 +108,7 @@ class _Table:
             self.run,
             [[b - a for a, b in pairwise(row)] for row in below],
             [p.hop_s for p in self.paces],
-            [*needed, 0],
+            _needed(self.workload),
             rooms,
             min(prices, default=0.0),
             ram_bytes,

@@ -45,6 +45,7 @@ class Action:
 
 
 _SLIDER = why.first(why.no_card, why.no_model, why.locked)
+_EXPERTS = why.first(why.no_card, why.no_model, why.no_experts)
 _START = why.first(why.refused, why.on_the_way, why.runs_already, why.nothing_to_start, why.does_not_fit)
 _APPLY = why.first(why.refused, why.on_the_way, why.nothing_to_apply, why.nothing_to_start, why.does_not_fit)
 _TUNE = why.first(
@@ -67,6 +68,26 @@ _OF_A_DEVICE = (
     ),
     Action(
         "layers.more4", ("shift+right", "L"), "layers(4)", "Four more", "four layers more", "Devices", "card", _SLIDER
+    ),
+    Action(
+        "experts.less",
+        ("comma",),
+        "layers(-1, True)",
+        "Experts off",
+        "the experts of one block less on the device",
+        "Devices",
+        "card",
+        _EXPERTS,
+    ),
+    Action(
+        "experts.more",
+        ("full_stop",),
+        "layers(1, True)",
+        "Experts on",
+        "the experts of one block more on the device",
+        "Devices",
+        "card",
+        _EXPERTS,
     ),
     Action("layers.none", ("home",), "layers_set(0)", "None", "no layers", "Devices", "card", _SLIDER),
     Action("layers.all", ("end",), "layers_set(-1)", "All", "all layers", "Devices", "card", _SLIDER),

@@ -26,6 +26,8 @@ class Situation:
     """Why nothing may be started, stopped or changed here: another hettui owns it, or it is a recording."""
     recording: bool = False
     model: bool = True
+    experts: bool = False
+    """The model has experts, that can lie apart from their blocks."""
     problem: str = ""
     """Why nothing could be started: no llama.cpp was found."""
     shortage: str = ""
@@ -91,6 +93,12 @@ def no_card(s: Situation) -> str | None:
 
 def no_model(s: Situation) -> str | None:
     return None if s.model else "no model is chosen: {model.choose} chooses one"
+
+
+def no_experts(s: Situation) -> str | None:
+    if s.selected_is_host:
+        return "what the CPU computes lies in this machine's memory anyway: select a device"
+    return None if s.experts else "this model has no experts that could lie apart from their blocks"
 
 
 def locked(s: Situation) -> str | None:

@@ -19,7 +19,7 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.advice import Question, Way, largest_context, obstacle, ways_to_fit
 from hettui.domain.planner.explain import explain
-from hettui.domain.planner.learned import Learned
+from hettui.domain.planner.learned import PROMPT, Learned
 from hettui.domain.planner.objectives import Best, comparable
 from hettui.domain.planner.promise import promised
 from hettui.domain.session.doubts import Uncounted, not_counted, untested, warnings
@@ -27,7 +27,9 @@ from hettui.domain.session.model_report import model_json
 from hettui.domain.speed.pace import Expected, pace
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
-from hettui.domain.units import UNKNOWN, format_bytes, mib, missing_mib
+from hettui.domain.units import MIB, UNKNOWN, format_bytes, mib, missing_mib
+
+_WORTH_TELLING_BYTES = 64 * MIB
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +95,17 @@ class PlanReport:
 
     @property
     def _expected(self) -> dict[str, object]:
-        """The document's `expected`: one stream at the beginning of its context. Seconds are each device's own part."""
+        """The document's `expected`: one stream at the beginning of its context. Seconds are each device's own part.
+        Of prompts and of several streams is known what a bench or a search measured of this very plan."""
         found, names = self.speed, [d.name for d in self.plan.devices]
         stages = {} if found is None else found.stages_s
+        rates = self.learned.rates_of(self._planned, self.plan)
         return {
             "decode_tps": None if found is None else round(found.per_second, 2),
             "decode_tps_low": None if found is None else round(found.low_per_second, 2),
             "decode_tps_high": None if found is None else round(found.high_per_second, 2),
-            "prefill_tps": None,
+            "prefill_tps": None if (prompt := rates.get(PROMPT)) is None else round(prompt, 2),
+            "streams_tps": {name.removeprefix("x"): round(r, 2) for name, r in rates.items() if name != PROMPT},
             "basis": "none" if found is None else "measured" if found.measured else "spec",
             "stages": [
                 {"device": name, "seconds_per_token": round(stages[i], 7) if i in stages else None}
@@ -242,6 +247,7 @@ class PlanReport:
             self._verdict(),
             *self._speed(),
             *self._advice(),
+            *self._host_words(),
             *self._doubts(),
             *(f"! {problem}" for problem in self._problems()),
         ]
@@ -277,6 +283,17 @@ class PlanReport:
         if lines or not off:
             return lines
         return [f"Weights and KV are exact, compute is within {missing_mib(off)} per device."]
+
+    def _host_words(self) -> list[str]:
+        """Which experts lie in this machine's memory, and what is read of what the file's mapping shows."""
+        count, outlook = len(self.plan.blocks_away), self.forecast
+        lines = (
+            [f"The experts of {count} block{'s' if count > 1 else ''} lie in this machine's memory."] if count else []
+        )
+        mapped, read = outlook.host.weights_bytes, outlook.host_weights_bytes
+        if mapped >= read + _WORTH_TELLING_BYTES:
+            lines.append(f"Of the {mib(mapped)} MiB that the host maps of the file it reads {mib(read)}.")
+        return lines
 
     def as_text(self) -> str:
         outlook = self.forecast

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hettui.domain.memory.forecast import forecast, shortage
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.objectives import best_plan
+from hettui.domain.planner.promise import promised
 from hettui.domain.session.session import Session
-from hettui.domain.speed.pace import pace, seconds_per_token
+from hettui.domain.speed.pace import pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,15 @@ def without(session: Session, plan: Plan, device: str) -> Rescue | None:
     By the least time per token; where speeds are not known, the even headroom of `balanced` comes out of it.
     """
     rest = tuple(d for d in session.measured(plan).devices if d.name != device)
-    workload = session.workload_of(plan)
+    workload = session.workload_of(replace(plan, away=()))
     if workload is None or not rest or len(rest) == len(plan.devices):
         return None
     known = all(pace(d).known for d in rest)
     free = tuple(d if not d.locked else d.with_lock(False) for d in rest)
-    best = best_plan(workload, free, "latency" if known else "balanced").plan
-    best = Plan(best.devices, best.split, plan.ctx_size)
+    best = best_plan(workload, free, "latency" if known else "balanced", beside=session.beside).plan
+    best = Plan(best.devices, best.split, plan.ctx_size, best.away)
+    workload = workload.having(best.settings(workload.params))
     outlook = forecast(workload, best.split, best.devices)
-    seconds = seconds_per_token(workload.shape, best.devices, best.split.layers)
+    speed = promised(workload, best.devices, best.split, session.learned.host_bytes_per_s)
     missing = "" if outlook.fits else shortage(outlook, best.devices)
-    return Rescue(best, outlook.fits, missing, None if not seconds else 1 / seconds)
+    return Rescue(best, outlook.fits, missing, None if speed is None else speed.per_second)

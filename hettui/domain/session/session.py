@@ -20,7 +20,7 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.learned import Learned
-from hettui.domain.planner.objectives import comparable, wanted
+from hettui.domain.planner.objectives import Beside, comparable, wanted
 from hettui.domain.slots.terms import Terms, terms_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,12 @@ class Session:
     def initial_plan(self) -> Plan | None:
         if self.workload is None or self.chosen is not None:
             return self.chosen
-        return first_plan(self.workload, self.devices)
+        return first_plan(self.workload, self.devices, self.beside)
+
+    @property
+    def beside(self) -> Beside:
+        """This machine's memory, for what no device holds."""
+        return Beside(self.surroundings.ram_bytes, self.learned.host_bytes_per_s)
 
     @property
     def knows_speeds(self) -> bool:
@@ -111,12 +116,12 @@ class Session:
         return bool(self.devices) and comparable(self.learned.with_measured(self.devices))
 
 
-def first_plan(workload: Workload, devices: tuple[Device, ...]) -> Plan:
+def first_plan(workload: Workload, devices: tuple[Device, ...], beside: Beside | None = None) -> Plan:
     """The configured layers where every device has them; else the fastest plan for one stream, where speeds are known
-    and all of it fits; else every device is filled alike."""
+    and all of it fits, if only with experts in this machine's memory; else every device is filled alike."""
     if None in [d.layers for d in devices] and comparable(devices):
         as_configured = Plan(devices, Split(tuple(d.layers or 0 for d in devices), workload.shape.layers))
-        best = wanted(workload, as_configured, "latency")
+        best = wanted(workload, as_configured, "latency", beside)
         if best.found is not None:
             own = {d.name: d for d in devices}
             return replace(best.plan, devices=tuple(own[d.name] for d in best.plan.devices))

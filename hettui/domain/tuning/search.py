@@ -90,6 +90,8 @@ class Tuning:
     objective: Objective = "latency"
     most_trials: int = MOST_TRIALS
     trials: tuple[Trial, ...] = ()
+    measures: str = ""
+    """What is measured, as it is kept (`Learned.rates`); empty: one stream, which the devices' speeds tell."""
     cpus: Cpus | None = None
     """This machine's, whose workers' threads are part of the search; None: they are left as they are."""
 

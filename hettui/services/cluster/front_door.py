@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from hettui.domain.cluster.launch import Cluster, LaunchPlan, door_words
-from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.cluster.process import ProcessSpec, ProcessState
 from hettui.domain.cluster.run_state import RunState
 from hettui.domain.cluster.snapshot import Waiting
 from hettui.domain.door.words import DoorState, DoorWords
@@ -56,20 +56,18 @@ class FrontDoor:
             await self.close()
         if plan.door is not None and running.door is None:
             await self._start(plan.door)
+        elif running.door is not None and running.door.state is ProcessState.STARTING:
+            # Of a start that was given up: nobody has heard it answer yet.
+            await running.door.until_ready(self._answers, READY_S)
 
     async def _start(self, spec: ProcessSpec) -> None:
         door = self._running.door = self._running.supervise(spec)
         self._running.publish()
-        line = self._line = self._running.world.doors(DoorWords.of(spec.argv).control)
+        self._line = self._running.world.doors(DoorWords.of(spec.argv).control)
+        await door.start(self._answers, READY_S)
 
-        async def answers() -> bool:
-            try:
-                await line.look()
-            except DoorError:
-                return False
-            return True
-
-        await door.start(answers, READY_S)
+    async def _answers(self) -> bool:
+        return self._line is not None and await self._heard(self._line.look()) is not None
 
     async def close(self) -> None:
         """It ends, before the master: who waits there is told. Raises LaunchError when it does not end."""
@@ -145,8 +143,12 @@ class FrontDoor:
 
     async def go(self, port: int) -> None:
         """The master is ready there."""
-        state = await self._heard(self._line.go(port)) if self._line is not None else None
-        if state is not None and state.waiting:
+        if self._line is None:
+            return
+        state = await self._heard(self._line.go(port))
+        if state is None:
+            self._emit(Notice("the front door does not answer: requests wait there until it does", "warning"))
+        elif state.waiting:
             said = "a request that waited" if state.waiting == 1 else f"{state.waiting} requests that waited"
             self._emit(Notice(f"the front door passes on {said} for the master"))
 

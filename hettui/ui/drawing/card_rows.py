@@ -56,6 +56,11 @@ class Frame:
         return max(0, self.width - LABEL_CELLS - NUMBERS_CELLS)
 
     @property
+    def experts_row(self) -> int | None:
+        """Where experts stand, below the layers; none in a row."""
+        return None if self.form is Form.ROW else 2
+
+    @property
     def slider(self) -> tuple[int, int, int]:
         """Its row, first cell and width."""
         if self.form is Form.ROW:
@@ -69,19 +74,19 @@ def device_rows(view: CardView, frame: Frame) -> list[Runs]:
     if frame.form is Form.ROW:
         return [one_row(view, frame.width, frame.marker)][: frame.rows]
     if frame.form is Form.COMPACT:
-        return [_title(view, frame, facts=True), _slider(view, frame), _memory(view, frame)][: frame.rows]
+        return [_title(view, frame, facts=True), *_sliders(view, frame), _memory(view, frame)][: frame.rows]
     if view.is_host:
         return [_title(view, frame), _slider(view, frame), _memory(view, frame)][: frame.rows]
     return _card(view, frame)[: frame.rows]
 
 
 def _card(view: CardView, frame: Frame) -> list[Runs]:
-    title, slider, memory = _title(view, frame), _slider(view, frame), _memory(view, frame)
+    top = [_title(view, frame), *_sliders(view, frame), _memory(view, frame)]
     if frame.form is Form.TALL:
-        return [title, slider, memory, _parts(view, frame), *_graphs(view, frame), _note(view, frame)]
-    if frame.rows >= ROOMY_ROWS and not view.is_cpu:
-        return [title, slider, memory, _heat(view, frame, facts="some"), _load(view, frame), _note(view, frame)]
-    return [title, slider, memory, _heat(view, frame), _note(view, frame)]
+        return [*top, _parts(view, frame), *_graphs(view, frame), _note(view, frame)]
+    if frame.rows >= ROOMY_ROWS + len(top) - 3 and not view.is_cpu:
+        return [*top, _heat(view, frame, facts="some"), _load(view, frame), _note(view, frame)]
+    return [*top, _heat(view, frame), _note(view, frame)]
 
 
 def details_rows(view: CardView, frame: Frame, *, beside: Form) -> list[Runs]:
@@ -148,6 +153,18 @@ def _slider(view: CardView, frame: Frame) -> Runs:
         return [*runs, (f" {view.entry:>3}▏ ⏎", "entry")]
     change = layers_change(view)
     return [*runs, (f" {view.layers:>4}", "title"), (f" {f'({change})' if change else '':<6}", "warn")]
+
+
+def _sliders(view: CardView, frame: Frame) -> list[Runs]:
+    """Layers and, of a model that has them, experts."""
+    rows = [_slider(view, frame)]
+    if view.experts is None:
+        return rows
+    here, most = view.experts
+    _, start, cells = frame.slider
+    drawn = gauges.slider(cells - 1, here, most, over=view.short_bytes > 0)
+    of = (f"/{most:<6}", "warn" if here < most else "dim")
+    return [*rows, [("experts".ljust(start + 1), "label"), *drawn, (f" {here:>4}", "title"), of]]
 
 
 def _memory_numbers(view: CardView) -> Runs:

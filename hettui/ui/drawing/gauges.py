@@ -321,7 +321,11 @@ def _bar_labels(part: BarPart, room: int, rows: int) -> list[str]:
     least = len(part.number) + 1 + _LEAST_BAR_NAME
     if rows == 1:
         named = room - len(count) - 1
-        return [_centred(f"{fit_name_part(part, named)} {count}" if named >= least else count, room)]
+        if named >= least:
+            return [_centred(f"{fit_name_part(part, named)} {count}", room)]
+        # Of a share its device's number is said as well: without colours nothing else tells whose it is.
+        numbered = f"{part.number}: {count}" if count.endswith("%") else count
+        return [_centred(numbered if cell_len(numbered) <= room else count, room)]
     upper = fit_name_part(part, room - 1) if room > least else part.number
     return [_centred(upper, room), _centred(count, room), *[""] * (rows - 2)]
 

@@ -62,41 +62,42 @@ class Arrangement:
         return cards * self.card_rows + gaps + self.host_rows
 
 
-def arrange(devices: int, rows: int, columns: int) -> Arrangement:
-    """For so many devices beside the host, in so many rows and columns."""
-    for candidate in _cards(devices, rows, columns):
+def arrange(devices: int, rows: int, columns: int, more: int = 0) -> Arrangement:
+    """For so many devices beside the host, in so many rows and columns. `more`: rows of each card beside the usual."""
+    for candidate in _cards(devices, rows, columns, more):
         used = candidate.list_rows(devices)
         if used <= rows:
             return _with_rest(candidate, devices, rows - used)
-    return _rows(devices, rows)
+    return _rows(devices, rows, more)
 
 
-def _cards(devices: int, rows: int, columns: int) -> list[Arrangement]:
+def _cards(devices: int, rows: int, columns: int, more: int) -> list[Arrangement]:
     """The best first: larger cards before several columns of them, air between them before neither."""
     most = max(1, min(MOST_COLUMNS, devices, columns // LEAST_CARD_CELLS))
     found = []
     for across in range(1, most + 1):
-        found += _tall(devices, rows, across)
+        found += _tall(devices, rows, across, more)
     for form, height, host in (
         (Form.ROOMY, ROOMY_ROWS, HOST_CARD_ROWS),
         (Form.CARD, CARD_ROWS, HOST_CARD_ROWS),
         (Form.COMPACT, COMPACT_ROWS, HOST_COMPACT_ROWS),
     ):
         for gap in (1, 0):
-            found += [Arrangement(form, across, gap, height, host) for across in range(1, most + 1)]
+            found += [Arrangement(form, across, gap, height + more, host) for across in range(1, most + 1)]
     return found
 
 
-def _tall(devices: int, rows: int, across: int) -> list[Arrangement]:
+def _tall(devices: int, rows: int, across: int, more: int) -> list[Arrangement]:
     """The largest graphs that fit, if any do."""
     high = -(-devices // across)
     if not high:
         return []
-    graph = ((rows - HOST_CARD_ROWS) // high - 1 - TALL_FIXED_ROWS) // 2
+    fixed = TALL_FIXED_ROWS + more
+    graph = ((rows - HOST_CARD_ROWS) // high - 1 - fixed) // 2
     if graph < LEAST_GRAPH_ROWS:
         return []
     graph = min(graph, MOST_GRAPH_ROWS)
-    return [Arrangement(Form.TALL, across, 1, TALL_FIXED_ROWS + 2 * graph, HOST_CARD_ROWS, graph)]
+    return [Arrangement(Form.TALL, across, 1, fixed + 2 * graph, HOST_CARD_ROWS, graph)]
 
 
 def _with_rest(arrangement: Arrangement, devices: int, left: int) -> Arrangement:
@@ -115,16 +116,16 @@ def _with_rest(arrangement: Arrangement, devices: int, left: int) -> Arrangement
     )
 
 
-def _rows(devices: int, rows: int) -> Arrangement:
+def _rows(devices: int, rows: int, more: int) -> Arrangement:
     """A row for each, and below them the selected one's card, as large as it may be."""
     left = rows - devices - 1
     titles = left >= LEAST_DETAILS_ROWS + 1
     left -= titles
-    details = min(max(left, 0), ROOMY_ROWS)
+    details, fixed = min(max(left, 0), ROOMY_ROWS + more), TALL_FIXED_ROWS + more
     graph = 1
-    if left >= TALL_FIXED_ROWS + 2 * LEAST_GRAPH_ROWS + 1:
-        graph = min((left - 1 - TALL_FIXED_ROWS) // 2, MOST_GRAPH_ROWS)
-        details = TALL_FIXED_ROWS + 2 * graph
+    if left >= fixed + 2 * LEAST_GRAPH_ROWS + 1:
+        graph = min((left - 1 - fixed) // 2, MOST_GRAPH_ROWS)
+        details = fixed + 2 * graph
     below = left - details - 1
     return Arrangement(
         Form.ROW,

@@ -52,6 +52,8 @@ class DeviceList(Vertical):
         self._titles = RowTitles()
         self._scroll = VerticalScroll(id="devices", can_focus=False)
         self.arrangement = Arrangement(Form.CARD)
+        self._more = 0
+        """Rows of each card beside the usual: a second slider, for experts."""
 
     def compose(self) -> ComposeResult:
         yield self._titles
@@ -67,7 +69,7 @@ class DeviceList(Vertical):
         self._arrange(self.content_size)
 
     def _arrange(self, size: Size) -> None:
-        new = arrange(self._devices, size.height, size.width)
+        new = arrange(self._devices, size.height, size.width, self._more)
         if new == self.arrangement:
             return
         self.arrangement = new
@@ -120,6 +122,10 @@ class DeviceList(Vertical):
 
     def show(self, views: Sequence[CardView], selected: int) -> None:
         """`selected` is a place in `cards`."""
+        more = int(any(view.experts is not None for view in views))
+        if more != self._more:
+            self._more = more
+            self._arrange(self.content_size)
         for place, (card, view) in enumerate(zip(self.cards, views, strict=True)):
             card.view = view
             card.chosen = place == selected

@@ -10,6 +10,7 @@ from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
 from hettui.domain.memory.context import known
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.memory.layout import compute_error_bytes
+from hettui.domain.plan.experts import experts_here
 from hettui.domain.plan.split import HOST
 from hettui.domain.session.doubts import untested
 from hettui.domain.telemetry.readings import DeviceSample
@@ -45,6 +46,14 @@ def _running(applied: Applied | None, name: str) -> int | None:
     return next(layers, 0)
 
 
+def _experts(facts: Facts, index: int) -> tuple[int, int] | None:
+    """Where the plan says so, and the settings do not say otherwise."""
+    shape, plan = facts.session.shape, facts.plan
+    if shape is None or not shape.mixtures:
+        return None
+    return experts_here(plan.split, plan.away, index, shape.mixtures)
+
+
 def _role(device: Device) -> str:
     if device.via == "master":
         return "attached"
@@ -69,6 +78,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
         process=process.state.value if process else "",
         entry=facts.typed if facts.typed and facts.selected == index else None,
     )
+    view = replace(view, experts=_experts(facts, index))
     if outlook is not None:
         view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
     if facts.speed is not None and index in facts.speed.stages_s and len(facts.speed.stages_s) > 1:
@@ -145,12 +155,24 @@ def _holders(facts: Facts, view: CardView) -> tuple[str, str] | None:
     return f"also on it: {names}", "dim"
 
 
+def _of_experts(facts: Facts) -> str:
+    count = len(facts.plan.blocks_away)
+    return f", experts of {count} block{'s' if count > 1 else ''}" if count else ""
+
+
+def _read(outlook: Forecast | None) -> str:
+    """Where much is mapped that nobody reads."""
+    if outlook is None or outlook.host.weights_bytes < outlook.host_weights_bytes + _OFF_PLAN_BYTES:
+        return ""
+    return f": {format_bytes(outlook.host_weights_bytes)} of it read"
+
+
 def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
     split, applied = facts.plan.split, facts.cluster.applied
     view = CardView(
         index=HOST,
         name="CPU of this machine",
-        role="what no device takes",
+        role=f"what no device takes{_of_experts(facts)}{_read(outlook)}",
         layers=split.host_layers,
         maximum=split.total_layers,
         running=applied.split.host_layers if applied else None,

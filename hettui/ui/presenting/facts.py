@@ -118,7 +118,7 @@ class Facts:
         if session.workload is None or not self.plan.devices:
             return None
         plan = session.measured(self.plan)
-        return wanted(session.workload, plan, self.objective)
+        return wanted(session.workload, plan, self.objective, session.beside)
 
 
 def why(facts: Facts) -> Steady[Finding]:

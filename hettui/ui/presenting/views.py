@@ -27,6 +27,8 @@ class CardView:
     """Where the planner would put it."""
     locked: bool = False
     output: bool = False
+    experts: tuple[int, int] | None = None
+    """Of how many of its blocks the experts lie there, and how many have any; None: the model has none."""
     memory: Memory = field(default_factory=Memory)
     budget_bytes: int | None = None
     short_bytes: int = 0

@@ -229,7 +229,7 @@ class MainScreen(CalmScreen[None]):
 
     @on(DeviceCard.SliderMoved)
     def _slider_moved(self, message: DeviceCard.SliderMoved) -> None:
-        self.planning.edit(self.known.editor.with_layers(message.card.view.index, message.layers))
+        self.planning.slide(message.card.view.index, message.value, experts=message.experts)
 
     @on(LayerBar.BoundaryMoved)
     def _boundary_moved(self, message: LayerBar.BoundaryMoved) -> None:
@@ -245,8 +245,8 @@ class MainScreen(CalmScreen[None]):
         """Every key of the registry comes through here."""
         await self.acting.perform(action)
 
-    def action_layers(self, change: int) -> None:
-        self.planning.edit(self.known.editor.shifted(change))
+    def action_layers(self, change: int, experts: bool = False) -> None:
+        self.planning.shift(change, experts=experts)
 
     def action_layers_set(self, layers: int) -> None:
         self.planning.edit(self.known.editor.filled(layers))

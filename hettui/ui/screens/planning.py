@@ -73,6 +73,22 @@ class Planning:
         editor, words = self._editor.proposal(planner, speeds_known=facts.session.knows_speeds)
         self.edit(editor, self._screen.keymap.fill(words))
 
+    def shift(self, change: int, *, experts: bool) -> None:
+        """So many layers more, or less, on the selected device, or blocks whose experts lie there."""
+        shape = self._screen.facts.session.shape
+        if not experts:
+            self.edit(self._editor.shifted(change))
+        elif shape is not None:
+            self.edit(*self._editor.experts_shifted(change, shape.mixtures))
+
+    def slide(self, device: int, value: int, *, experts: bool) -> None:
+        """The mouse put one of a device's sliders there."""
+        shape = self._screen.facts.session.shape
+        if not experts:
+            self.edit(self._editor.with_layers(device, value))
+        elif shape is not None:
+            self.edit(*self._editor.with_experts(device, value, shape.mixtures))
+
     def move(self, direction: int) -> None:
         """The selected device takes another place in the order, and the keyboard goes along."""
         if self._editor.can_move(direction):

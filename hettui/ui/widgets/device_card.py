@@ -67,12 +67,14 @@ class DevicePart(Painted, Draggable):
     """Of each graph in a tall card."""
 
     class SliderMoved(Message):
-        """The mouse put the slider somewhere; the screen decides what that means for the others."""
+        """The mouse put a slider somewhere; the screen decides what that means for the others."""
 
-        def __init__(self, card: DevicePart, layers: int) -> None:
+        def __init__(self, card: DevicePart, value: int, *, experts: bool = False) -> None:
+            """`value`: layers, or of how many blocks the experts lie here."""
             super().__init__()
             self.card = card
-            self.layers = layers
+            self.value = value
+            self.experts = experts
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, DevicePart.SliderMoved) and message.card is self.card
@@ -113,14 +115,28 @@ class DevicePart(Painted, Draggable):
         x, y = event.screen_x - self.content_region.x, event.screen_y - self.content_region.y
         return y == row and (self.form is not Form.ROW or start - 1 <= x <= start + track)
 
+    def _on_experts(self, event: events.MouseEvent) -> bool:
+        row = event.screen_y - self.content_region.y
+        return self.view.experts is not None and row == self.frame.experts_row
+
     def _point(self, event: events.MouseEvent) -> None:
         _, start, track = self.frame.slider
         cell = event.screen_x - self.content_region.x - start
-        self.post_message(self.SliderMoved(self, gauges.slider_value(track, cell, self.view.maximum)))
+        if self._drags_experts and self.view.experts is not None:
+            # Its label is as long as its place: one cell of its track is a space.
+            here = gauges.slider_value(track - 1, cell - 1, self.view.experts[1])
+            self.post_message(self.SliderMoved(self, here, experts=True))
+        else:
+            self.post_message(self.SliderMoved(self, gauges.slider_value(track, cell, self.view.maximum)))
+
+    _drags_experts = False
+    """Which of the two the mouse holds."""
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        if self._on_slider(event):
+        experts = self._on_experts(event)
+        if experts or self._on_slider(event):
             event.stop()
+            self._drags_experts = experts
             self.capture_mouse()
             self._point(event)
 
@@ -132,14 +148,20 @@ class DevicePart(Painted, Draggable):
     # The wheel moves layers on the selected device only: scrolling through many shall change nothing.
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        if self.marked and self._on_slider(event):
-            event.stop()
-            self.post_message(self.SliderMoved(self, self.view.layers + 1))
+        self._scrolled(event, 1)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        if self.marked and self._on_slider(event):
+        self._scrolled(event, -1)
+
+    def _scrolled(self, event: events.MouseEvent, change: int) -> None:
+        if not self.marked:
+            return
+        if self._on_slider(event):
             event.stop()
-            self.post_message(self.SliderMoved(self, self.view.layers - 1))
+            self.post_message(self.SliderMoved(self, self.view.layers + change))
+        elif self._on_experts(event) and self.view.experts is not None:
+            event.stop()
+            self.post_message(self.SliderMoved(self, self.view.experts[0] + change, experts=True))
 
 
 class DeviceCard(DevicePart, can_focus=True):
@@ -207,5 +229,11 @@ class DeviceDetails(DevicePart):
         return card_rows.details_rows(self.view, self.frame, beside=self.beside)
 
     def _on_slider(self, event: events.MouseEvent) -> bool:
-        has_one = self.beside is Form.ROW and self.content_size.height >= CARD_ROWS
-        return has_one and super()._on_slider(event)
+        return self._has_sliders and super()._on_slider(event)
+
+    def _on_experts(self, event: events.MouseEvent) -> bool:
+        return self._has_sliders and super()._on_experts(event)
+
+    @property
+    def _has_sliders(self) -> bool:
+        return self.beside is Form.ROW and self.content_size.height >= CARD_ROWS

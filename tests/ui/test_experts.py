@@ -1,0 +1,93 @@
+"""The experts' own slider: by keys and mouse, with every number following."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hettui.domain.devices.device import Device
+from hettui.domain.session.session import Session
+from hettui.domain.units import MIB
+from tests.truth.compare import shape_of
+from tests.ui.stage import session, stage
+
+ROWS = (("RTX 3060", 8000, 360e9), ("GTX 1660 SUPER", 5427, 336e9))
+
+
+def two_cards(workers: bool = False) -> Session:
+    """A mixture of experts that needs the host's memory, too."""
+    devices = tuple(
+        Device(
+            name,
+            f"pci:0000:0{i + 1}:00.0",
+            via="worker" if workers else "master",
+            backend="cuda",
+            engine_name=f"CUDA{i}",
+            budget_bytes=budget * MIB,
+            bandwidth_bytes_per_s=speed,
+        )
+        for i, (name, budget, speed) in enumerate(ROWS)
+    )
+    return replace(session(devices, shape_of("qwen3moe", 48)), demo=False)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_plan_is_opened_with_experts_in_ram_and_says_so(size: tuple[int, int]) -> None:
+    async with stage(two_cards(), size) as s:
+        assert s.plan.split.host_layers == 0
+        count = len(s.plan.blocks_away)
+        assert count > 0
+        text = s.text()
+        assert text.count("experts ") >= len(ROWS)
+        assert f"experts of {count} blocks" in text
+        assert "the plan fits" in text
+
+
+async def test_keys_move_experts_and_memory_follows() -> None:
+    async with stage(two_cards()) as s:
+        outlook, before = s.screen.facts.outlook, s.plan
+        assert outlook is not None
+        await s.press("comma", "comma")
+        after = s.screen.facts.outlook
+        assert after is not None
+        assert s.plan.away_of(0) == before.away_of(0) + 2
+        assert s.plan.split == before.split
+        moved = outlook.devices[0].weights_bytes - after.devices[0].weights_bytes
+        assert after.host_weights_bytes - outlook.host_weights_bytes == pytest.approx(moved, abs=MIB)
+        speeds = s.screen.facts.speed
+        assert speeds is not None
+        await s.press("full_stop")
+        faster = s.screen.facts.speed
+        assert faster is not None
+        assert faster.token_s < speeds.token_s
+        await s.press("u", "u", "u")
+        assert s.plan.away == before.away
+
+
+async def test_the_mouse_moves_them_too() -> None:
+    async with stage(two_cards()) as s:
+        card = s.screen.body.devices.cards[0]
+        row, (_, start, track) = card.frame.experts_row, card.frame.slider
+        assert row is not None
+        assert card.view.experts is not None
+        left = card.content_region.x - card.region.x
+        top = card.content_region.y - card.region.y
+        await s.pilot.mouse_down(card, offset=(left + start + 1, top + row))
+        await s.pilot.pause()
+        assert card.view.experts[0] == 0
+        assert s.layers == s.screen.facts.plan.split.layers
+        await s.drag_on(card, (left + start + track - 1, top + row))
+        await s.pilot.pause()
+        assert card.view.experts[0] == card.view.experts[1]
+        await s.pilot.mouse_up(card, offset=(left + start + track - 1, top + row))
+
+
+async def test_behind_a_worker_the_price_is_said_and_the_host_has_none() -> None:
+    async with stage(two_cards(workers=True)) as s:
+        assert s.plan.away == ()
+        await s.press("comma")
+        assert s.plan.away_of(0) == 1
+        assert any("2.5 round trips a token" in toast for toast in s.toasts())
+        await s.press("down", "down", "comma")
+        assert any("lies in this machine's memory anyway" in toast for toast in s.toasts())
