@@ -13,7 +13,7 @@ from hettui.domain.doctor.generations import CUDA_DRIVERS, GENERATIONS, READ_ON,
 from hettui.domain.screen.actions import ACTIONS
 from hettui.domain.screen.keymap import DEFAULT
 from tests.doctor_facts import WRONG
-from tests.seed_rig import CONTEXT, advice, doctor_page, plan_page
+from tests.seed_rig import doctor_page
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 DOCTOR = README.parent / "docs" / "doctor.md"
@@ -102,13 +102,8 @@ def cards() -> str:
 
 
 def rig() -> str:
-    """The doctor's page, advice and a plan for the scripted rig."""
-    parts = [
-        ("hettui doctor", doctor_page()),
-        (f"hettui models advise … --ctx-size {CONTEXT}", advice()),
-        (f"hettui plan … --ctx-size {CONTEXT} --objective latency", plan_page("Q4_K_M")),
-    ]
-    return "\n\n".join(f"```text\n$ {command}\n{said}\n```" for command, said in parts)
+    """The doctor's page of the scripted rig. Plans change with the planner: they stand in the page with their date."""
+    return f"```text\n$ hettui doctor\n{doctor_page()}\n```"
 
 
 PARTS = {
