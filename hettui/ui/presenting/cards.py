@@ -7,6 +7,7 @@ from dataclasses import replace
 from hettui.domain.cluster.launch import exposures, worker_name
 from hettui.domain.cluster.snapshot import Applied
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
+from hettui.domain.hosts.worker import way_of
 from hettui.domain.memory.context import known
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.memory.layout import compute_error_bytes
@@ -75,7 +76,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
         output=split.output_device == index,
         budget_bytes=device.budget_bytes,
         is_cpu=device.backend == "cpu",
-        process=process.state.value if process else "",
+        process=(way_of(process.detail) or process.state.value) if process else "",
         entry=facts.typed if facts.typed and facts.selected == index else None,
     )
     view = replace(view, experts=_experts(facts, index))
