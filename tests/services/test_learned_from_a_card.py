@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hettui.domain.llama.beside import mark
 from hettui.domain.session.session import Session
 from hettui.domain.speed.pace import expected, stages_s
 from hettui.services.events import ClusterChanged, Event
@@ -19,13 +20,16 @@ RECORDING = Path(__file__).parent.parent / "fixtures" / "h100.jsonl"
 
 
 def events(recording: str) -> Iterator[tuple[float, Event]]:
-    """With what recordings of that time did not keep of a cluster: its model and its settings."""
+    """With what recordings of that time did not keep of a cluster: its model, its settings, what was said besides."""
     found = open_recording(recording)
     session = found.header.session
     for at_s, event in found.entries:
         if isinstance(event, ClusterChanged) and event.snapshot.applied is not None and session.cluster is not None:
             applied = replace(
-                event.snapshot.applied, model_path=session.cluster.model_path, params=session.config.params
+                event.snapshot.applied,
+                model_path=session.cluster.model_path,
+                params=session.config.params,
+                beside=mark(session.cluster.serving.extra_args),
             )
             event = replace(event, snapshot=replace(event.snapshot, applied=applied))
         yield found.header.monotonic_s + at_s, event
