@@ -2,8 +2,8 @@
 
 Looked up on 2026-11-28 in NVIDIA's own documents: what CUDA 13 left out (release notes), the least driver branch of a
 CUDA major release ("CUDA compatibility"), R580 as the last for Maxwell, Pascal and Volta (Unix deprecation schedule),
-and the notes on open kernel modules (needed from Blackwell on, possible from Turing on). The first branch and CUDA release
-of each generation, and Kepler's last ones, were written down from memory.
+and the notes on open kernel modules (needed from Blackwell on, possible from Turing on). The first branch and CUDA
+release of each generation, and Kepler's last ones, were written down from memory.
 """
 
 from __future__ import annotations
