@@ -6,13 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from hettui.domain.config.schema import SECTIONS, Key
+from hettui.domain.devices.common_cards import CARDS
 from hettui.domain.doctor.checks import BY_ID, CHECKS
 from hettui.domain.doctor.finding import by_urgency
 from hettui.domain.doctor.generations import CUDA_DRIVERS, GENERATIONS, READ_ON, SOURCE
 from hettui.domain.screen.actions import ACTIONS
 from hettui.domain.screen.keymap import DEFAULT
 from tests.doctor_facts import WRONG
-from tests.seed_rig import CONTEXT, advice, doctor_page, plan_page
+from tests.seed_rig import doctor_page
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 DOCTOR = README.parent / "docs" / "doctor.md"
@@ -94,19 +95,20 @@ def generations() -> str:
     return "\n".join([*lines, "", f"The least driver branch for a build, by CUDA's major release: {least}."])
 
 
+def cards() -> str:
+    """Cards that are known by their names."""
+    told = [f"{card.name} ({card.gib} GiB, {card.bandwidth_bytes_per_s / 1e9:.0f} GB/s)" for card in CARDS]
+    return ", ".join(told) + "."
+
+
 def rig() -> str:
-    """The doctor's page, advice and a plan for the scripted rig."""
-    parts = [
-        ("hettui doctor", doctor_page()),
-        (f"hettui models advise … --ctx-size {CONTEXT}", advice()),
-        (f"hettui plan … --ctx-size {CONTEXT} --objective latency", plan_page("Q4_K_M")),
-    ]
-    return "\n\n".join(f"```text\n$ {command}\n{said}\n```" for command, said in parts)
+    """The doctor's page of the scripted rig. Plans change with the planner: they stand in the page with their date."""
+    return f"```text\n$ hettui doctor\n{doctor_page()}\n```"
 
 
 PARTS = {
     README: {"configuration": configuration, "keys": keys},
-    DOCTOR: {"checks": checks, "generations": generations, "rig": rig},
+    DOCTOR: {"checks": checks, "generations": generations, "rig": rig, "cards": cards},
 }
 
 

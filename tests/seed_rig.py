@@ -75,3 +75,7 @@ def plan_page(mix: str) -> str:
     workload = Workload(shape(mix), AROUND.params, BUILD)
     plan, best = asked_plan(workload, DEVICES, objective="latency")
     return PlanReport(workload, plan, None, best=best, ram_bytes=AROUND.ram_bytes).as_text().rstrip()
+
+
+if __name__ == "__main__":
+    print(f"{doctor_page()}\n\n{advice()}\n\n{plan_page('Q4_K_M')}")

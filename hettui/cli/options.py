@@ -67,6 +67,9 @@ def device_budgets(text: str | None) -> list[NamedDevice] | None:
         return None
     devices: list[NamedDevice] = []
     for part in text.split(","):
+        if "=" not in part and part.strip():
+            devices.append(_common(part.strip(), [known.name for known in devices]))
+            continue
         name, separator, said = part.rpartition("=")
         budget, at, bandwidth = said.partition("@")
         try:
@@ -82,6 +85,22 @@ def device_budgets(text: str | None) -> list[NamedDevice] | None:
             raise UsageError(f"--devices names {name.strip()} twice")
         devices.append(NamedDevice(name.strip(), size, None if speed is None else float(speed)))
     return devices
+
+
+def _common(name: str, taken: list[str]) -> NamedDevice:
+    """A card by its name alone; the same one again gets a number."""
+    from hettui.domain.devices.common_cards import common_card, like
+
+    card = common_card(name)
+    if card is None:
+        near = like(name)
+        hint = f"did you mean {near}? Else " if near else ""
+        raise UsageError(f"--devices {name}: {hint}it must be NAME=BUDGET, such as big=16GiB, or big=16GiB@960GB")
+    own, number = card.name, 1
+    while own in taken:
+        number += 1
+        own = f"{card.name} {number}"
+    return NamedDevice(own, card.budget_bytes, card.bandwidth_bytes_per_s)
 
 
 def weights(text: str | None) -> list[float] | None:

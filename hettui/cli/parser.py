@@ -163,7 +163,9 @@ def _plan(commands: _Commands) -> None:
     parser.add_argument("model", metavar="MODEL", help="a GGUF file, or any part of a split one")
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration file with the devices")
     parser.add_argument(
-        "--devices", metavar="NAME=BUDGET[@SPEED],…", help="devices in order: big=16GiB@960GB,small=6GiB@336GB"
+        "--devices",
+        metavar="NAME=BUDGET[@SPEED],…",
+        help="devices in order: big=16GiB@960GB,small=6GiB, or cards by name: 'RTX 5080,RTX 3060'",
     )
     parser.add_argument("--rig", metavar="FILE", help="plan for the machine of this hettui report")
     parser.add_argument("--split", metavar="N,N,…", help="llama.cpp's tensor-split weights in device order")

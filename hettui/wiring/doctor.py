@@ -40,7 +40,7 @@ from hettui.domain.telemetry.readings import DeviceSample
 from hettui.domain.text import clean_line, nearest
 from hettui.ports import TelemetryTarget
 from hettui.wiring import hosts as other_machines
-from hettui.wiring.sessions import api_key, engine_or_problem, look_around, open_session
+from hettui.wiring.sessions import api_key, engine_or_problem, look_around, open_session, read_shape
 
 _LOG_BYTES = 4 << 20
 _ABOUT_CARDS = re.compile(r"NVRM: Xid|amdgpu .*(GPU reset|ring \S+ timeout)", re.IGNORECASE)
@@ -83,7 +83,7 @@ def local_facts(config_path: str | None, *, ask_hosts: bool) -> Facts:
         places=_places(opened.config.model_path),
         listeners=listeners(_RPC_PROGRAMS),
         hosts=_hosts(opened.config, ask=ask_hosts),
-        config=config_facts(opened, engine),
+        config=config_facts(opened, engine, problem),
         environ={name: clean_line(os.environ[name], _WORD_CHARS) for name in _HIDING if name in os.environ},
     )
 
@@ -221,12 +221,12 @@ def _hosts(config: Config, *, ask: bool) -> tuple[FarHost, ...]:
     )
 
 
-def config_facts(opened: Opened, engine: EngineInfo | None) -> ConfigFacts:
-    """What is configured against what is here."""
+def config_facts(opened: Opened, engine: EngineInfo | None, engine_problem: str = "") -> ConfigFacts:
+    """What is configured against what is here. What is wrong with llama.cpp is told once, and not here."""
     config, session = opened.config, opened.session
     missing = [d.missing for d in session.devices if d.missing] if session else []
-    model_problem = opened.session_problem if config.model_path and session is None else ""
-    other_problem = opened.session_problem if not model_problem else ""
+    model_problem = _model_problem(config) if session is None else ""
+    other_problem = "" if opened.session_problem in (engine_problem, model_problem) else opened.session_problem
     about = ConfigFacts(
         opened.path,
         opened.problem or other_problem,
@@ -254,6 +254,16 @@ def config_facts(opened: Opened, engine: EngineInfo | None) -> ConfigFacts:
         no_room=no_room(session, plan, room_as_found(plan.devices, session.hardware)) or "",
         planned=True,
     )
+
+
+def _model_problem(config: Config) -> str:
+    """Of a session that could not be opened it is not known whether that was the model's fault."""
+    try:
+        if config.model_path:
+            read_shape(config.model_path)
+    except HettuiError as error:
+        return str(error)
+    return ""
 
 
 def _has_key(config: Config) -> bool:

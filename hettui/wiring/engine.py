@@ -23,6 +23,7 @@ from hettui.adapters.processes.local import LocalRunner
 from hettui.adapters.processes.log_files import LogFolder
 from hettui.adapters.processes.run_folder import RunFolder
 from hettui.adapters.processes.tcp_ports import LocalPorts
+from hettui.ports import TelemetrySource
 from hettui.services.cluster.world import World
 from hettui.services.engine import Engine
 from hettui.services.telemetry.poller import SourceFactory
@@ -55,7 +56,11 @@ class _FarFactory:
         self._book, self._mark = book, mark
 
     def __call__(self) -> FarSource:
-        return FarSource(self._book, self._mark)
+        return FarSource(self._book, self._mark, _readers_of)
+
+
+def _readers_of(sys_root: Path, proc_root: Path) -> tuple[TelemetrySource, ...]:
+    return (AmdGpuSource(sys_root, proc_root), IntelGpuSource(sys_root, proc_root))
 
 
 def build_engine(

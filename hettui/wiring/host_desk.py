@@ -13,7 +13,7 @@ from hettui.domain.config.inventory import assemble
 from hettui.domain.devices.device import Host
 from hettui.domain.errors import EngineError, HostError, UsageError
 from hettui.domain.hosts.facts import HostFacts
-from hettui.domain.hosts.known import with_round_trips
+from hettui.domain.hosts.known import with_lines
 from hettui.domain.hosts.push import Progress, Pushed
 from hettui.domain.session.session import Session
 from hettui.wiring import hosts
@@ -72,7 +72,7 @@ class HostDeskAdapter:
         remembered = [card for card in session.hardware if card.host != host.name]
         hardware = (*remembered, *facts.hardware())
         devices = session.learned.with_measured(assemble(config, hardware, session.refused))
-        devices = with_round_trips(devices, config.hosts, hosts.all_known())
+        devices = with_lines(devices, config.hosts, hosts.all_known())
         cluster = session.cluster and cluster_of(config, devices, session.cluster.engine)
         self._tell_hosts(config.hosts)
         return replace(session, config=config, hardware=hardware, devices=devices, cluster=cluster)

@@ -89,7 +89,9 @@ def remember(found: Sequence[tuple[Host, HostFacts]]) -> None:
     known_hosts = load_hosts(memory_dir())
     for host, facts in found:
         if host.ssh and facts.whole:
-            known_hosts[host.ssh] = KnownHost(host.ssh, facts.hardware(), facts.round_trip_s, time.time())
+            known_hosts[host.ssh] = KnownHost(
+                host.ssh, facts.hardware(), facts.round_trip_s, time.time(), facts.line_bytes_per_s
+            )
     save_hosts(memory_dir(), known_hosts)
 
 

@@ -26,7 +26,7 @@ from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import Found
 from hettui.domain.door.words import DOOR_MODULE
 from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, ModelFileError
-from hettui.domain.hosts.known import hardware_of, with_round_trips
+from hettui.domain.hosts.known import hardware_of, with_lines
 from hettui.domain.hosts.worker import HOLDER_MODULE
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import allocations
@@ -91,7 +91,7 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
     hosts = load_hosts(memory_dir()) if config.hosts else {}
     if devices is None:
         devices = assemble(config, (*found.hardware, *hardware_of(config.hosts, hosts)), found.problems)
-    devices = with_round_trips(devices, config.hosts, hosts)
+    devices = with_lines(devices, config.hosts, hosts)
     if learned.host_bytes_per_s is None and any(d.backend == "cpu" and d.host == LOCAL for d in devices):
         learned.host_bytes_per_s = read_speed()
         save_learned(memory_dir(), learned)

@@ -11,7 +11,7 @@ from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config, DeviceConfig
 from hettui.domain.devices.device import Device, Hardware, Host
 from hettui.domain.errors import ConfigError
-from hettui.domain.hosts.known import KnownHost, hardware_of, with_round_trips
+from hettui.domain.hosts.known import KnownHost, hardware_of, with_lines
 from hettui.domain.speed.prior import prior
 from hettui.domain.units import GIB, MIB
 
@@ -64,9 +64,9 @@ def test_what_is_kept_comes_back_and_damage_counts_as_not_known(tmp_path: Path) 
 
 def test_the_way_there_counts_in_a_tokens_time() -> None:
     far = Device("far", host="attic", via="worker")
-    (known,) = with_round_trips((far,), HOSTS, KNOWN)
+    (known,) = with_lines((far,), HOSTS, KNOWN)
     assert known.round_trip_s == 0.05
     assert prior(known).hop_s == pytest.approx(0.052)
     assert prior(far).hop_s == pytest.approx(0.004)
-    (same,) = with_round_trips((Device("far", host="cellar", via="worker"),), HOSTS, KNOWN)
+    (same,) = with_lines((Device("far", host="cellar", via="worker"),), HOSTS, KNOWN)
     assert same.round_trip_s is None

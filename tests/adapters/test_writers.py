@@ -237,6 +237,7 @@ def test_a_runtime_folder_of_another_user_is_left_alone(
 
 PAST_IT = {
     "adapters/files/atomic.py": "the place itself",
+    "adapters/hosts/card_mirror.py": "lays links into a private folder of its own; its files go through the place",
     "adapters/library/demo_model.py": "unpacks into a private temporary folder, and replaces the model with the result",
     "cli/__init__.py": "/dev/null in place of a closed pipe",
 }

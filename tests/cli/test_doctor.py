@@ -41,6 +41,7 @@ def test_without_an_engine_and_without_a_card_it_is_a_page_and_code_1(
     found = told(capsys)
     assert found["engine.found"]["severity"] == "fault"
     assert "LLAMA_CPP_BIN" in str(found["engine.found"]["words"])
+    assert found["config.file"]["severity"] == "unchecked", "told once"
     assert found["memory.ram"]["severity"] in ("good", "note")
     assert main(["doctor"]) == 1
     page = capsys.readouterr().out

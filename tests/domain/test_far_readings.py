@@ -22,30 +22,20 @@ def taken(*lines: str) -> FarReadings:
 
 def test_a_card_by_its_uuid_and_by_its_number() -> None:
     readings = taken(f"nv {UUID}, 5000, 12288, 97, 71, 168.40, 170.00, 1800, 2100, 3, 16, 60")
-    card = readings.of_card("cuda", UUID, None, None)
+    card = readings.of_card("cuda", UUID, None)
     assert card == DeviceSample(
         used_bytes=5000 * MIB, total_bytes=12288 * MIB, utilisation_percent=97, temperature_c=71, power_w=168.4,
         power_limit_w=170, clock_mhz=1800, clock_max_mhz=2100, link_now=Link(3, 16), fan_percent=60,
     )  # fmt: skip
-    assert readings.of_card("cuda", None, None, 0) == card
-    assert readings.of_card("cuda", None, None, 1) is None
-    assert readings.of_card("cuda", "GPU-other", None, 0) is None
-    assert readings.of_card("vulkan", None, None, 0) is None
+    assert readings.of_card("cuda", None, 0) == card
+    assert readings.of_card("cuda", None, 1) is None
+    assert readings.of_card("cuda", "GPU-other", 0) is None
+    assert readings.of_card("vulkan", None, 0) is None
 
 
 def test_what_a_card_does_not_know_is_not_0() -> None:
     readings = taken(f"nv {UUID}, 5000, 12288, [N/A], [Not Supported], [N/A], [N/A], [N/A], [N/A], [N/A], [N/A], [N/A]")
-    assert readings.of_card("cuda", UUID, None, None) == DeviceSample(used_bytes=5000 * MIB, total_bytes=12288 * MIB)
-
-
-def test_an_amd_card_by_its_address() -> None:
-    readings = taken("amd 0000:03:00.0 17163091968 1073741824 12 45000 35000000", "amd 0000:0c:00.0 536870912 – – – –")
-    card = readings.of_card("rocm", None, "0000:03:00.0", None)
-    assert card == DeviceSample(
-        used_bytes=1 << 30, total_bytes=17163091968, utilisation_percent=12, temperature_c=45, power_w=35
-    )
-    assert readings.of_card("vulkan", None, "0000:0c:00.0", None) == DeviceSample(total_bytes=536870912)
-    assert readings.of_card("rocm", None, None, 1) is not None
+    assert readings.of_card("cuda", UUID, None) == DeviceSample(used_bytes=5000 * MIB, total_bytes=12288 * MIB)
 
 
 def test_a_cpu_worker_by_its_process() -> None:
@@ -61,12 +51,10 @@ def test_a_cpu_worker_by_its_process() -> None:
     assert readings.busy_percent == {}
 
 
-@pytest.mark.parametrize(
-    "odd", ["nv", "nv x", f"nv {UUID}, 1", "amd", "amd x 1", "proc a b c d e", "proc a 1 S -5 x", "", "begin x y"]
-)
+@pytest.mark.parametrize("odd", ["nv", "nv x", f"nv {UUID}, 1", "proc a b c d e", "proc a 1 S -5 x", "", "begin x y"])
 def test_odd_lines_are_no_readings(odd: str) -> None:
     readings = taken(odd)
-    assert (readings.nvidia, readings.amd, readings.uses) == ({}, {}, {})
+    assert (readings.nvidia, readings.uses) == ({}, {})
     assert (readings.ticks_per_s, readings.page_bytes) == (100, 4096)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hettui.domain.cluster.launch import default_ports, exposures, plan_launch, shell_line, unsafe
 from hettui.domain.devices.device import Device, Host
 from hettui.domain.errors import ConfigError, EngineError
-from hettui.domain.hosts.worker import HOLDER, RemoteWorker
+from hettui.domain.hosts.worker import HOLDER, HOLDER_MODULE, RemoteWorker
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
@@ -144,10 +144,25 @@ def test_ports_of_remote_workers_lie_below_those_that_the_kernel_gives_away() ->
     assert ports == {"a": 18052, "b": 18053, "c": 18054}
 
 
-def test_a_remote_worker_is_never_opened_to_its_network() -> None:
+@pytest.mark.parametrize("address", [None, "attic.lan", "8.8.8.8", "0.0.0.0", "127.0.0.1", "fd00::1"])  # noqa: S104
+def test_a_remote_worker_is_opened_to_a_named_private_address_only(address: str | None) -> None:
     remote = replace(workers(None)[0], host="attic", expose=True)
+    attic = Host("attic", "me@attic", address=address)
     with pytest.raises(ConfigError, match="expose"):
-        plan_launch(replace(cluster((remote,)), hosts=(Host("attic", "me@attic"),)), Split((31,), 31))
+        plan_launch(replace(cluster((remote,)), hosts=(attic,)), Split((31,), 31))
+
+
+def test_an_exposed_remote_worker_is_reached_without_a_tunnel_and_told() -> None:
+    remote = replace(workers(None)[0], host="attic", expose=True)
+    attic = Host("attic", "me@attic", address="192.168.1.20")
+    launch = plan_launch(replace(cluster((remote,)), hosts=(attic,)), Split((31,), 31))
+    assert launch.master.argv[launch.master.argv.index("--rpc") + 1] == "192.168.1.20:18052"
+    assert {"address=192.168.1.20", "fixed"} <= set(launch.workers[0].argv)
+    assert launch.workers[0].address == ("192.168.1.20", 18052)
+    held = RemoteWorker.of(launch.workers[0].argv[launch.workers[0].argv.index(HOLDER_MODULE) + 1 :])
+    assert held.address == "192.168.1.20"
+    (said,) = exposures([remote])
+    assert "at an address of attic without ssh" in said
 
 
 def test_fixed_ports_are_kept_and_passed_over() -> None:

@@ -137,6 +137,11 @@ class Bed:
         return self.hosts["attic"]
 
     @property
+    def address(self) -> str:
+        """Of the attic."""
+        return f"10.79.{self.number}.2"
+
+    @property
     def boxes(self) -> tuple[Box, ...]:
         return (self.desk, *self.hosts.values())
 

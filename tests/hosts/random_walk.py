@@ -8,6 +8,7 @@ sequence is done again. Needs root; about half a minute each.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import secrets
 import sys
@@ -138,6 +139,8 @@ def main() -> int:
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         bed = beds.make(Path(folder) / "bed", 9, programs_here(), tuple(HOSTS))
+        # A copy of the sources can so be walked while others are being worked on.
+        bed.desk.env |= {key: os.environ[key] for key in ("PYTHONPATH",) if key in os.environ}
         try:
             spread(bed, HOSTS, str(programs_here()), patience_s=10)
             for seed in range(options.seed, options.seed + options.sequences):

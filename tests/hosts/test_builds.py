@@ -103,3 +103,17 @@ def test_another_build_of_the_same_protocol_is_allowed_with_a_word(bed: Bed, oth
     assert done.returncode == 0, done.stderr
     assert "attic has another llama.cpp build than this machine, of the same protocol (RPC 4.0.3" in done.stderr
     assert "the worker on attic is of build" in log_of(bed)
+
+
+def test_without_ssh_where_the_configuration_says_so(bed: Bed) -> None:
+    config = configure(bed, str(programs_here()))
+    more = f'address = "{bed.address}"\n[[devices]]\nexpose = true'
+    text = bed.desk.run("cat", config).stdout.replace("[[devices]]", more)
+    bed.desk.write(config, text)
+    done = hettui(bed, "up", config)
+    assert done.returncode == 0, done.stderr
+    assert f"{bed.address}:18052" in bed.attic.ports()
+    assert "127.0.0.1:18052" not in [*bed.attic.ports(), *bed.desk.ports()]
+    answer = hettui(bed, "chat", "Say hello.", "--max-tokens", "4", "--url", "http://127.0.0.1:8080")
+    assert answer.returncode == 0, answer.stderr
+    assert "without ssh" in hettui(bed, "status").stdout

@@ -72,6 +72,15 @@ def test_every_way_in_is_found_and_every_refusal_is_a_sentence(bed: Bed, program
         assert sentence in said[alias].get("problem", ""), said[alias]
     assert len({said[alias]["machine"] for alias in good}) == 1
     assert 0 < said["attic"]["round_trip_s"] < patience(1)
+    # The doctor asks the same probe: this machine's other half has the same clock.
+    looked = hettui(bed, "doctor", "--host", "attic", "--json")
+    found = {one["id"]: one for one in json.loads(looked.stdout)["findings"]}
+    assert found["network.clocks"]["severity"] == "good"
+    assert found["memory.ram"]["severity"] == "good"
+    unreached = hettui(bed, "doctor", "--host", "nowhere", "--json")
+    assert unreached.returncode == 1
+    refusal = {one["id"]: one for one in json.loads(unreached.stdout)["findings"]}["network.hosts"]
+    assert "No route to host" in refusal["words"]
 
 
 def test_a_cluster_on_another_machine_leaves_nothing(bed: Bed, programs: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.devices.device import Host
+from hettui.domain.hosts.worker import way_of
 from hettui.services.cluster.controller import ClusterController
 from hettui.services.cluster.world import Request
 from tests.services.test_cluster import Bench, request, until
@@ -138,3 +139,9 @@ async def test_one_that_cannot_be_asked_is_told(bench: Bench) -> None:
     bench.world.children["worker d2"].end(-9)
     await until(lambda: bench.state is ClusterState.FAILED and not bench.controller.snapshot.processes)
     assert "ends there by itself within 120 s" in (bench.controller.snapshot.problem or "")
+
+
+def test_a_card_behind_a_line_that_is_lost_or_silent_is_not_called_up() -> None:
+    assert way_of("the line to attic was lost: Timeout") == "lost"
+    assert way_of("attic has said nothing for 8 s") == "silent"
+    assert way_of("the worker on attic is stopped by a signal there") == way_of("") == ""

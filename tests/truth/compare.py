@@ -28,6 +28,8 @@ from tests.truth.models import MODELS
 
 ATTACHED = TABLE.with_name("attached.jsonl")
 """Made by `attached.py`."""
+EXPERTS = TABLE.with_name("experts.jsonl")
+"""Made by `make.py --experts N --table experts.jsonl`: it goes on where it stopped."""
 BUILDS = ("b10068", "b11434")
 PRINTED_BYTES = 5300
 """The master's own buffers are known from its log only: MiB with two decimals, so half a hundredth of a MiB."""

@@ -6,7 +6,7 @@ import pytest
 
 from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.model.architecture import architecture
-from tests.truth.compare import ATTACHED, BUILDS, Compared, cases, compare, shape_of
+from tests.truth.compare import ATTACHED, BUILDS, EXPERTS, Compared, cases, compare, shape_of
 
 # Compared once for all of them.
 pytestmark = pytest.mark.xdist_group("truth")
@@ -71,3 +71,11 @@ def test_what_a_card_computes_for_the_host_is_in_its_buffer(attached: list[Compa
     assert sum(c.compute_within for c in cards) / len(cards) >= 0.91
     hosts = [c for c in attached if c.place == "host"]
     assert sum(c.compute_within for c in hosts) / len(hosts) >= 0.99
+
+
+def test_experts_in_ram_block_by_block_are_exact() -> None:
+    """As plans say them: any blocks of any device, b10068 with CPU workers."""
+    found = [c for case in cases(EXPERTS) for c in compare(case)]
+    assert len(cases(EXPERTS)) >= 29
+    assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+    assert sum(c.compute_within for c in found) / len(found) >= 0.98

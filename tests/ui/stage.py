@@ -497,6 +497,15 @@ def card_session() -> Session:
     return replace(session(devices, shape_of("qwen3moe", 48)), demo=False)
 
 
+def hosts_session() -> Session:
+    """The same three cards, two of them in other machines."""
+    opened = card_session()
+    first, second, third = opened.devices
+    far = replace(second, host="attic", via="worker", round_trip_s=0.0004)
+    farther = replace(third, host="cellar", via="worker", round_trip_s=0.012)
+    return replace(opened, devices=(first, far, farther))
+
+
 def farm_session(count: int, model: ModelShape | None = None) -> Session:
     """So many cards of a few kinds, some of them in other machines, with a model that needs them all."""
     kinds = (

@@ -17,7 +17,7 @@ from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, LoadProgress
 from hettui.domain.slots.keeping import Held
 from hettui.domain.units import MIB
-from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
+from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, TelemetryUpdated
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
 from tests.ui.stage import (
@@ -27,6 +27,7 @@ from tests.ui.stage import (
     card_session,
     farm_readings,
     farm_session,
+    hosts_session,
     readings,
     running,
     session,
@@ -112,6 +113,25 @@ async def farm(pilot: Pilot[Any]) -> None:
     backend.engine.emit(ClusterChanged(backend.engine.snapshot))
     for second in range(0, 20, 2):
         backend.engine.emit(farm_readings(plan.devices, second))
+        await pilot.pause()
+
+
+async def one_gone(pilot: Pilot[Any]) -> None:
+    """Needs `hosts_session`: the line to the cellar is lost while the cluster runs."""
+    app, backend = await opened(pilot)
+    await pilot.press("p", "p")
+    app.clear_notifications()
+    plan = planned(app).facts.plan
+    cluster = running(plan)
+    lost = "the line to cellar was lost: ssh: Timeout, server 10.0.0.3 not responding"
+    processes = tuple(replace(p, detail=lost) if p.device == plan.devices[-1].name else p for p in cluster.processes)
+    backend.engine.snapshot = replace(cluster, processes=processes)
+    backend.engine.emit(ClusterChanged(backend.engine.snapshot))
+    for second in range(0, 60, 2):
+        told = card_readings(second).snapshot
+        known = {name: sample for name, sample in told.samples.items() if name != plan.devices[-1].name}
+        errors = {plan.devices[-1].name: "cellar has said nothing for 31 s"}
+        backend.engine.emit(TelemetryUpdated(replace(told, samples=known, errors=errors)))
         await pilot.pause()
 
 
@@ -270,6 +290,11 @@ def test_cards(snap_compare: Any, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 def test_sixteen_cards(snap_compare: Any, size: tuple[int, int]) -> None:
     assert snap_compare(build(StageBackend(farm_session(16))), run_before=settled(farm), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES[:2], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_three_hosts_one_gone(snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(build(StageBackend(hosts_session())), run_before=settled(one_gone), terminal_size=size)
 
 
 def test_every_picture_belongs_to_a_test(request: pytest.FixtureRequest) -> None:

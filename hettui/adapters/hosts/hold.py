@@ -32,6 +32,7 @@ from hettui.domain.text import clean_line
 START_S = 28.0
 """From the start of ssh to the worker's first word: slow logins, jump hosts, a driver that wakes up."""
 BEAT_S = 2.0
+LOOPBACK = "127.0.0.1"
 _GONE_BEATS = 1
 SILENT_S = 8.0
 """Without an answer for so long the line is said to be silent."""
@@ -126,7 +127,8 @@ class Holder:
     def _open(self, op: str, arguments: Sequence[str], forward: tuple[int, int] | None = None) -> None:
         self._drop_session()
         mark = new_marker()
-        settings = {"M": mark, "N": self._run_mark, "G": f"{self._common}\n{self._warden}"}
+        warden, address = f"{self._common}\n{self._warden}", self._worker.address or LOOPBACK
+        settings = {"M": mark, "N": self._run_mark, "G": warden, "A": address}
         text = script([self._common, self._hold_script], [op, self._id, *arguments], settings)
         try:
             self._session = Session(
@@ -180,6 +182,8 @@ class Holder:
     def _bring_port(self) -> int | None:
         """As `_start`: the worker's port becomes one here, over the shared connection or with a session of its own."""
         here, there = self._worker.port, self._there
+        if self._worker.address is not None:
+            return None  # llama.cpp goes there by itself.
         if self._line.socket is not None:
             if self._order("forward", here, there) == 0:
                 return None
@@ -194,7 +198,7 @@ class Holder:
     def _attach(self) -> bool:
         """A session with the worker that runs there; with the port, where each session brings its own. False: it has
         ended."""
-        shared = self._line.socket is not None
+        shared = self._line.socket is not None or self._worker.address is not None
         forward = None if shared else (self._worker.port, self._there)
         self._drop_session()
         self._open("attach", [str(self._log_bytes + 1)], forward)
@@ -353,7 +357,7 @@ class Holder:
 
     def _tidy(self) -> None:
         """The shared connection gives our port back; soon after its last session it ends."""
-        if self._line.socket is not None and self._there:
+        if self._line.socket is not None and self._there and self._worker.address is None:
             self._order("cancel", self._worker.port, self._there)
 
     def _drop_session(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,15 @@ from hettui.domain.devices.device import Host
 from hettui.domain.errors import HostError
 from hettui.domain.hosts.facts import HostFacts, read_facts
 from hettui.domain.hosts.far_side import script
+from hettui.domain.units import KIB, MIB
 
 MOST_AT_ONCE = 16
 _CLEAN_S = 60.0
 _ECHO_S = 15.0
 _WORDS = 9
+_SIZES = (256 * KIB, 4 * MIB)
+_LONG_S = 0.4
+_LEAST_S = 1e-3
 
 
 def probe(host: Host, seconds: float = 25.0) -> HostFacts:
@@ -26,7 +31,9 @@ def probe(host: Host, seconds: float = 25.0) -> HostFacts:
     begun_s = time.time()
     facts = read_facts(host.name, ask(_line(host), ["common", "probe"], [host.bin or ""], seconds=seconds))
     off_s = facts.clock_unix_s and clock_off_s(facts.clock_unix_s, begun_s, time.time())
-    return replace(facts, round_trip_s=round_trip_s(host), clock_off_s=off_s)
+    trip_s = round_trip_s(host)
+    rate = line_bytes_per_s(host, trip_s or 0.0)
+    return replace(facts, round_trip_s=trip_s, line_bytes_per_s=rate, clock_off_s=off_s)
 
 
 def clock_off_s(said_s: float, begun_s: float, ended_s: float) -> float:
@@ -48,6 +55,39 @@ def round_trip_s(host: Host) -> float | None:
         if not session.until(lambda: ["ready"] in session.not_heard, _ECHO_S):
             return None
         return median(times) if (times := list(_times_s(session))) else None
+    finally:
+        session.close()
+
+
+def line_bytes_per_s(host: Host, trip_s: float) -> float | None:
+    """What the line to it takes, once it is under way: of a little, and where that went fast of more. What ssh packs
+    shrinks no further. None when it does not answer. Blocks for a second or two."""
+    found = None
+    for size in _SIZES:
+        took_s = _sent_s(host, size)
+        if took_s is None:
+            return found
+        found = size / max(took_s - trip_s, _LEAST_S)
+        if took_s > _LONG_S:
+            break
+    return found
+
+
+def _sent_s(host: Host, size: int) -> float | None:
+    line, mark = _line(host), new_marker()
+    text = script([far_script("common"), far_script("sink")], [], {"M": mark})
+    try:
+        session = Session(line.session(), line.environment, text, mark, mark)
+    except OSError:
+        return None
+    try:
+        if not session.until(lambda: ["ready"] in session.not_heard, _ECHO_S):
+            return None
+        begun_s = time.monotonic()
+        session.write(secrets.token_bytes(size))
+        session.end_input()
+        taken = session.until(lambda: ["got", str(size)] in session.not_heard, _ECHO_S)
+        return time.monotonic() - begun_s if taken else None
     finally:
         session.close()
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
 
 from hettui.domain.cluster.address import is_loopback, tcp_hosts
 from hettui.domain.cluster.process import ProcessSpec
@@ -112,7 +113,7 @@ def plan_launch(
     workers = tuple(
         _worker(cluster, device, ports[device.name]) for device in cluster.devices if device.via == "worker"
     )
-    names, owners, endpoints = _device_names(cluster.devices, split, ports)
+    names, owners, endpoints = _device_names(cluster, split, ports)
     door = _door(cluster, control)
     if door is not None:
         serving = replace(cluster.serving, host=LOOPBACK, port=inner)
@@ -137,15 +138,35 @@ def check(cluster: Cluster) -> None:
                 f'device "{device.name}" is the CPU: the master always has it; use via = "worker" to lend it'
             )
         if device.host != LOCAL and device.expose:
-            raise ConfigError(
-                f'device "{device.name}" is on host "{device.host}" and has expose = true, which would open its worker '
-                "to every network there and gain nothing: it is reached through ssh; remove expose"
-            )
+            _check_direct(cluster, device)
         if device.via == "worker" and device.host == LOCAL and cluster.engine.rpc_server is None:
             raise EngineError(
                 f'device "{device.name}" needs a worker, but no ggml-rpc-server was found beside '
                 f"{cluster.engine.server}: build llama.cpp with -DGGML_RPC=ON"
             )
+
+
+def _check_direct(cluster: Cluster, device: Device) -> None:
+    """Without ssh only at an address that is named, and that no stranger can reach."""
+    address = address_of(cluster.hosts, device)
+    try:
+        place = IPv4Address(address or "")
+    except ValueError:
+        raise ConfigError(
+            f'device "{device.name}" has expose = true: name the IPv4 address of host "{device.host}" in your own '
+            "network as address in its [[hosts]], or remove expose: then it is reached through ssh"
+        ) from None
+    if not place.is_private or place.is_loopback or place.is_unspecified:
+        raise ConfigError(
+            f'{address}, the address of host "{device.host}", is no address of a private network: RPC has no password, '
+            f'anyone there could run code through device "{device.name}"; remove expose'
+        )
+
+
+def address_of(hosts: Sequence[Host], device: Device) -> str | None:
+    """Where an exposed worker of another host listens; None: behind the tunnel, or on this machine."""
+    host = next((h for h in hosts if h.name == device.host), None)
+    return host.address if host is not None and device.expose and device.host != LOCAL else None
 
 
 def unsafe(cluster: Cluster, *, has_key: bool) -> str | None:
@@ -162,11 +183,17 @@ def unsafe(cluster: Cluster, *, has_key: bool) -> str | None:
 def exposures(devices: Sequence[Device]) -> list[str]:
     """A sentence for every worker that listens on more than loopback, for the screen and the doctor."""
     return [
-        f'the worker of "{clean_line(d.name, 60)}" listens on every network of this machine: RPC has no password, so '
-        "anyone there can run code on it; remove expose = true unless that network is yours alone"
+        f'the worker of "{clean_line(d.name, 60)}" listens {_where(d)}: RPC has no password, so anyone there can run '
+        "code on it; remove expose = true unless that network is yours alone"
         for d in devices
-        if d.via == "worker" and d.expose and d.host == LOCAL
+        if d.via == "worker" and d.expose
     ]
+
+
+def _where(device: Device) -> str:
+    if device.host == LOCAL:
+        return "on every network of this machine"
+    return f"at an address of {clean_line(device.host, 60)} without ssh"
 
 
 def worker_name(device: Device) -> str:
@@ -203,7 +230,8 @@ def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
         argv, env = (str(cluster.engine.rpc_server), *address, *options), {**dict(cluster.engine.env), **env}
     else:
         argv, env = _held(cluster, device, port, options, env), {}
-    return ProcessSpec(worker_name(device), "worker", argv, env, device.host, device.name, address=(LOOPBACK, port))
+    place = address_of(cluster.hosts, device) or LOOPBACK
+    return ProcessSpec(worker_name(device), "worker", argv, env, device.host, device.name, address=(place, port))
 
 
 def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: Mapping[str, str]) -> tuple[str, ...]:
@@ -213,7 +241,8 @@ def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: 
         raise ConfigError(f'device "{device.name}" names host "{device.host}", which no [[hosts]] table describes')
     held = RemoteWorker(
         worker_name(device), host.name, host.ssh, port, tuple(options), env, host.bin, host.lease_s,
-        host.patience_s, fixed=device.port is not None, cache_bytes=host.cache_bytes,
+        host.patience_s, fixed=device.port is not None or device.expose, cache_bytes=host.cache_bytes,
+        address=address_of(cluster.hosts, device),
     )  # fmt: skip
     return (*cluster.holder, *held.words())
 
@@ -237,9 +266,10 @@ def _door(cluster: Cluster, control: str) -> ProcessSpec | None:
 
 
 def _device_names(
-    devices: Sequence[Device], split: Split, ports: Mapping[str, int]
+    cluster: Cluster, split: Split, ports: Mapping[str, int]
 ) -> tuple[list[str], dict[str, str], list[str]]:
     """llama.cpp's names of the devices with layers in device order, who is who, and the endpoints."""
+    devices = cluster.devices
     names: list[str] = []
     owners: dict[str, str] = {}
     endpoints: list[str] = []
@@ -248,7 +278,7 @@ def _device_names(
         device = devices[index]
         if device.via == "worker":
             name = f"RPC{len(endpoints)}"
-            endpoints.append(f"{LOOPBACK}:{ports[device.name]}")
+            endpoints.append(f"{address_of(cluster.hosts, device) or LOOPBACK}:{ports[device.name]}")
             owners[endpoints[-1]] = device.name
         elif device.backend == "cuda":
             name = f"CUDA{attached_cuda.index(device.name)}"

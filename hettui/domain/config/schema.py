@@ -142,6 +142,12 @@ SECTIONS: tuple[Section, ...] = (
                 86400,
             ),
             Key("patience", "integer", "seconds of silence after which the line counts as lost", 60, 10, 3600),
+            Key(
+                "address",
+                "text",
+                "its IPv4 address in a trusted network, for devices with expose = true: llama.cpp then goes there "
+                "without ssh, unencrypted and without a password",
+            ),
             Key("cache", "size", "what weights may take on its disk, so that they travel once; 0 for none", "32GiB"),
         ),
         many=True,
@@ -166,7 +172,8 @@ SECTIONS: tuple[Section, ...] = (
             Key(
                 "expose",
                 "boolean",
-                "its worker listens on every network of its host: RPC has no password, anyone there can run code on it",
+                "its worker listens on every network of this machine, or at address of its [[hosts]]: RPC has no "
+                "password, anyone there can run code on it",
                 False,
             ),
         ),

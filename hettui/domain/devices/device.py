@@ -88,6 +88,8 @@ class Device:
     """Of its memory, for a CPU of its machine's; None is not known."""
     round_trip_s: float | None = None
     """To its host and back, as measured; None is not known."""
+    line_bytes_per_s: float | None = None
+    """What the line to its host takes, as measured; None is not known."""
     measured_overhead_bytes: int | None = None
     """What its backend took beside llama.cpp's buffers when it ran last."""
     measured_slowness: float | None = None
@@ -125,6 +127,8 @@ class Host:
     """How long the line may be silent before it counts as lost."""
     cache_bytes: int = 32 * GIB
     """What each of its workers may keep of weights there, so that they travel once; 0: nothing."""
+    address: str | None = None
+    """An address of it in a trusted network, at which exposed workers listen; None: all workers go through ssh."""
 
 
 def locked_layers(devices: Sequence[Device]) -> dict[int, int]:

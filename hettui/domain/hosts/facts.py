@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hettui.domain.devices.device import Hardware
 from hettui.domain.devices.identity import card_uuid, pci_address
 from hettui.domain.text import clean_line
-from hettui.domain.units import MIB
+from hettui.domain.units import MIB, UNKNOWN
 
 _KIB = 1024
 _DEVICE = re.compile(r"^ *([A-Za-z]+[0-9]*): (.*) \((\d{1,9}) MiB, (\d{1,9}) MiB free\)")
@@ -98,10 +98,17 @@ class HostFacts:
     """It answered to the end."""
     round_trip_s: float | None = None
     """Of one word there and back; None is not known."""
+    line_bytes_per_s: float | None = None
+    """What the line there takes; None is not known."""
     clock_unix_s: int | None = None
     """Its own time when it was asked."""
     clock_off_s: float | None = None
     """How far that is ahead of this machine's; within the time that the question took it counts as 0."""
+
+    @property
+    def line(self) -> str:
+        """`0.4 ms, 940 Mbit/s`."""
+        return line_in_words(self.round_trip_s, self.line_bytes_per_s)
 
     def hardware(self) -> tuple[Hardware, ...]:
         """What can hold layers there, each once; cards that the rpc server does not list have no engine name."""
@@ -158,12 +165,19 @@ class HostFacts:
         )  # fmt: skip
 
 
+def line_in_words(round_trip_s: float | None, bytes_per_s: float | None) -> str:
+    """`0.4 ms, 940 Mbit/s`; – for what is not known."""
+    trip = UNKNOWN if round_trip_s is None else f"{round_trip_s * 1e3:.1f} ms"
+    return f"{trip}, {UNKNOWN if bytes_per_s is None else f'{bytes_per_s * 8 / 1e6:.0f}'} Mbit/s"
+
+
 def _is(card: FarCard, device: FarDevice) -> bool:
     """Whether the list's entry is this card: by name and size, cards and entries both in PCI order."""
     if device.name.startswith("CUDA") != (card.vendor == "NVIDIA"):
         return device.name.startswith("Vulkan") and card.name in device.description
     if card.total_bytes is None:
-        return False
+        # Of Intel's cards the kernel does not tell it.
+        return card.vendor == "Intel" and "Intel" in device.description and not device.name.startswith("CPU")
     return abs(card.total_bytes - device.total_bytes) <= max(1024 * MIB, card.total_bytes // 10)
 
 

@@ -17,6 +17,8 @@ class KnownHost:
     round_trip_s: float | None = None
     """Of one word there and back over a session; None is not known."""
     at_unix_s: float = 0.0
+    line_bytes_per_s: float | None = None
+    """What the line there takes; None is not known."""
 
 
 def hardware_of(hosts: Sequence[Host], known: Mapping[str, KnownHost]) -> list[Hardware]:
@@ -32,12 +34,12 @@ def hardware_of(hosts: Sequence[Host], known: Mapping[str, KnownHost]) -> list[H
     ]
 
 
-def with_round_trips(
-    devices: Sequence[Device], hosts: Sequence[Host], known: Mapping[str, KnownHost]
-) -> tuple[Device, ...]:
+def with_lines(devices: Sequence[Device], hosts: Sequence[Host], known: Mapping[str, KnownHost]) -> tuple[Device, ...]:
     """The devices with the way to them, where it was measured."""
-    times = {host.name: known[host.ssh].round_trip_s for host in hosts if host.ssh is not None and host.ssh in known}
+    lines = {host.name: known[host.ssh] for host in hosts if host.ssh is not None and host.ssh in known}
     return tuple(
-        replace(device, round_trip_s=times[device.host]) if times.get(device.host) is not None else device
+        replace(device, round_trip_s=line.round_trip_s, line_bytes_per_s=line.line_bytes_per_s)
+        if (line := lines.get(device.host)) is not None
+        else device
         for device in devices
     )

@@ -97,8 +97,7 @@ def facts_text(facts: HostFacts, *, again: bool = False) -> str:
         lines.append("  its answer was cut off: what follows is not all")
     lines.append(
         f"  memory {format_bytes(facts.free_bytes)} free of {format_bytes(facts.total_bytes)}, disk "
-        f"{format_bytes(facts.disk_free_bytes)} free, cache {format_bytes(facts.cache_bytes)}, round trip "
-        + (UNKNOWN if facts.round_trip_s is None else f"{facts.round_trip_s * 1e3:.1f} ms")
+        f"{format_bytes(facts.disk_free_bytes)} free, cache {format_bytes(facts.cache_bytes)}, line {facts.line}"
     )
     version = f" ({facts.version})" if facts.version else ""
     lines.append(f"  {facts.server}{version}" if facts.server else f"  no rpc server in {facts.looked or UNKNOWN}")

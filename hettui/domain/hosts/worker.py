@@ -46,6 +46,8 @@ class RemoteWorker:
     """The worker's port there must be `port`."""
     cache_bytes: int = 0
     """What its tensor cache there may take; 0: it keeps none."""
+    address: str | None = None
+    """It listens there, and llama.cpp goes there directly; None: on loopback, behind the tunnel."""
 
     def words(self) -> tuple[str, ...]:
         """As arguments of the holder."""
@@ -53,6 +55,7 @@ class RemoteWorker:
         said += [f"bin={self.bin}"] if self.bin else []
         said += ["fixed"] if self.fixed else []
         said += [f"cache={self.cache_bytes}"] if self.cache_bytes else []
+        said += [f"address={self.address}"] if self.address else []
         return (*said, *(f"env:{key}={value}" for key, value in self.env.items()), "--", *self.options)
 
     @classmethod
@@ -68,7 +71,7 @@ class RemoteWorker:
             key, _, value = word.partition("=")
             if key.startswith("env:"):
                 env[key.removeprefix("env:")] = value
-            elif key in ("lease", "patience", "bin", "fixed", "cache"):
+            elif key in ("lease", "patience", "bin", "fixed", "cache", "address"):
                 plain[key] = value
             else:
                 raise ValueError(f"{word} is nothing that a worker is told")
@@ -84,6 +87,7 @@ class RemoteWorker:
             int(plain.get("patience", PATIENCE_S)),
             "fixed" in plain,
             int(plain.get("cache", 0)),
+            plain.get("address"),
         )
 
 
@@ -116,6 +120,12 @@ def state_of_line(lines: Sequence[str], before: str) -> str:
 def is_lost(state: str) -> bool:
     """Whether the worker's port here leads nowhere, by `state_of_line`."""
     return state.startswith("the line to ")
+
+
+def way_of(state: str) -> str:
+    """`lost` or `silent`, by `state_of_line`; empty while the line is well: a worker behind such a line is not called
+    up."""
+    return "lost" if is_lost(state) else "silent" if " has said nothing for " in state else ""
 
 
 def exit_in_signals(code: int) -> int:

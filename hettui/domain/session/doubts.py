@@ -16,6 +16,11 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes
 
+FAR_S, TOO_FAR_S = 5e-3, 80e-3
+"""Of a round trip: from here on it is told, and from there on a host slows down more than it mostly helps."""
+ASKED_WHILE_LOADING = 850
+"""Round trips of one worker while a model of 30 blocks is loaded (b10068: 1,700 for two workers and 272 tensors)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Uncounted:
@@ -106,4 +111,22 @@ def _too_new(shown: str, name: str, build: int) -> str | None:
 
 def warnings(workload: Workload, plan: Plan) -> list[str]:
     """What will fail, as sentences, before anything is started."""
-    return [line for line in (refusal(workload), *(f.warning for f in known_faults(workload, plan))) if line]
+    faults = (f.warning for f in known_faults(workload, plan))
+    return [line for line in (refusal(workload), *faults, *far_lines(plan)) if line]
+
+
+def far_lines(plan: Plan) -> list[str]:
+    """A sentence for each host that every token has to wait for: what it costs, and when it had better be left out."""
+    found = []
+    for host in dict.fromkeys(d.host for d in plan.devices):
+        used = [d for d, n in zip(plan.devices, plan.split.layers, strict=True) if n and d.host == host]
+        trip_s = next((d.round_trip_s for d in used if d.round_trip_s is not None), None)
+        if trip_s is None or trip_s < FAR_S:
+            continue
+        name, waits_ms = clean_line(host, 60), len(used) * trip_s * 1e3
+        found.append(
+            f"{name} is {trip_s * 1e3:.0f} ms away: each token waits {waits_ms:.0f} ms for the line, and a load asks "
+            f"it some {ASKED_WHILE_LOADING * len(used)} times, {ASKED_WHILE_LOADING * len(used) * trip_s:.0f} s"
+            + ("; leave it out if the model fits without it" if trip_s > TOO_FAR_S else "")
+        )
+    return found

@@ -25,6 +25,9 @@ _USUAL_ROUND_TRIP_S = 2e-3
 """To another host, where it was not measured. A token goes there and back once for each worker (b10068: 44, 78 to 89
 and 141 to 149 ms a token over two workers at 0, 20 and 50 ms)."""
 
+_USUAL_ACTIVATIONS_BYTES = 2 * 4096 * 4
+"""Of one token, there and back: of a model 4,096 wide. What answers show replaces the whole hop."""
+
 DOUBT_BY_DATA, DOUBT_CPU, DOUBT_UNKNOWN = 0.3, 0.5, 0.8
 """Standard deviation as a part of the value: of a card whose bandwidth is known, of a CPU, of a card without data."""
 _LAYER_DOUBT_S = 30e-6
@@ -54,6 +57,8 @@ def prior(device: Device) -> Prior:
     hop_s = _HOP_WORKER_S if device.via == "worker" else _HOP_ATTACHED_S
     if device.host != LOCAL:
         hop_s += _USUAL_ROUND_TRIP_S if device.round_trip_s is None else device.round_trip_s
+        if device.line_bytes_per_s:
+            hop_s += _USUAL_ACTIVATIONS_BYTES / device.line_bytes_per_s
     if device.backend == "cpu":
         # Unpacking quantised weights keeps a thread busy; together they are held up by the memory.
         most = device.bandwidth_bytes_per_s or _CPU_MOST_BYTES_PER_S

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hettui.domain.devices.identity import card_uuid, pci_address
+from hettui.domain.devices.identity import card_uuid
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link
 from hettui.domain.units import MIB
 
@@ -34,8 +34,6 @@ class FarReadings:
     page_bytes: int = 4096
     nvidia: dict[str, DeviceSample] = field(default_factory=dict)
     """By UUID, in the order of their addresses."""
-    amd: dict[str, DeviceSample] = field(default_factory=dict)
-    """By PCI address."""
     uses: dict[str, Use] = field(default_factory=dict)
     """By the worker's id."""
     busy_percent: dict[str, float] = field(default_factory=dict)
@@ -51,8 +49,6 @@ class FarReadings:
                 self.page_bytes = _whole(page) or 4096
             case ["nv", *rest]:
                 self._nvidia(" ".join(rest))
-            case ["amd", address, *rest] if (place := pci_address(address)) is not None:
-                self.amd[place] = _amd(rest)
             case ["proc", own, pid, state, ticks, pages, *_]:
                 self._process(own, (_whole(pid), _whole(ticks), _whole(pages)), state, now_s)
 
@@ -101,28 +97,12 @@ class FarReadings:
             utilisation_percent=self.busy_percent.get(own),
         )
 
-    def of_card(self, backend: str, uuid: str | None, address: str | None, number: int | None) -> DeviceSample | None:
-        """A card's sample: by UUID or address, else by its number among the maker's; None when nobody tells of it."""
-        if uuid is not None and uuid in self.nvidia:
-            return self.nvidia[uuid]
-        if address is not None and address in self.amd:
-            return self.amd[address]
-        makers = {"cuda": self.nvidia, "rocm": self.amd}.get(backend)
-        if makers is None or uuid is not None or address is not None:
-            return None
-        samples = list(makers.values())
+    def of_card(self, backend: str, uuid: str | None, number: int | None) -> DeviceSample | None:
+        """An NVIDIA card's sample: by UUID, else by its number; None when nobody tells of it."""
+        if uuid is not None:
+            return self.nvidia.get(uuid)
+        samples = list(self.nvidia.values()) if backend == "cuda" else []
         return samples[number] if number is not None and number < len(samples) else None
-
-
-def _amd(words: Sequence[str]) -> DeviceSample:
-    total, used, busy, heat, power = (*map(_whole, words[:5]), *[None] * 5)[:5]
-    return DeviceSample(
-        used_bytes=used,
-        total_bytes=total,
-        utilisation_percent=busy,
-        temperature_c=None if heat is None else heat / 1000,
-        power_w=None if power is None else power / 1e6,
-    )
 
 
 def _whole(text: str) -> int | None:

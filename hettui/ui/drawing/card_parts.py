@@ -17,6 +17,8 @@ STATES = {
     "failed": ("✗", "ended", "crit"),
     "waiting": ("◌", "waits", "warn"),
     "stopped": ("○", "stopped", "dim"),
+    "silent": ("◌", "silent", "warn"),
+    "lost": ("◌", "line lost", "crit"),
 }
 """Sign, word and role of a process's state: readable without colours."""
 

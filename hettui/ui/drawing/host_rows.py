@@ -64,17 +64,16 @@ def _state(entry: HostEntry) -> tuple[str, str]:
 
 
 def facts_in_words(facts: HostFacts) -> str:
-    """`2 cards, 24.0 GiB · round trip 0.4 ms`."""
+    """`2 cards, 24.0 GiB · 0.4 ms, 940 Mbit/s`."""
     hardware = facts.hardware()
     cards = [card for card in hardware if card.backend != "cpu"] or list(hardware)
     total = sum(card.total_bytes or 0 for card in cards)
     kind = "card" if cards[0].backend != "cpu" else "CPU"
     what = f"{len(cards)} {kind}{'' if len(cards) == 1 else 's'}, {format_bytes(total or None)}"
-    trip = UNKNOWN if facts.round_trip_s is None else f"{facts.round_trip_s * 1e3:.1f} ms"
     bare = "" if facts.server else "no llama.cpp there · "
     if facts.trouble:
         bare = "its llama.cpp cannot be run · "
-    return clean_line(f"{bare}{what} · round trip {trip}", 200)
+    return clean_line(f"{bare}{what} · {facts.line}", 200)
 
 
 def detail(entry: HostEntry | None, *, can_take: bool) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hettui.domain.cluster.launch import exposures, worker_name
 from hettui.domain.cluster.snapshot import Applied
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
+from hettui.domain.hosts.worker import way_of
 from hettui.domain.memory.context import known
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.memory.layout import compute_error_bytes
@@ -75,7 +76,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
         output=split.output_device == index,
         budget_bytes=device.budget_bytes,
         is_cpu=device.backend == "cpu",
-        process=process.state.value if process else "",
+        process=(way_of(process.detail) or process.state.value) if process else "",
         entry=facts.typed if facts.typed and facts.selected == index else None,
     )
     view = replace(view, experts=_experts(facts, index))
@@ -157,14 +158,14 @@ def _holders(facts: Facts, view: CardView) -> tuple[str, str] | None:
 
 def _of_experts(facts: Facts) -> str:
     count = len(facts.plan.blocks_away)
-    return f", experts of {count} block{'s' if count > 1 else ''}" if count else ""
+    return f"experts of {count} block{'s' if count > 1 else ''}" if count else ""
 
 
 def _read(outlook: Forecast | None) -> str:
     """Where much is mapped that nobody reads."""
     if outlook is None or outlook.host.weights_bytes < outlook.host_weights_bytes + _OFF_PLAN_BYTES:
         return ""
-    return f": {format_bytes(outlook.host_weights_bytes)} of it read"
+    return f", {format_bytes(outlook.host_weights_bytes)} read"
 
 
 def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
@@ -172,7 +173,7 @@ def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
     view = CardView(
         index=HOST,
         name="CPU of this machine",
-        role=f"what no device takes{_of_experts(facts)}{_read(outlook)}",
+        role=f"{_of_experts(facts) or 'what no device takes'}{_read(outlook)}",
         layers=split.host_layers,
         maximum=split.total_layers,
         running=applied.split.host_layers if applied else None,

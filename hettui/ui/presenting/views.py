@@ -48,7 +48,7 @@ class CardView:
     """Of two minutes: a card's load, where there is room to draw it."""
     is_cpu: bool = True
     process: str = ""
-    """State of its process; empty when it has none now."""
+    """State of its process, or of the line to it; empty when it has none now."""
     note: str = ""
     """One line: why it is slow, or what else there is to say."""
     note_role: str = "warn"

@@ -1,7 +1,7 @@
 # One worker on this machine: started and told about, found again, ended. $1 start, attach or end; $2 the worker's id;
 # for `start` also $3 the folder of llama.cpp, $4 lease in seconds, $5 port that is liked best, $6 1: that port or none,
 # $7 MiB that the cache of tensors may take, $8 what it is, for people; then NAME=VALUE…, --, options.
-# `N` is the marker of this run of the worker, `G` the warden's text.
+# `N` is the marker of this run of the worker, `G` the warden's text, `A` the address at which it listens.
 op=$1 id=$2
 workers_folder || exit 70
 rec=$W/$id
@@ -141,9 +141,9 @@ launch() {
     own=
     for word do
         shift
-        if [ "$word" = -- ]; then own=1; set -- "$@" "$PROGRAM" -H 127.0.0.1 -p "$port"; else set -- "$@" "$word"; fi
+        if [ "$word" = -- ]; then own=1; set -- "$@" "$PROGRAM" -H "$A" -p "$port"; else set -- "$@" "$word"; fi
     done
-    [ -n "$own" ] || set -- "$@" "$PROGRAM" -H 127.0.0.1 -p "$port"
+    [ -n "$own" ] || set -- "$@" "$PROGRAM" -H "$A" -p "$port"
     # In a file: whoever looks for the rpc server's name among the processes finds the worker alone.
     {
         printf 'set -- %s\n' "$(quoted "$rec" "$lease" "$N" env "$@")"
