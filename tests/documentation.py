@@ -9,7 +9,7 @@ from hettui.domain.config.schema import SECTIONS, Key
 from hettui.domain.devices.common_cards import CARDS
 from hettui.domain.doctor.checks import BY_ID, CHECKS
 from hettui.domain.doctor.finding import by_urgency
-from hettui.domain.doctor.generations import CUDA_DRIVERS, GENERATIONS, READ_ON, SOURCE
+from hettui.domain.doctor.generations import CUDA_DRIVERS, FROM_MEMORY, GENERATIONS, READ_ON, SOURCE
 from hettui.domain.screen.actions import ACTIONS
 from hettui.domain.screen.keymap import DEFAULT
 from tests.doctor_facts import WRONG
@@ -80,7 +80,7 @@ def checks() -> str:
 
 def generations() -> str:
     """Drivers and CUDA releases by generation."""
-    lines = [f"Source: {SOURCE}, read on {READ_ON}.", ""]
+    lines = [f"Source: {SOURCE}, read on {READ_ON}; {FROM_MEMORY}.", ""]
     lines += [
         "| generation | capability | cards | driver branch | CUDA | open kernel module |",
         "|---|---|---|---|---|---|",

@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from hettui.cli.signals import interruptible
+from hettui.cli.signals import Interrupted, interruptible
 
 if TYPE_CHECKING:
     from hettui.domain.library.offers import Offer
@@ -73,10 +73,14 @@ def _fetch(options: Namespace) -> int:
     if not 1 <= options.parallel <= 16:
         raise UsageError(f"--parallel {options.parallel}: it must be 1 to 16")
     got = []
-    for name in _named(options):
-        got += models.fetch_model(
-            name, options.to, projector=not options.no_mmproj, parallel=options.parallel, tell=_Progress()
-        )
+    try:
+        for name in _named(options):
+            got += models.fetch_model(
+                name, options.to, projector=not options.no_mmproj, parallel=options.parallel, tell=_Progress()
+            )
+    except Interrupted:
+        print("hettui: what has arrived is kept: the same command goes on from there", file=sys.stderr)
+        raise
     if options.json:
         print(json.dumps({"files": [{"path": one.path, "sha256": one.sha256} for one in got]}, indent=1))
     else:

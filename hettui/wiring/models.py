@@ -24,6 +24,7 @@ from hettui.domain.errors import HettuiError, ModelFileError, UsageError
 from hettui.domain.library.fit import Surroundings, judge, largest_context
 from hettui.domain.library.found import Kind, kind_of, no_model
 from hettui.domain.library.hub import (
+    ENDPOINT_VARIABLES,
     Named,
     Quant,
     RepoFile,
@@ -66,9 +67,10 @@ def session_for(config_path: str | None, ctx_size: int | None = None) -> Session
 
 
 @contextmanager
-def hub() -> Iterator[Hub]:
-    """As the environment says. Raises UsageError."""
-    made = Hub(endpoint_of(os.environ), token())
+def hub(named: Named) -> Iterator[Hub]:
+    """As the environment says; the URL of one file needs none. Raises UsageError."""
+    said = named.url is None or any(os.environ.get(name) for name in ENDPOINT_VARIABLES)
+    made = Hub(endpoint_of(os.environ) if said else "", token())
     try:
         yield made
     finally:
@@ -131,7 +133,7 @@ def file_offers(paths: Sequence[str], session: Session) -> list[Offer]:
 
 def hub_offers(named: Named, session: Session, tell: Tell) -> tuple[Repository, list[Offer]]:
     """What a repository offers, judged by headers that are read from afar. Blocks. Raises HettuiError."""
-    with hub() as ours:
+    with hub(named) as ours:
         repository = repository_of(named.repo, ours.files(named))
         found = []
         for number, quant in enumerate(repository.quants):
@@ -193,7 +195,7 @@ def fetch_model(text: str, to: str | None, *, projector: bool, parallel: int, te
     """The model with all its parts, and the projector that goes with it. Blocks. Raises HettuiError."""
     named = read_name(text)
     folder = Path(os.path.abspath(Path(to).expanduser())) if to else default_folder(named)  # noqa: PTH100
-    with hub() as ours:
+    with hub(named) as ours:
         got = []
         for wanted in _wanted(ours, named, folder, projector=projector):
             name = wanted.target.name

@@ -198,6 +198,13 @@ def test_a_token_goes_to_the_hub_and_not_into_a_message(model: bytes, tmp_path: 
     assert "hf_wrong" not in str(refused.value)
 
 
+def test_a_token_of_the_hub_is_not_given_to_another_address(model: bytes, tmp_path: Path) -> None:
+    with serving(FakeHub({REPO: {NAME: model}})) as hub, serving(FakeHub({REPO: {NAME: model}})) as other:
+        fetch(hub_of(hub, "hf_secret"), wanted_of(other, tmp_path), quiet)
+    assert not hub.asked
+    assert {authorization for _, _, authorization in other.asked} == {None}
+
+
 def test_a_disk_without_room_is_told_before_a_byte_comes(model: bytes, tmp_path: Path) -> None:
     with serving(FakeHub({REPO: {NAME: model}})) as hub:
         with pytest.raises(HettuiError, match="are free where .* lies: free some space, or name another folder"):

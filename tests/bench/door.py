@@ -39,7 +39,7 @@ from hettui.services.cluster.world import Request
 from hettui.wiring.engine import build_engine
 
 HOST = "127.0.0.1"
-SPAN = 200_000
+SPAN, PACED = 200_000, 3000
 """Events of the scripted server."""
 
 
@@ -100,8 +100,8 @@ def _real(rounds: int, tokens: int, streams: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _flood() -> AsyncIterator[int]:
-    """A server that sends events as fast as they are taken."""
+async def _flood(per_second: float | None = None) -> AsyncIterator[int]:
+    """A server that sends events as fast as they are taken; or so many a second, one by one, as a model does."""
     event = b'data: {"content":"word","stop":false,"id_slot":0,"tokens":[1234]}\n\n'
     piece = b"%x\r\n%s\r\n" % (len(event), event)
 
@@ -111,8 +111,11 @@ async def _flood() -> AsyncIterator[int]:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         else:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-            for _ in range(SPAN // 20):
-                writer.write(piece * 20)
+            begun_s = time.perf_counter()
+            for number in range(PACED if per_second else SPAN // 20):
+                if per_second:
+                    await asyncio.sleep(max(0.0, begun_s + number / per_second - time.perf_counter()))
+                writer.write(piece if per_second else piece * 20)
                 await writer.drain()
             writer.write(b"0\r\n\r\n")
         await writer.drain()
@@ -123,7 +126,7 @@ async def _flood() -> AsyncIterator[int]:
     server.close()
 
 
-async def _drain(port: int) -> float:
+async def _drain(port: int, events: int = SPAN) -> float:
     """Events a second of one answer."""
     reader, writer = await asyncio.open_connection(HOST, port, limit=1 << 20)
     begun_s = time.perf_counter()
@@ -133,7 +136,7 @@ async def _drain(port: int) -> float:
         last = (last + data)[-5:]
     assert last == b"0\r\n\r\n"
     writer.close()
-    return SPAN / (time.perf_counter() - begun_s)
+    return events / (time.perf_counter() - begun_s)
 
 
 @contextlib.contextmanager
@@ -154,6 +157,18 @@ async def _scripted() -> None:
             await line.go(port)
             past_rate, through_rate = await _drain(port), await _drain(through)
             await line.close()
+    for per_second in (200.0, 1000.0):
+        ratios = []
+        async with _flood(per_second) as port:
+            with _door() as (through, control):
+                line = DoorLine(control)
+                await line.go(port)
+                for _ in range(5):
+                    past = await _drain(port, PACED)
+                    ratios.append(await _drain(through, PACED) / past)
+                await line.close()
+        said = f"median {statistics.median(ratios):.4f}, worst {min(ratios):.4f}"
+        print(f"scripted server of {per_second:.0f} events a second, {PACED} events, 5 pairs: through / past {said}")
     print(f"scripted server: {through_rate:,.0f} events a second through the door, {past_rate:,.0f} past it")
 
 

@@ -124,6 +124,10 @@ def test_a_url_and_a_token_from_a_file(tmp_path: Path, hub: FakeHub, monkeypatch
     url = f"{hub.url}/{REPO}/resolve/main/model-Q2_K.gguf?download=true"
     assert main(["models", "fetch", url, "--to", str(tmp_path / "here")]) == 0
     assert (tmp_path / "here/model-Q2_K.gguf").read_bytes() == FILES["model-Q2_K.gguf"]
+    monkeypatch.delenv("HF_ENDPOINT")
+    assert main(["models", "fetch", url, "--to", str(tmp_path / "no hub")]) == 0
+    assert main(["models", "fetch", REPO]) == 2
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
     hub.token = "hf_x"  # noqa: S105 - a test's
     assert main(["models", "fetch", REPO, "--to", str(tmp_path / "two")]) == 1
     (tmp_path / "token").write_text("hf_x\n")

@@ -17,7 +17,6 @@ from hettui.domain.library.fetching import (
 )
 from hettui.domain.library.fit import Fit, Outlook
 from hettui.domain.library.hub import (
-    DEFAULT_ENDPOINT,
     Named,
     RepoFile,
     chosen,
@@ -72,7 +71,8 @@ def test_what_is_no_name_is_a_sentence(text: str) -> None:
 
 
 def test_the_endpoint_is_llama_cpps_unless_the_environment_names_another() -> None:
-    assert endpoint_of({}) == DEFAULT_ENDPOINT
+    with pytest.raises(UsageError, match="no hub is named: HF_ENDPOINT="):
+        endpoint_of({})
     assert endpoint_of({"HF_ENDPOINT": "http://box:8080/"}) == "http://box:8080"
     assert endpoint_of({"HF_ENDPOINT": "http://a", "MODEL_ENDPOINT": "http://b"}) == "http://b"
     for odd in ("box", "ftp://x", "http://x?y"):

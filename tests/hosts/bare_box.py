@@ -1,4 +1,4 @@
-"""`python -m tests.hosts.bare_box [--times 20]`: from a box with only sshd to a worker in use, by one command each time.
+"""`python -m tests.hosts.bare_box [--times 20]`: from a box with only sshd to a worker in use, by one command.
 
 Prints the seconds of `hettui up --push` and whether a worker ran; the box is bare again before each. Needs root.
 """

@@ -59,17 +59,14 @@ class Hub:
         transport: httpx.BaseTransport | None = None,
         read_s: float = _READ_S,
     ) -> None:
-        """`tries`: of one question, or of a range without a new byte."""
+        """`endpoint`: empty where only URLs are asked for. `tries`: of a question, or of a range without a new byte."""
         import httpx
 
         self._httpx = httpx
         self._endpoint = endpoint
-        headers = {"User-Agent": "hettui", "Accept-Encoding": "identity"}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        # A token is not sent on to another host: httpx drops it there.
+        self._token = token
         self._client = httpx.Client(
-            headers=headers,
+            headers={"User-Agent": "hettui", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(read_s, connect=_CONNECT_S),
             follow_redirects=True,
             transport=transport,
@@ -173,6 +170,9 @@ class Hub:
     @contextmanager
     def _asked(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
         """An answer that is one; its body is the caller's. Raises Again, HettuiError, httpx.TransportError."""
+        # The token is the hub's: no other address gets it, neither that of a URL nor, by httpx, of a redirect.
+        if self._token and _origin(url) == _origin(self._endpoint):
+            headers = {**headers, "Authorization": f"Bearer {self._token}"}
         try:
             with self._client.stream("GET", url, headers=headers) as response:
                 status = response.status_code

@@ -1,6 +1,7 @@
 """Cards that many people have, for plans with one that is not owned yet: memory, and what it moves in a second.
 
-By the makers' data sheets: width of the bus and data rate of the memory, as of 2026-11. What it moves is their product.
+Width of the bus times the data rate of the memory, as the makers give them; written down from memory in 2026-11 and not
+looked up one by one.
 """
 
 from __future__ import annotations

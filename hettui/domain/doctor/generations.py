@@ -1,9 +1,9 @@
 """NVIDIA's generations of cards: which driver branches and CUDA releases serve them.
 
-Read on 2026-11-28 in NVIDIA's own documents: the CUDA release notes and their archive (architectures added and removed,
-toolkit and driver versions), "CUDA compatibility" (least driver branch of a CUDA major release), the Unix graphics
-feature deprecation schedule (R470 is the last for Kepler, R580 for Maxwell, Pascal and Volta), and the notes on open
-kernel modules (needed from Blackwell on, possible from Turing on).
+Looked up on 2026-11-28 in NVIDIA's own documents: what CUDA 13 left out (release notes), the least driver branch of a
+CUDA major release ("CUDA compatibility"), R580 as the last for Maxwell, Pascal and Volta (Unix deprecation schedule),
+and the notes on open kernel modules (needed from Blackwell on, possible from Turing on). The first branch and CUDA
+release of each generation, and Kepler's last ones, were written down from memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 READ_ON = "2026-11-28"
-SOURCE = "NVIDIA's CUDA release notes, CUDA compatibility guide and Unix driver deprecation schedule"
+SOURCE = (
+    "NVIDIA's CUDA release notes, CUDA compatibility guide and Unix driver deprecation schedule for what ends with 580 "
+    "and 12.9, what Blackwell needs, and the least branches of CUDA's releases"
+)
+FROM_MEMORY = "where a generation begins, and Kepler's ends, are from memory and were not looked up"
 Cuda = tuple[int, int]
 OpenModule = Literal["never", "may", "must"]
 

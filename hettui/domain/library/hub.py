@@ -15,10 +15,8 @@ from urllib.parse import quote, urlsplit
 from hettui.domain.errors import UsageError
 from hettui.domain.text import clean_line, nearest
 
-DEFAULT_ENDPOINT = "https://huggingface.co"
-"""As llama.cpp's own `-hf`; HF_ENDPOINT or MODEL_ENDPOINT name another one."""
 ENDPOINT_VARIABLES = ("MODEL_ENDPOINT", "HF_ENDPOINT")
-"""In llama.cpp's order."""
+"""In llama.cpp's order. There is no hub by default: hettui goes nowhere that its user has not named."""
 USUAL_QUANTS = ("Q4_K_M", "Q4_0")
 _REPO = re.compile(r"([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})(?::([\w.-]{1,40}))?(?:@([\w./-]{1,100}))?")
 _PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
@@ -60,7 +58,7 @@ def read_name(text: str) -> Named:
 
 
 def endpoint_of(environ: Mapping[str, str]) -> str:
-    """Without a slash at its end. Raises UsageError for what is no address."""
+    """Without a slash at its end. Raises UsageError for none, and for what is no address."""
     for name in ENDPOINT_VARIABLES:
         said = environ.get(name, "").strip().rstrip("/")
         if said:
@@ -68,7 +66,10 @@ def endpoint_of(environ: Mapping[str, str]) -> str:
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
                 raise UsageError(f"{name}={clean_line(said, 100)}: it must be an address such as http://127.0.0.1:8080")
             return said
-    return DEFAULT_ENDPOINT
+    raise UsageError(
+        "no hub is named: HF_ENDPOINT=https://HUB in the environment says which to ask (llama.cpp reads it, too); the "
+        "URL of one file goes without"
+    )
 
 
 @dataclass(frozen=True, slots=True)
