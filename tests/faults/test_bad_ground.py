@@ -277,9 +277,11 @@ def test_a_clock_that_jumps_concerns_nobody(rig: Rig) -> None:
         "hettui/wiring/speeds.py", "hettui/wiring/hosts.py", "hettui/cli/plan.py",
         "hettui/adapters/files/learned_file.py",
     }  # fmt: skip
+    # The clocks themselves are the question.
+    compared = {"hettui/adapters/hosts/prober.py"}
     for path in Path("hettui").rglob("*.py"):
         source = path.read_text()
-        assert "time.time()" not in source or str(path) in aged
+        assert "time.time()" not in source or str(path) in aged | compared
         assert "datetime" not in source or str(path) in dated
     assert rig.runs.load() is None
 

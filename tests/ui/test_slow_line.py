@@ -26,7 +26,7 @@ async def test_one_number_is_written_as_one_number() -> None:
     async with stage(card_session(), size=(120, 34)) as s:
         compositor = await warm(s)
         card = s.screen.query(DeviceCard)[0]
-        compositor._dirty_regions.add(Region(card.content_region.x + 25, card.content_region.y + 3, 5, 1))
+        compositor._dirty_regions.add(Region(card.content_region.x + 25, card.content_region.y + 4, 5, 1))
         update = compositor.render_partial_update()
         assert isinstance(update, FrugalUpdate)
         frugal = update.render_segments(CONSOLE)
@@ -46,7 +46,7 @@ async def test_a_reading_repaints_only_what_changed() -> None:
         await s.emit(card_readings(3, power_w=219))
         (regions,) = asked
         # The temperature's digits and the watts: a row each.
-        assert [(r.y, r.height) for r in regions] == [(3, 1), (4, 1)]
+        assert [(r.y, r.height) for r in regions] == [(4, 1), (5, 1)]
         assert all(r.width < 14 for r in regions)
         await s.emit(card_readings(3, power_w=219))
         assert len(asked) == 1

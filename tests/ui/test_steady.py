@@ -72,7 +72,7 @@ async def test_layers_move_nothing_beside_them() -> None:
         for keys in (("0",), ("right",), ("9", "enter"), ("1", "0", "enter")):
             await s.press(*keys)
             card = s.screen.query(DeviceCard).first()
-            slider, memory = (card.render_line(y).text for y in (1, 2))
+            slider, memory = (card.render_line(y).text for y in (1, 3))
             number = re.search(r"(\d+)(?= (?:\(|  ))", slider)
             assert number is not None
             assert int(number[1]) == card.view.layers

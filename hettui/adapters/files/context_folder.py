@@ -11,7 +11,6 @@ import hashlib
 import os
 import re
 import stat
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -26,10 +25,8 @@ from hettui.domain.text import safe_identifier
 _LIST = "contexts.json"
 _LIST_BYTES = 4 << 20
 _NAME = re.compile(r"slot-\d{1,6}-[0-9a-f]{12}\.ctx")
-_ASIDE = re.compile(r"aside-(?P<host>.+)-(?P<pid>\d{1,10})-[0-9a-f]{8}-\d{1,6}\.ctx|aside-[0-9a-f]{8}-\d{1,6}\.ctx")
-"""Of a measurement; without host and pid as hettui once called them."""
-_NO_MEASUREMENT_S = 24 * 3600.0
-"""Takes longer: what is older, and nobody's of this machine, is left over."""
+_ASIDE = re.compile(r"aside-(?P<host>.+)-(?P<pid>\d{1,10})-[0-9a-f]{8}-\d{1,6}\.ctx")
+"""Of a measurement."""
 _SUBFOLDER = "hettui-contexts"
 _PIECE_BYTES = 64 * 1024
 _PIECES = 64
@@ -75,7 +72,7 @@ class PrivateContextFolder:
         """Removes what measurements left that were killed: their files hold conversations, and may be gigabytes."""
         with contextlib.suppress(OSError):
             for path in self._folder.iterdir():
-                if (named := _ASIDE.fullmatch(path.name)) and _is_left(path, named["host"], named["pid"]):
+                if (named := _ASIDE.fullmatch(path.name)) and _is_left(named["host"], named["pid"]):
                     path.unlink(missing_ok=True)
 
     def written(self, file: str) -> tuple[int, str]:
@@ -152,17 +149,17 @@ def _host() -> str:
     return safe_identifier(os.uname().nodename, "host")
 
 
-def _is_left(path: Path, host: str | None, pid: str | None) -> bool:
-    """Whoever made it has ended; of another machine's, where a folder is shared, it is only known that it is old."""
-    if host == _host() and pid is not None:
-        try:
-            os.kill(int(pid), 0)
-        except (ProcessLookupError, OverflowError):
-            return True
-        except PermissionError:
-            return False
+def _is_left(host: str, pid: str) -> bool:
+    """Whoever made it has ended. Those of another machine, where a folder is shared, that one sweeps."""
+    if host != _host():
         return False
-    return time.time() - path.lstat().st_mtime > _NO_MEASUREMENT_S
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        pass
+    return False
 
 
 def _sum(path: Path, size: int) -> str:
