@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hettui.domain.cluster.address import (
@@ -151,6 +151,11 @@ def test_a_wrong_url_is_a_usage_error(said: str, says: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@example('0/"#')
+@example("0/ #")
+@example("0/v1/> ?")
+@example("0/v1/v1/models/")
+@example("0/ <?")
 @given(st.text(max_size=60) | st.from_regex(r"(https?://)?[a-z0-9.:@/\[\]%#? -]{0,40}", fullmatch=True))
 def test_anything_pasted_is_a_url_or_a_usage_error(said: str) -> None:
     try:

@@ -46,7 +46,7 @@ def pasted(said: str) -> str:
     Raises UsageError for what is none. A name and password stay: they are for the HTTP client alone, `without_user`
     is for people.
     """
-    text = said.strip().strip("<>\"'`").strip()
+    text = said.strip().strip(_AROUND).strip()
     if not text:
         raise UsageError("--url is empty: name a llama-server, such as http://127.0.0.1:8080")
     shown = clean_line(without_user(text), 200)
@@ -75,6 +75,9 @@ def without_user(url: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
+_AROUND = "<>\"'`"
+"""What people copy along."""
+_END = re.compile(rf"[\s/{_AROUND}]+$")
 _HOST = re.compile(r"[\w.~%:-]{1,255}")
 _REQUESTS = (
     "chat/completions", "completions", "completion", "models", "embeddings", "responses", "messages", "health", "props",
@@ -84,13 +87,12 @@ _REQUESTS = (
 
 
 def _base(path: str) -> str:
-    """What stands before the path of a request."""
-    base = path.rstrip("/")
-    for request in _REQUESTS:
-        if base.endswith(f"/{request}"):
-            base = base.removesuffix(f"/{request}").rstrip("/")
-            break
-    return base.removesuffix("/v1").rstrip("/")
+    """What stands before the path of a request, without the quotes and blanks of a text that it was cut out of."""
+    base, ends = "", (*(f"/{request}" for request in _REQUESTS), "/v1")
+    while base != path:
+        base = _END.sub("", path)
+        path = next((base.removesuffix(end) for end in ends if base.endswith(end)), base)
+    return base
 
 
 def endpoint(host: str, port: int) -> str:
