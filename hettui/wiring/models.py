@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ from hettui.adapters.files.bounded import read_text_file
 from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.fetched_file import Fetched, load_fetched, save_fetched
 from hettui.adapters.files.paths import cache_path, config_file, last_config, memory_dir, state_dir
-from hettui.adapters.library.fetch import Wanted, fetch
+from hettui.adapters.library.fetch import Wanted, fetch, file_sha256
 from hettui.adapters.library.finder import ModelFiles
 from hettui.adapters.library.hub_http import Hub, RemoteFile
 from hettui.adapters.library.places import FETCHED
@@ -44,7 +43,6 @@ from hettui.domain.text import clean_line
 from hettui.wiring.sessions import open_session
 
 _TOKEN_BYTES = 4096
-_BLOCK_BYTES = 4 << 20
 Tell = Callable[[str, int, int], None]
 """What is being done, bytes that are there, bytes of all."""
 
@@ -255,23 +253,13 @@ def verify(path: str, tell: Tell) -> str:
         expected = known.get(where)
         if expected is None or expected.sha256 is None:
             said.append(f"{clean_line(part, 200)}: header and tensors are sound; its sum is not known here")
-        elif _sum(Path(part), partial(tell, Path(part).name)) == expected.sha256:
+        elif file_sha256(Path(part), partial(tell, Path(part).name)) == expected.sha256:
             said.append(f"{clean_line(part, 200)}: header, tensors and sum are right")
         else:
             raise ModelFileError(
                 f"{clean_line(part, 200)}: its sum is not the one that it was fetched with: fetch it again"
             )
     return "\n".join(said)
-
-
-def _sum(path: Path, tell: Callable[[int, int], None]) -> str:
-    digest, size, done = hashlib.sha256(), path.stat().st_size, 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-            done += len(block)
-            tell(done, size)
-    return digest.hexdigest()
 
 
 def remove(path: str, *, force: bool) -> list[str]:

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 
@@ -45,18 +46,9 @@ def clock_off_s(said_s: float, begun_s: float, ended_s: float) -> float:
 
 def round_trip_s(host: Host) -> float | None:
     """The median of a few words there and back over one session; None when it does not answer. Blocks for a moment."""
-    line, mark = _line(host), new_marker()
-    text = script([far_script("common"), far_script("echo")], [], {"M": mark})
-    try:
-        session = Session(line.session(), line.environment, text, mark, mark)
-    except OSError:
-        return None
-    try:
-        if not session.until(lambda: ["ready"] in session.not_heard, _ECHO_S):
-            return None
-        return median(times) if (times := list(_times_s(session))) else None
-    finally:
-        session.close()
+    with _at_work(host, "echo") as session:
+        times = [] if session is None else list(_times_s(session))
+        return median(times) if times else None
 
 
 def line_bytes_per_s(host: Host, trip_s: float) -> float | None:
@@ -74,20 +66,28 @@ def line_bytes_per_s(host: Host, trip_s: float) -> float | None:
 
 
 def _sent_s(host: Host, size: int) -> float | None:
-    line, mark = _line(host), new_marker()
-    text = script([far_script("common"), far_script("sink")], [], {"M": mark})
-    try:
-        session = Session(line.session(), line.environment, text, mark, mark)
-    except OSError:
-        return None
-    try:
-        if not session.until(lambda: ["ready"] in session.not_heard, _ECHO_S):
+    with _at_work(host, "sink") as session:
+        if session is None:
             return None
         begun_s = time.monotonic()
         session.write(secrets.token_bytes(size))
         session.end_input()
         taken = session.until(lambda: ["got", str(size)] in session.not_heard, _ECHO_S)
         return time.monotonic() - begun_s if taken else None
+
+
+@contextmanager
+def _at_work(host: Host, name: str) -> Iterator[Session | None]:
+    """A session in which that script of the far side is ready; None when it does not get so far."""
+    line, mark = _line(host), new_marker()
+    text = script([far_script("common"), far_script(name)], [], {"M": mark})
+    try:
+        session = Session(line.session(), line.environment, text, mark, mark)
+    except OSError:
+        yield None
+        return
+    try:
+        yield session if session.until(lambda: ["ready"] in session.not_heard, _ECHO_S) else None
     finally:
         session.close()
 

@@ -184,7 +184,7 @@ def _finished(wanted: Wanted, identity: Identity, tell: Tell) -> str | None:
     """Checks what has arrived, and gives it its name."""
     expected = wanted.sha256 or (identity.etag if _SHA256.fullmatch(identity.etag) else None)
     size = wanted.part.lstat().st_size
-    found = _sha256(wanted.part, tell)
+    found = file_sha256(wanted.part, tell)
     if size != identity.size_bytes or (expected is not None and found != expected):
         _forget(wanted, identity)
         raise HettuiError(
@@ -212,7 +212,8 @@ def _forget(wanted: Wanted, identity: Identity) -> None:
         replace_file(wanted.record, json.dumps(Progress(identity).as_json()).encode(), 0o600)
 
 
-def _sha256(path: Path, tell: Tell) -> str:
+def file_sha256(path: Path, tell: Tell) -> str:
+    """Of the whole file, in hexadecimal; `tell` hears how much is read. Raises OSError."""
     digest, size, done = hashlib.sha256(), path.stat().st_size, 0
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
