@@ -300,3 +300,9 @@ def test_urgency_keeps_the_order_within() -> None:
     told = list(examined(WRONG["network.hosts"]))
     assert by_urgency(told)[0].id == "network.hosts"
     assert sorted(one.words for one in told) == sorted(one.words for one in by_urgency(told))
+
+
+def test_a_container_that_is_shown_the_kernels_log_is_not_said_to_lack_it() -> None:
+    for log, lacks in ((None, True), ((), False)):
+        (said,) = found("cards.kind", replace(NOTHING, kernel=KernelFacts(log=log, container="docker")))
+        assert ("and not the kernel's log" in said.words) is lacks

@@ -165,10 +165,9 @@ def _machine(facts: Facts) -> Iterator[tuple[str, str]]:
     if kernel.virtual and not kernel.wsl:
         yield f"this machine is virtual ({kernel.virtual}): links, power and heat are the host's", ""
     if kernel.container:
-        yield (
-            f"this is a container ({kernel.container}): it sees the cards and the memory that it was given, and "
-            "not the kernel's log", "",
-        )  # fmt: skip
+        unseen = ", and not the kernel's log" if kernel.log is None else ""
+        given = f"it sees the cards and the memory that it was given{unseen}"
+        yield f"this is a container ({kernel.container}): {given}", ""
 
 
 def _odd_cards(facts: Facts) -> Iterator[tuple[str, str]]:
