@@ -9,7 +9,7 @@ from hettui.domain.llama.options import memory_options, option_spelled, spoken
 
 _PARAMS = (
     *(one.name for one in memory_options() if one.kind != "boolean" and one.name != "load-mode"),
-    "threads", "split-mode", "gpu-layers", "tensor-split",
+    "split-mode", "gpu-layers", "tensor-split",
 )  # fmt: skip
 
 
