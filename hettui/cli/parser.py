@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     _tune(commands)
     _report(commands)
     _agents(commands)
+    _export(commands)
     _for_shells(commands)
     return parser
 
@@ -307,6 +308,20 @@ def _agents(commands: _Commands) -> None:
     parser.add_argument("--no-try", action="store_true", help="do not ask the server anything but its model")
     parser.add_argument("-o", "--output", metavar="FILE", help="write that agent's lines there, and nowhere else")
     parser.add_argument("--force", action="store_true", help="replace an existing file; it is kept as .bak")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+EXPORTS = ("sh", "systemd", "compose")
+
+
+def _export(commands: _Commands) -> None:
+    parser = _add(
+        commands, "export", "the running or planned cluster as files that work without hettui", "hettui export sh DIR"
+    )
+    parser.add_argument("form", choices=EXPORTS, help="scripts, systemd user units, or a compose file")
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="where to; else what they are is listed")
+    parser.add_argument("--config", metavar="CONFIG", help="plan this configuration; else what runs, else the last one")
+    parser.add_argument("--force", action="store_true", help="replace files of those names")
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
