@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.atomic import make_private, replace_file
 from hettui.domain.errors import DoesNotFit, HettuiError, UsageError
 from hettui.domain.export import compose, shell, systemd
 from hettui.domain.export.parts import Exported, Parts, parts_of
@@ -48,7 +48,7 @@ def write(folder: str, files: Sequence[Exported], *, force: bool) -> list[str]:
     try:
         for one in files:
             target = place / one.path
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_private(target.parent)
             replace_file(target, one.text.encode("utf-8"), one.mode)
     except OSError as error:
         raise HettuiError(f"{folder} cannot be written: {error.strerror}") from None
