@@ -89,7 +89,7 @@ def target(
     Raises UsageError when nothing says which.
     """
     if url is not None:
-        yield replace(_running(pasted(url), os.environ.get("LLAMA_API_KEY")), model=model)
+        yield replace(_at(pasted(url), os.environ.get("LLAMA_API_KEY")), model=model)
         return
     if session is None and (record := _running_record(config_path)) is not None and record.master is not None:
         # Not at its front door: what is measured is the master.
@@ -168,6 +168,17 @@ def _teach(session: Session, plan: Plan, params: RuntimeParams, outcome: BenchOu
     told = [session.learned.add_rate(workload, plan, what, rate) for what, rate in rates_of(outcome.results)]
     if any(told):
         save_learned(memory_dir(), session.learned)
+
+
+def _at(url: str, key: str | None) -> Target:
+    """The server at an address. At a front door of ours it is the llama-server behind it that is watched meanwhile."""
+    record, parts = living_record(open_runs()), urlsplit(url)
+    if record is None or record.door is None or record.master is None:
+        return _running(url, key)
+    if not is_here(parts.hostname or "") or parts.port != record.door.spec.address[1]:
+        return _running(url, key)
+    master = record.master.spec
+    return replace(_running(api_url(*master.address, master.argv), key), url=url.rstrip("/"))
 
 
 def _running(url: str, key: str | None) -> Target:
