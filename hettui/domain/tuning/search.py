@@ -257,7 +257,12 @@ class Tuning:
     def _as_given(self, plan: Plan) -> Plan:
         """With the start's own devices: what was measured of them is not part of a plan."""
         own = {d.name: d for d in self._devices}
-        return replace(plan, devices=tuple(own[d.name] for d in plan.devices), ctx_size=self.start.ctx_size)
+        return replace(
+            plan,
+            devices=tuple(own[d.name] for d in plan.devices),
+            ctx_size=self.start.ctx_size,
+            changed=self.start.changed,
+        )
 
     @property
     def _devices(self) -> tuple[Device, ...]:

@@ -118,7 +118,8 @@ class Facts:
         if session.workload is None or not self.plan.devices:
             return None
         plan = session.measured(self.plan)
-        return wanted(session.workload, plan, self.objective, session.beside)
+        workload = session.workload.having(plan.asked(session.config.params))
+        return wanted(workload, plan, self.objective, session.beside)
 
 
 def why(facts: Facts) -> Steady[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.editor import PlanEditor
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
@@ -24,6 +25,8 @@ class Known:
         self.cluster = cluster
         self.telemetry: TelemetrySnapshot | None = None
         self.slots: SlotsChanged | None = None
+        self.looked_at: tuple[Plan, Objective | None] | None = None
+        """A plan that is shown in the place of one's own, until it is taken or not, and what it was made for."""
         self.preflight = ""
         """What a look before the last start found that could stop it."""
         self.generating = False
@@ -37,6 +40,11 @@ class Known:
     def plan(self) -> Plan:
         return self.editor.plan
 
+    @property
+    def shown(self) -> PlanEditor:
+        """What is to be seen: one's own plan, or the one that is looked at."""
+        return self.editor if self.looked_at is None else self.editor.shown_as(*self.looked_at)
+
     def facts(
         self,
         *,
@@ -47,7 +55,7 @@ class Known:
     ) -> Facts:
         """All of it at this moment, and how it will be shown. The same object as before when nothing has changed: what
         one key asks of it three times (the reason why not, the drawing, the footer) is worked out once."""
-        editor = self.editor
+        editor = self.shown
         facts = Facts(
             self.session,
             editor.plan,
@@ -92,7 +100,10 @@ class Known:
         self.telemetry = snapshot
         for name, sample in snapshot.samples.items():
             self._histories.setdefault(name, History()).push(snapshot.monotonic_s, sample)
+        # What runs is compared with one's own plan, whatever is looked at.
+        looked_at, self.looked_at = self.looked_at, None
         self._why = why(self.facts())
+        self.looked_at = looked_at
 
     def take_chat(self, event: ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged) -> bool:
         """Whether what can be done with an answer is another thing now."""
