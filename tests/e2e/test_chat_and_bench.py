@@ -155,9 +155,8 @@ layers = 31
             answer = hettui("chat", "--max-tokens", "2", "--json", "One colour.", name, folder=folder)
             assert answer.returncode == 0, answer.stderr
             assert json.loads(answer.stdout)["problem"] is None
-        assert (
-            json.loads(hettui("plan", str(model), "cluster.toml", "--json").stdout)["expected"]["prefill_tps"] is None
-        )
+        plan = ("plan", str(model), "cluster.toml", "--json")
+        assert json.loads(hettui(*plan).stdout)["expected"]["prefill_tps"] is None
         run = hettui("bench", "-p", "256", "-n", "4", "-r", "1", "--parallel", "1", "--no-sum", "--json", str(path))
         assert run.returncode == 0, run.stderr
         # What was measured is expected of this very plan from now on.
