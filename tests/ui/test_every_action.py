@@ -197,6 +197,7 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "plan.earlier": (pressed("down"), lambda s: [d.name for d in s.plan.devices] == ["middle", "big", "small"]),
     "plan.later": (nothing, lambda s: [d.name for d in s.plan.devices] == ["middle", "big", "small"]),
     "plan.propose": (nothing, opens(ChoicesScreen)),
+    "devices.look": (nothing, said("looking for devices again")),
     "plan.even": (nothing, lambda s: s.layers == (11, 10, 10)),
     "plan.undo": (pressed("left"), lambda s: s.layers == (17, 12, 2) and said("undone: big 17 → 16")(s)),
     "plan.redo": (pressed("left", "u"), lambda s: s.layers == (16, 13, 2) and said("done again")(s)),

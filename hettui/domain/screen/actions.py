@@ -136,6 +136,15 @@ _OF_THE_PLAN = (
         shown=True,
     ),
     Action(
+        "devices.look",
+        ("R",),
+        "look",
+        "Look again",
+        "look for devices again: one that was missing may be there now",
+        "Plan",
+        "screen",
+    ),
+    Action(
         "plan.even",
         ("equals_sign",),
         "even",

@@ -45,6 +45,11 @@ def fit(text: str, width: int) -> str:
     return set_cell_size(f"{head}…{tail}", width)
 
 
+def cut(text: str, width: int) -> str:
+    """`text` in at most `width` cells: what is too long loses its end."""
+    return text if cell_len(text) <= width else f"{set_cell_size(text, max(0, width - 1))}…"
+
+
 def merged(cells: Sequence[tuple[str, str]]) -> Runs:
     """Neighbouring cells of one role as one run."""
     return [("".join(glyph for glyph, _ in group), role) for role, group in groupby(cells, key=lambda cell: cell[1])]

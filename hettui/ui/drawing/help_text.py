@@ -30,6 +30,24 @@ class HelpRow:
     reason: str = ""
 
 
+_SIGNS = (
+    HelpRow("▶ ▷", "the selected device, with the keyboard and without it"),
+    HelpRow("━━● ━━■", "its layers; the square is a locked device's"),
+    HelpRow("◇", "where the planner would put it"),
+    HelpRow("┆", "how many layers it has in what runs"),
+    HelpRow("◆", "the device that also carries the output layer"),
+    HelpRow("█ ▓ ▒ ░", "planned memory: weights, KV cache, compute buffers, what the backend takes beside them"),
+    HelpRow("·", "free of the budget"),
+    HelpRow("┃", "what this cluster's processes hold now; on the layer bar the boundary that the mouse holds"),
+    HelpRow("╱", "what other programs hold of the card"),
+    HelpRow("▚", "more than the budget"),
+    HelpRow("! ~", "behind a number: off the plan; before one: by the devices' data, not measured"),
+    HelpRow("● ◐ ◑ ◒ ◌ ○ ✗", "a process is up, starting, loading, stopping, silent or waiting, stopped, has ended"),
+    HelpRow("▌", "a card's edge, and a log line's, has the device's colour in the bars"),
+)
+"""Every glyph that stands for something. Not only colours: each says the same without them."""
+
+
 @dataclass(frozen=True, slots=True)
 class HelpGroup:
     """Some rows under one heading."""
@@ -63,6 +81,7 @@ def help_groups(
     first = of_panes.get(front, [front.capitalize(), "Reading"])
     if "Recording" in groups:
         first.insert(0, "Recording")
+    groups["Signs"] = list(_SIGNS)
     order = [*first, *(name for name in groups if name not in first)]
     return [HelpGroup(name, tuple(groups[name])) for name in order if name in groups]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.devices.colours import colours
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
@@ -73,6 +74,8 @@ class Facts:
     """What the slots hold, and what requests did."""
     preflight: str = ""
     """What a look before the last start found that could stop it."""
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """By name, devices that what runs was started without, and why."""
     finding: str | None = None
     """What is said while a device's name is typed."""
 
@@ -80,6 +83,11 @@ class Facts:
     def keys(self) -> Keymap:
         """What stands in sentences for `{cluster.start}`."""
         return Keymap(self.session.config.keys)
+
+    @cached_property
+    def colours(self) -> Mapping[str, int]:
+        """By device name."""
+        return colours(self.session.devices)
 
     @cached_property
     def outlook(self) -> Forecast | None:

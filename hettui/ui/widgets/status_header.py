@@ -15,7 +15,7 @@ from hettui.ui.presenting.views import HeaderView
 
 # A sign beside the colour: the state must be readable without colours.
 _SIGNS = {
-    ClusterState.LOOKING: ("○", "$hettui-muted"),
+    ClusterState.LOOKING: ("◌", "$hettui-muted"),
     ClusterState.DOWN: ("○", "$hettui-muted"),
     ClusterState.STARTING: ("◐", "$hettui-warn"),
     ClusterState.LOADING: ("◑", "$hettui-warn"),
@@ -23,6 +23,9 @@ _SIGNS = {
     ClusterState.STOPPING: ("◒", "$hettui-warn"),
     ClusterState.FAILED: ("✗", "$hettui-crit"),
 }
+
+
+_WORDS = {ClusterState.LOOKING: "connecting…"}
 
 
 class StatusHeader(Widget):
@@ -37,7 +40,7 @@ class StatusHeader(Widget):
     def render(self) -> Content:
         view, width = self.view, self.content_size.width
         sign, colour = _SIGNS[view.state]
-        state = f"{sign} {view.state.value}"
+        state = f"{sign} {_WORDS.get(view.state, view.state.value)}"
         line = fitted(view, width, cell_len(state))
         gap = max(1, width - line.cells - cell_len(state))
         tail: list[str | tuple[str, str]] = []
