@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from hettui.domain.llama.foreign import ForeignServer, read_argv
 from hettui.domain.llama.options import spoken
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.plan.plan import Plan
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.ports import TelemetryTarget
 from hettui.services.aside import SlotsAside
