@@ -82,12 +82,17 @@ class Target:
 
 @contextmanager
 def target(
-    url: str | None, config_path: str | None, session: Session | None, model: str | None = None
+    url: str | None,
+    config_path: str | None,
+    session: Session | None,
+    model: str | None = None,
+    may_start: Callable[[str], bool] = lambda path: True,
 ) -> Iterator[Target]:
-    """The server at `url`; else the configured one when it answers; else one that is started, and stopped at the end.
-    Where nobody says which, it is the cluster that hettui runs on this machine.
+    """The server at `url`; else the configured one when it answers; else one that is started, and stopped at the end,
+    where `may_start` says so of its configuration. Where nobody says which, it is the cluster that hettui runs on this
+    machine.
 
-    Raises UsageError when nothing says which.
+    Raises UsageError when nothing says which, or it may not be started.
     """
     if url is not None:
         yield replace(_at(pasted(url), os.environ.get("LLAMA_API_KEY")), model=model)
@@ -107,6 +112,8 @@ def target(
         if serving.port and asyncio.run(_answers(address)):
             yield _running(address, api_key(config))
             return
+        if not may_start(config.path or ""):
+            raise UsageError("nothing runs: hettui up starts the configured cluster, --start starts it for this alone")
         session = open_session(config)
     with _started(session) as started:
         yield started

@@ -146,4 +146,4 @@ def _keep(session: Session, outcome: TuneOutcome) -> None:
     if session.config.path is None or not tuning.trials or not outcome.runs:
         return
     if launch_of(tuning.best.plan) != launch_of(tuning.trials[0].plan):
-        save_plan(session.config.path, tuning.best.plan)
+        save_plan(session.config.path, tuning.best.plan, tuning.best.plan.asked(session.config.params))

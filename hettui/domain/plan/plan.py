@@ -15,6 +15,12 @@ Setting = int | str | bool
 """What a setting can be changed to."""
 
 
+def plain_settings() -> tuple[str, ...]:
+    """The attributes of `RuntimeParams` that are a number, a word, or on or off."""
+    usual = RuntimeParams()
+    return tuple(f.name for f in fields(RuntimeParams) if isinstance(getattr(usual, f.name), Setting))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What the sliders say. Every edit gives a new plan; the sum of layers never changes."""
@@ -42,8 +48,7 @@ class Plan:
 
     def with_settings(self, configured: RuntimeParams, wanted: RuntimeParams) -> Plan:
         """The same plan under other settings; of places of experts only the plan's own count."""
-        names = [f.name for f in fields(RuntimeParams) if f.name != "override_tensor"]
-        told = [(name, getattr(wanted, name)) for name in names]
+        told = [(name, getattr(wanted, name)) for name in plain_settings()]
         changed = tuple((name, value) for name, value in told if value != getattr(configured, name))
         return replace(self, ctx_size=None, changed=changed)
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, field, replace
 
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
 from hettui.domain.llama.beside import mark
+from hettui.domain.llama.params import BESIDE_MEMORY
 from hettui.domain.memory.forecast import Forecast, Memory, forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
@@ -38,7 +39,8 @@ def launch_key(workload: Workload, devices: Sequence[Device], split: Split, besi
     `beside`: the mark of the latter where its words are not known; None: by the words.
     """
     held = [(d.backend, d.via, n) for d, n in zip(devices, split.layers, strict=True) if n]
-    shape, params = workload.shape, asdict(workload.params)
+    shape = workload.shape
+    params = {name: value for name, value in asdict(workload.params).items() if name not in BESIDE_MEMORY}
     said = [shape.file.architecture, shape.fingerprint, params, held, split.host_layers, workload.build]
     said += [told] if (told := mark(workload.extra_args) if beside is None else beside) else []
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]

@@ -136,6 +136,16 @@ _OF_THE_PLAN = (
         shown=True,
     ),
     Action(
+        "plan.settings",
+        ("S",),
+        "settings",
+        "Settings",
+        "llama-server's settings: context, slots, cache, batches, threads, with what they cost at once",
+        "Plan",
+        "screen",
+        why.no_model,
+    ),
+    Action(
         "devices.look",
         ("R",),
         "look",

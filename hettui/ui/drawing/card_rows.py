@@ -177,9 +177,9 @@ def _sliders(view: CardView, frame: Frame) -> list[Runs]:
         return rows
     here, most = view.experts
     _, start, cells = frame.slider
-    drawn = gauges.slider(cells - 1, here, most, over=view.short_bytes > 0)
+    drawn = gauges.slider(cells, here, most, over=view.short_bytes > 0)
     of = (f"/{most:<6}", "warn" if here < most else "dim")
-    return [*rows, [("experts".ljust(start + 1), "label"), *drawn, (f" {here:>4}", "title"), of]]
+    return [*rows, [("experts".ljust(start), "label"), *drawn, (f" {here:>4}", "title"), of]]
 
 
 def _memory_numbers(view: CardView) -> Runs:

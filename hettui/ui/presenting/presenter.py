@@ -92,7 +92,7 @@ def plan_line(facts: Facts) -> PlanLineView:
     if cluster.state is ClusterState.FAILED and cluster.problem:
         more = facts.keys.fill("{cluster.post_mortem}: what happened · ") if cluster.post_mortem else ""
         return PlanLineView(more + clean_line(cluster.problem), "crit")
-    return _with_faint(facts, _about_the_plan(facts))
+    return _with_faint(facts, about_the_plan(facts))
 
 
 def _with_faint(facts: Facts, view: PlanLineView) -> PlanLineView:
@@ -102,7 +102,7 @@ def _with_faint(facts: Facts, view: PlanLineView) -> PlanLineView:
     return view if found is None else replace(view, faint=_rate(found))
 
 
-def _about_the_plan(facts: Facts) -> PlanLineView:
+def about_the_plan(facts: Facts) -> PlanLineView:
     session, outlook, workload = facts.session, facts.outlook, facts.session.workload_of(facts.plan)
     if workload is None or outlook is None:
         return PlanLineView(clean_line(session.problem or facts.keys.fill("{model.choose} chooses a model")), "warn")

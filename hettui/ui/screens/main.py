@@ -38,6 +38,7 @@ from hettui.ui.screens.pace import SensorPace
 from hettui.ui.screens.places import HIGH_ROWS, SHORT_ROWS, ULTRA_CELLS, WIDE_CELLS, Places
 from hettui.ui.screens.plan_choices import PlanChoices
 from hettui.ui.screens.planning import Planning
+from hettui.ui.screens.settings import Settings
 from hettui.ui.screens.tuning import TuneSearch
 from hettui.ui.terminal.toasts import Toasts
 from hettui.ui.widgets.device_card import DeviceCard
@@ -68,6 +69,7 @@ class MainScreen(Hearing):
         self.model_choice = ModelChoice(self, backend)
         self.tuning = TuneSearch(self, backend)
         self.choices = PlanChoices(self, self.planning)
+        self.settings = Settings(self, self.planning)
         self.look = DeviceLook(self, backend)
         self.acting = Acting(self, self.body)
         self.pace = SensorPace(backend.engine)
@@ -301,6 +303,9 @@ class MainScreen(Hearing):
 
     def action_model(self) -> None:
         self.model_choice.choose()
+
+    def action_settings(self) -> None:
+        self.settings.open()
 
     def action_look(self) -> None:
         self.look.begin()

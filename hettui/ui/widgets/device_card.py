@@ -133,8 +133,7 @@ class DevicePart(Painted, Draggable):
         _, start, track = self.frame.slider
         cell = event.screen_x - self.content_region.x - start
         if self._drags_experts and self.view.experts is not None:
-            # Its label is as long as its place: one cell of its track is a space.
-            here = gauges.slider_value(track - 1, cell - 1, self.view.experts[1])
+            here = gauges.slider_value(track, cell, self.view.experts[1])
             self.post_message(self.SliderMoved(self, here, experts=True))
         else:
             self.post_message(self.SliderMoved(self, gauges.slider_value(track, cell, self.view.maximum)))
