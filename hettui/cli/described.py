@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from hettui.domain.records import dataclass
 
 _FILES = ("CONFIG", "FILE", "FOLDER", "MODEL", "DIR")
 """In a placeholder: a file or folder is meant."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
 KEY = "LLAMA_API_KEY"

@@ -8,10 +8,11 @@ somebody else's and the list of what may not stand in `extra-args` come from her
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving
+from hettui.domain.records import dataclass
 from hettui.domain.units import MIB
 
 Kind = Literal["integer", "slots", "boolean", "text", "path", "overrides", "file", "mebibytes"]

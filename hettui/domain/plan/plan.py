@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.plan import split as rules
 from hettui.domain.plan.experts import blocks_away, override
 from hettui.domain.plan.split import HOST, Split
+from hettui.domain.records import dataclass
 
 Setting = int | str | bool
 """What a setting can be changed to."""

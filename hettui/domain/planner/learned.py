@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
 from hettui.domain.llama.beside import mark
@@ -15,6 +15,7 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
+from hettui.domain.records import dataclass
 from hettui.domain.speed.evidence import Evidence
 from hettui.domain.speed.learning import Now, device_key, known_speed, lesson, speed_key
 from hettui.domain.speed.shares import Decode

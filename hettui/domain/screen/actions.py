@@ -10,9 +10,9 @@ when nothing is being typed, and panes have letters); in the panes, where nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from hettui.domain.records import dataclass
 from hettui.domain.screen import situation as why
 
 Group = Literal["Devices", "Plan", "Cluster", "Panes", "Reading", "Logs", "Chat", "Bench", "Recording", "Screen"]

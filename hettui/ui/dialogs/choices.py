@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from rich.cells import set_cell_size
 from textual import events
@@ -14,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from hettui.domain.records import dataclass
 from hettui.domain.session.choices import Choice, alike
 from hettui.domain.text import clean
 from hettui.ui.drawing import gauges

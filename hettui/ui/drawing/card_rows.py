@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rich.cells import cell_len
 
+from hettui.domain.records import dataclass
 from hettui.domain.units import format_bytes, missing_mib
 from hettui.ui.drawing import gauges, readings
 from hettui.ui.drawing.card_parts import (

@@ -6,12 +6,12 @@ Each bar says the same without colours: fills differ by glyph, marks are glyphs,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
 
 from hettui.domain.memory.forecast import Memory
+from hettui.domain.records import dataclass
 
 Runs = list[tuple[str, str]]
 """Pieces of one row: text and role."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain import matching
+from hettui.domain.records import dataclass
 from hettui.domain.screen.actions import ACTIONS, Action
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.screen.panes import ALL_PANES, COMMANDS, DEVICES, EXPLAIN

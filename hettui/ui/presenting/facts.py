@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
@@ -14,6 +14,7 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.moves import Running
 from hettui.domain.planner.objectives import Best, wanted
 from hettui.domain.planner.promise import promised
+from hettui.domain.records import dataclass
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.session.session import Session
 from hettui.domain.speed.pace import Expected

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hettui.domain.llama.options import Option
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.llama.setting import by_hand, ranges, shown, value_of
 from hettui.domain.memory.context import context_size
 from hettui.domain.memory.workload import Workload
+from hettui.domain.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.devices.colours import COLOURS
 from hettui.domain.memory.forecast import Memory
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import DeviceSample
 
 

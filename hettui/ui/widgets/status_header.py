@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rich.cells import cell_len
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.records import dataclass
 from hettui.domain.text import shorten_middle
 from hettui.ui.presenting.views import HeaderView
 
