@@ -269,6 +269,16 @@ _OF_THE_CLUSTER = (
         why.nothing_ended,
     ),
     Action(
+        "cluster.own",
+        (),
+        "own",
+        "Take over",
+        "take over a cluster that is only watched here, when its owner has left",
+        "Cluster",
+        "screen",
+        why.owned_already,
+    ),
+    Action(
         "commands.copy",
         ("y",),
         "copy",

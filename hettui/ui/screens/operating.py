@@ -219,6 +219,33 @@ class Operating:
         self._screen.edit(plan, f"the plan without {clean_line(lost.name, 40)}")
         self.run_plan()
 
+    # -- another hettui's cluster ----------------------------------------------------------------------------
+
+    def offer_ownership(self, *, runs: bool) -> None:
+        """Its owner has left: asked once. Later it is in the palette."""
+        from hettui.ui.dialogs.ask import ChoiceScreen
+
+        if self._backend.read_only is None:
+            return
+        what = "left the cluster running" if runs else "ended"
+        question = f"The hettui that owned the cluster has {what}. Take it over here?"
+        choices = [("y", "Take it over"), ("n", "Only watch")]
+        self._screen.app.push_screen(ChoiceScreen(question, choices), self._own_as_said)
+
+    def _own_as_said(self, answer: str | None) -> None:
+        if answer == "y":
+            self.own()
+
+    def own(self) -> None:
+        """Becomes the owner of what was only shown."""
+        reason = self._backend.own()
+        if reason is not None:
+            self._screen.say(reason, "warning")
+            return
+        self._screen.say("this hettui owns the cluster now")
+        self._screen.refresh_bindings()
+        self._screen.draw()
+
     # -- the end -------------------------------------------------------------------------------------------
 
     def quit(self) -> None:
