@@ -323,6 +323,9 @@ class MainScreen(Hearing):
             self.body.logs.action_move("first")
         self.show_pane(pane)
 
+    def action_pane_step(self, direction: int) -> None:
+        self.places.step(direction)
+
     def action_zoom(self) -> None:
         self.places.zoom()
 
