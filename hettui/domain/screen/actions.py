@@ -1,4 +1,4 @@
-"""The registry of actions, once: footer, help, palette, keymap, bindings and README's table of keys come from here.
+"""The registry of actions, once: footer, help, palette, keymap, bindings and the table in docs/keys.md come from here.
 
 A place is where an action's keys work: on the whole screen, only while a device has the keyboard (`card`), in a pane,
 or in whatever is being read (`reading`: logs, other panes, lists, help). A pane's keys go before the screen's.
