@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import field, replace
 
-from hettui.domain.records import dataclass
 from hettui.domain.cluster.address import api_url
 from hettui.domain.cluster.launch import LOOPBACK, Cluster, default_ports, plan_launch, worker_there
 from hettui.domain.cluster.supervision import Supervision
 from hettui.domain.devices.device import LOCAL, Device, Host
 from hettui.domain.errors import UsageError
 from hettui.domain.plan.split import Split
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
 PRIVATE, READABLE, RUNNABLE = 0o600, 0o644, 0o755

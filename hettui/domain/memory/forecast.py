@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.beside import offloads_operations
 from hettui.domain.memory import compute
+from hettui.domain.memory.amount import Memory as Memory
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.flash import attention
 from hettui.domain.memory.layout import input_copies, layout_of
@@ -21,20 +22,6 @@ from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import missing_mib
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes on one device or on the host, by llama.cpp's buffers."""
-
-    weights_bytes: int = 0
-    context_bytes: int = 0
-    compute_bytes: int = 0
-    overhead_bytes: int = 0
-
-    @property
-    def total_bytes(self) -> int:
-        return self.weights_bytes + self.context_bytes + self.compute_bytes + self.overhead_bytes
 
 
 @dataclass(frozen=True, slots=True)
