@@ -329,6 +329,15 @@ class StageBackend:
         return session.config.path
 
 
+async def choose_plan(pilot: Pilot[HettuiError | None], *keys: str) -> None:
+    """Out of the list of plans, when all of it is worked out; the first one without `keys`."""
+    await pilot.press("p")
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+    await pilot.press(*keys, "enter")
+    await pilot.pause()
+
+
 @lru_cache(maxsize=16)
 def session(devices: tuple[Device, ...] | None = None, model: ModelShape | None = None) -> Session:
     """The demo's three devices unless others are given. One for all that ask alike: it is frozen, and keeps what was
@@ -436,6 +445,9 @@ class Stage:
     async def type(self, text: str) -> None:
         for character in text:
             await self.pilot.press({" ": "space"}.get(character, character))
+
+    async def choose_plan(self, *keys: str) -> None:
+        await choose_plan(self.pilot, *keys)
 
     async def emit(self, event: Event) -> None:
         self.engine.emit(event)
