@@ -148,6 +148,9 @@ def short_of_ram(plan: Plan, outlook: Forecast, ram_bytes: int | None) -> int:
     host = outlook.host
     need = min(host.weights_bytes, outlook.host_weights_bytes)
     need += host.context_bytes + host.compute_bytes + host.overhead_bytes
+    if (draft := outlook.draft) is not None:
+        need += min(draft.host.weights_bytes, draft.host_read_bytes)
+        need += draft.host.context_bytes + draft.host.compute_bytes
     cpus = zip(plan.devices, outlook.devices, strict=True)
     need += sum(m.total_bytes for d, m in cpus if d.backend == "cpu" and d.host == LOCAL)
     return max(0, need - ram_bytes)

@@ -150,12 +150,12 @@ def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) 
     """Tables for the search. Devices that are alike share theirs."""
     reaches: dict[tuple[object, ...], list[int]] = {}
     for i, d in enumerate(devices):
-        kind = (d.backend, d.budget_bytes, d.overhead_bytes)
+        kind = (d.backend, d.budget_bytes, costs.besides_bytes(i))
         if kind not in reaches:
             reaches[kind] = costs.reach(i, d.budget_bytes)
     return Problem(
         shape.layers,
-        [reaches[d.backend, d.budget_bytes, d.overhead_bytes] for d in devices],
+        [reaches[d.backend, d.budget_bytes, costs.besides_bytes(i)] for i, d in enumerate(devices)],
         [below_s(shape, pace(d)) for d in devices],
         [pace(d).hop_s for d in devices],
         locked=locked_layers(devices),
