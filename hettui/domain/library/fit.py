@@ -50,10 +50,12 @@ class Surroundings:
     ram_bytes: int | None = None
     """Free memory of this machine; None is not known."""
     build: int = NEWEST_BUILD
+    draft: ModelShape | None = None
+    """Of the settings."""
 
     def workload(self, shape: ModelShape) -> Workload:
         """The model, run here."""
-        return Workload(shape, self.params, self.build)
+        return Workload(shape, self.params, self.build, draft=self.draft)
 
 
 @dataclass(frozen=True, eq=False)

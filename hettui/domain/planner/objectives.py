@@ -9,11 +9,12 @@ from functools import lru_cache
 from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.context import context_size, context_step
 from hettui.domain.memory.costs import LayerCosts
+from hettui.domain.memory.forecast import draft_of
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
-from hettui.domain.plan.split import Split
+from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.fastest import fastest
 from hettui.domain.planner.headroom import alone, propose
 from hettui.domain.planner.most_even import fits_somehow, most_even
@@ -118,10 +119,21 @@ def largest_context_that(workload: Workload, fits: Callable[[Workload], bool]) -
 def fits_any_way(workload: Workload, devices: Sequence[Device]) -> bool:
     """Whether any order and split puts everything on the devices."""
     devices = tuple(devices)
+    if not _draft_fits(workload, devices):
+        return False
     if alone(LayerCosts(workload, devices, several=False), devices):
         return True
     together = LayerCosts(workload, devices, several=True)
     return len(devices) > 1 and fits_somehow(_problem(workload.shape, devices, together))
+
+
+def _draft_fits(workload: Workload, devices: Sequence[Device]) -> bool:
+    """A draft model on a device that may hold nothing else."""
+    draft = draft_of(workload, devices)
+    if draft is None or draft.device == HOST:
+        return True
+    device = devices[draft.device]
+    return device.budget_bytes is None or draft.there.own_bytes + device.overhead_bytes <= device.budget_bytes
 
 
 def _plan(shape: ModelShape, devices: tuple[Device, ...], found: Found) -> Plan:
