@@ -33,7 +33,7 @@ from hettui.domain.llama.options import allocations
 from hettui.domain.llama.params import AUTO, Drafting
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
-from hettui.domain.model.vocabulary import misfit
+from hettui.domain.model.vocabulary import Words, misfit
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.drafts import with_draft_placed
 from hettui.domain.session.room import Room, no_room, room_as_found
@@ -129,7 +129,7 @@ def with_draft(
     if draft is None or not draft.has_model or shape is None:
         return config, None
     drafted = read_shape(draft.model)
-    if why := misfit(shape, drafted):
+    if why := misfit(Words.of(shape), Words.of(drafted)):
         path = clean_line(draft.model, 300)
         raise ConfigError(f"[draft] model {path} cannot propose tokens to {clean_line(shape.name, 60)}: {why}")
     build = NEWEST_BUILD if engine is None else engine.build
@@ -158,7 +158,11 @@ def with_model(session: Session, path: str) -> Session:
     problem = no_model(shape) if kind is Kind.MODEL else f"a {kind.value[0]} and no model: name the model it belongs to"
     if problem:
         raise ModelFileError(f"{clean_line(path, 300)} is {problem}")
-    draft = session.draft if session.draft is not None and misfit(shape, session.draft) is None else None
+    draft = (
+        session.draft
+        if session.draft is not None and misfit(Words.of(shape), Words.of(session.draft)) is None
+        else None
+    )
     config = replace(session.config, model_path=shape.file.paths[0])
     return _opened_anew(replace(session, config=config, shape=shape), draft)
 
@@ -186,15 +190,21 @@ def _opened_anew(session: Session, draft: ModelShape | None) -> Session:
     return replace(session, config=config, cluster=cluster, devices=around.devices, chosen=plan, draft=draft)
 
 
-def drafted_by(session: Session, path: str | None) -> Session:
-    """The same session with this draft model, or without any, and the planner's plan for both. Raises ModelFileError
-    with the reason why it cannot draft for the session's model."""
+def drafted_by(session: Session, plan: Plan, path: str | None) -> Session:
+    """The same session with this draft model, or without any: with this plan where it still fits, else with the
+    planner's for both. Raises ModelFileError with the reason why it cannot draft for the session's model."""
+    other = _drafted_by(session, path)
+    outlook = other.forecast(plan)
+    return replace(other, chosen=plan) if outlook is not None and outlook.fits else other
+
+
+def _drafted_by(session: Session, path: str | None) -> Session:
     if session.shape is None:
         raise ModelFileError("choose a model before its draft model")
     if path is None:
         return _opened_anew(session, None)
     draft = read_shape(path)
-    if why := misfit(session.shape, draft):
+    if why := misfit(Words.of(session.shape), Words.of(draft)):
         raise ModelFileError(f"{clean_line(path, 300)} cannot propose tokens to {clean_line(session.title, 60)}: {why}")
     return _opened_anew(session, draft)
 

@@ -18,7 +18,7 @@ from hettui.domain.memory.draft import draft_place
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
-from hettui.domain.model.vocabulary import misfit
+from hettui.domain.model.vocabulary import Words, misfit
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.drafts import with_draft_placed
 from hettui.domain.planner.learned import launch_key
@@ -219,10 +219,10 @@ def test_what_launches_taught_without_a_draft_is_found_again_and_not_with_one() 
 # -- whether it suits -----------------------------------------------------------------------------------------------
 
 
-def vocabulary(**said: object) -> ModelShape:
+def vocabulary(**said: object) -> Words:
     shape = shape_of("qwen3-0.6b", 3)
     metadata = dict(shape.file.metadata) | {f"tokenizer.ggml.{key}": value for key, value in said.items()}
-    return ModelShape.of(replace(shape.file, metadata=metadata))  # type: ignore[arg-type]
+    return Words.of(ModelShape.of(replace(shape.file, metadata=metadata)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -245,4 +245,6 @@ def test_a_draft_has_the_models_vocabulary(
 
 
 def test_a_vocabulary_of_another_size_does_not_suit() -> None:
-    assert "tokens, the model's" in (misfit(shape_of("llama-1b", 3), shape_of("qwen2-0.5b", 3)) or "")
+    assert "tokens, the model's" in (
+        misfit(Words.of(shape_of("llama-1b", 3)), Words.of(shape_of("qwen2-0.5b", 3))) or ""
+    )

@@ -6,32 +6,52 @@ which llama.cpp compares one by one when it starts and a header's reader passes 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.text import clean_line
 
 MOST_DIFFERENCE = 128
 """Tokens by which the sizes may differ (`SPEC_VOCAB_MAX_SIZE_DIFFERENCE`)."""
-_ENDS = (("begins", "add_bos_token", "bos_token_id"), ("ends", "add_eos_token", "eos_token_id"))
 
 
-def misfit(model: ModelShape, draft: ModelShape) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a file says of its vocabulary. None: it does not."""
+
+    kind: str | None
+    """`gpt2`, `llama`, …: which tokenizer."""
+    size: int
+    """Tokens; 0 is not known."""
+    begins: tuple[bool | None, int | None] = (None, None)
+    """Whether a text begins with a token of its own, and with which."""
+    ends: tuple[bool | None, int | None] = (None, None)
+
+    @classmethod
+    def of(cls, shape: ModelShape) -> Words:
+        def said(key: str) -> object:
+            return shape.file.metadata.get(f"tokenizer.ggml.{key}")
+
+        def end(name: str) -> tuple[bool | None, int | None]:
+            added, token = said(f"add_{name}_token"), said(f"{name}_token_id")
+            return added if isinstance(added, bool) else None, token if isinstance(token, int) else None
+
+        kind = said("model")
+        return cls(kind if isinstance(kind, str) else None, shape.n_vocab, end("bos"), end("eos"))
+
+
+def misfit(model: Words, draft: Words) -> str | None:
     """Why the draft cannot propose tokens to the model, as the end of a sentence; None where it may well."""
-    kinds = [_said(shape, "model") for shape in (model, draft)]
-    if kinds[0] != kinds[1]:
-        shown = [clean_line(str(kind), 20) if kind else "none" for kind in kinds]
-        return f"its tokenizer is {shown[1]}, the model's {shown[0]}"
-    if model.n_vocab and draft.n_vocab and abs(model.n_vocab - draft.n_vocab) > MOST_DIFFERENCE:
-        return f"its vocabulary has {draft.n_vocab} tokens, the model's {model.n_vocab}"
-    for what, added, token in _ENDS:
-        adds = [_said(shape, added) for shape in (model, draft)]
-        if None not in adds and adds[0] != adds[1]:
+    if model.kind != draft.kind:
+        shown = [clean_line(kind or "none", 20) for kind in (draft.kind, model.kind)]
+        return f"its tokenizer is {shown[0]}, the model's {shown[1]}"
+    if model.size and draft.size and abs(model.size - draft.size) > MOST_DIFFERENCE:
+        return f"its vocabulary has {draft.size} tokens, the model's {model.size}"
+    for what, mine, its in (("begins", model.begins, draft.begins), ("ends", model.ends, draft.ends)):
+        added, tokens = {mine[0], its[0]}, {mine[1], its[1]}
+        if added == {True, False}:
             return f"only one of the two {what} a text with a token of its own"
-        tokens = [_said(shape, token) for shape in (model, draft)]
         # A token that is not put there need not be the same.
-        if adds != [False, False] and None not in tokens and tokens[0] != tokens[1] and True in adds:
+        if True in added and len(tokens - {None}) > 1:
             return f"the token with which a text {what} is another one"
     return None
-
-
-def _said(shape: ModelShape, key: str) -> object:
-    return shape.file.metadata.get(f"tokenizer.ggml.{key}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.plan.aim import Objective
@@ -73,6 +74,8 @@ class Facts:
     """What the slots hold, and what requests did."""
     preflight: str = ""
     """What a look before the last start found that could stop it."""
+    answered: Timings | None = None
+    """The server's figures of the last answer of what runs."""
     finding: str | None = None
     """What is said while a device's name is typed."""
 

@@ -290,8 +290,8 @@ class MainScreen(CalmScreen[None]):
     def action_quit(self) -> None:
         self.operating.quit()
 
-    def action_model(self) -> None:
-        self.model_choice.choose()
+    def action_model(self, draft: bool = False) -> None:
+        self.model_choice.choose(draft=draft)
 
     def action_hosts(self) -> None:
         self.model_choice.see_hosts()
