@@ -26,8 +26,8 @@ def demo_session(progress: Progress) -> Session:
     config = Config(
         model_path=str(demo_model(cache_dir(), progress)),
         params=RuntimeParams(ctx_size=8192, parallel=1),
-        # So small a model may well talk without end.
-        serving=Serving(port=0, extra_args=("--predict", str(MAX_ANSWER_TOKENS))),
+        # So small a model may well talk without end. The workers share this machine's cores with a draft model.
+        serving=Serving(port=0, extra_args=("--predict", str(MAX_ANSWER_TOKENS), "--threads", "1")),
     )
     engine, problem = engine_or_problem(config)
     if engine is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
 from textual.binding import Binding
 
 from hettui.domain.library.found import Kind, ModelEntry
@@ -27,10 +26,9 @@ class DraftPicker(ModelPicker):
         self._current = self._preferred = draft.model if draft is not None and draft.has_model else None
         self._words = None if shape is None else Words.of(shape)
 
-    def compose(self) -> ComposeResult:
-        yield from super().compose()
-        name = clean_line(self._session.title, 50)
-        self.query_one("Vertical").border_title = f"A draft model for {name}"
+    @property
+    def heading(self) -> str:
+        return f"A draft model for {clean_line(self._session.title, 50)}"
 
     def matches(self, entry: ModelEntry, words: list[str]) -> bool:
         """Those whose vocabulary suits, as far as their headers are read."""

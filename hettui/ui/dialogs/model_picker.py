@@ -92,7 +92,7 @@ class ModelPicker(SearchingScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            box.border_title = "Models"
+            box.border_title = self.heading
             columns, *below = self._lines.values()
             yield from (self._field, columns, self._pick, *below)
 
@@ -120,6 +120,11 @@ class ModelPicker(SearchingScreen[str | None]):
         if all(e.model.path != self._selected for e in self._shown):
             self._selected = self._shown[0].model.path if self._shown else None
         self._draw()
+
+    @property
+    def heading(self) -> str:
+        """Of the box."""
+        return "Models"
 
     def matches(self, entry: ModelEntry, words: list[str]) -> bool:
         """Whether it stands in the list."""
