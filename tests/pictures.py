@@ -119,7 +119,7 @@ async def recorded(name: str, moment_s: float, *keys: str) -> None:
 async def three_cards(size: tuple[int, int] = SIZE) -> AsyncIterator[Stage]:
     """The cards with the planner's fastest split, running for a minute."""
     async with stage(card_session(), size) as s:
-        await s.press("p", "p")
+        await s.choose_plan("down")
         await s.run_plan()
         for second in range(0, 60, 2):
             await s.emit(card_readings(second))
@@ -210,7 +210,7 @@ async def picked() -> None:
 async def many() -> None:
     """Sixteen cards of a few machines in 80 columns."""
     async with stage(farm_session(16), (80, 24)) as s:
-        await s.press("p")
+        await s.choose_plan()
         await s.run_plan()
         for second in range(0, 20, 2):
             await s.emit(farm_readings(s.plan.devices, second))

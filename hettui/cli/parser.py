@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="example: hettui plan model.gguf --devices big=16GiB,small=6GiB",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"hettui {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"hettui {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="hettui")
     _screen(commands)
     _demo(commands)
@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     _bench(commands)
     _tune(commands)
     _report(commands)
+    _for_shells(commands)
     return parser
 
 
@@ -256,8 +257,11 @@ def _which_cluster(parser: argparse.ArgumentParser) -> None:
 def _chat(commands: _Commands) -> None:
     parser = _add(commands, "chat", "one answer, streamed, with its figures", 'hettui chat "Three colours?" --demo')
     parser.add_argument("text", metavar="TEXT", help="the question; - reads it from stdin")
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; started for it if it does not run")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration, where no cluster of it runs")
     _which_cluster(parser)
+    parser.add_argument(
+        "--start", action="store_true", help="start the configured cluster for it, and stop it afterwards; no question"
+    )
     parser.add_argument("--raw", action="store_true", help="send the text as it is to /completion")
     parser.add_argument("--system", metavar="TEXT", help="system prompt")
     parser.add_argument("--temperature", type=float, metavar="T")
@@ -290,6 +294,15 @@ def _report(commands: _Commands) -> None:
     parser.add_argument("--model", metavar="FILE", help="the model to plan with; else the configured one")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to; else stdout")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
+
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def _for_shells(commands: _Commands) -> None:
+    parser = _add(commands, "completion", "what a shell completes after hettui", "hettui completion fish | source")
+    parser.add_argument("shell", choices=SHELLS, help="for which shell")
+    _add(commands, "man", "the manual page", "hettui man | man -l -")
 
 
 def _tune(commands: _Commands) -> None:

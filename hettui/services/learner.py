@@ -6,8 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from hettui.domain.bench.rates import rates_of
 from hettui.domain.cluster.answers import AnswerLog, Decoded
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.devices.device import Device
@@ -15,7 +16,8 @@ from hettui.domain.llama.beside import changes_speed, mark
 from hettui.domain.memory.context import context_bytes_per_block, context_size
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
-from hettui.domain.planner.learned import FEWEST_TOKENS, PROMPT, Learned, launch_key, streams_name
+from hettui.domain.planner.learned import FEWEST_TOKENS, Learned, launch_key
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.speed.learning import speed_key
 from hettui.domain.speed.shares import Decode
@@ -26,8 +28,6 @@ from hettui.services.events import BenchEnded, ChatEnded, ClusterChanged, Event,
 _REMEMBERED_S = 600.0
 """How far back readings are kept: of an answer that takes longer its last part counts."""
 _MASTER = "master"
-_LEAST_PROMPT = 256
-"""Tokens: a shorter one is mostly its first batch."""
 _CALM_ROUNDS = 2
 """So many readings in a row must say that what slowed a card down is over."""
 
@@ -165,14 +165,11 @@ class Learner:
 
 
 def _rates(event: BenchEnded | TuneChanged) -> list[tuple[str, float]]:
-    """Without anything in the context before: rates at a depth are others."""
-    if isinstance(event, TuneChanged):
-        tuning = event.progress.tuning
-        fresh = event.progress.now == "measured" and bool(tuning.trials) and bool(tuning.measures)
-        return [(tuning.measures, tuning.trials[-1].rate.mean)] if fresh else []
-    found = [(r.test, r.rate.mean) for r in event.outcome.results if r.rate is not None and not r.test.depth]
-    prompts = [(PROMPT, rate) for test, rate in found if test.prompt >= _LEAST_PROMPT]
-    return prompts[-1:] + [(streams_name(test.streams), rate) for test, rate in found if test.streams > 1]
+    if isinstance(event, BenchEnded):
+        return rates_of(event.outcome.results)
+    tuning = event.progress.tuning
+    fresh = event.progress.now == "measured" and bool(tuning.trials) and bool(tuning.measures)
+    return [(tuning.measures, tuning.trials[-1].rate.mean)] if fresh else []
 
 
 def _context_gb(session: Session, applied: Applied, depth: float) -> dict[int, float]:

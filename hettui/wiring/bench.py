@@ -10,8 +10,9 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -20,10 +21,12 @@ from hettui import __version__
 from hettui.adapters.files.bench_store import BenchFolder
 from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.context_folder import PrivateContextFolder
-from hettui.adapters.files.paths import config_file, last_config, state_dir
+from hettui.adapters.files.learned_file import save_learned
+from hettui.adapters.files.paths import config_file, last_config, memory_dir, state_dir
 from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.adapters.machine.facts import Listener, listener, machine_facts, model_sum
 from hettui.adapters.processes.tcp_ports import is_here
+from hettui.domain.bench.rates import rates_of
 from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchRun, Setting
 from hettui.domain.bench.setting import setting_of, setting_of_foreign, with_sum
 from hettui.domain.cluster.address import api_url, pasted
@@ -33,6 +36,9 @@ from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError, ServerError, UsageError
 from hettui.domain.llama.foreign import ForeignServer, read_argv
 from hettui.domain.llama.options import spoken
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.plan.plan import Plan
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.ports import TelemetryTarget
 from hettui.services.aside import SlotsAside
@@ -70,24 +76,34 @@ class Target:
     """Which one is asked, of a server that has several."""
     slot_folder: str | None = None
     """Its `--slot-save-path`, of one on this machine."""
+    teach: Callable[[BenchOutcome], None] = lambda outcome: None
+    """Keeps what was measured of a plan of ours."""
 
 
 @contextmanager
 def target(
-    url: str | None, config_path: str | None, session: Session | None, model: str | None = None
+    url: str | None,
+    config_path: str | None,
+    session: Session | None,
+    model: str | None = None,
+    may_start: Callable[[str], bool] = lambda path: True,
 ) -> Iterator[Target]:
-    """The server at `url`; else the configured one when it answers; else one that is started, and stopped at the end.
-    Where nobody says which, it is the cluster that hettui runs on this machine.
+    """The server at `url`; else the configured one when it answers; else one that is started, and stopped at the end,
+    where `may_start` says so of its configuration. Where nobody says which, it is the cluster that hettui runs on this
+    machine.
 
-    Raises UsageError when nothing says which.
+    Raises UsageError when nothing says which, or it may not be started.
     """
     if url is not None:
-        yield replace(_running(pasted(url), os.environ.get("LLAMA_API_KEY")), model=model)
+        yield replace(_at(pasted(url), os.environ.get("LLAMA_API_KEY")), model=model)
         return
     if session is None and (record := _running_record(config_path)) is not None and record.master is not None:
         # Not at its front door: what is measured is the master.
         master = record.master.spec
-        yield _running(api_url(*master.address, master.argv), api_key(recorded_session(record).config))
+        known = recorded_session(record)
+        found = _running(api_url(*master.address, master.argv), api_key(known.config))
+        plan = Plan(record.cluster.devices, record.split)
+        yield replace(found, teach=partial(_teach, known, plan, record.cluster.params))
         return
     if session is None:
         config = _config(config_path)
@@ -96,6 +112,8 @@ def target(
         if serving.port and asyncio.run(_answers(address)):
             yield _running(address, api_key(config))
             return
+        if not may_start(config.path or ""):
+            raise UsageError("nothing runs: hettui up starts the configured cluster, --start starts it for this alone")
         session = open_session(config)
     with _started(session) as started:
         yield started
@@ -144,8 +162,31 @@ def _started(session: Session) -> Iterator[Target]:
 
         assert snapshot.api is not None  # noqa: S101 - start() returned: it is ready
         sensors = targets(plan.devices, snapshot.processes)
-        yield Target(snapshot.api, request.api_key, sensors, describe, session)
+        params = session.config.params if snapshot.applied is None else snapshot.applied.params or session.config.params
+        teach = partial(_teach, session, plan, params)
+        yield Target(snapshot.api, request.api_key, sensors, describe, session, teach=teach)
         engine.stop().result()
+
+
+def _teach(session: Session, plan: Plan, params: RuntimeParams, outcome: BenchOutcome) -> None:
+    """What the screen learns from its own bench: how fast this plan reads prompts and serves several streams."""
+    if session.workload is None:
+        return
+    workload = session.workload.having(params)
+    told = [session.learned.add_rate(workload, plan, what, rate) for what, rate in rates_of(outcome.results)]
+    if any(told):
+        save_learned(memory_dir(), session.learned)
+
+
+def _at(url: str, key: str | None) -> Target:
+    """The server at an address. At a front door of ours it is the llama-server behind it that is watched meanwhile."""
+    record, parts = living_record(open_runs()), urlsplit(url)
+    if record is None or record.door is None or record.master is None:
+        return _running(url, key)
+    if not is_here(parts.hostname or "") or parts.port != record.door.spec.address[1]:
+        return _running(url, key)
+    master = record.master.spec
+    return replace(_running(api_url(*master.address, master.argv), key), url=url.rstrip("/"))
 
 
 def _running(url: str, key: str | None) -> Target:
@@ -193,7 +234,9 @@ def measure(where: Target, plan: BenchPlan, tell: Tell) -> BenchOutcome:
     """Blocks. SIGINT, SIGTERM and SIGHUP end it; what was measured until then is returned, marked."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        return asyncio.run(_measure(where, plan, tell))
+        outcome = asyncio.run(_measure(where, plan, tell))
+        where.teach(outcome)
+        return outcome
     finally:
         # The loop leaves the system's defaults behind.
         for number, handler in before.items():

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -45,12 +45,12 @@ from hettui.wiring.engine import build_engine
 from hettui.wiring.ownership import own_run
 from hettui.wiring.sessions import open_session, request_for
 from hettui.wiring.tuning import Wanted, job_of
-from tests.bench.learning import Bench, samples, somebody_else
+from tests.bench.learning import Bench, expected_of, samples, somebody_else
 from tests.gguf_files import with_tokenizer, write_gguf
 from tests.truth.measure import free_port
 from tests.truth.models import MODELS
 
-MEASURE_S = 3.0
+MEASURE_S = 2.0
 ROUNDS, BEST_OF_SAMPLE = 3, 3
 _VOCABULARY = 128256
 
@@ -182,9 +182,11 @@ def near(session: Session, plan: Plan, count: int, seed: int) -> list[Plan]:
 
 
 def measured(bench: Bench, plan: Plan, about: float) -> float:
-    """Tokens a second; 0 for what does not come up."""
+    """Tokens a second; 0 for what does not come up. A slow split is asked for less, by what was learned meanwhile."""
     try:
         bench.launch(plan)
+        with suppress(AssertionError):
+            about = min(about, expected_of(bench.session.learned, bench.session, plan))
         return bench.ask(MEASURE_S, about)
     except HettuiError as error:
         print(f"  {split_words(plan)}: {str(error)[:80]}", flush=True)
@@ -210,7 +212,7 @@ def run(name: str, bench: Bench, options: argparse.Namespace, end: float) -> Non
     )
     rates: list[tuple[float, Plan]] = []
     for plan in plans:
-        if time.monotonic() > end - 60:
+        if time.monotonic() > end - options.last:
             break
         rates.append((measured(bench, plan, tuning.best_rate), plan))
     rates.sort(key=lambda one: -one[0])
@@ -238,7 +240,7 @@ def run(name: str, bench: Bench, options: argparse.Namespace, end: float) -> Non
 def prepared(wish: Wish, options: argparse.Namespace, folder: Path) -> Session:
     """A session of the cluster of which nothing was ever measured."""
     if wish.model:
-        metadata, tensors = MODELS[wish.model]()
+        metadata, tensors = MODELS[options.model or wish.model]()
         model = write_gguf(folder / "model.gguf", with_tokenizer(metadata, _VOCABULARY), tensors)
         found = (options.binaries / "llama-server", options.binaries / "ggml-rpc-server")
         libraries = f"{options.binaries}:{os.environ.get('LD_LIBRARY_PATH', '')}"
@@ -266,7 +268,9 @@ def main() -> None:
     parser.add_argument("binaries", type=Path, nargs="?")
     parser.add_argument("--only", choices=[name for name in CLUSTERS if name != "tiny"])
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--model", choices=list(MODELS), help="in place of the cluster's own: a small one loads faster")
     parser.add_argument("--samples", type=int, default=44)
+    parser.add_argument("--last", type=float, default=90, help="seconds kept for the last comparison in turns")
     parser.add_argument("--seconds", type=float, default=540)
     parser.add_argument("--out", type=Path, default=Path("tuning"))
     options = parser.parse_args()

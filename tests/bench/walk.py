@@ -88,7 +88,7 @@ def pick_model(model: Path) -> list[Step]:
 def steps(model: Path) -> list[Step]:
     return [
         *pick_model(model),
-        Step("p: the planner's plan", keys("p"), shows("planner:")),
+        Step("p ⏎: the planner's fastest plan", keys("p", "Enter"), shows("u goes back")),
         Step("→: a layer moves", keys("Right"), a_layer_moved),
         Step("s: workers and master are ready", keys("s"), shows("● ready")),
         Step("c: the chat", keys("c"), shows("╭")),

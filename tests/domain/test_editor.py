@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hettui.domain.devices.device import Device
-from hettui.domain.plan.aim import OBJECTIVES, Objective
+from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.editor import MOST_DIGITS, PlanEditor
 from hettui.domain.plan.plan import History, Plan
 from hettui.domain.plan.split import HOST, Split
@@ -76,7 +76,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     SLIDERS,
     st.just(PlanEditor.with_lock_toggled),
     st.sampled_from((-1, 1)).map(lambda direction: lambda e: e.moved(direction)),
-    st.just(lambda e: e.proposal(backwards)[0]),
+    st.just(lambda e: e.taking(backwards(e.plan, "latency"), "a plan", "latency")),
     st.just(lambda e: e.undone()[0]),
     st.just(lambda e: e.redone()[0]),
 )
@@ -299,55 +299,15 @@ def test_finding_goes_to_the_first_stays_where_it_fits_and_goes_round() -> None:
 # -- the planner ---------------------------------------------------------------------------------------------------
 
 
-def test_asked_again_the_planner_goes_on_to_its_next_aim() -> None:
-    made, aims = editor(20, 8, 3), []
-    for _ in range(len(OBJECTIVES) + 1):
-        made, words = made.proposal(backwards)
-        aims.append(made.objective)
-        assert words.startswith("planner: ")
-        assert "{plan.propose} again" in words
-    assert aims == [*OBJECTIVES, OBJECTIVES[0]]
-    assert made.history.undo_words == "the planner's plan (balanced)"
+def test_a_plan_that_is_looked_at_is_no_step_and_the_same_place_is_selected() -> None:
+    before = editor(20, 8, 3).selecting(2)
+    shown = before.shown_as(backwards(before.plan, "latency"), "latency")
+    assert (names(shown), shown.selected, shown.history) == (names(before)[::-1], 2, before.history)
 
 
-def test_asked_after_another_step_the_planner_begins_anew() -> None:
-    made, _ = editor(20, 8, 3).proposal(backwards)
-    made, _ = made.proposal(backwards)
-    assert made.objective == "latency"
-    made, _ = made.shifted(1).proposal(backwards)
-    assert made.objective == "balanced"
-
-
-def test_every_aim_starts_from_the_order_before_the_first() -> None:
-    asked: list[list[str]] = []
-
-    def planner(given_plan: Plan, objective: Objective) -> Plan:
-        asked.append([d.name for d in given_plan.devices])
-        return backwards(given_plan, objective)
-
-    made, before = editor(20, 8, 3), names(editor(20, 8, 3))
-    for _ in range(4):
-        made, _ = made.proposal(planner)
-    assert names(made) == before[::-1]
-    made, _ = made.proposal(planner)
-    assert names(made) == before, "balanced comes back to it"
-    assert asked == [before] * 5
-
-
-def test_a_proposal_keeps_the_editors_own_devices() -> None:
-    """The planner was given what was measured on them: that is no edit."""
-
-    def planner(given_plan: Plan, objective: Objective) -> Plan:
-        devices = tuple(replace(d, budget_bytes=1) for d in given_plan.devices)
-        return replace(given_plan.evened(), devices=devices)
-
-    before = editor(20, 8, 3)
-    made, _ = before.proposal(planner)
-    assert made.plan.devices == before.plan.devices
-    assert made.plan.split.layers == (11, 10, 10)
-
-
-def test_a_planner_that_knows_none_changes_no_plan() -> None:
-    before = editor(20, 8, 3)
-    made, words = before.proposal(lambda given_plan, objective: None)
-    assert (made.plan, made.history, words) == (before.plan, before.history, "")
+def test_a_plan_that_is_taken_is_a_step_and_the_same_device_is_selected() -> None:
+    before = editor(20, 8, 3).selecting(2)
+    taken = before.taking(backwards(before.plan, "throughput"), "the plan “best”", "throughput")
+    assert (names(taken), taken.selected, taken.objective) == (names(before)[::-1], 0, "throughput")
+    assert taken.history.undo_words == "the plan “best”"
+    assert taken.undone()[0].plan == before.plan

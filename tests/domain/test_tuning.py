@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -14,7 +14,7 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
-from hettui.domain.planner.learned import Learned
+from hettui.domain.planner.learned import PROMPT, Learned
 from hettui.domain.planner.objectives import best_plan
 from hettui.domain.speed.pace import stages_s
 from hettui.domain.speed.shares import Decode
@@ -179,11 +179,9 @@ def test_the_number_of_launches_is_a_limit() -> None:
 class Batch(Scripted):
     """What is measured is not one stream's token: each device takes a multiple of it that nobody is told."""
 
-    def __init__(self, devices: Sequence[Device], seed: int) -> None:
+    def __init__(self, devices: Sequence[Device], seed: int, of: Mapping[str, tuple[float, float]]) -> None:
         super().__init__(devices, seed)
-        self.times = {
-            d.name: self.dice.uniform(1, 2) if d.backend == "cuda" else self.dice.uniform(2, 8) for d in devices
-        }
+        self.times = {d.name: self.dice.uniform(*of["cuda" if d.backend == "cuda" else "cpu"]) for d in devices}
 
     def slow(self, devices: Sequence[Device]) -> tuple[Device, ...]:
         return tuple(taking(self.real[d.name], self.times[d.name]) for d in devices)
@@ -196,7 +194,15 @@ class Batch(Scripted):
         return found
 
 
-def test_what_is_known_of_one_stream_finds_the_split_for_several() -> None:
+SEVERAL = {"cuda": (1.0, 2.0), "cpu": (2.0, 8.0)}
+PROMPTS = {"cuda": (0.01, 0.03), "cpu": (0.15, 0.5)}
+"""By what is on the device: how many times one stream's token it takes for a token of all streams, or of a prompt."""
+
+
+@pytest.mark.parametrize(("measures", "times"), [("x4", SEVERAL), (PROMPT, PROMPTS)], ids=["streams", "prompts"])
+def test_what_is_known_of_one_stream_finds_the_split_for_what_else_shall_be_fast(
+    measures: str, times: Mapping[str, tuple[float, float]]
+) -> None:
     good, alone = 0, 0
     for seed in range(40):
         devices = cluster_of(seed)
@@ -204,8 +210,8 @@ def test_what_is_known_of_one_stream_finds_the_split_for_several() -> None:
         if start.split.host_layers:
             continue
         alone += 1
-        scripted, learned = Batch(devices, seed), Learned()
-        tuning = Tuning(LOAD, start, "throughput")
+        scripted, learned = Batch(devices, seed, times), Learned()
+        tuning = Tuning(LOAD, start, "throughput", measures=measures)
         while (step := tuning.next(learned.with_measured)).plan is not None:
             told = tuning.promised(step.plan, learned.with_measured)
             assert told is None or told > 0

@@ -28,6 +28,7 @@ from hettui.domain.plan.split import Split
 from hettui.services.cluster.world import Request, Supervision
 from hettui.services.engine import Engine
 from hettui.services.events import ClusterChanged, Event
+from hettui.wiring import bench
 from hettui.wiring.engine import build_engine
 from tests import tiny_models
 from tests.patience import patience, until
@@ -101,6 +102,10 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         made.pool.shutdown(cancel_futures=True)
 
 
+def engine_workers(rig: Rig) -> set[int]:
+    return {p.pid for p in rig.engine.snapshot.processes if p.role == "worker" and p.pid}
+
+
 def events(response: httpx.Response) -> list[dict[str, Any]]:
     lines = response.text.splitlines()
     return [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
@@ -132,7 +137,9 @@ def test_nothing_fails_while_the_cluster_is_rebalanced_and_loses_a_worker(rig: R
     assert not psutil.pid_exists(door)
 
 
-def test_the_door_serves_without_a_hettui_and_is_taken_over(rig: Rig, tmp_path: Path) -> None:
+def test_the_door_serves_without_a_hettui_and_is_taken_over(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     door, master, api = rig.pid("door"), rig.pid("master"), rig.api
     rig.engine.close(leave=True)
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -143,6 +150,11 @@ def test_the_door_serves_without_a_hettui_and_is_taken_over(rig: Rig, tmp_path: 
         engine.take_over(KEY).result(patience(60))
         rig.engine = engine
         assert (rig.pid("door"), rig.pid("master"), engine.snapshot.api) == (door, master, api)
+        # Who measures through it watches what does the work.
+        monkeypatch.setattr(bench, "open_runs", lambda: RunFolder(tmp_path / "run"))
+        with bench.target(api, None, None) as where:
+            assert where.url == api
+            assert {pid for sensor in where.sensors for pid in sensor.pids} == {master, *engine_workers(rig)}
         # Killed, it is there again, and the master did not notice.
         psutil.Process(door).kill()
         until(lambda: rig.engine.snapshot.processes[0].pid not in (None, door))

@@ -19,11 +19,13 @@ from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, Lo
 from hettui.ui.dialogs.ask import ChoiceScreen
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettingsScreen
+from hettui.ui.dialogs.choices import ChoicesScreen
 from hettui.ui.dialogs.doctor import DoctorScreen
 from hettui.ui.dialogs.help import HelpScreen
 from hettui.ui.dialogs.jump import JumpScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
+from hettui.ui.dialogs.settings import SettingsScreen
 from hettui.ui.dialogs.themes import ThemeScreen
 from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane
@@ -195,7 +197,9 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "plan.lock": (nothing, lambda s: s.plan.devices[0].locked),
     "plan.earlier": (pressed("down"), lambda s: [d.name for d in s.plan.devices] == ["middle", "big", "small"]),
     "plan.later": (nothing, lambda s: [d.name for d in s.plan.devices] == ["middle", "big", "small"]),
-    "plan.propose": (pressed("left"), lambda s: s.layers == (17, 12, 2) and said("planner:")(s)),
+    "plan.propose": (nothing, opens(ChoicesScreen)),
+    "plan.settings": (nothing, opens(SettingsScreen)),
+    "devices.look": (nothing, said("looking for devices again")),
     "plan.even": (nothing, lambda s: s.layers == (11, 10, 10)),
     "plan.undo": (pressed("left"), lambda s: s.layers == (17, 12, 2) and said("undone: big 17 → 16")(s)),
     "plan.redo": (pressed("left", "u"), lambda s: s.layers == (16, 13, 2) and said("done again")(s)),

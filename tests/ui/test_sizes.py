@@ -225,7 +225,8 @@ async def test_a_click_on_a_row_selects_and_its_details_follow() -> None:
 
 async def test_the_planners_ghost_stands_on_rows_too() -> None:
     async with stage(farm_session(8), size=(100, 30)) as s:
-        await s.press("p", "9", "0", "enter")
+        await s.choose_plan()
+        await s.press("9", "0", "enter")
         assert gauges.GHOST in lines_of(s, s.screen.body.devices.cards[0])[0]
 
 

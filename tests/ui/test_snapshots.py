@@ -25,6 +25,7 @@ from tests.ui.stage import (
     build,
     card_readings,
     card_session,
+    choose_plan,
     farm_readings,
     farm_session,
     hosts_session,
@@ -93,7 +94,7 @@ async def ready(pilot: Pilot[Any]) -> None:
 async def cards(pilot: Pilot[Any]) -> None:
     """Needs `card_session`."""
     app, backend = await opened(pilot)
-    await pilot.press("p", "p")
+    await choose_plan(pilot, "down")
     app.clear_notifications()
     plan = planned(app).facts.plan
     backend.engine.snapshot = running(plan)
@@ -106,7 +107,7 @@ async def cards(pilot: Pilot[Any]) -> None:
 async def farm(pilot: Pilot[Any]) -> None:
     """Needs `farm_session`."""
     app, backend = await opened(pilot)
-    await pilot.press("p")
+    await choose_plan(pilot)
     app.clear_notifications()
     plan = planned(app).facts.plan
     backend.engine.snapshot = running(plan)
@@ -119,7 +120,7 @@ async def farm(pilot: Pilot[Any]) -> None:
 async def one_gone(pilot: Pilot[Any]) -> None:
     """Needs `hosts_session`: the line to the cellar is lost while the cluster runs."""
     app, backend = await opened(pilot)
-    await pilot.press("p", "p")
+    await choose_plan(pilot, "down")
     app.clear_notifications()
     plan = planned(app).facts.plan
     cluster = running(plan)
@@ -249,6 +250,22 @@ async def choosing_a_theme(pilot: Pilot[Any]) -> None:
     await pilot.press("T", "down")
 
 
+async def choosing_a_plan(pilot: Pilot[Any]) -> None:
+    """Needs `card_session`."""
+    app, _ = await opened(pilot)
+    await pilot.press("p")
+    await app.workers.wait_for_complete()
+    await pilot.press("down")
+    await pilot.pause()
+
+
+async def setting(pilot: Pilot[Any]) -> None:
+    """Needs `card_session`: twice the context."""
+    await opened(pilot)
+    await pilot.press("S", "right", "down", "2")
+    await pilot.pause()
+
+
 async def palette(pilot: Pilot[Any]) -> None:
     await ready(pilot)
     await pilot.press("ctrl+p")
@@ -285,6 +302,26 @@ def test_theme(snap_compare: Any, theme: str) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 def test_cards(snap_compare: Any, size: tuple[int, int]) -> None:
     assert snap_compare(build(StageBackend(card_session())), run_before=settled(cards), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_plans_to_choose_from(snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(build(StageBackend(card_session())), run_before=settled(choosing_a_plan), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_settings(snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(build(StageBackend(card_session())), run_before=settled(setting), terminal_size=size)
+
+
+def test_settings_light(snap_compare: Any) -> None:
+    app = build(StageBackend(card_session()), LIGHT)
+    assert snap_compare(app, run_before=settled(setting), terminal_size=(120, 40))
+
+
+def test_plans_to_choose_from_light(snap_compare: Any) -> None:
+    app = build(StageBackend(card_session()), LIGHT)
+    assert snap_compare(app, run_before=settled(choosing_a_plan), terminal_size=(120, 40))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from ipaddress import IPv4Address
 
 from hettui.domain.cluster.address import is_loopback, tcp_hosts
@@ -28,6 +28,7 @@ from hettui.domain.llama.options import flag, memory_options, spoken, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.memory.draft import draft_place
 from hettui.domain.plan.split import HOST, Split
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, shell_join, shell_word
 
 FIRST_RPC_PORT = 50052

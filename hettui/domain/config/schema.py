@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from hettui.domain.cluster.supervision import ON_EXIT, ON_HANGUP
 from hettui.domain.devices.device import LOCAL
 from hettui.domain.llama.options import Option, settable
 from hettui.domain.llama.params import AUTO, CACHE_TYPES, DRAFT_MODEL, SPECULATION
+from hettui.domain.records import dataclass
 from hettui.domain.screen.keymap import ALLOWED
 from hettui.domain.slots.policy import AT_STOP
 

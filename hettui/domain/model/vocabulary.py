@@ -6,9 +6,8 @@ which llama.cpp compares one by one when it starts and a header's reader passes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
 MOST_DIFFERENCE = 128

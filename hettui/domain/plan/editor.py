@@ -1,22 +1,20 @@
-"""A plan under one's hands: the steps of editing it, what is selected, typed and searched for, undo, and the planner.
+"""A plan under one's hands: the steps of editing it, what is selected, typed and searched for, and undo.
 
 Every step gives a new editor. Where there is something to say of a step, the words come with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import field, replace
 
 from hettui.domain import matching
-from hettui.domain.plan.aim import OBJECTIVES, Objective
+from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.experts import away_for, experts_here
 from hettui.domain.plan.plan import History, Plan
-from hettui.domain.plan.split import HOST, Split
+from hettui.domain.plan.split import HOST
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
-
-Planner = Callable[[Plan, Objective], "Plan | None"]
-"""The best plan for the same devices and locks, from the order of devices that it is given; None: it knows none."""
 
 MOST_DIGITS = 3
 """Of a layer count that is typed."""
@@ -24,19 +22,6 @@ _NAME_CHARS = 40
 _SOUGHT_CHARS = 200
 _HOST_NAME = "CPU of this machine"
 """What finds it."""
-_WORDS_FOR_OBJECTIVES: dict[Objective, str] = {
-    "balanced": "planner: every device is filled alike; {plan.propose} again aims at latency",
-    "latency": "planner: least time per token of one stream; {plan.propose} again aims at throughput",
-    "throughput": "planner: for many streams, none holds others up; {plan.propose} again aims at the largest context",
-    "fit": "planner: the largest context that fits; {plan.propose} again fills all alike",
-}
-
-_NOTHING_KNOWN: dict[Objective, str] = {
-    "balanced": ": no speed was measured yet",
-    "latency": ", by assumed speeds",
-    "throughput": ", by assumed speeds",
-}
-"""Where nobody knows which device is fast, nothing is claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +40,11 @@ class PlanEditor:
     """What was selected before the search."""
     objective: Objective = "balanced"
     """What the planner was last asked for."""
-    proposed: Plan | None = None
-    """The planner's last proposal."""
-    order: tuple[str, ...] = ()
-    """Names of the devices as they stood before the planner was first asked: `balanced` comes back to it."""
 
     @classmethod
     def of(cls, plan: Plan, objective: Objective = "balanced") -> PlanEditor:
         """Nothing is edited yet, and the first device is selected. `objective`: what the plan was made for."""
-        order = tuple(d.name for d in plan.devices)
-        return cls(plan, 0 if plan.devices else HOST, objective=objective, order=order)
+        return cls(plan, 0 if plan.devices else HOST, objective=objective)
 
     def with_plan(self, plan: Plan) -> PlanEditor:
         """Another plan takes the place of this one, which is no step of editing: undo does not come back here."""
@@ -151,34 +131,16 @@ class PlanEditor:
 
     # -- the planner ---------------------------------------------------------------------------------------
 
-    def proposal(self, planner: Planner, *, speeds_known: bool = False) -> tuple[PlanEditor, str]:
-        """The planner's plan; asked again on it, the next objective's. Always from the same order of devices. The first
-        one is the fastest for one stream where it is known which devices are fast.
+    def shown_as(self, plan: Plan, objective: Objective | None) -> PlanEditor:
+        """Another plan with the same devices in the place of this one, to be looked at: the same place is selected.
+        `objective`: what it was made for; None: no aim of the planner's."""
+        return replace(self, plan=plan, objective=objective or self.objective, typed="")
 
-        With what it aims at and will aim at next, in which `{plan.propose}` stands for the key; no words, and the plan
-        as it is, when the planner knows none.
-        """
-        last = self.proposed
-        again = last is not None and not self.plan.differs_from(last.devices, last.split)
-        following = OBJECTIVES[(OBJECTIVES.index(self.objective) + 1) % len(OBJECTIVES)]
-        order = self.order if again else tuple(d.name for d in self.plan.devices)
-        first: Objective = "latency" if speeds_known else "balanced"
-        asked = replace(self, objective=following if again else first, order=order)
-        best = planner(asked._in_order(), asked.objective)
-        if best is None:
-            return asked, ""
-        own = {d.name: d for d in self.plan.devices}
-        proposed = replace(best, devices=tuple(own[d.name] for d in best.devices))
-        edited = replace(asked, proposed=proposed).edited(proposed, f"the planner's plan ({asked.objective})")
-        why = "" if speeds_known else _NOTHING_KNOWN.get(asked.objective, "")
-        return edited, _WORDS_FOR_OBJECTIVES[asked.objective].replace(";", f"{why};", 1)
-
-    def _in_order(self) -> Plan:
-        """The plan with its devices as they stood before the planner moved them."""
-        place = {name: i for i, name in enumerate(self.order)}
-        held = zip(self.plan.devices, self.plan.split.layers, strict=True)
-        rows = sorted(held, key=lambda row: place.get(row[0].name, len(place)))
-        return Plan(tuple(d for d, _ in rows), Split(tuple(n for _, n in rows), self.plan.split.total_layers))
+    def taking(self, plan: Plan, words: str, objective: Objective | None) -> PlanEditor:
+        """A plan that was chosen from a list, as a step of editing: the same device is selected."""
+        names = [d.name for d in plan.devices]
+        selected = HOST if self.selected == HOST else names.index(self.plan.devices[self.selected].name)
+        return replace(self.edited(plan, words), selected=selected, objective=objective or self.objective)
 
     # -- undo and redo -------------------------------------------------------------------------------------
 

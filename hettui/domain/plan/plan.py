@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.plan import split as rules
 from hettui.domain.plan.experts import blocks_away, override
 from hettui.domain.plan.split import HOST, Split
+from hettui.domain.records import dataclass
+
+Setting = int | str | bool
+"""What a setting can be changed to."""
+
+
+def plain_settings() -> tuple[str, ...]:
+    """The attributes of `RuntimeParams` that are a number, a word, or on or off."""
+    usual = RuntimeParams()
+    return tuple(f.name for f in fields(RuntimeParams) if isinstance(getattr(usual, f.name), Setting))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +31,26 @@ class Plan:
     """What the planner chose for the largest context; None: what the settings say."""
     away: tuple[int, ...] = ()
     """By device: of how many of its last blocks the experts lie in the master's RAM; empty: of none."""
+    changed: tuple[tuple[str, Setting], ...] = ()
+    """Settings that were chosen beside the configuration's, by their attributes of `RuntimeParams`."""
 
     def settings(self, params: RuntimeParams) -> RuntimeParams:
-        """The settings with the plan's own context and places of experts."""
+        """The settings with the plan's own ones: those that were changed, its context and places of experts."""
+        params = self.asked(params)
         if self.ctx_size is not None:
             params = replace(params, ctx_size=self.ctx_size)
         said = override(self.blocks_away)
         return replace(params, override_tensor=(*params.override_tensor, *said)) if said else params
+
+    def asked(self, params: RuntimeParams) -> RuntimeParams:
+        """The settings that somebody wants, whatever the planner chose: for these it plans."""
+        return replace(params, **dict(self.changed)) if self.changed else params  # type: ignore[arg-type]
+
+    def with_settings(self, configured: RuntimeParams, wanted: RuntimeParams) -> Plan:
+        """The same plan under other settings; of places of experts only the plan's own count."""
+        told = [(name, getattr(wanted, name)) for name in plain_settings()]
+        changed = tuple((name, value) for name, value in told if value != getattr(configured, name))
+        return replace(self, ctx_size=None, changed=changed)
 
     @property
     def blocks_away(self) -> tuple[int, ...]:

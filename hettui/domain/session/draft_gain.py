@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hettui.domain.chat.wire import Timings
+from hettui.domain.records import dataclass
 from hettui.domain.speed.pace import Expected
 
 FEWEST_TOKENS = 16

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.memory.forecast import forecast, shortage
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.objectives import best_plan
 from hettui.domain.planner.promise import promised
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.speed.pace import pace
 
@@ -36,7 +37,7 @@ def without(session: Session, plan: Plan, device: str) -> Rescue | None:
     known = all(pace(d).known for d in rest)
     free = tuple(d if not d.locked else d.with_lock(False) for d in rest)
     best = best_plan(workload, free, "latency" if known else "balanced", beside=session.beside).plan
-    best = Plan(best.devices, best.split, plan.ctx_size, best.away)
+    best = Plan(best.devices, best.split, plan.ctx_size, best.away, plan.changed)
     workload = workload.having(best.settings(workload.params))
     outlook = forecast(workload, best.split, best.devices)
     speed = promised(workload, best.devices, best.split, session.learned.host_bytes_per_s)

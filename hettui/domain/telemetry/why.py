@@ -7,11 +7,12 @@ the others, it brakes the others. A reading that is missing says nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 
 from hettui.domain.devices.device import Device
 from hettui.domain.planner.moves import Move, Rhythm, Running, relief, rhythm
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.alerts import NEARLY_FULL_BYTES, Severity
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
 from hettui.domain.telemetry.steady import Steady
@@ -55,6 +56,15 @@ _ONLY_UNDER_LOAD = (Throttle.SYNC, Throttle.POWER_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """A move by the devices' names: their numbers may be others by the time that somebody wants it."""
+
+    giver: str
+    taker: str
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing worth a line on a device's card."""
 
@@ -63,6 +73,8 @@ class Finding:
     text: str
     """Clean, at most `MOST_CHARS` characters, the helpful move included; without the device's own name."""
     severity: Severity = "warning"
+    shift: Shift | None = None
+    """The move that the text proposes."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +175,7 @@ def _memory(scene: Scene, device: Device, sample: DeviceSample) -> Finding | Non
         return Finding("memory", f"{head}: {shorten_middle(name, MOST_CHARS - len(head) - 2 - len(tail))}{tail}")
     running, index = scene.running, scene.places.get(device.name)
     moves = () if running is None or index is None or scene.edited else relief(running, index)
-    return Finding("memory", _with_move(head, scene, moves, "to"))
+    return _moving(Finding("memory", head), scene, moves, "to")
 
 
 def _stranger(scene: Scene, sample: DeviceSample) -> Holder | None:
@@ -224,7 +236,7 @@ def _waits(scene: Scene, beat: Rhythm, index: int, sample: DeviceSample | None) 
     moves = [move for move in beat.moves if move.taker == index and _has_room(scene, move)]
     if not moves:
         return None
-    return Finding("waits", _with_move(f"waits: {share:.0f} % of a token", scene, moves, "from"), "information")
+    return _moving(Finding("waits", f"waits: {share:.0f} % of a token", "information"), scene, moves, "from")
 
 
 def _busy_percent(scene: Scene, index: int, sample: DeviceSample | None) -> float | None:
@@ -245,11 +257,11 @@ def _brakes(scene: Scene, beat: Rhythm, index: int) -> Finding | None:
         return None
     head = f"brake: {100 * stage.share:.0f} % of a token"
     moves = [] if scene.edited else [move for move in beat.moves if move.giver == index]
-    with_move = _with_move(head, scene, moves, "to")
-    if with_move == head:
+    found = _moving(Finding("brake", head), scene, moves, "to")
+    if found.shift is None:
         # Some device is always the slowest: where no move helps it is a fact and no warning.
         return Finding("brake", f"{head}'s time for {100 * stage.work:.0f} % of the model", "information")
-    return Finding("brake", with_move)
+    return found
 
 
 # -- words -----------------------------------------------------------------------------------------------------
@@ -263,18 +275,20 @@ def _has_room(scene: Scene, move: Move) -> bool:
     return sample.total_bytes - sample.used_bytes - NEARLY_FULL_BYTES >= move.more_bytes
 
 
-def _with_move(head: str, scene: Scene, moves: Sequence[Move], word: str) -> str:
-    """`head · 2 layers to RTX 5080: −6 %` with the first move for which there is room; `head` alone without one."""
+def _moving(finding: Finding, scene: Scene, moves: Sequence[Move], word: str) -> Finding:
+    """`… · 2 layers to RTX 5080: −6 %` with the first move for which there is room; as it is without one."""
     move = next((move for move in moves if _has_room(scene, move)), None)
     if move is None or scene.running is None:
-        return head
-    other = scene.running.devices[move.taker if word == "to" else move.giver]
-    start = f"{head} · {move.layers} layer{'' if move.layers == 1 else 's'} {word} "
+        return finding
+    devices = scene.running.devices
+    other = devices[move.taker if word == "to" else move.giver]
+    start = f"{finding.text} · {move.layers} layer{'' if move.layers == 1 else 's'} {word} "
     percent = "" if move.change is None else f"{100 * move.change:+.0f} %".replace("-", "−")
     ends = ("",) if not percent else (f": {percent} per token", f": {percent}")
     name = short_name(other.name)
     room = max(4, MOST_CHARS - len(start) - len(ends[-1]))
-    return _shortest(*(f"{start}{name}{end}" for end in ends), f"{start}{shorten_middle(name, room)}{ends[-1]}")
+    text = _shortest(*(f"{start}{name}{end}" for end in ends), f"{start}{shorten_middle(name, room)}{ends[-1]}")
+    return replace(finding, text=text, shift=Shift(devices[move.giver].name, devices[move.taker].name, move.layers))
 
 
 def short_name(name: str) -> str:

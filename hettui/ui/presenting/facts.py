@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.devices.colours import colours
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.moves import Running
 from hettui.domain.planner.objectives import Best, wanted
 from hettui.domain.planner.promise import promised
+from hettui.domain.records import dataclass
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.session.session import Session
 from hettui.domain.speed.pace import Expected
@@ -76,6 +78,8 @@ class Facts:
     """What a look before the last start found that could stop it."""
     answered: Timings | None = None
     """The server's figures of the last answer of what runs."""
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """By name, devices that what runs was started without, and why."""
     finding: str | None = None
     """What is said while a device's name is typed."""
 
@@ -83,6 +87,11 @@ class Facts:
     def keys(self) -> Keymap:
         """What stands in sentences for `{cluster.start}`."""
         return Keymap(self.session.config.keys)
+
+    @cached_property
+    def colours(self) -> Mapping[str, int]:
+        """By device name."""
+        return colours(self.session.devices)
 
     @cached_property
     def outlook(self) -> Forecast | None:
@@ -121,7 +130,8 @@ class Facts:
         if session.workload is None or not self.plan.devices:
             return None
         plan = session.measured(self.plan)
-        return wanted(session.workload, plan, self.objective, session.beside)
+        workload = session.workload.having(plan.asked(session.config.params))
+        return wanted(workload, plan, self.objective, session.beside)
 
 
 def why(facts: Facts) -> Steady[Finding]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.editor import PlanEditor
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
+from hettui.domain.session.looked import on_devices
 from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.domain.telemetry.steady import Steady
@@ -25,6 +27,11 @@ class Known:
         self.cluster = cluster
         self.telemetry: TelemetrySnapshot | None = None
         self.slots: SlotsChanged | None = None
+        self.looked_at: tuple[Plan, Objective | None] | None = None
+        """A plan that is shown in the place of one's own, until it is taken or not, and what it was made for."""
+        self.lost: dict[str, str] = {}
+        """Devices that a start leaves out as long as they hold nothing, and why: they ended, or what was found running
+        was started without them."""
         self.preflight = ""
         """What a look before the last start found that could stop it."""
         self.generating = False
@@ -39,6 +46,11 @@ class Known:
     def plan(self) -> Plan:
         return self.editor.plan
 
+    @property
+    def shown(self) -> PlanEditor:
+        """What is to be seen: one's own plan, or the one that is looked at."""
+        return self.editor if self.looked_at is None else self.editor.shown_as(*self.looked_at)
+
     def facts(
         self,
         *,
@@ -49,7 +61,7 @@ class Known:
     ) -> Facts:
         """All of it at this moment, and how it will be shown. The same object as before when nothing has changed: what
         one key asks of it three times (the reason why not, the drawing, the footer) is worked out once."""
-        editor = self.editor
+        editor = self.shown
         facts = Facts(
             self.session,
             editor.plan,
@@ -70,6 +82,7 @@ class Known:
             preflight=self.preflight,
             answered=self._answered,
             finding=editor.finding_words,
+            lost=self.lost,
         )
         if self._facts is None or facts != self._facts:
             self._facts = facts
@@ -89,13 +102,36 @@ class Known:
         if _what_answers(before) != _what_answers(snapshot):
             # What was fast or slow before is another cluster's. A state in between may have been passed over.
             self._rate, self._answered, self.generating, self._why = None, None, False, Steady()
+            self._miss(snapshot)
         return before.state is not snapshot.state
+
+    def _miss(self, snapshot: ClusterSnapshot) -> None:
+        """Whom what runs was started without: nobody shall start them along with the next change."""
+        if snapshot.state is not ClusterState.READY or snapshot.applied is None:
+            return
+        there = {d.name for d in snapshot.applied.devices}
+        held = zip(self.plan.devices, self.plan.split.layers, strict=True)
+        missed = {d.name for d, n in held if not n and d.name not in there}
+        self.lost = {name: self.lost.get(name, "") for name in missed}
+
+    def use_devices(self, session: Session) -> None:
+        """The same devices as before, with what is known of them now."""
+        self.session, self.editor = session, self.editor.with_plan(on_devices(self.plan, session.devices))
+
+    def without_lost(self) -> Plan:
+        """The plan to be started. Who was given layers again is trusted again."""
+        held = {d.name for d, n in zip(self.plan.devices, self.plan.split.layers, strict=True) if n}
+        self.lost = {name: why for name, why in self.lost.items() if name not in held}
+        return self.plan.without(frozenset(self.lost))
 
     def take_readings(self, snapshot: TelemetrySnapshot) -> None:
         self.telemetry = snapshot
         for name, sample in snapshot.samples.items():
             self._histories.setdefault(name, History()).push(snapshot.monotonic_s, sample)
+        # What runs is compared with one's own plan, whatever is looked at.
+        looked_at, self.looked_at = self.looked_at, None
         self._why = why(self.facts())
+        self.looked_at = looked_at
 
     def take_chat(self, event: ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged) -> bool:
         """Whether what can be done with an answer is another thing now."""

@@ -55,8 +55,8 @@ class Explaining:
 
     @property
     def _wanted(self) -> tuple[Plan, Objective]:
-        editor = self._screen.known.editor
-        return editor.plan, editor.objective
+        shown = self._screen.known.shown
+        return shown.plan, shown.objective
 
     def _begin(self, after_s: float) -> None:
         if self._timer is not None:

@@ -22,7 +22,7 @@ from hettui.domain.screen.panes import BENCH, CHAT, DEVICES, EXPLAIN, LOGS
 from hettui.domain.screen.situation import Situation
 from hettui.domain.session.session import Session
 from hettui.services.backend import Backend
-from hettui.ui import keys, messages
+from hettui.ui import keys
 from hettui.ui.panes.devices import DeviceList
 from hettui.ui.presenting import circumstances, presenter
 from hettui.ui.presenting.facts import Facts
@@ -31,19 +31,22 @@ from hettui.ui.screens import body
 from hettui.ui.screens.acting import Acting
 from hettui.ui.screens.choosing import ModelChoice
 from hettui.ui.screens.explaining import Explaining
+from hettui.ui.screens.hearing import Hearing
+from hettui.ui.screens.looking import DeviceLook
 from hettui.ui.screens.operating import Operating
 from hettui.ui.screens.pace import SensorPace
 from hettui.ui.screens.places import HIGH_ROWS, SHORT_ROWS, ULTRA_CELLS, WIDE_CELLS, Places
+from hettui.ui.screens.plan_choices import PlanChoices
 from hettui.ui.screens.planning import Planning
+from hettui.ui.screens.settings import Settings
 from hettui.ui.screens.tuning import TuneSearch
-from hettui.ui.terminal.slow_line import CalmScreen
 from hettui.ui.terminal.toasts import Toasts
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.layer_bar import LayerBar
 from hettui.ui.widgets.pane_tabs import PaneTabs
 
 
-class MainScreen(CalmScreen[None]):
+class MainScreen(Hearing):
     """Keys change the plan; `s`, `a` and `x` send it to the engine; events come back as messages."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE_CELLS, "-wide"), (ULTRA_CELLS, "-ultra")]
@@ -65,6 +68,9 @@ class MainScreen(CalmScreen[None]):
         self.explaining = Explaining(self, self.body)
         self.model_choice = ModelChoice(self, backend)
         self.tuning = TuneSearch(self, backend)
+        self.choices = PlanChoices(self, self.planning)
+        self.settings = Settings(self, self.planning)
+        self.look = DeviceLook(self, backend)
         self.acting = Acting(self, self.body)
         self.pace = SensorPace(backend.engine)
         self._toasts = Toasts(self)
@@ -186,6 +192,11 @@ class MainScreen(CalmScreen[None]):
         self.body.chat.use_model(self.known.session.title)
         self.body.bench.use_session(self.known.session)
 
+    def use_devices(self, session: Session) -> None:
+        self.known.use_devices(session)
+        self._backend.engine.watch(self.known.plan.devices)
+        self.draw()
+
     def offer_configuration(self, session: Session) -> None:
         from hettui.ui.dialogs.welcome import offer_configuration
 
@@ -195,7 +206,7 @@ class MainScreen(CalmScreen[None]):
 
     def draw(self) -> None:
         """Gives every widget its view; a widget whose view is the same does nothing."""
-        self.body.draw(self.facts, self.known.editor.place)
+        self.body.draw(self.facts, self.known.shown.place)
         self._draw_panes()
 
     def _draw_panes(self) -> None:
@@ -255,7 +266,7 @@ class MainScreen(CalmScreen[None]):
         self.planning.edit(self.known.editor.evened())
 
     def action_propose(self) -> None:
-        self.planning.propose()
+        self.choices.open()
 
     def action_lock(self) -> None:
         self.planning.edit(self.known.editor.with_lock_toggled())
@@ -292,6 +303,12 @@ class MainScreen(CalmScreen[None]):
 
     def action_model(self, draft: bool = False) -> None:
         self.model_choice.choose(draft=draft)
+
+    def action_settings(self) -> None:
+        self.settings.open()
+
+    def action_look(self) -> None:
+        self.look.begin()
 
     def action_hosts(self) -> None:
         self.model_choice.see_hosts()
@@ -337,63 +354,3 @@ class MainScreen(CalmScreen[None]):
         from hettui.ui.dialogs.help import HelpScreen
 
         self.app.push_screen(HelpScreen(self.acting.help_groups(), self.keymap))
-
-    # -- what the engine tells -----------------------------------------------------------------------------
-
-    @on(messages.ClusterArrived)
-    def _cluster_arrived(self, message: messages.ClusterArrived) -> None:
-        snapshot = message.snapshot
-        moved = self.known.take_cluster(snapshot)
-        reason = presenter.why_no_chat(snapshot, closed=bool(self.refusal))
-        why_not = None if reason is None else self.keymap.fill(reason)
-        self.body.chat.allow(why_not)
-        self.body.bench.allow(snapshot, why_not)
-        if moved:
-            self.refresh_bindings()
-            self.operating.close_what_is_over()
-        self.draw()
-        self.operating.leave_or_tell()
-
-    @on(messages.SlotsArrived)
-    def _slots_arrived(self, message: messages.SlotsArrived) -> None:
-        self.known.slots = message.slots
-        self.body.draw_plan_line(self.facts)
-        self._draw_panes()
-
-    @on(messages.LogsArrived)
-    def _logs_arrived(self, message: messages.LogsArrived) -> None:
-        self.body.logs.add(message.process, message.lines)
-
-    @on(messages.NoticeArrived)
-    def _notice_arrived(self, message: messages.NoticeArrived) -> None:
-        if not (message.severity == "error" and self.operating.post_mortem_is_open):
-            self.say(message.text, message.severity)
-        if message.alert and self.known.session.config.bell:
-            self.app.bell()
-
-    @on(messages.TelemetryArrived)
-    def _telemetry_arrived(self, message: messages.TelemetryArrived) -> None:
-        self.known.take_readings(message.snapshot)
-        before = self.body.devices.short
-        self.body.draw_cards(self.facts, self.known.editor.place)
-        if self.body.devices.short != before:
-            # A launch has taught a device's overhead, and with it what fits: not the cards' matter alone.
-            self.draw()
-
-    @on(messages.ChatArrived)
-    def _chat_arrived(self, message: messages.ChatArrived) -> None:
-        self.body.chat.take(message.event)
-        changed = self.known.take_chat(message.event)
-        self.body.draw_header(self.facts)
-        if changed:
-            # What can be done with an answer depends on it.
-            self.refresh_bindings()
-            self._pace_sensors()
-
-    @on(messages.TuneArrived)
-    def _tune_arrived(self, message: messages.TuneArrived) -> None:
-        self.tuning.take(message.event)
-
-    @on(messages.BenchArrived)
-    def _bench_arrived(self, message: messages.BenchArrived) -> None:
-        self.body.bench.take(message.event)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from textual import events
 from textual.widget import Widget
 
-from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.editor import PlanEditor
-from hettui.domain.plan.plan import Plan
 from hettui.ui import keys, typed
 from hettui.ui.presenting.facts import Facts
 from hettui.ui.screens.hosting import Host
@@ -50,6 +47,12 @@ class Planning:
         if words:
             self._screen.remark(words)
 
+    def take(self, editor: PlanEditor, words: str) -> None:
+        """Another plan, maybe in another order: the keyboard stays with the device that has it."""
+        self.edit(editor, words)
+        if isinstance(self._screen.focused, DeviceCard):
+            self._places.focus_selected()
+
     def select(self, editor: PlanEditor) -> None:
         """Another device is selected: the keyboard goes there."""
         self._screen.known.editor = editor
@@ -59,19 +62,6 @@ class Planning:
     def _show(self, editor: PlanEditor) -> None:
         self._screen.known.editor = editor
         self._screen.draw()
-
-    def propose(self) -> None:
-        """The planner's plan for what the screen knows now; pressed again on it, the next objective's."""
-        facts = self._screen.facts
-        if facts.session.shape is None:
-            return
-
-        def planner(plan: Plan, objective: Objective) -> Plan | None:
-            best = replace(facts, plan=plan, objective=objective).wanted
-            return None if best is None else best.plan
-
-        editor, words = self._editor.proposal(planner, speeds_known=facts.session.knows_speeds)
-        self.edit(editor, self._screen.keymap.fill(words))
 
     def shift(self, change: int, *, experts: bool) -> None:
         """So many layers more, or less, on the selected device, or blocks whose experts lie there."""
