@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hettui.domain.bench.run import BenchResult, BenchSample, BenchTest
+from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.launch import Cluster, plan_launch
 from hettui.domain.config.reading import read_config
 from hettui.domain.devices.device import Device
@@ -23,6 +25,8 @@ from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.drafts import with_draft_placed
 from hettui.domain.planner.learned import launch_key
 from hettui.domain.planner.objectives import best_plan
+from hettui.domain.session.draft_gain import draft_gain
+from hettui.domain.speed.pace import Expected
 from hettui.domain.units import MIB
 from tests.truth.compare import shape_of
 
@@ -248,3 +252,48 @@ def test_a_vocabulary_of_another_size_does_not_suit() -> None:
     assert "tokens, the model's" in (
         misfit(Words.of(shape_of("llama-1b", 3)), Words.of(shape_of("qwen2-0.5b", 3))) or ""
     )
+
+
+# -- whether it is worth it -----------------------------------------------------------------------------------------
+
+
+def answered(rate: float, drafted: int | None = 60, accepted: int = 30, tokens: int = 60) -> Timings:
+    return Timings(generated_tokens=tokens, generated_per_second=rate, drafted_tokens=drafted, accepted_tokens=accepted)
+
+
+def promise(rate: float, *, measured: bool = True) -> Expected:
+    return Expected(1 / rate, 0.02 / rate, {0: 1 / rate}, measured)
+
+
+@pytest.mark.parametrize(
+    ("rate", "without", "costs", "says"),
+    [
+        (10, promise(20), True, "50% of what it proposed was right, 2.0 tokens a step: 10 tokens a second, 20 ± 0.4"),
+        (30, promise(20), False, "30 tokens a second, 20 ± 0.4 without it"),
+        # About as fast: nothing to be told.
+        (19.5, promise(20), False, "19.5 tokens a second"),
+        (10, promise(20, measured=False), False, "was never measured here"),
+        (10, None, False, "was never measured here"),
+    ],
+)
+def test_a_draft_that_costs_more_than_it_brings_is_told(
+    rate: float, without: Expected | None, costs: bool, says: str
+) -> None:
+    gain = draft_gain(answered(rate), without)
+    assert gain is not None
+    assert gain.costs is costs
+    assert says in gain.words
+
+
+@pytest.mark.parametrize("timings", [None, answered(10, None), answered(10, 0), answered(10, tokens=8, accepted=4)])
+def test_an_answer_without_a_draft_says_nothing_of_it(timings: Timings | None) -> None:
+    assert draft_gain(timings, promise(20)) is None
+
+
+def test_what_was_accepted_stands_in_a_bench() -> None:
+    test = BenchTest(generate=10)
+    drafted = BenchSample(10, 1.0, drafted_tokens=20, accepted_tokens=5)
+    assert (
+        BenchResult(test, (drafted, BenchSample(10, 1.0, drafted_tokens=20, accepted_tokens=15))).accepted_part == 0.5
+    )
+    assert BenchResult(test, (BenchSample(10, 1.0),)).accepted_part is None
