@@ -9,7 +9,7 @@ from hettui.domain.devices.device import Device
 from hettui.domain.llama.beside import offloads_operations
 from hettui.domain.memory import compute
 from hettui.domain.memory.context import context_bytes_per_block
-from hettui.domain.memory.forecast import draft_of
+from hettui.domain.memory.forecast import draft_of, mtp_of
 from hettui.domain.memory.layout import input_copies, layout_of
 from hettui.domain.memory.weights import model_buffers
 from hettui.domain.memory.workload import Workload, remembered
@@ -69,6 +69,9 @@ class LayerCosts:
         self._helps = [
             bool(needed and (i == first if helps is None else helps and d.helps_host)) for i, d in enumerate(devices)
         ]
+        mtp = [mtp_of(workload, i, d) for i, d in enumerate(devices)]
+        self._with_last = [0 if one is None else one.there.own_bytes for one in mtp]
+        """What the last block brings along: the context of an MTP block at work."""
         self._work = [
             _known_work(workload, full_offload, d.backend, d.helps_host, self._copies, helps)
             for d, helps in zip(devices, self._helps, strict=True)
@@ -92,6 +95,7 @@ class LayerCosts:
         if work is None:
             work = known[key] = self._work_bytes(device, first, last)
         rope = self._rope[device] if first < blocks else 0
+        work += self._with_last[device] if first < blocks <= last + 1 else 0
         return below[last + 1] - below[first] + rope + work + self._besides[device]
 
     def besides_bytes(self, device: int) -> int:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from hettui.domain.devices.device import HOST_KEY, Device
 from hettui.domain.llama.beside import offloads_operations
+from hettui.domain.llama.params import DRAFT_MTP
 from hettui.domain.memory import compute
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.draft import draft_place, draft_workload
@@ -112,6 +113,8 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
     and overhead.
     """
     outlook, draft = _of_model(workload, split, devices), draft_of(workload, devices)
+    if draft is None and (index := _of_last_block(split, workload.shape.blocks)) is not None:
+        draft = mtp_of(workload, index, devices[index] if devices and index != HOST else None)
     if draft is None:
         return outlook
     held, host = list(outlook.devices), outlook.host
@@ -132,6 +135,26 @@ def draft_of(workload: Workload, devices: Sequence[Device] | None = None) -> Dra
     backend, attached = (device.backend, device.via == "master") if device is not None else (HOST_KEY, False)
     found = _draft_in(workload, backend, attached)
     return None if found is None else replace(found, device=place)
+
+
+def _of_last_block(split: Split, blocks: int) -> int | None:
+    """Who holds it: a device or the host."""
+    last = blocks - 1
+    return next((i for i in (HOST, *split.active) if last in split.block_range(i)), None)
+
+
+def mtp_of(workload: Workload, place: int, device: Device | None = None) -> Draft | None:
+    """The second context of the model's own MTP block, which lies with it; None where nobody asks for it. Its weights
+    are counted with the model's blocks."""
+    draft = workload.params.draft
+    if draft is None or draft.type != DRAFT_MTP:
+        return None
+    backend, attached = (device.backend, device.via == "master") if device is not None else ("cpu", False)
+    found = _draft_in(workload, HOST_KEY if place == HOST else backend, attached)
+    if found is None:
+        return None
+    there, host = replace(found.there, weights_bytes=0), replace(found.host, weights_bytes=0)
+    return Draft(place, there, host)
 
 
 @remembered
