@@ -55,11 +55,13 @@ def begin(app):
                 await asyncio.sleep(0.01)
             await pilot.pause()
             found["keys"] = {}
-            for key in sys.argv[2:]:
+            # Readings arrive meanwhile: the least of some rounds is the key's own.
+            for key in sys.argv[2:] * 4:
                 before = dict(counted)
                 await pilot.press(key)
                 await pilot.pause()
-                found["keys"][key] = [counted[name] - before[name] for name in counted]
+                done = [counted[name] - before[name] for name in counted]
+                found["keys"][key] = [min(pair) for pair in zip(done, found["keys"].get(key, done))]
             app.exit()
 
     app._when_shown = stands

@@ -98,6 +98,10 @@ class Backend(Protocol):
     def with_model(self, session: Session, path: str) -> Session:
         """Blocks. Raises ModelFileError."""
 
+    def with_draft(self, session: Session, plan: Plan, path: str | None) -> Session:
+        """Blocks. The session with this draft model, or without any: with this plan where it still fits, else with the
+        planner's. Raises HettuiError."""
+
     def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
         """Begins a search for model files and returns at once; see ModelCatalogue.search."""
 

@@ -88,6 +88,11 @@ class RecordedBackend:
         self._recorder.begin(other)
         return other
 
+    def with_draft(self, session: Session, plan: Plan, path: str | None) -> Session:
+        other = self._backend.with_draft(session, plan, path)
+        self._recorder.begin(other)
+        return other
+
     def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
         return self._backend.find_models(session, changed)
 
@@ -156,6 +161,9 @@ class ReplayBackend:
         return self.engine.session
 
     def with_model(self, session: Session, path: str) -> Session:
+        raise HettuiError(self.engine.refusal)
+
+    def with_draft(self, session: Session, plan: Plan, path: str | None) -> Session:
         raise HettuiError(self.engine.refusal)
 
     def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
