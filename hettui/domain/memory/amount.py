@@ -13,7 +13,14 @@ class Memory:
     context_bytes: int = 0
     compute_bytes: int = 0
     overhead_bytes: int = 0
+    draft_bytes: int = 0
+    """Everything of a draft model's: its weights, its context, its compute buffer."""
+
+    @property
+    def own_bytes(self) -> int:
+        """The model's, in llama.cpp's buffers."""
+        return self.weights_bytes + self.context_bytes + self.compute_bytes
 
     @property
     def total_bytes(self) -> int:
-        return self.weights_bytes + self.context_bytes + self.compute_bytes + self.overhead_bytes
+        return self.own_bytes + self.overhead_bytes + self.draft_bytes

@@ -28,29 +28,6 @@ from hettui.domain.units import missing_mib
 
 
 @dataclass(frozen=True, slots=True)
-<<<<<<< HEAD
-=======
-class Memory:
-    """Bytes on one device or on the host, by llama.cpp's buffers."""
-
-    weights_bytes: int = 0
-    context_bytes: int = 0
-    compute_bytes: int = 0
-    overhead_bytes: int = 0
-    draft_bytes: int = 0
-    """Everything of a draft model's: its weights, its context, its compute buffer."""
-
-    @property
-    def own_bytes(self) -> int:
-        """The model's, in llama.cpp's buffers."""
-        return self.weights_bytes + self.context_bytes + self.compute_bytes
-
-    @property
-    def total_bytes(self) -> int:
-        return self.own_bytes + self.overhead_bytes + self.draft_bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Draft:
     """What a draft model takes."""
 
@@ -64,7 +41,6 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
->>>>>>> spec
 class Forecast:
     """One `Memory` per device in device order, and the host's."""
 
