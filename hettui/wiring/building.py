@@ -182,7 +182,7 @@ def _shelved(plan: Outlook) -> EngineRecord:
 
 def protocol_of(engine: EngineInfo) -> str | None:
     """RPC's, for which the rpc server is started for a moment."""
-    version = asked(engine)
+    version = asked(engine) if engine.rpc_server else None
     return None if version is None else ".".join(map(str, version))
 
 

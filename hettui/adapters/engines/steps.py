@@ -88,7 +88,9 @@ def run_step(step: Step, tell: Callable[[str], None]) -> int:
             raise HettuiError(f"{clean_line(name, 200)} cannot be run: {error.strerror}") from None
         try:
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+                # Never up: whoever started hettui niced wants it so.
+                nice = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
+                os.setpriority(os.PRIO_PROCESS, process.pid, nice)
             follow = _Follower(log, seen, tell)
             while (code := _ended(process)) is None:
                 follow.look()

