@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -16,6 +15,7 @@ from hettui.domain.library.places import Completion as Completion
 from hettui.domain.library.places import ModelPlace as ModelPlace
 from hettui.domain.llama.build import EngineInfo as EngineInfo
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.records import dataclass
 from hettui.domain.slots.saved import Saved
 from hettui.domain.telemetry.readings import DeviceSample
 

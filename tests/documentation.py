@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hettui.cli.described import commands_of
+from hettui.cli.man import page as page_of
+from hettui.cli.parser import build_parser
 from hettui.domain.config.schema import SECTIONS, Key
 from hettui.domain.devices.common_cards import CARDS
 from hettui.domain.doctor.checks import BY_ID, CHECKS
@@ -123,6 +126,15 @@ def written(text: str, page: Path = README) -> str:
     return text
 
 
+MAN = DOCTOR.parent / "hettui.1"
+
+
+def manual() -> str:
+    """The manual page, which the wheel carries."""
+    return page_of(commands_of(build_parser()))
+
+
 if __name__ == "__main__":
+    MAN.write_text(manual(), encoding="utf-8")
     for page in PARTS:
         page.write_text(written(page.read_text(encoding="utf-8"), page), encoding="utf-8")

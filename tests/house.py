@@ -14,6 +14,7 @@ from pathlib import Path
 import grimp
 
 ROOT = Path(__file__).parent.parent
+RECORDS = "hettui/domain/records.py"
 MOST_LINES, MOST_FUNCTION_LINES = 400, 50
 
 LONG_MODULES = {
@@ -48,6 +49,16 @@ def needless_exceptions() -> Iterator[str]:
             yield f"{name} is on the list of long modules and is not long"
 
 
+def dear_dataclasses() -> Iterator[str]:
+    """The library's own decorator costs a millisecond of every start: `hettui.domain.records` says why."""
+    for path in _sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or node.module != "dataclasses" or _name(path) == RECORDS:
+                continue
+            if any(one.name == "dataclass" for one in node.names):
+                yield f"{_name(path)}:{node.lineno}: take dataclass from hettui.domain.records"
+
+
 def circles() -> Iterator[str]:
     """Imports for type checking only, and those inside functions, count like any other."""
     graph = grimp.build_graph("hettui", include_external_packages=False)
@@ -67,7 +78,7 @@ def _name(path: Path) -> str:
 
 
 def main() -> int:
-    wrong = [*long_modules(), *long_functions(), *needless_exceptions(), *circles()]
+    wrong = [*long_modules(), *long_functions(), *needless_exceptions(), *dear_dataclasses(), *circles()]
     print("\n".join(wrong) or "The house is in order.")
     return 1 if wrong else 0
 

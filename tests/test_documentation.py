@@ -9,7 +9,7 @@ import pytest
 
 from hettui.cli.commands import COMMANDS
 from hettui.cli.parser import build_parser
-from tests.documentation import PARTS, README, written
+from tests.documentation import MAN, PARTS, README, manual, written
 
 PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]
 
@@ -18,6 +18,10 @@ PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]
 def test_the_generated_tables_are_up_to_date(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert written(text, page) == text, "run make docs"
+
+
+def test_the_manual_page_is_up_to_date() -> None:
+    assert MAN.read_text(encoding="utf-8") == manual(), "run make docs"
 
 
 def test_links_lead_somewhere() -> None:

@@ -26,6 +26,7 @@ def test_themes_and_samples_travel_in_the_wheel(tmp_path: Path) -> None:
     assert {f"hettui/_themes/{p.name}" for p in (ROOT / "themes").glob("*.toml")} <= names
     assert {f"hettui/_sample_configs/{p.name}" for p in (ROOT / "sample_configs").glob("*.toml")} <= names
     assert not [n for n in names if n.startswith(("tests/", "themes/"))]
+    assert any(n.endswith(".data/data/share/man/man1/hettui.1") for n in names)
     # From the wheel, not from this checkout.
     code = (
         "from hettui.adapters.files.resources import resource_folder as f;"

@@ -12,13 +12,17 @@ from collections.abc import Sequence
 
 from hettui.cli.parser import build_parser
 from hettui.domain.errors import HettuiError
-from hettui.domain.text import clean
+from hettui.domain.text import clean, clean_line, nearest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     parser = build_parser()
-    options = parser.parse_args(_with_default_command(list(sys.argv[1:] if arguments is None else arguments)))
+    words = _with_default_command(list(sys.argv[1:] if arguments is None else arguments))
+    if meant := _mistyped(words):
+        print(f"hettui: there is no command {clean_line(words[1], 60)}; did you mean {meant}?", file=sys.stderr)
+        return 2
+    options = parser.parse_args(words)
     from hettui.cli.commands import command
     from hettui.cli.signals import Interrupted
 
@@ -46,6 +50,19 @@ def _with_default_command(words: list[str]) -> list[str]:
     """`hettui` and `hettui CONFIG` open the screen; a file called like a command is written ./demo."""
     from hettui.cli.commands import COMMANDS
 
-    if words and (words[0] in COMMANDS or words[0] in ("-h", "--help", "--version")):
+    if words[:1] == ["version"]:
+        return ["--version", *words[1:]]
+    if words[:1] == ["help"]:
+        return [*words[1:], "--help"]
+    if words and (words[0] in COMMANDS or words[0] in ("-h", "--help", "-V", "--version")):
         return words
     return ["screen", *words]
+
+
+def _mistyped(words: list[str]) -> str | None:
+    """The command that was meant by a word that would open the screen with a file that is not there; else None."""
+    from hettui.cli.commands import COMMANDS
+
+    if len(words) < 2 or words[0] != "screen" or not words[1].isalpha() or os.path.lexists(words[1]):
+        return None
+    return nearest(words[1].lower(), (*COMMANDS, "help", "version"))

@@ -96,6 +96,8 @@ def _quantize(options: Namespace) -> int:
     from hettui.domain.errors import UsageError
     from hettui.wiring import making
 
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"--threads {options.threads}: it must be at least 1")
     if len(options.names) != 2:
         raise UsageError("models quantize takes a file and a type: hettui models quantize m.F16.gguf Q4_K_M")
     file, kind = options.names

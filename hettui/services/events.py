@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hettui.domain.bench.run import BenchOutcome, BenchProgress
 from hettui.domain.chat.figures import ClientClock
 from hettui.domain.chat.parallel import ParallelRow
 from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.slots.keeping import Held
 from hettui.domain.slots.request import Request

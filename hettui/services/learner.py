@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from hettui.domain.bench.rates import rates_of
 from hettui.domain.cluster.answers import AnswerLog, Decoded
@@ -17,6 +17,7 @@ from hettui.domain.memory.context import context_bytes_per_block, context_size
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.learned import FEWEST_TOKENS, Learned, launch_key
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.speed.learning import speed_key
 from hettui.domain.speed.shares import Decode

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 from hettui.domain.chat.wire import ChatTurn, Timings
 from hettui.domain.cluster.snapshot import Applied
 from hettui.domain.errors import LaunchError, ServerError
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from hettui.domain.bench.run import BenchPlan
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.errors import HettuiError, ServerError
 from hettui.domain.plan.plan import Plan
+from hettui.domain.records import dataclass
 from hettui.domain.speed.pace import expected
 from hettui.domain.statistics import Spread
 from hettui.domain.telemetry.busy import THROTTLED, why_slower_now

@@ -197,7 +197,7 @@ class ScreenBackend:
             # Layers of one model with the path of another could not be opened again.
             save_values(path, {("model", "path"): model})
             self._config = replace(self._config, model_path=model)
-        save_plan(path, plan)
+        save_plan(path, plan, plan.asked(session.config.params))
         return path
 
     def keep_theme(self, session: Session, name: str) -> str | None:

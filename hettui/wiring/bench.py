@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from hettui.domain.llama.foreign import ForeignServer, read_argv
 from hettui.domain.llama.options import spoken
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.plan.plan import Plan
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.ports import TelemetryTarget
 from hettui.services.aside import SlotsAside
@@ -81,12 +82,17 @@ class Target:
 
 @contextmanager
 def target(
-    url: str | None, config_path: str | None, session: Session | None, model: str | None = None
+    url: str | None,
+    config_path: str | None,
+    session: Session | None,
+    model: str | None = None,
+    may_start: Callable[[str], bool] = lambda path: True,
 ) -> Iterator[Target]:
-    """The server at `url`; else the configured one when it answers; else one that is started, and stopped at the end.
-    Where nobody says which, it is the cluster that hettui runs on this machine.
+    """The server at `url`; else the configured one when it answers; else one that is started, and stopped at the end,
+    where `may_start` says so of its configuration. Where nobody says which, it is the cluster that hettui runs on this
+    machine.
 
-    Raises UsageError when nothing says which.
+    Raises UsageError when nothing says which, or it may not be started.
     """
     if url is not None:
         yield replace(_at(pasted(url), os.environ.get("LLAMA_API_KEY")), model=model)
@@ -106,6 +112,8 @@ def target(
         if serving.port and asyncio.run(_answers(address)):
             yield _running(address, api_key(config))
             return
+        if not may_start(config.path or ""):
+            raise UsageError("nothing runs: hettui up starts the configured cluster, --start starts it for this alone")
         session = open_session(config)
     with _started(session) as started:
         yield started

@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from hettui.domain.engines.record import EngineRecord
 from hettui.domain.engines.tools import Lack, Tools, jobs_for, lacking, needed_bytes, toolkit_for
 from hettui.domain.errors import HettuiError
 from hettui.domain.llama.build import ChosenEngine, EngineInfo
+from hettui.domain.records import dataclass
 
 Tell = Callable[[str, Steps | None, float | None], None]
 """What is being done, how far it is, seconds left."""

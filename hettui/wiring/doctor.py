@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from hettui.adapters.files.config_toml import load
@@ -32,6 +32,7 @@ from hettui.domain.doctor.finding import Fix
 from hettui.domain.errors import HettuiError, HostError
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import option_spelled
+from hettui.domain.records import dataclass
 from hettui.domain.session.doubts import warnings
 from hettui.domain.session.room import no_room, room_as_found
 from hettui.domain.session.session import Session

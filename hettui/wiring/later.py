@@ -38,6 +38,7 @@ MODULES = (
     "hettui.ui.dialogs.jump",
     "hettui.ui.dialogs.model_picker",
     "hettui.ui.dialogs.post_mortem",
+    "hettui.ui.dialogs.settings",
     "hettui.ui.dialogs.themes",
     "hettui.ui.dialogs.tune",
     "hettui.ui.dialogs.welcome",

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +36,7 @@ from hettui.domain.library.making import (
     read_type,
     why_not_made,
 )
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import format_bytes
 from hettui.ports import EngineInfo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from hettui.domain.library.offers import Offer
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.planner.learned import Learned
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
 from hettui.wiring.sessions import open_session

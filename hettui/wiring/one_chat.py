@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 
 from hettui.adapters.llama.http import HttpLlamaClient
 from hettui.domain.chat.figures import ClientClock, figure_lines
 from hettui.domain.chat.wire import ChatTurn, Timings
+from hettui.domain.records import dataclass
 from hettui.services.chat.session import ChatSession
 from hettui.services.events import ChatEnded, ChatProgressed, Event
 from hettui.wiring.bench import Target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +17,7 @@ from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.learned import PROMPT, streams_name
+from hettui.domain.records import dataclass
 from hettui.domain.session.room import Room
 from hettui.domain.session.session import Session
 from hettui.domain.tuning.report import TuneOutcome, TuneProgress
@@ -145,4 +146,4 @@ def _keep(session: Session, outcome: TuneOutcome) -> None:
     if session.config.path is None or not tuning.trials or not outcome.runs:
         return
     if launch_of(tuning.best.plan) != launch_of(tuning.trials[0].plan):
-        save_plan(session.config.path, tuning.best.plan)
+        save_plan(session.config.path, tuning.best.plan, tuning.best.plan.asked(session.config.params))

@@ -317,7 +317,8 @@ def test_rolling_back_leads_to_the_one_before(words: list[str | None]) -> None:
 
 
 def test_a_damaged_choice_is_none() -> None:
-    for data in (None, [], {"name": 3}, {"name": "../x", "previous": None}):
+    damaged: tuple[object, ...] = (None, [], {"name": 3}, {"name": "../x", "previous": None})
+    for data in damaged:
         assert read_in_use(data) == InUse()
 
 

@@ -62,6 +62,8 @@ def test_the_real_llama_server_knows_every_spelling() -> None:
         cache_type_k=st.sampled_from(CACHE_TYPES),
         flash_attn=st.sampled_from(FLASH_ATTN),
         n_cpu_moe=st.integers(0, 64),
+        threads=st.integers(-1, 64),
+        predict=st.integers(-1, 64),
         override_tensor=st.sampled_from([(), ("a=CPU",), ("a=CPU", "blk.1=CPU")]),
     )
 )
@@ -72,7 +74,7 @@ def test_a_command_line_is_read_back_as_it_was_written(params: RuntimeParams) ->
         value = getattr(params, one.attribute)
         if one.kind == "boolean":
             assert (one.name in said) == value
-        elif one.always or value:
+        elif one.always or (value and value != one.default):
             assert said[one.name] == (",".join(value) if isinstance(value, tuple) else str(value))
         else:
             assert one.name not in said

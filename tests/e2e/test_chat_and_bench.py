@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -123,7 +124,8 @@ def test_one_chat_without_a_screen(home: dict[str, str], nothing_left: None) -> 
 def test_a_cluster_on_a_free_port_is_asked_and_not_started_again(
     home: dict[str, str], nothing_left: None, tmp_path: Path, model: Path
 ) -> None:
-    """`port = 0`: the configuration does not say where it is; the record does. And it is below a prefix."""
+    """`port = 0`: the configuration does not say where it is; the record does. And it is below a prefix, behind a front
+    door, past which a bench measures."""
     path = tmp_path / "cluster.toml"
     path.write_text(f"""
 [model]
@@ -131,6 +133,7 @@ path = "{model}"
 [serving]
 port = 0
 ctx-size = 512
+hold-requests = true
 extra-args = ["--api-prefix", "/lab/llm", "--no-slots"]
 [[devices]]
 name = "one"
@@ -149,12 +152,22 @@ layers = 31
     try:
         assert hettui("up", "cluster.toml").returncode == 0
         running = engine_processes() - before
-        assert json.loads(hettui("status", "--json").stdout)["api"].endswith("/lab/llm")
+        running_now = json.loads(hettui("status", "--json").stdout)
+        assert running_now["api"].endswith("/lab/llm")
+        assert [p["name"] for p in running_now["processes"]] == ["front door", "worker one", "master"]
+        assert httpx.get(f"{running_now['api']}/health", timeout=patience(20)).json() == {"status": "ok"}
         (tmp_path / "elsewhere").mkdir()
         for folder, name in ((tmp_path, "cluster.toml"), (tmp_path / "elsewhere", "../cluster.toml")):
             answer = hettui("chat", "--max-tokens", "2", "--json", "One colour.", name, folder=folder)
             assert answer.returncode == 0, answer.stderr
             assert json.loads(answer.stdout)["problem"] is None
+        offered = hettui("agents", "--json")
+        assert offered.returncode == 0, offered.stderr
+        told = json.loads(offered.stdout)
+        assert {one["api"]: one["answers"] for one in told["tried"]} == dict.fromkeys(
+            ("/v1/chat/completions", "/v1/messages", "/v1/responses"), True
+        )
+        assert told["url"].endswith("/lab/llm")
         plan = ("plan", str(model), "cluster.toml", "--json")
         assert json.loads(hettui(*plan).stdout)["expected"]["prefill_tps"] is None
         run = hettui("bench", "-p", "256", "-n", "4", "-r", "1", "--parallel", "1", "--no-sum", "--json", str(path))

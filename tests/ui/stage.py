@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from textual import events
 from textual.pilot import Pilot
@@ -337,8 +338,10 @@ async def choose_plan(pilot: Pilot[HettuiError | None], *keys: str) -> None:
     await pilot.pause()
 
 
+@lru_cache(maxsize=16)
 def session(devices: tuple[Device, ...] | None = None, model: ModelShape | None = None) -> Session:
-    """The demo's three devices unless others are given."""
+    """The demo's three devices unless others are given. One for all that ask alike: it is frozen, and keeps what was
+    worked out for its model."""
     if devices is None:
         names = ("big", "middle", "small")
         devices = tuple(replace(d, name=n) for d, n in zip(workers(240, 180, 90), names, strict=True))
@@ -491,6 +494,7 @@ async def stage(
     backend.chats.close()
 
 
+@lru_cache(maxsize=16)
 def card_session() -> Session:
     """Three unlike cards in one box, attached to the master, with a model that needs two of them."""
     rows = (("RTX 5080", 15155, 960e9), ("RTX 3060", 11469, 360e9), ("GTX 1660 SUPER", 5427, 336e9))
@@ -509,6 +513,7 @@ def card_session() -> Session:
     return replace(session(devices, shape_of("qwen3moe", 48)), demo=False)
 
 
+@lru_cache(maxsize=16)
 def hosts_session() -> Session:
     """The same three cards, two of them in other machines."""
     opened = card_session()
@@ -518,6 +523,7 @@ def hosts_session() -> Session:
     return replace(opened, devices=(first, far, farther))
 
 
+@lru_cache(maxsize=16)
 def farm_session(count: int, model: ModelShape | None = None) -> Session:
     """So many cards of a few kinds, some of them in other machines, with a model that needs them all."""
     kinds = (

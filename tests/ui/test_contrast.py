@@ -79,7 +79,11 @@ async def test_every_character_on_the_screen_can_be_read(path: Path) -> None:
         await pilot.pause()
         assert app.screen.is_modal
         check(app, "plans to choose from")
-        await pilot.press("down", "enter")
+        await pilot.press("down", "enter", "S", "right", "down", "2")
+        await pilot.pause()
+        assert app.screen.is_modal
+        check(app, "settings")
+        await pilot.press("escape", "escape")
         await pilot.pause()
         backend.engine.snapshot = running(app.screen_stack[-1].facts.plan)  # type: ignore[attr-defined]
         backend.engine.emit(ClusterChanged(backend.engine.snapshot))

@@ -25,6 +25,7 @@ from hettui.ui.dialogs.help import HelpScreen
 from hettui.ui.dialogs.jump import JumpScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
+from hettui.ui.dialogs.settings import SettingsScreen
 from hettui.ui.dialogs.themes import ThemeScreen
 from hettui.ui.panes.bench import BenchPane
 from hettui.ui.panes.chat import ChatPane
@@ -197,6 +198,8 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "plan.earlier": (pressed("down"), lambda s: [d.name for d in s.plan.devices] == ["middle", "big", "small"]),
     "plan.later": (nothing, lambda s: [d.name for d in s.plan.devices] == ["middle", "big", "small"]),
     "plan.propose": (nothing, opens(ChoicesScreen)),
+    "plan.settings": (nothing, opens(SettingsScreen)),
+    "devices.look": (nothing, said("looking for devices again")),
     "plan.even": (nothing, lambda s: s.layers == (11, 10, 10)),
     "plan.undo": (pressed("left"), lambda s: s.layers == (17, 12, 2) and said("undone: big 17 → 16")(s)),
     "plan.redo": (pressed("left", "u"), lambda s: s.layers == (16, 13, 2) and said("done again")(s)),

@@ -130,8 +130,9 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
     await s.emit(ChatEnded(None, problem=clean_line(text)))
     await eyes.look()
     await s.press("escape")
-    for key in ("question_mark", "q", "o"):
+    for key in ("p", "S", "question_mark", "q", "o"):
         await s.press(key)
+        await s.app.workers.wait_for_complete()
         await eyes.look()
         await s.press("escape")
     s.backend.others.answers = {text: HostError(text)}

@@ -30,7 +30,7 @@ async def test_while_it_generates_the_prediction_stands_beside_what_is_held(size
     async with replayed(H100, 29.5, size) as (app, _):
         shown = text_of(app)
         assert "REPLAY 00:29" in shown
-        assert "as planned: llama.cpp 4985 MiB (+0), card 5582 (−3)" in shown
+        assert "planned 5585 MiB · llama.cpp +0 · driver −3" in shown
         assert "156/700 W" in shown
         assert "gen5x16" in shown
         screen = app.screen
@@ -46,8 +46,8 @@ async def test_while_it_generates_the_prediction_stands_beside_what_is_held(size
 async def test_before_the_launch_nothing_is_held_and_after_a_seek_back_neither() -> None:
     async with replayed(H100, 5.0) as (app, pilot):
         assert "0 MiB" in text_of(app)
-        assert "as planned" not in text_of(app)
+        assert "· driver" not in text_of(app)
         assert "stopped" in text_of(app)
         await pilot.press("end", "home")
         await pilot.pause()
-        assert "as planned" not in text_of(app)
+        assert "· driver" not in text_of(app)

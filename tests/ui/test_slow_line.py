@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from rich.console import Console
 from textual._compositor import ChopsUpdate
-from textual.geometry import Region
+from textual.dom import DOMNode
+from textual.geometry import Region, Size
+from textual.screen import Screen
 
+from hettui.ui.app import HettuiApp
 from hettui.ui.terminal.slow_line import FrugalCompositor, FrugalUpdate
 from hettui.ui.widgets.device_card import DeviceCard
 from tests.ui.stage import Stage, card_readings, card_session, stage
@@ -62,3 +66,30 @@ async def test_a_partial_update_paints_what_a_full_one_would() -> None:
         for y, _, _ in update.spans:
             strips = [strip for strip in update.chops[y].values() if strip is not None]
             assert "".join(strip.text for strip in strips) == rows[y]
+
+
+async def test_a_screen_is_styled_once_and_laid_out_once_for_a_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Textual does both a second time, when the screen is told the size that it has had from the beginning."""
+    styled, laid_out = list[DOMNode](), list[DOMNode]()
+    update_styles, refresh_layout = HettuiApp.update_styles, Screen._refresh_layout
+
+    def styling(app: HettuiApp, node: DOMNode, animate: bool = True) -> None:
+        styled.append(node)
+        update_styles(app, node, animate)
+
+    def laying_out(screen: Screen[object], size: Size | None = None, scroll: bool = False) -> None:
+        laid_out.extend([screen] if size is not None else [])
+        refresh_layout(screen, size, scroll)
+
+    monkeypatch.setattr(HettuiApp, "update_styles", styling)
+    monkeypatch.setattr(Screen, "_refresh_layout", laying_out)
+    async with stage(size=(120, 40)) as s:
+        assert s.screen.classes == {"-wide", "-high"}
+        assert s.screen not in styled
+        assert laid_out == [s.app.screen_stack[0], s.screen]
+        await s.pilot.resize_terminal(80, 24)
+        assert s.screen.classes == {"-narrow", "-short"}
+        assert styled.count(s.screen) == 1
+        assert laid_out[2:].count(s.screen) == 1

@@ -259,6 +259,13 @@ async def choosing_a_plan(pilot: Pilot[Any]) -> None:
     await pilot.pause()
 
 
+async def setting(pilot: Pilot[Any]) -> None:
+    """Needs `card_session`: twice the context."""
+    await opened(pilot)
+    await pilot.press("S", "right", "down", "2")
+    await pilot.pause()
+
+
 async def palette(pilot: Pilot[Any]) -> None:
     await ready(pilot)
     await pilot.press("ctrl+p")
@@ -300,6 +307,16 @@ def test_cards(snap_compare: Any, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 def test_plans_to_choose_from(snap_compare: Any, size: tuple[int, int]) -> None:
     assert snap_compare(build(StageBackend(card_session())), run_before=settled(choosing_a_plan), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_settings(snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(build(StageBackend(card_session())), run_before=settled(setting), terminal_size=size)
+
+
+def test_settings_light(snap_compare: Any) -> None:
+    app = build(StageBackend(card_session()), LIGHT)
+    assert snap_compare(app, run_before=settled(setting), terminal_size=(120, 40))
 
 
 def test_plans_to_choose_from_light(snap_compare: Any) -> None:

@@ -263,14 +263,17 @@ async def start_under_events(size: tuple[int, int]) -> str:
                 backend.engine.emit(event)
             over.wait(0.02)
 
-    app = HettuiApp(backend, shipped_themes(), when_shown=lambda: frames.append(text_of(app)))
+    def first_frame() -> None:
+        frames.append(text_of(app))
+        over.set()
+
+    app = HettuiApp(backend, shipped_themes(), when_shown=first_frame)
     teller = threading.Thread(target=tell)
     async with app.run_test(size=size) as pilot:
         teller.start()
         await app.workers.wait_for_complete()
         while not frames:
             await pilot.pause()
-        over.set()
         teller.join()
     backend.chats.close()
     return frames[0]

@@ -12,11 +12,12 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from hettui.adapters.files.atomic import make_private, open_private
 from hettui.domain.errors import HettuiError
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
 LOG = "build.log"

@@ -19,7 +19,8 @@ from hettui.adapters.files.bounded import read_file
 from hettui.domain.config.reading import Problem, read_config
 from hettui.domain.config.values import Config
 from hettui.domain.errors import ConfigError
-from hettui.domain.plan.plan import Plan
+from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.plan.plan import Plan, plain_settings
 from hettui.domain.text import clean_line
 
 if TYPE_CHECKING:
@@ -121,9 +122,10 @@ def _with_real_paths(config: Config, folder: Path) -> Config:
 # -- writing -----------------------------------------------------------------------------------------------------
 
 
-def save_plan(path: str | Path, plan: Plan) -> None:
-    """Writes layers, locks and order of the devices, and a context that the planner chose; everything else stays as
-    the user wrote it.
+def save_plan(path: str | Path, plan: Plan, settings: RuntimeParams | None = None) -> None:
+    """Writes layers, locks and order of the devices, and the settings of the plan where they differ from what the file
+    says; everything else stays as the user wrote it. `settings`: those with which the plan runs, as they are wanted;
+    None: only a context that the planner chose.
 
     Devices that the file does not name are left out: they were discovered, and will be again.
     """
@@ -131,9 +133,30 @@ def save_plan(path: str | Path, plan: Plan) -> None:
 
     file = Path(path).expanduser()
     document = tomlkit.parse(_read_text(file))
+    if settings is not None:
+        _set_serving(document, settings)
+    if plan.ctx_size is not None:
+        _set(document.setdefault("serving", tomlkit.table()), "ctx-size", plan.ctx_size)
     tables: Any = document.get("devices")
-    if not tables:
-        return
+    if tables:
+        _set_devices(document, tables, plan)
+    write_text(file, tomlkit.dumps(document))
+
+
+def _set_serving(document: tomlkit.TOMLDocument, settings: RuntimeParams) -> None:
+    """What is said there already, and what is not as llama.cpp has it by itself."""
+    import tomlkit
+
+    usual = RuntimeParams()
+    for name in plain_settings():
+        key, value = name.replace("_", "-"), getattr(settings, name)
+        said: Any = document.get("serving", {})
+        if key in said or value != getattr(usual, name):
+            spelled = "auto" if name == "parallel" and value < 0 else value
+            _set(document.setdefault("serving", tomlkit.table()), key, spelled)
+
+
+def _set_devices(document: tomlkit.TOMLDocument, tables: Any, plan: Plan) -> None:
     by_name = {str(table["name"]): table for table in tables}
     for device, layers in zip(plan.devices, plan.split.layers, strict=True):
         table = by_name.get(device.name)
@@ -145,9 +168,6 @@ def save_plan(path: str | Path, plan: Plan) -> None:
                 # The search for the best split may have found another number.
                 _set(table, "threads", device.threads)
     _reorder(document, tables, [d.name for d in plan.devices])
-    if plan.ctx_size is not None:
-        _set(document.setdefault("serving", tomlkit.table()), "ctx-size", plan.ctx_size)
-    write_text(file, tomlkit.dumps(document))
 
 
 def save_values(path: str | Path, values: Mapping[tuple[str, str], str | int | bool]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from hettui.adapters.files.atomic import replace_file
 from hettui.adapters.files.json_file import read_json_file
+from hettui.domain.records import dataclass
 
 _NAME = "fetched.json"
 _MOST_BYTES = 16 << 20

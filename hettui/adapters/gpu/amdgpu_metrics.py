@@ -8,8 +8,8 @@ amdgpu_smu.h of the kernel.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import Throttle
 
 _SIZE = 120

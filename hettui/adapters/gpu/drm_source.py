@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -13,6 +13,7 @@ from hettui.adapters.gpu.drm_clients import DrmClients, Held
 from hettui.adapters.gpu.pci_cards import REST_S, may_sleep, unused
 from hettui.adapters.machine.sysfs import DrmCard, children, drm_cards, is_asleep, read_bytes
 from hettui.domain.devices.device import Hardware
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import DeviceSample
 from hettui.ports import TelemetryTarget
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from hettui.adapters.gpu.nvml_card import NvmlCard
 from hettui.adapters.machine.sysfs import read_text
 from hettui.domain.devices.identity import pci_address
 from hettui.domain.doctor.facts import NvidiaFacts
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.bounds import within
 from hettui.domain.text import clean_line
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from hettui.adapters.machine.sysfs import children, is_asleep, link_name, pci_id, read_text
 from hettui.domain.devices.identity import in_pci_order, pci_address
+from hettui.domain.records import dataclass
 
 NVIDIA, AMD = 0x10DE, 0x1002
 REST_S = 20.0

@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from hettui.domain.errors import HettuiError, HostError
 from hettui.domain.hosts.far_side import BOOT, marked, marker, script
 from hettui.domain.hosts.refusal import Refusal, refused, without_ssh
 from hettui.domain.hosts.worker import PATIENCE_S
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
 CONNECT_S = 10

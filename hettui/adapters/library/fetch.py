@@ -14,7 +14,6 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from hettui.adapters.library.hub_http import Changed, Hub
 from hettui.adapters.llama.gguf import HeaderReader
 from hettui.domain.errors import HettuiError, ModelFileError
 from hettui.domain.library.fetching import Identity, Progress, read_progress
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import GIB, MIB, format_bytes
 

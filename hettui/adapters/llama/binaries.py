@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from hettui.adapters.processes.local import scrubbed_environment
@@ -23,6 +23,7 @@ from hettui.domain.devices.found import complaints
 from hettui.domain.devices.identity import card_uuid, pci_address
 from hettui.domain.errors import EngineError
 from hettui.domain.llama.build import ChosenEngine
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.bounds import believed_memory
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB

@@ -11,10 +11,10 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from hettui.domain.doctor.facts import CudaCode
+from hettui.domain.records import dataclass
 
 LIBRARY = "libggml-cuda.so"
 _ELF64_LITTLE = b"\x7fELF\x02\x01"

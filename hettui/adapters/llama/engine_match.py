@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 
 from hettui.adapters.gpu.pci_names import is_nameless
 from hettui.adapters.llama.binaries import EngineDevice
 from hettui.domain.devices.device import Hardware
 from hettui.domain.devices.identity import card_uuid, pci_address
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.bounds import believed_memory
 from hettui.domain.units import MIB
 

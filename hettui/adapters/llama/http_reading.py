@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from hettui.domain.records import dataclass
 
 if TYPE_CHECKING:
     import httpx

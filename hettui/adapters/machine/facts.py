@@ -10,7 +10,6 @@ import os
 import platform
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,7 @@ import psutil
 from hettui.adapters.files.atomic import replace_file
 from hettui.adapters.files.bounded import kernel_text
 from hettui.adapters.files.json_file import read_json_file
+from hettui.domain.records import dataclass
 
 _BLOCK_BYTES = 1 << 22
 _SUMS = "model-sums.json"

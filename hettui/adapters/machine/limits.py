@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import dataclass
 from pathlib import Path
 
 from hettui.adapters.machine.sysfs import read_number, read_text
+from hettui.domain.records import dataclass
 
 _MOST_BYTES = 1 << 50
 """Version 1 of the control groups says "no limit" as a number near 2^63."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -11,6 +11,7 @@ from hettui.adapters.files.bounded import kernel_text
 from hettui.adapters.machine.cpu_sensors import CpuSensors
 from hettui.adapters.machine.limits import memory_limit, usable_cpus
 from hettui.domain.devices.device import Hardware
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import DeviceSample, Holder
 from hettui.domain.text import clean_line
 from hettui.ports import TelemetryTarget

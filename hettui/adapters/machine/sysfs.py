@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from hettui.domain.devices.identity import in_pci_order
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.bounds import within
 
 _PAGE_BYTES = 4096

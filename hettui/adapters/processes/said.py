@@ -14,8 +14,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO
+
+from hettui.domain.records import dataclass
 
 _BLOCK_BYTES = 64 * 1024
 _DRAIN_S = 5.0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hettui.domain.bench.run import BenchRun
+from hettui.domain.records import dataclass
 from hettui.domain.statistics import Spread
 from hettui.domain.tables import table
 from hettui.domain.units import UNKNOWN

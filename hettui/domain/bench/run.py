@@ -7,10 +7,11 @@ Sizes are llama-bench's: `pp512` reads a prompt of 512 tokens, `tg128` generates
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from hettui.domain.chat.wire import ServerFacts
+from hettui.domain.records import dataclass
 from hettui.domain.statistics import Spread, spread
 
 PARALLEL_PROMPT_TOKENS = 16

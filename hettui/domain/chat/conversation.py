@@ -6,10 +6,11 @@ Everything read back from a file passes `clean`: a transcript may have been writ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, Literal
 
 from hettui.domain.chat.wire import ChatTurn
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean, clean_line
 
 End = Literal["complete", "stopped", "cut off", "length"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from hettui.domain.chat.wire import Timings
+from hettui.domain.records import dataclass
 from hettui.domain.statistics import percentile
 from hettui.domain.units import UNKNOWN, format_ms, format_rate
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from hettui.domain.records import dataclass
 from hettui.domain.units import UNKNOWN, format_ms, format_rate
 
 MAX_STREAMS = 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hettui.domain.records import dataclass
 
 _BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 4 * 1024 * 1024

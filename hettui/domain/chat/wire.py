@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from hettui.domain.records import dataclass
 
 _ABSURD = 1e15
 """No figure of a server reaches it. Infinity and NaN, which JSON may hold, are not below it."""

@@ -11,7 +11,9 @@ Any client's requests are in it. Lines as b10068 and b11434 print them:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from hettui.domain.records import dataclass
 
 _TASK = re.compile(r"\| task (\d+) \|")
 _EVAL = re.compile(r"(?<!prompt )eval time =\s*([\d.]+) ms /\s*(\d+) (?:tokens|runs)")

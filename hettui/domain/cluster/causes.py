@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hettui.domain.llama.faults import FAULTS
+from hettui.domain.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

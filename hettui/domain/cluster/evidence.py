@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from hettui.domain.cluster.causes import (
     ABOUT,
@@ -22,6 +21,7 @@ from hettui.domain.cluster.causes import (
     Cause,
 )
 from hettui.domain.cluster.llama_log import LINE_PREFIX
+from hettui.domain.records import dataclass
 
 _FROM_OUTSIDE = (-9, -15)
 """SIGKILL and SIGTERM."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hettui.domain.cluster.process import ProcessSpec, Role, exit_in_words
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
 if TYPE_CHECKING:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from typing import Literal
+
+from hettui.domain.records import dataclass
 
 Role = Literal["worker", "master", "door"]
 

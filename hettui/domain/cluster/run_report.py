@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from hettui.domain.cluster.address import endpoint
 from hettui.domain.cluster.launch import exposures
@@ -11,6 +10,7 @@ from hettui.domain.cluster.leftovers import unrecognised
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
 

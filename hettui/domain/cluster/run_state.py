@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from hettui.domain.cluster.address import api_url
@@ -19,6 +19,7 @@ from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.documents.plain import decode, encode
 from hettui.domain.json_text import parse_json
 from hettui.domain.plan.split import Split
+from hettui.domain.records import dataclass
 from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.slots.terms import Terms
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from hettui.domain.cluster.launch import Cluster
@@ -14,6 +14,7 @@ from hettui.domain.llama.beside import mark
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Memory
 from hettui.domain.plan.split import Split
+from hettui.domain.records import dataclass
 
 
 class ClusterState(Enum):

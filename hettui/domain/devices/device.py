@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from hettui.domain.devices.speed import Speed
+from hettui.domain.records import dataclass
 from hettui.domain.units import GIB, MIB
 
 HOST_KEY = "host"

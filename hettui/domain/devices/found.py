@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from hettui.domain.devices.device import Hardware
 from hettui.domain.devices.identity import card_uuid
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
 UNLISTED = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import sqrt
+
+from hettui.domain.records import dataclass
 
 LAYER, HOP, CONTEXT = "layer", "hop", "context"
 """Beside kinds of weights: what a layer costs whatever it weighs, what a token costs for coming and going, and what is

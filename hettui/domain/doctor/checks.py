@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from hettui.domain.doctor import cards, configuration, drivers, links, memory, network, power
 from hettui.domain.doctor.facts import Facts
 from hettui.domain.doctor.finding import Finding
+from hettui.domain.records import dataclass
 
 Look = Callable[[Facts], Iterable[Finding]]
 

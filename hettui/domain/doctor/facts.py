@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hettui.domain.devices.device import LOCAL, Hardware
 from hettui.domain.hosts.facts import HostFacts
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import DeviceSample, Link
 
 NVIDIA, AMD, INTEL = 0x10DE, 0x1002, 0x8086

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from hettui.domain.records import dataclass
 
 Severity = Literal["fault", "warning", "note", "good", "unchecked"]
 SEVERITIES: tuple[Severity, ...] = ("fault", "warning", "note", "good", "unchecked")

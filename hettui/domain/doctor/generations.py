@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+from hettui.domain.records import dataclass
 
 READ_ON = "2026-11-28"
 SOURCE = (

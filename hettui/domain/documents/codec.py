@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from math import isfinite
 from pathlib import Path
@@ -30,6 +30,7 @@ from hettui.domain.documents.forms import (
     at,
     kind_of,
 )
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean
 
 

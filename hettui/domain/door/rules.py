@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from hettui.domain.json_text import parse_json
+from hettui.domain.records import dataclass
 
 _LOOKS = ("/health", "/slots", "/metrics")
 """Of whoever watches the server: what it does now is the answer, not what it will do in a minute."""

@@ -8,8 +8,9 @@ may let requests wait.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from hettui.domain.records import dataclass
 
 DOOR_MODULE = "hettui.adapters.door.serve"
 DOOR = ("python3", "-P", "-m", DOOR_MODULE)

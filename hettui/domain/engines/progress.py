@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import format_seconds
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hettui.domain.doctor.facts import AMD, INTEL, NVIDIA
 from hettui.domain.doctor.generations import capability_by_name, generation_of, together
 from hettui.domain.errors import UsageError
 from hettui.domain.llama.build import NEWEST_BUILD
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, nearest
 
 BACKENDS = ("cuda", "hip", "vulkan", "sycl", "cpu")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hettui.domain.documents.plain import decode, encode
 from hettui.domain.errors import UsageError
 from hettui.domain.json_text import parse_json
+from hettui.domain.records import dataclass
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, nearest
 from hettui.domain.units import UNKNOWN, format_bytes

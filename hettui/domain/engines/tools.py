@@ -7,10 +7,10 @@ from a maker's own repository, were written down from memory.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from hettui.domain.doctor.generations import generation_of
 from hettui.domain.engines.recipe import Recipe, capability_of_word
+from hettui.domain.records import dataclass
 from hettui.domain.units import GIB, MIB, format_bytes
 
 FAMILIES = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.devices.device import Device, Hardware, Host
+from hettui.domain.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

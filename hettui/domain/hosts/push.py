@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hettui.domain.hosts.facts import HostFacts
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from hettui.domain.errors import HostError
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
 Kind = Literal[

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from hettui.domain.devices.device import Host
 from hettui.domain.devices.report import hardware_text
 from hettui.domain.errors import HostError
 from hettui.domain.hosts.facts import HostFacts
 from hettui.domain.hosts.push import Pushed
+from hettui.domain.records import dataclass
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN, format_bytes

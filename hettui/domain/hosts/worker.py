@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from hettui.domain.records import dataclass
 
 HOLDER_MODULE = "hettui.adapters.hosts.hold"
 HOLDER = ("python3", "-P", "-m", HOLDER_MODULE)

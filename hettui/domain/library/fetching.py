@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from hettui.domain.records import dataclass
 
 Range = tuple[int, int]
 """First byte, and the one behind the last."""

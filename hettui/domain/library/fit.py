@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 
 from hettui.domain.devices.device import LOCAL, Device
@@ -25,6 +25,7 @@ from hettui.domain.planner.objectives import (
     roomiest_context,
 )
 from hettui.domain.planner.promise import promised
+from hettui.domain.records import dataclass
 
 
 class Fit(IntEnum):

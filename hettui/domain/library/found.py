@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from hettui.domain.library.fit import Fit, Outlook
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.towers import merged_tower
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from hettui.domain.errors import UsageError
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, nearest
 
 ENDPOINT_VARIABLES = ("MODEL_ENDPOINT", "HF_ENDPOINT")

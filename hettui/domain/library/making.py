@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from hettui.domain.errors import ModelFileError, UsageError
 from hettui.domain.json_text import parse_json
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, nearest
 from hettui.domain.units import MIB
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hettui.domain.library.fit import Fit, Outlook
+from hettui.domain.records import dataclass
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, format_tokens

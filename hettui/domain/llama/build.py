@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from hettui.domain.records import dataclass
 
 NEWEST_BUILD = 11434
 """The newest build whose memory was compared with hettui's forecast."""

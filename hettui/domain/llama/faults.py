@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from hettui.domain.records import dataclass
 
 _FIXED_BY = 11434
 """The oldest build in which the faults below were seen to be gone; between it and b10068 is not known."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hettui.domain.llama.options import memory_options, option_spelled, spoken
+from hettui.domain.records import dataclass
 
 _PARAMS = (
     *(one.name for one in memory_options() if one.kind != "boolean" and one.name != "load-mode"),
-    "threads", "split-mode", "gpu-layers", "tensor-split",
+    "split-mode", "gpu-layers", "tensor-split",
 )  # fmt: skip
 
 

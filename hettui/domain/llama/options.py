@@ -8,10 +8,11 @@ somebody else's and the list of what may not stand in `extra-args` come from her
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving
+from hettui.domain.records import dataclass
 from hettui.domain.units import MIB
 
 Kind = Literal["integer", "slots", "boolean", "text", "path", "overrides", "file", "mebibytes"]
@@ -49,6 +50,8 @@ class Option:
     """What llama.cpp reserves for it beside what a plan counts, or elsewhere than the plan says."""
     refused: str = ""
     """Why hettui cannot work with a server that has it, and what to do instead; then it stands in no `extra-args`."""
+    loose: bool = False
+    """It may stand in `extra-args` as well, where it always could; what is said there holds."""
     shape: str = ""
     """A regular expression that its value must match whole, where hettui depends on it."""
     shape_said: str = ""
@@ -66,14 +69,14 @@ class Option:
     @property
     def owned(self) -> str | None:
         """The key of the configuration that sets it; None for an option that may stand in `extra-args`."""
-        return self.instead or (f"[serving] {self.name}" if self.decides else None)
+        return self.instead or (f"[serving] {self.name}" if self.decides and not self.loose else None)
 
     def words(self, value: Any) -> list[str]:
         """As it stands in the command line; nothing for a value that need not be said."""
         flag = self.spellings[0]
         if self.kind == "boolean":
             return [flag] if value else []
-        if value is None or not (value or self.always):
+        if value is None or not (self.always or value not in (self.default, 0, "", ())):
             return []
         return [flag, ",".join(value) if isinstance(value, tuple) else str(value)]
 
@@ -122,6 +125,14 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "override-tensor", ("-ot", "--override-tensor"), "overrides",
         'tensors that stay on the host, each "PATTERN=CPU"', "memory", placeholder="PATTERN=CPU,…", always=False,
+    ),
+    Option(
+        "threads", ("-t", "--threads"), "integer", "threads of the master's CPU; -1: llama.cpp's choice", "memory", -1,
+        1024, always=False, loose=True,
+    ),
+    Option(
+        "predict", ("-n", "--predict", "--n-predict"), "integer", "most tokens of one answer; -1: no limit", "memory",
+        -1, always=False, loose=True,
     ),
     # How it is said differs from build to build: `launch` knows.
     Option(
@@ -174,7 +185,6 @@ OPTIONS: tuple[Option, ...] = (
     Option("cache-list", ("-cl", "--cache-list"), "boolean", refused=_ENDS),
     Option("completion-bash", ("--completion-bash",), "boolean", refused=_ENDS),
     # Whoever wants them says them in `extra-args`; hettui understands them where it meets them.
-    Option("threads", ("-t", "--threads")),
     Option("hf-token", ("-hft", "--hf-token"), secret=True),
     Option("verbose", ("-v", "--verbose", "--log-verbose"), "boolean"),
     Option("log-verbosity", ("-lv", "--verbosity", "--log-verbosity")),

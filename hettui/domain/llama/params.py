@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from hettui.domain.records import dataclass
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 FLASH_ATTN = ("on", "off", "auto")
+BESIDE_MEMORY = ("threads", "predict")
+"""Settings that change nothing of what devices hold."""
 LOAD_MODES = ("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")
 
 
@@ -30,6 +33,10 @@ class RuntimeParams:
     """The experts of so many first blocks stay on the host."""
     override_tensor: tuple[str, ...] = ()
     """`PATTERN=CPU`: what the pattern finds in a tensor's name stays on the host. Of blocks only."""
+    threads: int = -1
+    """Of the master's CPU while it generates; -1: llama.cpp's own choice."""
+    predict: int = -1
+    """Tokens that one answer has at most, whatever its request says; -1: no limit."""
 
     @property
     def maps_files(self) -> bool:

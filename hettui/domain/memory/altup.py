@@ -5,11 +5,10 @@ From src/models/gemma3n.cpp of b11549, the same in b10068 and b11434; compared w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hettui.domain.memory.allocator import Tensor
 from hettui.domain.memory.graph import Graph, Shapes
 from hettui.domain.model.block_context import BlockContext
+from hettui.domain.records import dataclass
 
 _SPARSE_BLOCKS = 10
 """`n_layer_sparsity`: their activations are cut by mean and deviation."""

@@ -7,7 +7,7 @@ where a newer build overlaps micro-batches), the results that are alive at the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Literal
 
@@ -17,6 +17,7 @@ from hettui.domain.memory.graph import F32, Batch, Graph, Rules, Shapes, add_blo
 from hettui.domain.memory.schedule import buffer_bytes, settle
 from hettui.domain.model.block_context import BlockContext
 from hettui.domain.plan.split import HOST
+from hettui.domain.records import dataclass
 
 COPIES = 4
 """`GGML_SCHED_MAX_COPIES`: what a pipelining build keeps of every input."""

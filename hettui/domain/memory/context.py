@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.block_context import BlockContext
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.records import dataclass
 
 CACHE_BYTES = {
     "f32": (4, 1), "f16": (2, 1), "bf16": (2, 1), "q8_0": (34, 32), "q5_1": (24, 32),

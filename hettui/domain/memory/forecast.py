@@ -7,7 +7,6 @@ all of it was compared with real loads of b10068 and b11434, see tests/truth.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.beside import offloads_operations
@@ -19,6 +18,7 @@ from hettui.domain.memory.weights import host_weights, model_buffers
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.weights import CPU, buffer_kind
 from hettui.domain.plan.split import HOST, Split
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import missing_mib
 

@@ -8,11 +8,12 @@ that `GGML_SCHED_DEBUG=2` prints in b10068 and b11434). `allocator.peak_bytes` t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.memory.allocator import Tensor
 from hettui.domain.model.block_context import BlockContext
 from hettui.domain.plan.split import HOST
+from hettui.domain.records import dataclass
 
 F32 = 4
 _MAX_EXPERTS_USED = 256

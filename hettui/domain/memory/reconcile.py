@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from hettui.domain.devices.device import HOST_KEY, Device
 from hettui.domain.memory.forecast import Forecast, Memory
 from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, mib
 

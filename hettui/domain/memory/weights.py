@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from hettui.domain.llama.build import OVERLAPPING_BUILD
@@ -13,6 +12,7 @@ from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.reads import Read, reads_by_layer
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.weights import BufferKind, Part, Placed, host_bytes
+from hettui.domain.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

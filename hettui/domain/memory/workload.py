@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.records import dataclass
 
 _MOST_RELATIVES = 64
 _AS_USUAL = RuntimeParams()

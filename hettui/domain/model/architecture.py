@@ -7,8 +7,9 @@ loads in b10068 and b11434, see tests/truth.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from hettui.domain.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

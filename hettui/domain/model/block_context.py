@@ -5,10 +5,9 @@ Which blocks see only a window, which keep a recurrent state instead of a cache,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.header import ModelFile
+from hettui.domain.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ small pieces, and unpacking costs a CPU more for some quantisations than for oth
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from hettui.domain.records import dataclass
 
 GB = 1e9
 _LEAST_PART = 0.02

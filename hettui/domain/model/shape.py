@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +17,7 @@ from hettui.domain.model.block_context import BlockContext, block_contexts
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.reads import GB, Read, reads_by_layer
 from hettui.domain.model.weights import BLOCK_TENSOR, Part, Placed, place
+from hettui.domain.records import dataclass
 
 MAX_BLOCKS = 4096
 """Far above LLAMA_MAX_LAYERS (512); the count comes from a file and decides how much is allocated."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.ggml import TYPES_BY_NAME
 from hettui.domain.model.header import TensorInfo
+from hettui.domain.records import dataclass
 
 BLOCK_TENSOR = re.compile(r"blk\.(\d+)\.")
 _EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")

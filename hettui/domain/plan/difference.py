@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.plan.plan import Plan
+from hettui.domain.plan.plan import Plan, plain_settings
 from hettui.domain.text import clean_line
 
 _NAME_CHARS = 30
@@ -24,11 +23,10 @@ def changes(before: Plan, after: Plan, configured: RuntimeParams) -> list[str]:
 
 
 def _settings(before: Plan, after: Plan, configured: RuntimeParams) -> list[str]:
-    names = [f.name for f in fields(RuntimeParams) if f.name != "override_tensor"]
     was, is_ = before.settings(configured), after.settings(configured)
     return [
         f"{name.replace('_', '-')} {_said(getattr(was, name))} → {_said(getattr(is_, name))}"
-        for name in names
+        for name in plain_settings()
         if getattr(was, name) != getattr(is_, name)
     ]
 

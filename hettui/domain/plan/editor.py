@@ -6,13 +6,14 @@ Every step gives a new editor. Where there is something to say of a step, the wo
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from hettui.domain import matching
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.experts import away_for, experts_here
 from hettui.domain.plan.plan import History, Plan
 from hettui.domain.plan.split import HOST
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
 MOST_DIGITS = 3

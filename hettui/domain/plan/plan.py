@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.plan import split as rules
 from hettui.domain.plan.experts import blocks_away, override
 from hettui.domain.plan.split import HOST, Split
+from hettui.domain.records import dataclass
 
 Setting = int | str | bool
 """What a setting can be changed to."""
+
+
+def plain_settings() -> tuple[str, ...]:
+    """The attributes of `RuntimeParams` that are a number, a word, or on or off."""
+    usual = RuntimeParams()
+    return tuple(f.name for f in fields(RuntimeParams) if isinstance(getattr(usual, f.name), Setting))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +48,7 @@ class Plan:
 
     def with_settings(self, configured: RuntimeParams, wanted: RuntimeParams) -> Plan:
         """The same plan under other settings; of places of experts only the plan's own count."""
-        names = [f.name for f in fields(RuntimeParams) if f.name != "override_tensor"]
-        told = [(name, getattr(wanted, name)) for name in names]
+        told = [(name, getattr(wanted, name)) for name in plain_settings()]
         changed = tuple((name, value) for name, value in told if value != getattr(configured, name))
         return replace(self, ctx_size=None, changed=changed)
 

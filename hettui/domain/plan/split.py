@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from hettui.domain.records import dataclass
 
 HOST = -1
 """In `assign` and in the slider rules: the master's CPU."""

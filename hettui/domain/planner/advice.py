@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
@@ -16,6 +16,7 @@ from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.objectives import LEAST_USEFUL_CONTEXT, fits_any_way, largest_context_that, roomiest_context
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import format_bytes
 

@@ -11,10 +11,11 @@ where it is cheapest, and what no budget holds must leave, at the least price fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 
 from hettui.domain.planner.search import INFINITE, TIE
+from hettui.domain.records import dataclass
 
 MOST_RUNS = 3_000
 """Runs that are looked at; beyond it the best plan so far comes unproven."""

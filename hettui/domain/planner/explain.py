@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.memory.costs import LayerCosts
@@ -10,6 +10,7 @@ from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.objectives import Best, best_plan, wanted
+from hettui.domain.records import dataclass
 from hettui.domain.speed.pace import expected, pace, stages_s
 from hettui.domain.text import clean_line
 from hettui.domain.units import GIB

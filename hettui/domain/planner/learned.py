@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
 from hettui.domain.llama.beside import mark
+from hettui.domain.llama.params import BESIDE_MEMORY
 from hettui.domain.memory.forecast import Forecast, Memory, forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
+from hettui.domain.records import dataclass
 from hettui.domain.speed.evidence import Evidence
 from hettui.domain.speed.learning import Now, device_key, known_speed, lesson, speed_key
 from hettui.domain.speed.shares import Decode
@@ -37,7 +39,8 @@ def launch_key(workload: Workload, devices: Sequence[Device], split: Split, besi
     `beside`: the mark of the latter where its words are not known; None: by the words.
     """
     held = [(d.backend, d.via, n) for d, n in zip(devices, split.layers, strict=True) if n]
-    shape, params = workload.shape, asdict(workload.params)
+    shape = workload.shape
+    params = {name: value for name, value in asdict(workload.params).items() if name not in BESIDE_MEMORY}
     said = [shape.file.architecture, shape.fingerprint, params, held, split.host_layers, workload.build]
     said += [told] if (told := mark(workload.extra_args) if beside is None else beside) else []
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]

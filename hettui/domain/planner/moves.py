@@ -7,7 +7,6 @@ That is less than the planner's whole answer (`objectives.wanted`), and what som
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
@@ -15,6 +14,7 @@ from hettui.domain.devices.device import Device
 from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
+from hettui.domain.records import dataclass
 from hettui.domain.speed.pace import Pace, below_s, pace, stages_s
 
 WORTH_A_MOVE = 0.02

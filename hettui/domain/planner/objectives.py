@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from hettui.domain.devices.device import Device, locked_layers
@@ -20,6 +20,7 @@ from hettui.domain.planner.most_even import fits_somehow, most_even
 from hettui.domain.planner.placing import with_experts_in_ram
 from hettui.domain.planner.promise import promised
 from hettui.domain.planner.search import MAX_STEPS, Found, Problem
+from hettui.domain.records import dataclass
 from hettui.domain.speed.pace import below_s, pace
 
 LEAST_USEFUL_CONTEXT = 1024

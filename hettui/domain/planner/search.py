@@ -12,7 +12,9 @@ and the cheapest devices are filled first. Where blocks are alike this is nearly
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from hettui.domain.records import dataclass
 
 INFINITE = float("inf")
 MAX_STEPS = 12_000

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from hettui.domain.documents.change import applied, change
@@ -24,6 +24,7 @@ from hettui.domain.json_text import parse_json
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.recording.private import Veil
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean, clean_line
 

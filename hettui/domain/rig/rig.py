@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from hettui.domain.bench.kept import run_json
@@ -18,6 +18,7 @@ from hettui.domain.llama.options import allocations
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.planner.learned import Learned
 from hettui.domain.recording.plausible import session_problem
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB

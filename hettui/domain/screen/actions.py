@@ -10,9 +10,9 @@ when nothing is being typed, and panes have letters); in the panes, where nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from hettui.domain.records import dataclass
 from hettui.domain.screen import situation as why
 
 Group = Literal["Devices", "Plan", "Cluster", "Panes", "Reading", "Logs", "Chat", "Bench", "Recording", "Screen"]
@@ -134,6 +134,25 @@ _OF_THE_PLAN = (
         "screen",
         why.no_model,
         shown=True,
+    ),
+    Action(
+        "plan.settings",
+        ("S",),
+        "settings",
+        "Settings",
+        "llama-server's settings: context, slots, cache, batches, threads, with what they cost at once",
+        "Plan",
+        "screen",
+        why.no_model,
+    ),
+    Action(
+        "devices.look",
+        ("R",),
+        "look",
+        "Look again",
+        "look for devices again: one that was missing may be there now",
+        "Plan",
+        "screen",
     ),
     Action(
         "plan.even",

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from hettui.domain.records import dataclass
 from hettui.domain.screen.actions import ACTIONS, BY_ID, Action
 from hettui.domain.text import clean_line, nearest
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from hettui.domain.records import dataclass
 
 DEVICES = "devices"
 CHAT, REQUESTS, LOGS, BENCH, COMMANDS, EXPLAIN = PANES = (

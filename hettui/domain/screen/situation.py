@@ -7,9 +7,9 @@ A sentence says what is the matter and what to do about it. `{cluster.start}` in
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.records import dataclass
 from hettui.domain.screen.panes import DEVICES, LOGS
 
 

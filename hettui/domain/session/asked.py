@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import UsageError
@@ -12,6 +12,7 @@ from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.objectives import Beside, Best, best_plan
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import first_plan
 
 

@@ -6,7 +6,7 @@ Each is a search of its own, so they come as questions: what is asked is known a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from hettui.domain.devices.device import LOCAL, Device
@@ -22,6 +22,7 @@ from hettui.domain.planner.advice import largest_context, obstacle, ways_to_fit
 from hettui.domain.planner.objectives import best_plan, guessable, wanted
 from hettui.domain.planner.placing import with_experts_in_ram
 from hettui.domain.planner.promise import promised
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.speed.pace import Expected
 from hettui.domain.telemetry.why import Shift

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from hettui.domain.library.found import Kind, kind_of, no_model
 from hettui.domain.llama.build import NEWEST_BUILD, OLDEST_BUILD
@@ -13,6 +12,7 @@ from hettui.domain.memory.context import contexts
 from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.architecture_names import IN_BUILDS, SINCE_OLDEST
 from hettui.domain.plan.plan import Plan
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes
 

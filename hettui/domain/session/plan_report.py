@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from functools import cached_property
 
 from hettui.domain.cluster.launch import LaunchPlan, shell_line
@@ -22,6 +22,7 @@ from hettui.domain.planner.explain import explain
 from hettui.domain.planner.learned import PROMPT, Learned
 from hettui.domain.planner.objectives import Best, comparable
 from hettui.domain.planner.promise import promised
+from hettui.domain.records import dataclass
 from hettui.domain.session.doubts import Uncounted, not_counted, untested, warnings
 from hettui.domain.session.model_report import model_json
 from hettui.domain.speed.pace import Expected, pace

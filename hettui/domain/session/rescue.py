@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.memory.forecast import forecast, shortage
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.objectives import best_plan
 from hettui.domain.planner.promise import promised
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.speed.pace import pace
 

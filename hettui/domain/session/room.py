@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.library.fit import short_of_ram
 from hettui.domain.plan.plan import Plan
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.domain.text import clean_line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import Beside, comparable, wanted
+from hettui.domain.records import dataclass
 from hettui.domain.slots.terms import Terms, terms_of
 
 if TYPE_CHECKING:

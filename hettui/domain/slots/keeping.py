@@ -7,8 +7,8 @@ read back and is of no use it takes without a word: those are known here as well
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from hettui.domain.records import dataclass
 from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.slots.terms import Terms
 from hettui.domain.units import format_bytes, format_seconds

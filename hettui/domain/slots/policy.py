@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from hettui.domain.records import dataclass
 from hettui.domain.units import GIB
 
 AtStop = Literal["delete", "keep"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
+
+from hettui.domain.records import dataclass
 
 Choice = Literal["", "same beginning", "longest unused", "asked for"]
 

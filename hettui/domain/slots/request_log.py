@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hettui.domain.records import dataclass
 from hettui.domain.slots.request import Cause, Choice, Reason, Request
 from hettui.domain.slots.reread import Lost, Reading, Traits, judge
 from hettui.domain.slots.server_log import Line, read_line

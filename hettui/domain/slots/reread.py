@@ -7,9 +7,9 @@ does not know. Where a context that was lost is about as long as the new prompt,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from hettui.domain.records import dataclass
 from hettui.domain.slots.request import Cause, Choice, Reason
 
 _LEAST_TOKENS = 64

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.documents.plain import decode, encode
 from hettui.domain.json_text import parse_json
+from hettui.domain.records import dataclass
 from hettui.domain.slots.keeping import Held
 from hettui.domain.slots.terms import Terms
 

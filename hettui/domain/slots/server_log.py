@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from hettui.domain.records import dataclass
 
 What = Literal[
     "chosen", "looked", "found", "launched", "prompt", "forced", "restored", "erased", "evicted", "cached", "read",

@@ -7,7 +7,6 @@ devices, split and batch sizes are no part of a saved slot; streams, types of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import option_spelled
@@ -16,6 +15,7 @@ from hettui.domain.memory.context import cells, context_size, contexts, kept_byt
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.records import dataclass
 
 _TOKEN_RECORD_BYTES = 16
 """Of a saved token beside its K and V: its number, its position, and which sequences have its cell."""

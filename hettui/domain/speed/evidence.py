@@ -8,10 +8,11 @@ old answers lose weight, both without any answer being kept. Milliseconds and GB
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.devices.speed import HOP, Speed
+from hettui.domain.records import dataclass
 from hettui.domain.speed.linear import inverse, times
 from hettui.domain.speed.prior import covariance_ms, means_ms, prior
 

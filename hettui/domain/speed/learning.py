@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from hettui.domain.devices.device import Device
 from hettui.domain.devices.speed import CONTEXT, HOP, LAYER, Speed
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.records import dataclass
 from hettui.domain.speed.evidence import KEEP_PER_WINDOW, LEAST_DOUBT, Evidence, speed_of
 from hettui.domain.speed.pace import below_s, pace, runs, stage_doubt_s, work_of
 from hettui.domain.speed.prior import hop_doubt_s, prior

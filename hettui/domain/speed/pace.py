@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
 from math import sqrt
@@ -11,6 +11,7 @@ from math import sqrt
 from hettui.domain.devices.device import Device
 from hettui.domain.devices.speed import CONTEXT, HOP, LAYER, Speed
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.records import dataclass
 from hettui.domain.speed.prior import Prior, prior
 
 _NEVER_READ_DOUBT = 0.25

@@ -7,10 +7,10 @@ server on loopback, 8.0 on a CPU worker with 8 threads, 4.5 with 4. They are a s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hettui.domain.devices.device import LOCAL, Device
 from hettui.domain.devices.speed import HOP, LAYER
+from hettui.domain.records import dataclass
 
 _GPU_EFFICIENCY = 0.75
 """Of the memory's bandwidth, once enough is read at a time."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hettui.domain.devices.device import Device, Hardware
 from hettui.domain.devices.speed import HOP, LAYER, Speed
+from hettui.domain.records import dataclass
 from hettui.domain.speed.evidence import Evidence, speed_of
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle

@@ -9,8 +9,10 @@ time. ggml's CPU threads spin for some milliseconds before they sleep, so that C
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import sqrt
+
+from hettui.domain.records import dataclass
 
 LEAST_WINDOW_S = 1.0
 """NVML's figures are means over up to one second: a shorter window says nothing."""

@@ -7,9 +7,10 @@ them is told once. A reading that is missing says nothing: it neither raises nor
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Literal
 
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes

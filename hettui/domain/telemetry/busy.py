@@ -4,11 +4,11 @@ themselves just now."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import sqrt
 
 from hettui.domain.devices.device import LOCAL, Device
 from hettui.domain.plan.split import Split
+from hettui.domain.records import dataclass
 from hettui.domain.speed.shares import LEAST_WINDOW_S, Decode, Share
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot, Throttle
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hettui.domain.devices.identity import card_uuid
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link
 from hettui.domain.units import MIB
 

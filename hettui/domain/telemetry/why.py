@@ -7,11 +7,12 @@ the others, it brakes the others. A reading that is missing says nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from hettui.domain.devices.device import Device
 from hettui.domain.planner.moves import Move, Rhythm, Running, relief, rhythm
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.alerts import NEARLY_FULL_BYTES, Severity
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, Throttle
 from hettui.domain.telemetry.steady import Steady

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from hettui.domain.plan.plan import Plan
+from hettui.domain.records import dataclass
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.tuning.search import Reason, Trial, Tuning, launch_of, shape_of

@@ -9,7 +9,7 @@ when the launches are used up. The start is launched once more where drift might
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import sqrt
 from typing import Literal
 
@@ -20,6 +20,7 @@ from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.objectives import best_plan
+from hettui.domain.records import dataclass
 from hettui.domain.speed.pace import at_best, expected
 from hettui.domain.statistics import Spread
 from hettui.domain.tuning.aims import multiples, taking

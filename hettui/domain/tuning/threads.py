@@ -7,9 +7,10 @@ cores (its threads wait for each other at every step). Nothing that is known bef
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.devices.device import LOCAL, Device
+from hettui.domain.records import dataclass
 
 _WORTH = 0.10
 """Of a token's time: what a device with less takes can hardly be seen in the sum."""

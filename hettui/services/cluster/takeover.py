@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hettui.domain.cluster.leftovers import is_server
 from hettui.domain.cluster.postmortem import End, PostMortem, examine
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.records import dataclass
 from hettui.ports import ChildProcess, FoundProcess, LogStore
 from hettui.services.cluster.world import Request, Supervision, World
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 from hettui.domain.cluster.launch import Cluster
@@ -10,6 +10,7 @@ from hettui.domain.cluster.supervision import Supervision as Supervision
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.protocol import Version
 from hettui.domain.plan.split import Split
+from hettui.domain.records import dataclass
 from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.slots.terms import Terms
 from hettui.ports import (

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain.errors import ModelFileError
 from hettui.domain.library.fit import Outlook, Surroundings, judge, largest_context
 from hettui.domain.library.found import FoundModel, Kind, ModelEntry, ModelFacts
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.planner.learned import Learned
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.ports import Completion, ModelFinder, ModelPlace
 

@@ -8,11 +8,12 @@ row is drawn costs nothing, and what a role looks like depends on the theme alon
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from rich.style import Style
 from textual.color import Color
+
+from hettui.domain.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

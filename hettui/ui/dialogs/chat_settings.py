@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid, Vertical
@@ -12,6 +10,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, Static, TextArea
 
 from hettui.domain.chat.conversation import SAMPLING_LIMITS, Sampling, parse_sampling
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean
 
 

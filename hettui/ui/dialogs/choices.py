@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import set_cell_size
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -14,8 +13,10 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from hettui.domain.records import dataclass
 from hettui.domain.session.choices import Choice, alike
 from hettui.domain.text import clean
+from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.presenting.choices import WORKING, ChoiceView, waiting
 from hettui.ui.widgets.pick_list import PickList
@@ -228,5 +229,5 @@ class ChoicesScreen(ModalScreen[Choice | None]):
 
 
 def _cut(text: str, cells: int) -> str:
-    """Just as wide; what is too long loses its end."""
-    return set_cell_size(text, cells) if cell_len(text) <= cells else f"{set_cell_size(text, cells - 1)}…"
+    """Just as wide."""
+    return set_cell_size(gauges.cut(text, cells), cells)

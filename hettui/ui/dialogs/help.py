@@ -24,8 +24,6 @@ LEGEND = (
     "Each card is a device; its slider holds its layers. What one device gives, the nearest unlocked one takes: the "
     "sum is always the model's blocks and the output layer ◆, which the last device carries. What no device takes "
     "stays with the CPU of this machine.",
-    "The memory bar shows what the plan needs, █ weights ▓ KV cache ▒ compute ░ overhead, against the device's budget; "
-    "┃ is what its process holds now.",
     "The plan is what the sliders say. {cluster.start} starts it, {cluster.apply} applies a changed one: then only the "
     "master restarts.",
 )
@@ -72,7 +70,8 @@ class HelpScreen(ModalScreen[None], Reading):
     def _draw(self) -> None:
         box = self._box
         groups = [group.having(self._filter) for group in self._groups]
-        width = max(30, box.scrollable_content_region.width)
+        # The scroll bar comes with the text.
+        width = max(30, box.scrollable_content_region.width - (not box.show_vertical_scrollbar))
         lines = help_lines(groups, width)
         if not lines:
             lines = [[(f"no key has “{self._filter}” in its words", "italic $hettui-muted")]]

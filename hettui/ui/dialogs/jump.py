@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from textual import events
 from textual.app import ComposeResult
@@ -11,6 +10,8 @@ from textual.content import Content
 from textual.geometry import Region, Size
 from textual.screen import ModalScreen
 from textual.widgets import Static
+
+from hettui.domain.records import dataclass
 
 LETTERS = "asdfhjklwrtyuiopqnmxz"
 """Of devices, the nearest to the fingers first; panes have their own keys."""

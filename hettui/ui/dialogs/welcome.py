@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -16,6 +15,7 @@ from textual.widgets import Static
 
 from hettui.domain.errors import HettuiError
 from hettui.domain.library.found import best_of
+from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean, clean_line
 from hettui.services.backend import Backend

@@ -8,7 +8,7 @@ from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.readings import NO_READINGS
 from hettui.ui.presenting.views import CardView
 
-LABEL_CELLS = 7
+LABEL_CELLS = 8
 """What stands before a card's bars."""
 STATES = {
     "starting": ("◐", "starting", "warn"),

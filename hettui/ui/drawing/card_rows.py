@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rich.cells import cell_len
 
+from hettui.domain.records import dataclass
 from hettui.domain.units import format_bytes, missing_mib
 from hettui.ui.drawing import gauges, readings
 from hettui.ui.drawing.card_parts import (
@@ -69,10 +68,26 @@ class Frame:
         return 1, LABEL_CELLS, max(3, self.width - LABEL_CELLS - LAYERS_CELLS)
 
 
+_KEPT = frozenset(("entry", "crit", "warn", "over", "tick", "ghost"))
+"""What an idle device's card still says aloud."""
+
+
 def device_rows(view: CardView, frame: Frame) -> list[Runs]:
-    """The rows of a card, or the one row."""
+    """The rows of a card, or the one row. One that holds nothing is faint."""
+    rows = _device_rows(view, frame)
+    return [faint(row) for row in rows] if view.idle else rows
+
+
+def faint(row: Runs) -> Runs:
+    return [(text, role if role in _KEPT else "dim" if role else "") for text, role in row]
+
+
+def _device_rows(view: CardView, frame: Frame) -> list[Runs]:
     if frame.form is Form.ROW:
         return [one_row(view, frame.width, frame.marker)][: frame.rows]
+    if view.idle and not view.is_host:
+        # What could be read of it matters less than why it is out, and how it comes back.
+        return [_title(view, frame), _slider(view, frame), _note(view, frame), _memory(view, frame)][: frame.rows]
     if frame.form is Form.COMPACT:
         return [_title(view, frame, facts=True), *_sliders(view, frame), _memory(view, frame)][: frame.rows]
     if view.is_host:
@@ -162,9 +177,9 @@ def _sliders(view: CardView, frame: Frame) -> list[Runs]:
         return rows
     here, most = view.experts
     _, start, cells = frame.slider
-    drawn = gauges.slider(cells - 1, here, most, over=view.short_bytes > 0)
+    drawn = gauges.slider(cells, here, most, over=view.short_bytes > 0)
     of = (f"/{most:<6}", "warn" if here < most else "dim")
-    return [*rows, [("experts".ljust(start + 1), "label"), *drawn, (f" {here:>4}", "title"), of]]
+    return [*rows, [("experts".ljust(start), "label"), *drawn, (f" {here:>4}", "title"), of]]
 
 
 def _memory_numbers(view: CardView) -> Runs:
@@ -289,5 +304,7 @@ def _note(view: CardView, frame: Frame) -> Runs:
     if not view.note:
         return []
     label = "why" if view.note_role in ("warn", "crit") else ""
-    shown = gauges.fit(view.note, frame.width - LABEL_CELLS).rstrip()
+    room = frame.width - LABEL_CELLS
+    # What brings an idle device back stands first, its reason behind.
+    shown = gauges.cut(view.note, room) if view.idle else gauges.fit(view.note, room).rstrip()
     return [(label.ljust(LABEL_CELLS), "label"), (shown, view.note_role)]

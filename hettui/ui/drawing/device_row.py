@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hettui.domain.records import dataclass
 from hettui.domain.units import UNKNOWN, format_bytes
 from hettui.ui.drawing import gauges, readings
 from hettui.ui.drawing.card_parts import STATES, WARM_C, fresh, layers_change, limit_c, memory_scale, track

@@ -6,12 +6,12 @@ Each bar says the same without colours: fills differ by glyph, marks are glyphs,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
 
 from hettui.domain.memory.forecast import Memory
+from hettui.domain.records import dataclass
 
 Runs = list[tuple[str, str]]
 """Pieces of one row: text and role."""
@@ -43,6 +43,11 @@ def fit(text: str, width: int) -> str:
     while cell_len(tail) > tail_room:
         tail = tail[1:]
     return set_cell_size(f"{head}…{tail}", width)
+
+
+def cut(text: str, width: int) -> str:
+    """`text` in at most `width` cells: what is too long loses its end."""
+    return text if cell_len(text) <= width else f"{set_cell_size(text, max(0, width - 1))}…"
 
 
 def merged(cells: Sequence[tuple[str, str]]) -> Runs:

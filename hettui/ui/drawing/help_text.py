@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hettui.domain import matching
+from hettui.domain.records import dataclass
 from hettui.domain.screen.actions import ACTIONS, Action
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.screen.panes import ALL_PANES, COMMANDS, DEVICES, EXPLAIN
@@ -28,6 +29,24 @@ class HelpRow:
     keys: str
     sentence: str
     reason: str = ""
+
+
+_SIGNS = (
+    HelpRow("▶ ▷", "the selected device, with the keyboard and without it"),
+    HelpRow("━━● ━━■", "its layers; the square is a locked device's"),
+    HelpRow("◇", "where the planner would put it"),
+    HelpRow("┆", "how many layers it has in what runs"),
+    HelpRow("◆", "the device that also carries the output layer"),
+    HelpRow("█ ▓ ▒ ░", "planned memory: weights, KV cache, compute buffers, what the backend takes beside them"),
+    HelpRow("·", "free of the budget"),
+    HelpRow("┃", "what this cluster's processes hold now; on the layer bar the boundary that the mouse holds"),
+    HelpRow("╱", "what other programs hold of the card"),
+    HelpRow("▚", "more than the budget"),
+    HelpRow("! ~", "behind a number: off the plan; before one: by the devices' data, not measured"),
+    HelpRow("● ◐ ◑ ◒ ◌ ○ ✗", "a process is up, starting, loading, stopping, silent or waiting, stopped, has ended"),
+    HelpRow("▌", "a card's edge, and a log line's, has the device's colour in the bars"),
+)
+"""Every glyph that stands for something. Not only colours: each says the same without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,7 @@ def help_groups(
     first = of_panes.get(front, [front.capitalize(), "Reading"])
     if "Recording" in groups:
         first.insert(0, "Recording")
+    groups["Signs"] = list(_SIGNS)
     order = [*first, *(name for name in groups if name not in first)]
     return [HelpGroup(name, tuple(groups[name])) for name in order if name in groups]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rich.cells import cell_len
 
 from hettui.domain.devices.device import Host
 from hettui.domain.errors import HettuiError, HostError
 from hettui.domain.hosts.facts import HostFacts
 from hettui.domain.hosts.push import Progress
+from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN, format_bytes, format_seconds
 from hettui.ui.drawing.gauges import Runs, fit

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.cells import cell_len
+
+from hettui.domain.records import dataclass
 
 GAP_CELLS = 2
 MORE = "…"

@@ -6,8 +6,9 @@ choosing another device moves nothing. Whatever form it is, everything is on the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from hettui.domain.records import dataclass
 
 
 class Form(Enum):

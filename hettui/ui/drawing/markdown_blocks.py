@@ -7,7 +7,8 @@ shown as it is. So a token costs the same at the start and at the end of a long 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from hettui.domain.records import dataclass
 
 MAX_BLOCK_CHARS = 1200
 """A block that grows beyond this is cut at a line's end: rendering one must not take longer than a frame or two."""

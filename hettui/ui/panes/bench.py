@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from hettui.domain.bench.run import BenchOutcome, BenchPlan, BenchProgress, BenchResult, BenchRun
 from hettui.domain.cluster.snapshot import ClusterSnapshot
+from hettui.domain.devices.colours import colours
 from hettui.domain.errors import HettuiError
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean, shorten_middle
@@ -178,16 +179,25 @@ class BenchPane(VerticalScroll, Reading):
 
     def _draw(self) -> None:
         run = self._run
-        if run is None:
-            lines = []
-        else:
+        parts: list[str | tuple[str, str]] = []
+        if run is not None:
             from hettui.domain.bench.report import article_lines, remarks
 
-            lines = [f"{run.started[:16].replace('T', ' ')}  {run.key}", "", *_result_lines(run.results)]
-            lines += ["", *_device_lines(run, self.scrollable_content_region.width)] if run.devices else []
-            lines += ["", *article_lines(run), *remarks(run)]
-        self._results.update(Content("\n".join(lines)))
+            head = [f"{run.started[:16].replace('T', ' ')}  {run.key}", "", *_result_lines(run.results)]
+            parts = ["\n".join(head), *self._of_devices(run)]
+            parts.append("\n".join(["", "", *article_lines(run), *remarks(run)]))
+        self._results.update(Content.assemble(*parts))
         self._history.update(Content("\n".join(self._history_lines())))
+
+    def _of_devices(self, run: BenchRun) -> list[str | tuple[str, str]]:
+        """Each row with its device's colour before it."""
+        known = {} if self._session is None else colours(self._session.devices)
+        parts: list[str | tuple[str, str]] = []
+        lines = _device_lines(run, self.scrollable_content_region.width - 2) if run.devices else []
+        for name, line in zip(("", *(d.name for d in run.devices)), lines, strict=False):
+            edge = ("▌", f"$hettui-device-{known[name]}") if name in known else " "
+            parts += ["\n" if parts else "\n\n", edge, f" {line}"]
+        return parts
 
     def _history_lines(self) -> list[str]:
         if len(self._runs) < 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from textual import events
 from textual.app import ComposeResult
@@ -39,6 +39,7 @@ class LogsPane(Vertical, Reading, can_focus=True):
         self._all: deque[tuple[str, str]] = deque(maxlen=MAX_LINES)
         self.processes: list[str] = []
         """Those that have printed anything, in the order in which they began."""
+        self._colours: Mapping[str, int] = {}
         self._only: str | None = None
         self.filter = ""
         self.typing = False
@@ -65,6 +66,12 @@ class LogsPane(Vertical, Reading, can_focus=True):
         self._lines.add([self._row(row) for row in new if self._wanted(row)])
         self._tell()
 
+    def colour(self, colours: Mapping[str, int]) -> None:
+        """By process, the number of its device's colour."""
+        if colours != self._colours:
+            self._colours = dict(colours)
+            self._refill()
+
     def clear(self) -> None:
         """Forgets everything that was printed; the filter stays."""
         self._all.clear()
@@ -79,7 +86,7 @@ class LogsPane(Vertical, Reading, can_focus=True):
 
     def _row(self, row: tuple[str, str]) -> Row:
         process, line = row
-        return self.processes.index(process), _short(process), line
+        return self._colours.get(process, 0), _short(process), line
 
     def _refill(self) -> None:
         self._lines.show([self._row(row) for row in self._all if self._wanted(row)])

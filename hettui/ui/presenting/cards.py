@@ -34,9 +34,7 @@ def cards(facts: Facts) -> list[CardView]:
     if best is not None:
         names = [d.name for d in best.plan.devices]
         ghosts = dict(zip(names, best.plan.split.layers, strict=True))
-    views = [
-        replace(_card(facts, outlook, i), ghost=ghosts.get(device.name)) for i, device in enumerate(facts.plan.devices)
-    ]
+    views = [_card(facts, outlook, i, ghosts.get(device.name)) for i, device in enumerate(facts.plan.devices)]
     return [*views, _host_card(facts, outlook)]
 
 
@@ -61,7 +59,7 @@ def _role(device: Device) -> str:
     return "worker" if device.host == LOCAL else f"worker on {clean_line(device.host, 20)}"
 
 
-def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
+def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None) -> CardView:
     device, split = facts.plan.devices[index], facts.plan.split
     owner = worker_name(device) if device.via == "worker" else "master"
     process = next((p for p in facts.cluster.processes if p.name == owner), None)
@@ -72,6 +70,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
         layers=split.layers[index],
         maximum=split.total_layers,
         running=_running(facts.cluster.applied, device.name),
+        ghost=ghost,
         locked=device.locked,
         output=split.output_device == index,
         budget_bytes=device.budget_bytes,
@@ -87,9 +86,32 @@ def _card(facts: Facts, outlook: Forecast | None, index: int) -> CardView:
     view = _with_readings(facts, view, device.name)
     if view.sample is not None and view.sample.asleep and view.stale_s is None:
         view = replace(view, role=f"{view.role}, asleep")
-    problem = device.missing or (process.detail if process else "") or " ".join(exposures([device]))
-    note, role = (clean_line(problem), "crit") if problem else _note(facts, view, device, outlook)
+    view = replace(view, colour=facts.colours.get(device.name, 0), idle=not view.layers and view.entry is None)
+    problem = (process.detail if process else "") or " ".join(exposures([device]))
+    if idle := _idle(facts, view, device):
+        note, role = idle
+    else:
+        note, role = (clean_line(problem), "crit") if problem else _note(facts, view, device, outlook)
     return replace(view, note=note, note_role=role)
+
+
+def _idle(facts: Facts, view: CardView, device: Device) -> tuple[str, str] | None:
+    """Why it holds nothing, or is not there, and the key that changes it; None for one that is asked for something."""
+    name, back = device.name, "{layers.more} gives it a layer"
+    if device.missing:
+        said, role = f"{{devices.look}} looks again · {clean_line(device.missing)}", "crit"
+    elif view.layers or not view.maximum:
+        return None
+    elif name in facts.lost:
+        reason = facts.lost[name] or "what runs was started without it"
+        said, role = f"left out, {{layers.more}} brings it back · {reason}", "warn"
+    elif view.running:
+        said, role = f"holds nothing now · {back}", "dim"
+    elif view.ghost == 0:
+        said, role = f"the planner does without it · {back}", "dim"
+    else:
+        said, role = f"holds nothing · {back}", "dim"
+    return facts.keys.fill(said), role
 
 
 _ASLEEP = "asleep: the kernel has powered it down, a start wakes it up"
@@ -127,21 +149,26 @@ def _doubt(facts: Facts, outlook: Forecast, index: int) -> str:
 
 
 def _after_launch(facts: Facts, view: CardView, name: str) -> tuple[str, str] | None:
-    """What runs against what was planned: llama.cpp's own buffers, and what the driver says that we hold."""
+    """What was planned, and how far llama.cpp's own buffers and what the driver says that we hold are from it."""
     applied = facts.cluster.applied
     reported = applied.measured.get(name) if applied else None
-    if reported is None or view.running != view.layers or facts.differs or not view.layers:
+    if reported is None or view.running != view.layers or facts.differs or not (view.layers or view.is_host):
         return None
-    buffers = reported.total_bytes - view.memory.total_bytes + view.memory.overhead_bytes
-    text, off = f"llama.cpp {mib(reported.total_bytes)} MiB ({_signed(buffers)})", abs(buffers)
+    planned = view.memory.total_bytes
+    told = {"llama.cpp": reported.total_bytes + view.memory.overhead_bytes - planned}
     if not view.is_cpu and view.own_bytes is not None:
-        driver = view.own_bytes - view.memory.total_bytes
-        text, off = f"{text}, card {mib(view.own_bytes)} ({_signed(driver)})", max(off, abs(driver))
-    return (f"not as planned: {text}", "warn") if off > _OFF_PLAN_BYTES else (f"as planned: {text}", "dim")
+        told["driver"] = view.own_bytes - planned
+    off = [who for who, by in told.items() if abs(by) > _OFF_PLAN_BYTES]
+    parts = [f"{who} {_signed(by)}{OFF if who in off else ''}" for who, by in told.items()]
+    return " · ".join([f"planned {mib(planned)} MiB", *parts]), "warn" if off else "dim"
+
+
+OFF = " !"
+"""Behind what is off the plan."""
 
 
 def _signed(difference_bytes: int) -> str:
-    """`+0`, `+12`, `−3`, in MiB."""
+    """`+0`, `+12`, `−3`, in MiB, against the plan."""
     whole = round(difference_bytes / MIB)
     return f"−{-whole}" if whole < 0 else f"+{whole}"
 
@@ -184,7 +211,11 @@ def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
         view = replace(view, memory=outlook.host)
     # Its readings are those of the master: without one nobody is asked, and the last answer would stay for ever.
     runs = any(p.role == "master" and p.pid for p in facts.cluster.processes)
-    return _with_readings(facts, view, HOST_KEY) if runs else view
+    if not runs:
+        return view
+    view = _with_readings(facts, view, HOST_KEY)
+    note, role = _after_launch(facts, view, HOST_KEY) or ("", "dim")
+    return replace(view, note=note, note_role=role)
 
 
 def _with_readings(facts: Facts, view: CardView, key: str) -> CardView:

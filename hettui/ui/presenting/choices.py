@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.plan.difference import changes
 from hettui.domain.plan.plan import Plan
+from hettui.domain.records import dataclass
 from hettui.domain.session.choices import Choice, same_plan
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN, format_tokens, mib

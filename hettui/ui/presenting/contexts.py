@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.devices.device import LOCAL
+from hettui.domain.records import dataclass
 from hettui.domain.slots.keeping import KeepPlan, plan_keeping, rate_of
 from hettui.domain.slots.report import heading, line, notes, totals
 from hettui.services.events import SlotsChanged

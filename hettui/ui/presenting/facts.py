@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
+from hettui.domain.devices.colours import colours
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.moves import Running
 from hettui.domain.planner.objectives import Best, wanted
 from hettui.domain.planner.promise import promised
+from hettui.domain.records import dataclass
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.session.session import Session
 from hettui.domain.speed.pace import Expected
@@ -73,6 +75,8 @@ class Facts:
     """What the slots hold, and what requests did."""
     preflight: str = ""
     """What a look before the last start found that could stop it."""
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """By name, devices that what runs was started without, and why."""
     finding: str | None = None
     """What is said while a device's name is typed."""
 
@@ -80,6 +84,11 @@ class Facts:
     def keys(self) -> Keymap:
         """What stands in sentences for `{cluster.start}`."""
         return Keymap(self.session.config.keys)
+
+    @cached_property
+    def colours(self) -> Mapping[str, int]:
+        """By device name."""
+        return colours(self.session.devices)
 
     @cached_property
     def outlook(self) -> Forecast | None:

@@ -7,6 +7,7 @@ from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.editor import PlanEditor
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
+from hettui.domain.session.looked import on_devices
 from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.domain.telemetry.steady import Steady
@@ -27,6 +28,9 @@ class Known:
         self.slots: SlotsChanged | None = None
         self.looked_at: tuple[Plan, Objective | None] | None = None
         """A plan that is shown in the place of one's own, until it is taken or not, and what it was made for."""
+        self.lost: dict[str, str] = {}
+        """Devices that a start leaves out as long as they hold nothing, and why: they ended, or what was found running
+        was started without them."""
         self.preflight = ""
         """What a look before the last start found that could stop it."""
         self.generating = False
@@ -75,6 +79,7 @@ class Known:
             slots=self.slots,
             preflight=self.preflight,
             finding=editor.finding_words,
+            lost=self.lost,
         )
         if self._facts is None or facts != self._facts:
             self._facts = facts
@@ -94,7 +99,27 @@ class Known:
         if _what_answers(before) != _what_answers(snapshot):
             # What was fast or slow before is another cluster's. A state in between may have been passed over.
             self._rate, self.generating, self._why = None, False, Steady()
+            self._miss(snapshot)
         return before.state is not snapshot.state
+
+    def _miss(self, snapshot: ClusterSnapshot) -> None:
+        """Whom what runs was started without: nobody shall start them along with the next change."""
+        if snapshot.state is not ClusterState.READY or snapshot.applied is None:
+            return
+        there = {d.name for d in snapshot.applied.devices}
+        held = zip(self.plan.devices, self.plan.split.layers, strict=True)
+        missed = {d.name for d, n in held if not n and d.name not in there}
+        self.lost = {name: self.lost.get(name, "") for name in missed}
+
+    def use_devices(self, session: Session) -> None:
+        """The same devices as before, with what is known of them now."""
+        self.session, self.editor = session, self.editor.with_plan(on_devices(self.plan, session.devices))
+
+    def without_lost(self) -> Plan:
+        """The plan to be started. Who was given layers again is trusted again."""
+        held = {d.name for d, n in zip(self.plan.devices, self.plan.split.layers, strict=True) if n}
+        self.lost = {name: why for name, why in self.lost.items() if name not in held}
+        return self.plan.without(frozenset(self.lost))
 
     def take_readings(self, snapshot: TelemetrySnapshot) -> None:
         self.telemetry = snapshot

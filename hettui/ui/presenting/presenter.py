@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from hettui.domain.cluster.launch import plan_launch, shell_line
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
@@ -47,19 +48,25 @@ def header(facts: Facts) -> HeaderView:
 
 def layer_bar(facts: Facts) -> LayerBarView:
     names = tuple(clean_line(d.name, 40) for d in facts.plan.devices)
-    return LayerBarView(names, facts.plan.split.layers, facts.plan.split.host_layers, facts.selected)
+    plan = facts.plan
+    return LayerBarView(names, plan.split.layers, plan.split.host_layers, facts.selected, _colours(facts))
+
+
+def _colours(facts: Facts) -> tuple[int, ...]:
+    return tuple(facts.colours.get(d.name, 0) or 1 for d in facts.plan.devices)
 
 
 def time_bar(facts: Facts) -> TimeBarView:
     """What a token's time is spent on: as measured while just this plan runs, else as it is planned."""
     names, found = tuple(clean_line(d.name, 40) for d in facts.plan.devices), facts.speed
     if found is None:
-        return TimeBarView(names, selected=facts.selected)
+        return TimeBarView(names, selected=facts.selected, colours=_colours(facts))
     shares = tuple(found.stages_s.get(i, 0.0) / found.token_s for i in range(len(names)))
     runs = facts.cluster.state is ClusterState.READY and not facts.differs
     if runs and facts.rate and found.measured:
-        return TimeBarView(names, shares, 1 / facts.rate, "measured", facts.selected)
-    return TimeBarView(names, shares, found.token_s, "planned" if found.measured else "by data", facts.selected)
+        return TimeBarView(names, shares, 1 / facts.rate, "measured", facts.selected, _colours(facts))
+    basis: Literal["planned", "by data"] = "planned" if found.measured else "by data"
+    return TimeBarView(names, shares, found.token_s, basis, facts.selected, _colours(facts))
 
 
 def plan_line(facts: Facts) -> PlanLineView:
@@ -85,10 +92,17 @@ def plan_line(facts: Facts) -> PlanLineView:
     if cluster.state is ClusterState.FAILED and cluster.problem:
         more = facts.keys.fill("{cluster.post_mortem}: what happened · ") if cluster.post_mortem else ""
         return PlanLineView(more + clean_line(cluster.problem), "crit")
-    return _about_the_plan(facts)
+    return _with_faint(facts, about_the_plan(facts))
 
 
-def _about_the_plan(facts: Facts) -> PlanLineView:
+def _with_faint(facts: Facts, view: PlanLineView) -> PlanLineView:
+    """A speed is only expected until this very split has answered."""
+    answered = facts.cluster.state is ClusterState.READY and not facts.differs and facts.rate is not None
+    found = None if answered or "tok/s" not in view.text else _what_if(facts)
+    return view if found is None else replace(view, faint=_rate(found))
+
+
+def about_the_plan(facts: Facts) -> PlanLineView:
     session, outlook, workload = facts.session, facts.outlook, facts.session.workload_of(facts.plan)
     if workload is None or outlook is None:
         return PlanLineView(clean_line(session.problem or facts.keys.fill("{model.choose} chooses a model")), "warn")
@@ -150,14 +164,18 @@ def _costs(facts: Facts) -> tuple[str, str]:
     found = _what_if(facts)
     if found is None:
         return "", "" if facts.session.knows_speeds else _NOTHING_KNOWN
-    # By data alone it is about so much.
-    now = f" · {'' if found.measured else '~'}{found.per_second:.3g} tok/s"
+    now = _rate(found)
     if found.slower < _WORTH_A_WORD_PART:
         return now, ""
     roomier = ""
     if found.gained_bytes >= _MORE_ROOM_BYTES:
         roomier = f", but {format_bytes(found.gained_bytes)} less free on {clean_line(found.roomier, 30)}"
     return facts.keys.fill(f"{now}, fastest {found.fastest_per_second:.3g}: {{plan.propose}}"), roomier
+
+
+def _rate(found: WhatIf) -> str:
+    """By data alone it is about so much."""
+    return f" · {'' if found.measured else '~'}{found.per_second:.3g} tok/s"
 
 
 def explanation(facts: Facts) -> list[tuple[str, list[str]]]:

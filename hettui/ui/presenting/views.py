@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.devices.colours import COLOURS
 from hettui.domain.memory.forecast import Memory
+from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import DeviceSample
 
 
@@ -57,6 +59,10 @@ class CardView:
     """Of a token's time, with this plan; None is not known, or it holds nothing."""
     entry: str | None = None
     """A number that is being typed for it."""
+    colour: int = 0
+    """Its number among the theme's colours for devices; 0: none."""
+    idle: bool = False
+    """It holds nothing and is not asked for anything: drawn faint, with the reason."""
 
     @property
     def is_host(self) -> bool:
@@ -72,6 +78,11 @@ class LayerBarView:
     host_layers: int = 0
     selected: int | None = None
     """A place in `names`, or HOST."""
+    colours: tuple[int, ...] = ()
+    """Of each device its number among the theme's colours; left out: by their places."""
+
+    def colour(self, place: int) -> int:
+        return device_colour(self.colours, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,16 @@ class TimeBarView:
     basis: Literal["measured", "planned", "by data", "not known"] = "not known"
     """`measured`: of what runs; `planned`: what answers on these devices say of this plan."""
     selected: int | None = None
+    colours: tuple[int, ...] = ()
+    """As in the layer bar."""
+
+    def colour(self, place: int) -> int:
+        return device_colour(self.colours, place)
+
+
+def device_colour(colours: tuple[int, ...], place: int) -> int:
+    """A device's number among the theme's colours."""
+    return colours[place] if place < len(colours) else place % COLOURS + 1
 
 
 Tone = Literal["muted", "ok", "warn", "crit", "entry"]
@@ -100,6 +121,8 @@ class PlanLineView:
     """Of a load bar drawn before the text; None: no bar."""
     extra: str = ""
     """Said where there is room for it."""
+    faint: str = ""
+    """The part of the text that is only expected: nothing has been measured of what it says."""
 
 
 @dataclass(frozen=True, slots=True)

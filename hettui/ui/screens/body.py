@@ -10,6 +10,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
+from hettui.domain.cluster.launch import worker_name
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.screen.panes import BENCH, CHAT, COMMANDS, EXPLAIN, LOGS, REQUESTS
 from hettui.services.backend import Backend
@@ -113,6 +114,7 @@ class Body:
         self.draw_cards(facts, selected)
         self.draw_header(facts)
         self.layer_bar.view = presenter.layer_bar(facts)
+        self.logs.colour({worker_name(d): facts.colours.get(d.name, 0) for d in facts.plan.devices})
         self.draw_plan_line(facts)
 
     def draw_plan_line(self, facts: Facts) -> None:

@@ -32,11 +32,13 @@ from hettui.ui.screens.acting import Acting
 from hettui.ui.screens.choosing import ModelChoice
 from hettui.ui.screens.explaining import Explaining
 from hettui.ui.screens.hearing import Hearing
+from hettui.ui.screens.looking import DeviceLook
 from hettui.ui.screens.operating import Operating
 from hettui.ui.screens.pace import SensorPace
 from hettui.ui.screens.places import HIGH_ROWS, SHORT_ROWS, ULTRA_CELLS, WIDE_CELLS, Places
 from hettui.ui.screens.plan_choices import PlanChoices
 from hettui.ui.screens.planning import Planning
+from hettui.ui.screens.settings import Settings
 from hettui.ui.screens.tuning import TuneSearch
 from hettui.ui.terminal.toasts import Toasts
 from hettui.ui.widgets.device_card import DeviceCard
@@ -67,6 +69,8 @@ class MainScreen(Hearing):
         self.model_choice = ModelChoice(self, backend)
         self.tuning = TuneSearch(self, backend)
         self.choices = PlanChoices(self, self.planning)
+        self.settings = Settings(self, self.planning)
+        self.look = DeviceLook(self, backend)
         self.acting = Acting(self, self.body)
         self.pace = SensorPace(backend.engine)
         self._toasts = Toasts(self)
@@ -188,6 +192,11 @@ class MainScreen(Hearing):
         self.body.chat.use_model(self.known.session.title)
         self.body.bench.use_session(self.known.session)
 
+    def use_devices(self, session: Session) -> None:
+        self.known.use_devices(session)
+        self._backend.engine.watch(self.known.plan.devices)
+        self.draw()
+
     def offer_configuration(self, session: Session) -> None:
         from hettui.ui.dialogs.welcome import offer_configuration
 
@@ -294,6 +303,12 @@ class MainScreen(Hearing):
 
     def action_model(self) -> None:
         self.model_choice.choose()
+
+    def action_settings(self) -> None:
+        self.settings.open()
+
+    def action_look(self) -> None:
+        self.look.begin()
 
     def action_hosts(self) -> None:
         self.model_choice.see_hosts()

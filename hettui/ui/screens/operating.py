@@ -51,8 +51,6 @@ class Operating:
         self._screen = screen
         self._backend = backend
         self._engine = backend.engine
-        self._without: frozenset[str] = frozenset()
-        """Devices that a relaunch leaves out as long as they hold nothing, until they are given layers or all ends."""
         self._told: PostMortem | None = None
         """The post-mortem that was shown last."""
         self._post_mortem: PostMortemScreen | None = None
@@ -74,10 +72,8 @@ class Operating:
             self._wish = partial(self.run_plan, force=force)
             return
         session, plan = self._session, self._screen.known.plan
-        # Who was given layers again is trusted again.
-        self._without -= {d.name for d, n in zip(plan.devices, plan.split.layers, strict=True) if n}
         try:
-            request = self._backend.request(session, plan.without(self._without), force=force)
+            request = self._backend.request(session, self._screen.known.without_lost(), force=force)
         except HettuiError as error:
             self._screen.say(str(error), "error")
             return
@@ -149,7 +145,7 @@ class Operating:
             self._stop(self._session.config.supervision.answer_patience_s)
 
     def _stop(self, patience_s: float = 0.0) -> None:
-        self._without = frozenset()
+        self._screen.known.lost = {}
         self._engine.stop(patience_s)
 
     # -- what ended ----------------------------------------------------------------------------------------
@@ -188,7 +184,7 @@ class Operating:
         found = self._cluster.post_mortem
         if found is not None:
             self._told = found
-            plan = self._screen.known.plan.without(self._without)
+            plan = self._screen.known.plan.without(frozenset(self._screen.known.lost))
             leftovers = self._cluster.works and self._cluster.state is ClusterState.FAILED
             read_only = self._backend.read_only is not None
             back = comes_back(self._screen.known.slots)
@@ -209,16 +205,17 @@ class Operating:
             case "same", _:
                 self.run_plan()
             case "without", rescue if rescue is not None and found is not None and found.device is not None:
-                self._run_without(found.device, rescue)
+                self._run_without(found, found.device, rescue)
 
-    def _run_without(self, name: str, rescue: Rescue) -> None:
+    def _run_without(self, found: PostMortem, name: str, rescue: Rescue) -> None:
         """What can still run. The device that was lost stays in the plan, last and empty."""
-        now = self._screen.known.plan
+        known = self._screen.known
+        now = known.plan
         lost = next(d for d in now.devices if d.name == name)
-        gone = tuple(d for d in now.devices if d.name in self._without and d is not lost)
+        gone = tuple(d for d in now.devices if d.name in known.lost and d is not lost)
         split = Split((*rescue.plan.split.layers, *(0 for _ in (lost, *gone))), now.split.total_layers)
         plan = replace(rescue.plan, devices=(*rescue.plan.devices, lost, *gone), split=split)
-        self._without |= {lost.name}
+        known.lost = {**known.lost, lost.name: clean_line(found.what, 200)}
         self._screen.edit(plan, f"the plan without {clean_line(lost.name, 40)}")
         self.run_plan()
 

@@ -11,7 +11,8 @@ A terminal that does not answer is written to as it always was. Times are given,
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+from hettui.domain.records import dataclass
 
 QUERY = "\x1b[6n"
 QUEUE_S = 0.08

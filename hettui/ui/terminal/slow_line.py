@@ -22,7 +22,7 @@ from rich.control import Control
 from textual import events
 from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 from textual.app import App
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.screen import Screen
 from textual.strip import Strip
 
@@ -78,14 +78,36 @@ class FrugalUpdate(ChopsUpdate):
 class CalmScreen(Screen[_ReturnType]):
     """A screen that draws what was asked for alone, and whose footer is made anew only when it would be another one.
 
-    Textual's makes a widget for each of its keys and lays everything out again, twice the work of a slider's key.
+    Textual's makes a widget for each of its keys and lays everything out again, twice the work of a slider's key. It
+    also lays everything out a second time as soon as it has: every widget is told its new size, the screen as well.
     """
 
     _told_bindings: object = None
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self._compositor = FrugalCompositor()
+
+    async def _compose(self) -> None:
+        # Textual sets them when the first layout is done: everything would be styled, laid out and drawn twice.
+        width, height = self.app.size
+        by_size = (
+            *self._get_breakpoint_classes(width, self.HORIZONTAL_BREAKPOINTS or []),
+            *self._get_breakpoint_classes(height, self.VERTICAL_BREAKPOINTS or []),
+        )
+        self.update_classes(dict.fromkeys(by_size, True), update=False)
+        await super()._compose()
+
+    def _screen_resized(self, size: Size) -> None:
+        if size != self._compositor.size:
+            super()._screen_resized(size)
+
+    def _on_timer_update(self) -> None:
+        if self._layout_required and self._repaint_required:
+            # Textual draws once what moved, and then all of it.
+            self._repaint_required = False
+            self._dirty_widgets.add(self)
+        super()._on_timer_update()
 
     def refresh_bindings(self) -> None:
         shown = tuple((key, b.binding, b.enabled, b.tooltip) for key, b in self.active_bindings.items())
@@ -105,6 +127,9 @@ class SlowLineApp(App[_ReturnType]):
         self._waiting = False
         """A timer looks whether the line has room."""
         self._leaving = False
+
+    def get_default_screen(self) -> Screen[Any]:
+        return CalmScreen(id="_default")
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         known = isinstance(renderable, LayoutUpdate | ChopsUpdate)

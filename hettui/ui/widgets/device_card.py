@@ -12,6 +12,7 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
+from hettui.domain.devices.colours import COLOURS
 from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import card_rows, gauges
 from hettui.ui.drawing.card_rows import Frame
@@ -61,6 +62,7 @@ class DevicePart(Painted, Draggable):
     }
     """
 
+    _coloured = 0
     view: reactive[CardView] = reactive(_EMPTY, repaint=False)
     form: reactive[Form] = reactive(Form.CARD, repaint=False)
     graph_rows: reactive[int] = reactive(1, repaint=False)
@@ -80,6 +82,7 @@ class DevicePart(Painted, Draggable):
             return isinstance(message, DevicePart.SliderMoved) and message.card is self.card
 
     def watch_view(self) -> None:
+        self._edge()
         self.repaint()
 
     def watch_form(self) -> None:
@@ -107,6 +110,13 @@ class DevicePart(Painted, Draggable):
     def drawn_rows(self) -> Sequence[Runs]:
         return card_rows.device_rows(self.view, self.frame)
 
+    def _edge(self) -> None:
+        """In the device's own colour, wherever it stands in the order."""
+        if self._coloured != self.view.colour:
+            self.remove_class(f"-device-{self._coloured}")
+            self.add_class(f"-device-{self.view.colour}")
+            self._coloured = self.view.colour
+
     # -- mouse ---------------------------------------------------------------------------------------------
 
     def _on_slider(self, event: events.MouseEvent) -> bool:
@@ -123,8 +133,7 @@ class DevicePart(Painted, Draggable):
         _, start, track = self.frame.slider
         cell = event.screen_x - self.content_region.x - start
         if self._drags_experts and self.view.experts is not None:
-            # Its label is as long as its place: one cell of its track is a space.
-            here = gauges.slider_value(track - 1, cell - 1, self.view.experts[1])
+            here = gauges.slider_value(track, cell, self.view.experts[1])
             self.post_message(self.SliderMoved(self, here, experts=True))
         else:
             self.post_message(self.SliderMoved(self, gauges.slider_value(track, cell, self.view.maximum)))
@@ -169,7 +178,10 @@ class DeviceCard(DevicePart, can_focus=True):
 
     DEFAULT_CSS = """
     DeviceCard:focus { border-left: outer $primary; background: $surface; }
-    """
+    """ + "".join(
+        f"DeviceCard.-device-{n}, DeviceCard.-device-{n}:focus {{ border-left: outer $hettui-device-{n}; }}\n"
+        for n in range(1, COLOURS + 1)
+    )
 
     chosen: reactive[bool] = reactive(False, repaint=False)
     takes_text = False

@@ -9,6 +9,7 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
+from hettui.domain.devices.colours import COLOURS
 from hettui.domain.plan.split import HOST
 from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import gauges
@@ -17,10 +18,7 @@ from hettui.ui.presenting.views import LayerBarView
 from hettui.ui.widgets.drag import Draggable
 from hettui.ui.widgets.painted import Painted
 
-DEVICE_COLOURS = 16
-DEVICE_LOOKS = {
-    f"device-{n}": Look(f"hettui-device-{n}-text", f"hettui-device-{n}") for n in range(1, DEVICE_COLOURS + 1)
-}
+DEVICE_LOOKS = {f"device-{n}": Look(f"hettui-device-{n}-text", f"hettui-device-{n}") for n in range(1, COLOURS + 1)}
 SELECTED = Look(text="bold")
 
 
@@ -60,7 +58,7 @@ class LayerBar(Painted, Draggable):
         view = self.view
         parts = [BarPart("", "CPU", view.host_layers, "host", view.selected == HOST)]
         for i, (name, layers) in enumerate(zip(view.names, view.layers, strict=True)):
-            role = f"device-{i % DEVICE_COLOURS + 1}"
+            role = f"device-{view.colour(i)}"
             parts.append(BarPart(str(i + 1), name, layers, role, view.selected == i))
         return parts
 

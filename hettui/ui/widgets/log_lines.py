@@ -7,18 +7,19 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from hettui.ui.colours.roles import Look
 from hettui.ui.drawing.gauges import fit
 
 _NAME_CELLS = 8
-_COLOURS = tuple(Style.parse(colour) for colour in ("cyan", "magenta", "yellow", "green", "blue"))
+_EDGE = "▌"
+"""Before each line, in its device's colour."""
 
 Row = tuple[int, str, str]
-"""Which process, its name, and the line: plain text, clean."""
+"""The number of its device's colour, 0 for a process without one, its process's name, and the line: clean text."""
 
 
 class LogLines(ScrollView, can_focus=False):
@@ -70,7 +71,7 @@ class LogLines(ScrollView, can_focus=False):
 
     def _grow(self, rows: Sequence[Row]) -> None:
         self._rows.extend(rows)
-        self._cells = max((self._cells, *(_NAME_CELLS + 1 + cell_len(line) for _, _, line in rows)))
+        self._cells = max((self._cells, *(_NAME_CELLS + 2 + cell_len(line) for _, _, line in rows)))
         self.virtual_size = Size(self._cells, len(self._rows))
         self.refresh()
 
@@ -79,6 +80,8 @@ class LogLines(ScrollView, can_focus=False):
         width, style = self.size.width, self.rich_style
         if top + y >= len(self._rows):
             return Strip.blank(width, style)
-        process, name, line = self._rows[top + y]
-        named = Segment(fit(name, _NAME_CELLS) + " ", style + _COLOURS[process % len(_COLOURS)])
-        return Strip([named, Segment(line, style)]).crop_extend(left, left + width, style)
+        colour, name, line = self._rows[top + y]
+        variables = self.app.theme_variables
+        edge = Segment(_EDGE if colour else " ", style + Look(f"hettui-device-{colour or 1}").style(variables))
+        named = Segment(fit(name, _NAME_CELLS) + " ", style + Look("hettui-muted").style(variables))
+        return Strip([edge, named, Segment(line, style)]).crop_extend(left, left + width, style)

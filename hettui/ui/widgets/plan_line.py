@@ -43,4 +43,6 @@ class PlanLine(Widget):
             whole, _, _ = cut.rpartition(" ")
             # At a word's end, unless that is far back.
             text = (whole if 2 * cell_len(whole) > room else cut) + "…"
-        return Content.assemble((bar, "$primary"), (text, _STYLES[self.view.tone]))
+        style, faint = _STYLES[self.view.tone], self.view.faint
+        before, found, after = text.partition(faint) if faint else (text, "", "")
+        return Content.assemble((bar, "$primary"), (before, style), (found, _STYLES["muted"]), (after, style))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rich.cells import cell_len
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from hettui.domain.cluster.snapshot import ClusterState
+from hettui.domain.records import dataclass
 from hettui.domain.text import shorten_middle
 from hettui.ui.presenting.views import HeaderView
 
 # A sign beside the colour: the state must be readable without colours.
 _SIGNS = {
-    ClusterState.LOOKING: ("○", "$hettui-muted"),
+    ClusterState.LOOKING: ("◌", "$hettui-muted"),
     ClusterState.DOWN: ("○", "$hettui-muted"),
     ClusterState.STARTING: ("◐", "$hettui-warn"),
     ClusterState.LOADING: ("◑", "$hettui-warn"),
@@ -23,6 +22,9 @@ _SIGNS = {
     ClusterState.STOPPING: ("◒", "$hettui-warn"),
     ClusterState.FAILED: ("✗", "$hettui-crit"),
 }
+
+
+_WORDS = {ClusterState.LOOKING: "connecting…"}
 
 
 class StatusHeader(Widget):
@@ -37,7 +39,7 @@ class StatusHeader(Widget):
     def render(self) -> Content:
         view, width = self.view, self.content_size.width
         sign, colour = _SIGNS[view.state]
-        state = f"{sign} {view.state.value}"
+        state = f"{sign} {_WORDS.get(view.state, view.state.value)}"
         line = fitted(view, width, cell_len(state))
         gap = max(1, width - line.cells - cell_len(state))
         tail: list[str | tuple[str, str]] = []

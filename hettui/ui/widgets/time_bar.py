@@ -11,7 +11,7 @@ from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.presenting.views import TimeBarView
-from hettui.ui.widgets.layer_bar import DEVICE_COLOURS, DEVICE_LOOKS, SELECTED
+from hettui.ui.widgets.layer_bar import DEVICE_LOOKS, SELECTED
 from hettui.ui.widgets.painted import Painted
 
 _NOTHING = "time of a token: not known before the first answer"
@@ -33,7 +33,7 @@ class TimeBar(Painted):
         view, width = self.view, self.content_size.width
         if not view.shares:
             return [[(gauges.fit(_NOTHING, width), "words")]]
-        roles = [f"device-{i % DEVICE_COLOURS + 1}" for i in range(len(view.shares))]
+        roles = [f"device-{view.colour(i)}" for i in range(len(view.shares))]
         parts = gauges.time_parts(view.shares, view.names, roles, view.selected)
         time = UNKNOWN if view.token_s is None else f"{1e3 * view.token_s:.3g} ms"
         token = f"{time} a token"
