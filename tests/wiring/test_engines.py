@@ -295,3 +295,14 @@ def test_a_damaged_package_is_a_sentence(tmp_path: Path, keep: int) -> None:
     archive.write_bytes(archive.read_bytes()[:keep])
     with pytest.raises(HettuiError, match=r"p\.tar\.gz"):
         unpack(archive, tmp_path / "source")
+
+
+def test_what_killed_hettuis_left_is_swept_and_others_work_is_not(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    for name in (".new-old", ".old-1-x", ".new-young"):
+        (tmp_path / name).mkdir()
+    for name in (".new-old", ".old-1-x"):
+        os.utime(tmp_path / name, (0, 0))
+    with shelf.new() as new:
+        assert new.is_dir()
+    assert [p.name for p in tmp_path.iterdir()] == [".new-young"]

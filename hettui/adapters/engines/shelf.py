@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -33,6 +34,7 @@ _IN_USE = "in-use.json"
 _BACKEND = re.compile(r"libggml-(cuda|hip|vulkan|sycl|cpu)\b")
 _MOST_BYTES = 64 * 1024
 _MOST_ENGINES = 200
+_LEFT_S = 24 * 3600.0
 _MOST_FILES = 20_000
 
 
@@ -92,6 +94,7 @@ class Shelf:
         """A private folder beside the engines, in which one is put together; it is gone afterwards."""
         try:
             make_private(self.folder)
+            self._sweep()
             folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
         except OSError as error:
             raise HettuiError(f"{self.folder} cannot be written: {error.strerror}") from None
@@ -99,6 +102,14 @@ class Shelf:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """What hettuis that were killed have left; a young one may be another's work."""
+        for prefix in (".new-", ".old-"):
+            for left in self.folder.glob(f"{prefix}*"):
+                with contextlib.suppress(OSError):
+                    if time.time() - left.lstat().st_mtime > _LEFT_S:
+                        shutil.rmtree(left, ignore_errors=True)
 
     def place(self, new: Path, record: EngineRecord) -> Path:
         """Gives it its name in one step; one that has the name already goes. Raises HettuiError."""
