@@ -155,6 +155,9 @@ class MemoryStore:
     def save(self, conversation: Conversation) -> None:
         self.kept[conversation.key] = conversation
 
+    def remove(self, conversation: Conversation) -> None:
+        self.kept.pop(conversation.key, None)
+
     def prompts(self, model: str) -> KeptPrompts:
         return self.typed.get(model, KeptPrompts())
 
