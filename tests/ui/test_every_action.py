@@ -200,7 +200,7 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "plan.later": (nothing, lambda s: [d.name for d in s.plan.devices] == ["middle", "big", "small"]),
     "plan.propose": (nothing, opens(ChoicesScreen)),
     "plan.settings": (nothing, opens(SettingsScreen)),
-    "devices.look": (nothing, said("looking for devices again")),
+    "devices.look": (nothing, lambda s: said("looking for devices")(s) or said("the devices are as before")(s)),
     "plan.even": (nothing, lambda s: s.layers == (11, 10, 10)),
     "plan.undo": (pressed("left"), lambda s: s.layers == (17, 12, 2) and said("undone: big 17 → 16")(s)),
     "plan.redo": (pressed("left", "u"), lambda s: s.layers == (16, 13, 2) and said("done again")(s)),
@@ -223,6 +223,8 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "back": (pressed("g"), lambda s: isinstance(s.app.focused, DeviceCard)),
     "jump": (nothing, opens(JumpScreen)),
     "jump.anywhere": (in_chat, opens(JumpScreen)),
+    "pane.next": (nothing, front("chat")),
+    "pane.previous": (nothing, front("explain")),
     "pane.zoom": (nothing, lambda s: not s.screen.query_one("#side").display),
     "filter": (nothing, lambda s: "⏎ stays, esc goes back" in s.text()),
     "move.up": (reading_the_end, lambda s: scroll_y(s) == s.screen.query_one(CommandsPane).max_scroll_y - 1),
@@ -297,12 +299,12 @@ CANNOT: dict[str, tuple[Prepare, str]] = {
     "chat.edit": (in_chat, "nothing was asked yet"),
     "chat.new": (answering, "an answer is still being written"),
     "chat.open": (in_chat, "no other conversation"),
-    "chat.test": (closed_chat, "the cluster is not running: Esc, then s starts it"),
+    "chat.test": (closed_chat, "the cluster is stopped: Esc, then s starts it"),
     "chat.save": (in_chat, "nothing was asked yet"),
     "chat.copy": (in_chat, "no answer to copy"),
-    "chat.parallel": (closed_chat, "the cluster is not running: Esc, then s starts it"),
-    "bench.run": (closed_bench, "the cluster is not running: Esc, then s starts it"),
-    "bench.deep": (closed_bench, "the cluster is not running: Esc, then s starts it"),
+    "chat.parallel": (closed_chat, "the cluster is stopped: Esc, then s starts it"),
+    "bench.run": (closed_bench, "the cluster is stopped: Esc, then s starts it"),
+    "bench.deep": (closed_bench, "the cluster is stopped: Esc, then s starts it"),
     "bench.copy": (at_the_bench, "nothing was measured yet"),
 }
 """By action: a state in which it makes no sense, and words of the reason."""
@@ -316,6 +318,7 @@ BUSY: dict[str, tuple[Prepare, str]] = {
 
 WITHOUT_MODEL = {
     "plan.propose": "no model is chosen: m chooses one",
+    "plan.settings": "no model is chosen: m chooses one",
     "plan.even": "no model is chosen: m chooses one",
     "layers.more": "no model is chosen: m chooses one",
     "model.draft": "no model is chosen: m chooses one",
@@ -334,6 +337,7 @@ BY_NAME: dict[str, tuple[Prepare, str]] = {
     "select.down": (pressed("v"), "no device has the keyboard"),
     "cluster.start_anyway": (runs, "this plan runs already"),
     "cluster.apply_anyway": (runs, "there is nothing to apply"),
+    "cluster.own": (nothing, "this hettui owns the cluster"),
     "hosts": (somebody_else_s, "another hettui owns this cluster"),
 }
 """Refused only from the palette: there is no key, or it is another action's in that state."""
