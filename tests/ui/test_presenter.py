@@ -107,7 +107,7 @@ def test_why_comes_after_what_is_worse_and_before_doubt() -> None:
     ended = ProcessSnapshot(worker_name(plan.devices[0]), "worker", ProcessState.FAILED, detail="it ended")
     absent = replace(plan, devices=(plan.devices[0], replace(plan.devices[1], missing="not there")))
     worse = replace(told, plan=absent, cluster=ClusterSnapshot(processes=(ended,)))
-    assert [card.note for card in cards(worse)[:2]] == ["it ended", "not there"]
+    assert [card.note for card in cards(worse)[:2]] == ["it ended", "R looks again · not there"]
 
 
 def test_slow_readings_are_waited_for() -> None:

@@ -179,7 +179,8 @@ class DeviceCard(DevicePart, can_focus=True):
     DEFAULT_CSS = """
     DeviceCard:focus { border-left: outer $primary; background: $surface; }
     """ + "".join(
-        f"DeviceCard.-device-{n}, DeviceCard.-device-{n}:focus {{ border-left: outer $hettui-device-{n}; }}\n"
+        f"DeviceCard.-device-{n} {{ border-left: wide $hettui-device-{n}; }}\n"
+        f"DeviceCard.-device-{n}:focus {{ border-left: outer $hettui-device-{n}; }}\n"
         for n in range(1, COLOURS + 1)
     )
 
