@@ -110,6 +110,7 @@ def test_a_folder_is_converted_by_the_source_of_the_engine_in_use(
     said = json.loads(capsys.readouterr().out)
     assert said["path"] == str(place / "hf.F16.gguf")
     assert said["size_bytes"] == 18 << 20
+    assert main(["models", "convert", str(folder), "--outtype", "q4_0"]) == 2
     (place / "bare").touch()
     assert main(["models", "convert", str(folder), "--python", python]) == 1
     assert "needs torch, transformers" in capsys.readouterr().err
