@@ -25,6 +25,7 @@ MODULES = (
     "hettui.services.bench",
     "hettui.services.library.search",
     "hettui.services.tuning",
+    "hettui.adapters.engines.shelf",
     "hettui.adapters.library.finder",
     "hettui.ui.drawing.bench_plot",
     "hettui.ui.palette",
