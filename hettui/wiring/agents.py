@@ -13,9 +13,8 @@ from hettui.adapters.llama.http_trial import try_apis
 from hettui.domain.chat.agents import Endpoint, Tried, agents
 from hettui.domain.cluster.address import pasted
 from hettui.domain.errors import HettuiError, ServerError, UsageError
-from hettui.wiring.headless import status
-from hettui.wiring.ownership import recorded_session
-from hettui.wiring.sessions import api_key
+from hettui.wiring.looking import status
+from hettui.wiring.sessions import api_key, recorded_session
 
 _MOST_BYTES = 1 << 20
 

@@ -7,8 +7,7 @@ import os
 from hettui.adapters.files.paths import engine_choice, engines_path
 from hettui.adapters.llama.binaries import find_engine
 from hettui.domain.config.values import Config
-from hettui.domain.llama.build import ChosenEngine
-from hettui.ports import EngineInfo
+from hettui.domain.llama.build import ChosenEngine, EngineInfo
 
 
 def engine_of(config: Config) -> EngineInfo:

@@ -12,8 +12,8 @@ from hettui.domain.export import compose, shell, systemd
 from hettui.domain.export.parts import Exported, Parts, parts_of
 from hettui.domain.session.session import runnable
 from hettui.wiring.headless import configured
-from hettui.wiring.ownership import living_record, open_runs, recorded_session
-from hettui.wiring.sessions import open_session
+from hettui.wiring.ownership import living_record, open_runs
+from hettui.wiring.sessions import open_session, recorded_session
 
 _FORMS = {"sh": shell.files, "systemd": systemd.files, "compose": compose.files}
 

@@ -37,10 +37,10 @@ from hettui.domain.library.making import (
     read_type,
     why_not_made,
 )
+from hettui.domain.llama.build import EngineInfo
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import format_bytes
-from hettui.ports import EngineInfo
 from hettui.wiring.chosen import engine_of
 
 Tell = Callable[[str, Steps | None, float | None], None]

@@ -30,8 +30,8 @@ echo "[   1/   2]  a - [ 1, 1, 1, 1], type = f16, size = 1 MiB"
 """
 PYTHON = """#!/bin/sh
 case "$*" in *find_spec*) [ -e "$FAULTS/bare" ] && echo torch transformers; exit 0 ;; esac
-[ "$3" = "$FAULTS/hf" ] || exit 9
-/bin/cp "$FAULTS/m.F16.gguf" "$5"
+[ "$2" = "$FAULTS/hf" ] || exit 9
+/bin/cp "$FAULTS/m.F16.gguf" "$4"
 """
 
 

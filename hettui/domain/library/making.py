@@ -98,7 +98,8 @@ def quantize_arguments(program: str, run: Quantising, *, dry: bool = False) -> t
 
 
 def convert_arguments(python: str, script: str, folder: str, target: str, outtype: str) -> tuple[str, ...]:
-    return (python, "-P", script, folder, "--outfile", target, "--outtype", outtype)
+    # Not -P: the script finds its modules beside itself.
+    return (python, script, folder, "--outfile", target, "--outtype", outtype)
 
 
 def quantised_name(name: str, type: str) -> str:
