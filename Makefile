@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 # More than two cores have: tests that wait for an engine or a terminal leave theirs to others.
 WORKERS ?= 4
-PYTEST := $(BIN)/python -m pytest --dist loadgroup --numprocesses
+PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder --numprocesses
 
 # Every worker and every hettui that a test starts reads the same modules: compiled once is enough.
 unexport PYTHONDONTWRITEBYTECODE
@@ -37,6 +37,7 @@ types: $(VENV)/.installed-dev
 contracts: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.house
+	$(BIN)/python -m tests.lean
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -23,6 +23,30 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who waits for an engine or a terminal stands among those who draw screens, and leaves his core to them.
+
+    One beside the other both cores have work from the beginning to the end, and the end belongs to short tests.
+    """
+    together: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        group = item.get_closest_marker("xdist_group")
+        together.setdefault(group.args[0] if group else item.nodeid, []).append(item)
+    waiting, drawing, others = list[list[pytest.Item]](), list[list[pytest.Item]](), list[list[pytest.Item]]()
+    # Of those that have to run on one worker the longest come first; the others stay as they are.
+    for unit in sorted(together.values(), key=len, reverse=True):
+        waits = any(unit[0].get_closest_marker(name) for name in ("engine", "tmux"))
+        (waiting if waits else drawing if unit[0].nodeid.startswith("tests/ui/") else others).append(unit)
+    in_turn, shown, waited, all_waiting = list[list[pytest.Item]](), 0, 0, sum(map(len, waiting))
+    for unit in waiting:
+        waited += len(unit)
+        upto = len(drawing) * waited // all_waiting
+        in_turn += [unit, *drawing[shown:upto]]
+        shown = upto
+    items[:] = [item for unit in (*in_turn, *drawing[shown:], *others) for item in unit]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """A screen is tens of thousands of objects in cycles; looking for them all the time is a quarter of the work."""

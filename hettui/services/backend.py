@@ -11,10 +11,10 @@ from hettui.domain.chat.wire import ChatTurn
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.devices.device import Device
 from hettui.domain.doctor.finding import Finding
+from hettui.domain.library.places import Completion
 from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.session import Session
-from hettui.ports import Completion
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.events import Event

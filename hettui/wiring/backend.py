@@ -23,12 +23,12 @@ from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Host
 from hettui.domain.errors import HettuiError
+from hettui.domain.library.places import Completion
 from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.room import Room, room_as_read
 from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import TelemetrySnapshot
-from hettui.ports import Completion
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine

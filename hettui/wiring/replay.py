@@ -13,11 +13,11 @@ from hettui.domain.bench.run import BenchOutcome, BenchRun
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.doctor.finding import Finding
 from hettui.domain.errors import HettuiError
+from hettui.domain.library.places import Completion
 from hettui.domain.plan.plan import Plan
 from hettui.domain.recording.format import Recording
 from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.session import Session
-from hettui.ports import Completion
 from hettui.services.backend import Backend, EngineFacade
 from hettui.services.chat.keeper import ChatKeeper, Unkept
 from hettui.services.cluster.world import Request

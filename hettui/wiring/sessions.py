@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.hosts_file import load_hosts
@@ -20,12 +21,13 @@ from hettui.adapters.llama.discovery import discover
 from hettui.adapters.llama.gguf import read_model
 from hettui.adapters.machine.memory_speed import read_speed
 from hettui.domain.cluster.launch import Cluster, check, unsafe
+from hettui.domain.cluster.run_state import RunState
 from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import Found
 from hettui.domain.door.words import DOOR_MODULE
-from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, ModelFileError
+from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, HettuiError, ModelFileError
 from hettui.domain.hosts.known import hardware_of, with_lines
 from hettui.domain.hosts.worker import HOLDER_MODULE
 from hettui.domain.llama.build import NEWEST_BUILD, EngineInfo
@@ -243,3 +245,24 @@ def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room
     return Request(
         cluster, plan.split, on_workers, key, config.supervision, path, session.demo, config.keeping, terms
     )  # fmt: skip
+
+
+def recorded_session(record: RunState) -> Session:
+    """A session of what runs, so that the screen shows that and not something else."""
+    config = Config()
+    if record.config_path and Path(record.config_path).exists():
+        try:
+            config = load(record.config_path)
+        except HettuiError:
+            # It was changed since; what runs does not depend on it any more.
+            config = Config(path=record.config_path)
+    cluster = record.cluster
+    config = replace(config, model_path=cluster.model_path, params=cluster.params, serving=cluster.serving)
+    config = replace(config, keeping=record.keeping)
+    layers = zip(cluster.devices, record.split.layers, strict=True)
+    devices = tuple(replace(device, layers=n) for device, n in layers)
+    try:
+        return replace(open_session(config, devices), demo=record.demo)
+    except HettuiError as error:
+        # Model file or binaries have gone since: what runs can still be watched and stopped.
+        return Session(config, (), devices, cluster, None, str(error), demo=record.demo)

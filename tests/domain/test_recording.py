@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState
 from hettui.domain.errors import RecordingError
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
+from hettui.domain.planner.headroom import propose
 from hettui.domain.recording.format import MAX_LINE_BYTES
 from hettui.domain.speed.evidence import Evidence
 from hettui.domain.telemetry.readings import DeviceSample, Link, TelemetrySnapshot
@@ -31,6 +34,8 @@ EVIDENCE = Evidence().with_work({"dense q4": 1.5, "layer": 9.0}, 4.25, 0.5).coun
 PLAN = SESSION.initial_plan
 assert PLAN is not None
 RUNS = ClusterChanged(running(PLAN))
+SMALL = session(model=shape(blocks=6))
+"""For what is tried hundreds of times: every reader plans the model that it finds."""
 
 
 def refused(found: list[bytes]) -> str:
@@ -50,7 +55,7 @@ def _sound(event: Any) -> Any:
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of([values(k).map(_sound) for k in get_args(Recorded) if k is not ClusterChanged]), max_size=6))
 def test_events_come_back_in_order(events: list[Recorded]) -> None:
-    found = recording(SESSION, [(float(i), event) for i, event in enumerate(events)])
+    found = recording(SMALL, [(float(i), event) for i, event in enumerate(events)])
     assert [t for t, _ in found.entries] == [float(i) for i in range(len(events))]
     assert [plain(e) for _, e in found.entries] == [plain(e) for e in events]
 
@@ -217,18 +222,29 @@ def test_what_is_hostile_in_names_and_texts_comes_out_clean() -> None:
     assert found.entries[1][1].snapshot.samples == {"[/] GPU ": DeviceSample(link_now=Link(4, 16), lost=" gone")}
 
 
+SMALL_PLAN = Plan(SMALL.devices, propose(Workload(shape(blocks=6)), SMALL.devices))
+SHORT = lines(
+    SMALL,
+    [
+        (1.0, readings(SMALL.devices, 1)),
+        (2.0, ClusterChanged(running(SMALL_PLAN))),
+        (3.0, readings(SMALL.devices, 3)),
+    ],
+)
+
+
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_change_of_a_file_is_refused_by_name_or_can_be_shown(data: st.DataObject) -> None:
     """The screen's own arithmetic runs on whatever was let through."""
-    number = data.draw(st.integers(0, len(WRITTEN) - 1))
-    found = json.loads(WRITTEN[number])
+    number = data.draw(st.integers(0, len(SHORT) - 1))
+    found = json.loads(SHORT[number])
     place, key = data.draw(st.sampled_from(list(_places(found))))
     numbers: list[Any] = [-1, 0, 1, 5000, 2**62, -(2**62)]
     others: list[Any] = [-1.0, 0.5, 1e17, None, "x\x1b[1m", [], {}, True]
     pool = numbers if isinstance(place[key], int) else others
     place[key] = data.draw(st.sampled_from(pool))
-    written = [*WRITTEN[:number], json.dumps(found, separators=(",", ":")).encode() + b"\n", *WRITTEN[number + 1 :]]
+    written = [*SHORT[:number], json.dumps(found, separators=(",", ":")).encode() + b"\n", *SHORT[number + 1 :]]
     try:
         changed = read_recording(written, "x")
     except RecordingError:
@@ -236,8 +252,8 @@ def test_any_change_of_a_file_is_refused_by_name_or_can_be_shown(data: st.DataOb
     opened = changed.header.session
     for _, entry in changed.entries:
         applied = entry.snapshot.applied if isinstance(entry, ClusterChanged) else None
-        if applied is not None and PLAN is not None:
-            opened.forecast(replace(PLAN, devices=applied.devices, split=applied.split))
+        if applied is not None:
+            opened.forecast(replace(SMALL_PLAN, devices=applied.devices, split=applied.split))
 
 
 def _places(found: Any) -> Any:

@@ -116,7 +116,9 @@ class Rig:
         return self.runs.load()
 
     def check(self) -> None:
-        """The process table holds exactly what the record says."""
+        """The process table holds exactly what the record says, once the owner has said it."""
+        if self.open:
+            self.ask("settle")
         record = self.record()
         said = {p.pid: p.started for p in record.processes if p.pid is not None} if record else {}
         assert self.table() == said, f"running: {self.table()}, recorded: {said}"

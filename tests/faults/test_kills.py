@@ -44,6 +44,8 @@ def test_a_killed_process_ends_the_cluster_with_its_story(rig: Rig, name: str, m
     assert time.monotonic() - died_s < patience(DETECTED_S)
     report = rig.until(resting, 15)
     assert report["blamed"] == name, report
+    # It is told a moment before it is recorded.
+    rig.ask("settle")
     assert "SIGKILL" in report["problem"]
     assert ("while the model was loading" in report["problem"]) == (moment == "loading")
     if name != "master":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from textual._queue import Queue
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
+from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 
 
@@ -32,15 +35,26 @@ _MOST_ROUNDS = 50
 """Of looking whether the screen has done everything: something may come for ever."""
 
 
+def _waits(pump: MessagePump) -> bool:
+    """For its next message, with nothing left to do: whatever it was told is done."""
+    queue: Queue[Any] = pump._message_queue
+    return queue.empty() and bool(queue.ready_event._waiters) and not pump._next_callbacks
+
+
 async def _settled(pilot: Pilot[Any]) -> None:
-    """Until no message waits anywhere, twice in a row: what one widget tells the next comes a round later."""
+    """Until no message waits anywhere and none is being answered, twice in a row: what threads and timers have sent
+    arrives a round later."""
     quiet = 0
     for _ in range(_MOST_ROUNDS):
-        if quiet == 2 or pilot.app._exit or not await pilot._wait_for_screen():
+        if quiet == 2 or pilot.app._exit or not pilot.app.screen_stack:
             return
-        screen = pilot.app.screen
-        pumps = [pilot.app, *screen.walk_children(with_self=True)]
-        quiet = 0 if any(pump._message_queue.qsize() or pump._next_callbacks for pump in pumps) else quiet + 1
+        if all(map(_waits, (pilot.app, *pilot.app.screen.walk_children(with_self=True)))):
+            quiet += 1
+            await asyncio.sleep(0)
+        elif await pilot._wait_for_screen():
+            quiet = 0
+        else:
+            return
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -49,11 +63,12 @@ def _idle_is_when_nothing_waits() -> None:
 
     Beside busy processes a key or the mouse was so looked at before it had reached the screen.
     """
-    press, pause = Pilot.press, Pilot.pause
+    pause = Pilot.pause
 
     async def pressed(self: Pilot[Any], *keys: str) -> None:
-        await press(self, *keys)
-        await _settled(self)
+        if keys:
+            await self.app._press_keys(keys)
+            await _settled(self)
 
     async def paused(self: Pilot[Any], delay: float | None = None) -> None:
         await pause(self, delay)

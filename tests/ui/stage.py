@@ -28,6 +28,7 @@ from hettui.domain.errors import HettuiError, HostError, ModelFileError, UsageEr
 from hettui.domain.hosts.facts import HostFacts
 from hettui.domain.hosts.push import Progress, Pushed
 from hettui.domain.library.found import FoundModel
+from hettui.domain.library.places import Completion, ModelPlace
 from hettui.domain.llama.params import Drafting, RuntimeParams
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
@@ -38,7 +39,7 @@ from hettui.domain.slots.keeping import Held
 from hettui.domain.slots.request_log import RequestLog
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, TelemetrySnapshot
 from hettui.domain.units import MIB
-from hettui.ports import Completion, KeptPrompts, ModelFinder, ModelPlace, ThemeFiles
+from hettui.ports import KeptPrompts, ModelFinder, ThemeFiles
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged, Event, SlotsChanged, TelemetryUpdated

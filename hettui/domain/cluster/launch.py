@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from hettui.domain.cluster.address import is_loopback, tcp_hosts
 from hettui.domain.cluster.process import ProcessSpec
@@ -38,6 +39,7 @@ connection has ended within the last minute."""
 FIRST_INNER_PORT = 17080
 """Of a master behind a front door."""
 LOOPBACK = "127.0.0.1"
+RPC_SERVER = "ggml-rpc-server"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - only where the configuration says expose = true
 _MAX_LINE_CHARS = 1 << 20
 
@@ -235,6 +237,15 @@ def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
         argv, env = _held(cluster, device, port, options, env), {}
     place = address_of(cluster.hosts, device) or LOOPBACK
     return ProcessSpec(worker_name(device), "worker", argv, env, device.host, device.name, address=(place, port))
+
+
+def worker_there(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
+    """A worker of another host as it stands there, without anything of hettui's: on loopback, on the same port."""
+    host = next((h for h in cluster.hosts if h.name == device.host), None)
+    said = Path(host.bin) if host is not None and host.bin else None
+    program = Path(RPC_SERVER) if said is None else said if said.name.endswith("rpc-server") else said / RPC_SERVER
+    engine = replace(cluster.engine, rpc_server=program, env=())
+    return _worker(replace(cluster, engine=engine), replace(device, host=LOCAL, expose=False), port)
 
 
 def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: Mapping[str, str]) -> tuple[str, ...]:

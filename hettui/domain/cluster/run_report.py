@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from hettui.domain.cluster.address import endpoint
 from hettui.domain.cluster.launch import exposures
 from hettui.domain.cluster.leftovers import unrecognised
-from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
+
+if TYPE_CHECKING:
+    # Only of what has died: then it is there.
+    from hettui.domain.cluster.postmortem import PostMortem
 
 
 @dataclass(frozen=True, slots=True)

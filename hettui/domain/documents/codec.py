@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -269,11 +270,17 @@ class _OneOf(Form):
             return self._forms[name].decode(one)
 
 
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Read once for all codecs: each has to evaluate the text of every annotation."""
+    return get_type_hints(kind)
+
+
 class _Record(Form):
     """A dataclass: an object with its fields."""
 
     def __init__(self, kind: type, codec: Codec) -> None:
-        hints = get_type_hints(kind)
+        hints = _hints(kind)
         self._kind: Any = kind
         self._fields: list[tuple[str, Form, Any]] = []
         """Name, form, and the default that is left out; MISSING where none is."""

@@ -13,6 +13,7 @@ from hettui.domain.devices.device import HOST_KEY, Device
 from hettui.domain.llama.beside import offloads_operations
 from hettui.domain.llama.params import DRAFT_MTP
 from hettui.domain.memory import compute
+from hettui.domain.memory.amount import Memory as Memory
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.draft import draft_place, draft_workload
 from hettui.domain.memory.flash import attention
@@ -24,27 +25,6 @@ from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import missing_mib
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes on one device or on the host, by llama.cpp's buffers."""
-
-    weights_bytes: int = 0
-    context_bytes: int = 0
-    compute_bytes: int = 0
-    overhead_bytes: int = 0
-    draft_bytes: int = 0
-    """Everything of a draft model's: its weights, its context, its compute buffer."""
-
-    @property
-    def own_bytes(self) -> int:
-        """The model's, in llama.cpp's buffers."""
-        return self.weights_bytes + self.context_bytes + self.compute_bytes
-
-    @property
-    def total_bytes(self) -> int:
-        return self.own_bytes + self.overhead_bytes + self.draft_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import Beside, comparable, wanted
 from hettui.domain.records import dataclass
-from hettui.domain.slots.terms import Terms, terms_of
+from hettui.domain.slots.launch_terms import terms_of
+from hettui.domain.slots.terms import Terms
 
 if TYPE_CHECKING:
     from hettui.domain.library.fit import Surroundings

@@ -12,9 +12,9 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from hettui.domain.library.found import ModelEntry, best_of
+from hettui.domain.library.places import Completion
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
-from hettui.ports import Completion
 from hettui.services.backend import Backend
 from hettui.services.library.search import PathCompleter
 from hettui.ui.dialogs.searching import SearchingScreen
