@@ -93,7 +93,8 @@ def test_a_plan_counts_it_in_text_and_in_json(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path = tmp_path / "c.toml"
-    path.write_text(f'[draft]\nmodel = "{model(tmp_path / "d.gguf", 2)}"\nn-max = 5\n[[devices]]\nname = "w"\nid = "cpu"\n')
+    draft = model(tmp_path / "d.gguf", 2)
+    path.write_text(f'[draft]\nmodel = "{draft}"\nn-max = 5\n[[devices]]\nname = "w"\nid = "cpu"\n')
     report = plan_report(
         model=str(tmp_path / "m.gguf"), config_path=str(path), devices=None, weights=None, n_gpu_layers=None,
         override=lambda params: params,
