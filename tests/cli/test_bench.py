@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from hettui.cli import main
 from tests.patience import patience
 from tests.scripted_server import Script, ScriptedServer, scripted
 
@@ -27,7 +30,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def hettui(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*HETTUI, *words], capture_output=True, text=True, timeout=patience(60))
+    """As a process of its own would end, without the start of one."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main(words)
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def test_measured_kept_listed_and_compared(home: Path) -> None:
