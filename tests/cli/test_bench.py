@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from hettui.cli import main
+from tests.in_process import hettui
 from tests.patience import patience
 from tests.scripted_server import Script, ScriptedServer, scripted
 
@@ -27,17 +25,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
     monkeypatch.delenv("LLAMA_API_KEY", raising=False)
     return tmp_path
-
-
-def hettui(*words: str) -> subprocess.CompletedProcess[str]:
-    """As a process of its own would end, without the start of one."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            code = main(words)
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def test_measured_kept_listed_and_compared(home: Path) -> None:
