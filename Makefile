@@ -42,6 +42,7 @@ types: $(VENV)/.installed-dev
 contracts: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.house
+	$(BIN)/python -m tests.lean
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

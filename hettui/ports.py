@@ -6,21 +6,20 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from hettui.domain.chat.conversation import Conversation
-from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts, Slot
-from hettui.domain.cluster.process import ProcessSpec
-from hettui.domain.cluster.run_state import RunState
-from hettui.domain.door.words import DoorState
-from hettui.domain.library.places import Completion as Completion
-from hettui.domain.library.places import ModelPlace as ModelPlace
-from hettui.domain.llama.build import EngineInfo as EngineInfo
-from hettui.domain.model.shape import ModelShape
 from hettui.domain.records import dataclass
-from hettui.domain.slots.saved import Saved
-from hettui.domain.telemetry.readings import DeviceSample
 
 if TYPE_CHECKING:
+    # Whoever takes a protocol from here need not load what others are about.
+    from hettui.domain.chat.conversation import Conversation
+    from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts, Slot
+    from hettui.domain.cluster.process import ProcessSpec
+    from hettui.domain.cluster.run_state import RunState
+    from hettui.domain.door.words import DoorState
     from hettui.domain.library.found import FoundModel
+    from hettui.domain.library.places import Completion, ModelPlace
+    from hettui.domain.model.shape import ModelShape
+    from hettui.domain.slots.saved import Saved
+    from hettui.domain.telemetry.readings import DeviceSample
 
 
 @dataclass(frozen=True, slots=True)

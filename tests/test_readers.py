@@ -21,7 +21,7 @@ from hettui.adapters.processes.log_files import FileTail
 from hettui.adapters.processes.run_folder import RunFolder
 from hettui.adapters.processes.said import TooLong, TooMuch, await_words, run_for_words
 from hettui.domain.errors import ConfigError, EngineError, HettuiError, RecordingError
-from hettui.ports import ModelPlace
+from hettui.domain.library.places import ModelPlace
 from tests import readers
 from tests.patience import patience
 

@@ -12,6 +12,7 @@ from hettui.domain.errors import UsageError
 from hettui.domain.text import clean_line
 
 _MOST_CHARS = 16 << 20
+_MOST_WORD = 100
 
 
 def run_chat(options: Namespace) -> int:
@@ -44,7 +45,7 @@ def _ask_whether(path: str) -> bool:
         return False
     question = f"Nothing runs. Start {clean_line(path, 200)} for this answer, and stop it then? [y/N] "
     print(question, end="", flush=True, file=sys.stderr)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return sys.stdin.readline(_MOST_WORD).strip().lower() in ("y", "yes")
 
 
 def _from_stdin() -> str:

@@ -27,6 +27,8 @@ COMMANDS = {
     "bench": "hettui.cli.bench:run_bench",
     "report": "hettui.cli.report:run_report",
     "tune": "hettui.cli.tune:run_tune",
+    "agents": "hettui.cli.agents:run_agents",
+    "export": "hettui.cli.export:run_export",
     "completion": "hettui.cli.completion:run_completion",
     "man": "hettui.cli.man:run_man",
 }

@@ -6,6 +6,7 @@ import argparse
 from typing import TypeAlias
 
 from hettui import __version__
+from hettui.domain.chat.agents import AGENTS
 from hettui.domain.llama.options import Option, memory_options, option
 from hettui.domain.plan.aim import OBJECTIVES
 
@@ -36,6 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
     _bench(commands)
     _tune(commands)
     _report(commands)
+    _agents(commands)
+    _export(commands)
     _for_shells(commands)
     return parser
 
@@ -294,6 +297,32 @@ def _report(commands: _Commands) -> None:
     parser.add_argument("--model", metavar="FILE", help="the model to plan with; else the configured one")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to; else stdout")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
+
+
+def _agents(commands: _Commands) -> None:
+    parser = _add(
+        commands, "agents", "what coding agents need to use the running cluster", "hettui agents codex -o codex.toml"
+    )
+    parser.add_argument("name", nargs="?", choices=AGENTS, metavar="AGENT", help=f"one of them: {', '.join(AGENTS)}")
+    parser.add_argument("--url", help="a llama-server that runs, such as http://127.0.0.1:8080; key: LLAMA_API_KEY")
+    parser.add_argument("--no-try", action="store_true", help="do not ask the server anything but its model")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write that agent's lines there, and nowhere else")
+    parser.add_argument("--force", action="store_true", help="replace an existing file; it is kept as .bak")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+EXPORTS = ("sh", "systemd", "compose")
+
+
+def _export(commands: _Commands) -> None:
+    parser = _add(
+        commands, "export", "the running or planned cluster as files that work without hettui", "hettui export sh DIR"
+    )
+    parser.add_argument("form", choices=EXPORTS, help="scripts, systemd user units, or a compose file")
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="where to; else what they are is listed")
+    parser.add_argument("--config", metavar="CONFIG", help="plan this configuration; else what runs, else the last one")
+    parser.add_argument("--force", action="store_true", help="replace files of those names")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
 SHELLS = ("bash", "zsh", "fish")

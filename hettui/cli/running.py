@@ -6,7 +6,6 @@ import json
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from hettui.cli.progress import StartProgress
 from hettui.cli.signals import interruptible
 from hettui.domain.text import clean_line
 
@@ -15,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def run_up(options: Namespace) -> int:
+    from hettui.cli.progress import StartProgress
     from hettui.domain.units import format_seconds
-    from hettui.wiring import headless
+    from hettui.wiring import headless, looking
     from hettui.wiring.sessions import open_session
 
     progress = StartProgress(quiet=options.json)
@@ -29,7 +29,7 @@ def run_up(options: Namespace) -> int:
             progress.say(warning)
         snapshot, already = headless.up(session, force=options.force, listener=progress)
     if options.json:
-        print(json.dumps(headless.status().as_json(), indent=1))
+        print(json.dumps(looking.status().as_json(), indent=1))
     else:
         print(f"{'It runs already' if already else 'The cluster is ready'}: {clean_line(snapshot.api or '')}")
         print(
@@ -55,6 +55,7 @@ def _push(config: Config, *, quiet: bool) -> None:
 
 
 def run_down(options: Namespace) -> int:
+    from hettui.cli.progress import StartProgress
     from hettui.domain.errors import LaunchError
     from hettui.wiring import headless
 
@@ -69,18 +70,18 @@ def run_down(options: Namespace) -> int:
 
 
 def run_status(options: Namespace) -> int:
-    from hettui.wiring import headless
+    from hettui.wiring import looking
 
-    report = headless.status()
+    report = looking.status()
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
     return 0 if report.ready else 1
 
 
 def run_logs(options: Namespace) -> int:
     from hettui.cli.signals import Interrupted
-    from hettui.wiring import headless
+    from hettui.wiring import looking
 
-    lines = headless.log_lines(options.process, options.lines, follow=options.follow)
+    lines = looking.log_lines(options.process, options.lines, follow=options.follow)
     if options.json and not options.follow:
         print(json.dumps({"lines": [{"process": name, "line": line} for name, line in lines]}, indent=1))
         return 0

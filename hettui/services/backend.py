@@ -11,10 +11,10 @@ from hettui.domain.chat.wire import ChatTurn
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.devices.device import Device
 from hettui.domain.doctor.finding import Finding
+from hettui.domain.library.places import Completion
 from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.session import Session
-from hettui.ports import Completion
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.events import Event
@@ -97,6 +97,10 @@ class Backend(Protocol):
 
     def with_model(self, session: Session, path: str) -> Session:
         """Blocks. Raises ModelFileError."""
+
+    def with_draft(self, session: Session, plan: Plan, path: str | None) -> Session:
+        """Blocks. The session with this draft model, or without any: with this plan where it still fits, else with the
+        planner's. Raises HettuiError."""
 
     def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
         """Begins a search for model files and returns at once; see ModelCatalogue.search."""

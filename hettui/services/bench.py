@@ -225,6 +225,8 @@ class BenchRunner:
         p50 = [c.between_p50_s for c in clocks if c.between_p50_s is not None]
         p99 = [c.between_p99_s for c in clocks if c.between_p99_s is not None]
         rates = [s.timings.generated_per_second for s in streams if s.timings.generated_per_second is not None]
+        drafted = [s.timings.drafted_tokens for s in streams if s.timings.drafted_tokens is not None]
+        accepted = sum(s.timings.accepted_tokens or 0 for s in streams)
         sample = BenchSample(
             sum(steps),
             end - begin,
@@ -232,6 +234,8 @@ class BenchRunner:
             sum(p50) / len(p50) if p50 else None,
             max(p99, default=None),
             sum(rates) / len(rates) if rates else None,
+            drafted_tokens=sum(drafted) if drafted else None,
+            accepted_tokens=accepted if drafted else None,
         )
         return sample, (begin, end)
 

@@ -186,7 +186,8 @@ def _context_gb(session: Session, applied: Applied, depth: float) -> dict[int, f
 def _taught(session: Session, applied: Applied, decode: Decode) -> bool:
     """Experts and layers that the host computes between the devices are nobody's stage: then nothing is learned. Nor is
     it where another model speaks, too, or where it is not known what was said to llama-server."""
-    if session.shape is None or (applied.params is not None and applied.params.overrides):
+    params = applied.params
+    if session.shape is None or (params is not None and (params.overrides or params.draft is not None)):
         return False
     said = _said(session)
     if changes_speed(said) or applied.beside not in (None, mark(said)):
@@ -210,7 +211,7 @@ def _launched(session: Session, applied: Applied) -> bool:
     said = _said(session)
     if applied.beside not in (None, mark(said)):
         return False
-    workload = Workload(session.shape, applied.params, applied.build, said)
+    workload = Workload(session.shape, applied.params, applied.build, said, session.draft)
     key = launch_key(workload, applied.devices, applied.split)
     names = [applied.devices[i].name for i in applied.split.active]
     return session.learned.add_launch(key, applied.measured, names)

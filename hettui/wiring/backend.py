@@ -23,19 +23,19 @@ from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Host
 from hettui.domain.errors import HettuiError
+from hettui.domain.library.places import Completion
 from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.room import Room, room_as_read
 from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import TelemetrySnapshot
-from hettui.ports import Completion
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.services.events import ClusterChanged, Event, Notice, TelemetryUpdated
 from hettui.services.host_desk import HostDesk
 from hettui.services.learner import Learner
-from hettui.wiring.sessions import api_key, request_for, with_model
+from hettui.wiring.sessions import api_key, drafted_by, request_for, with_model
 
 if TYPE_CHECKING:
     from hettui.domain.doctor.finding import Finding
@@ -112,6 +112,9 @@ class ScreenBackend:
         if other.config.path is None and other.config.model_path is not None and not other.demo:
             remember_model(other.config.model_path)
         return other
+
+    def with_draft(self, session: Session, plan: Plan, path: str | None) -> Session:
+        return drafted_by(session, plan, path)
 
     def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
         config = session.config

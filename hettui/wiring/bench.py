@@ -46,13 +46,14 @@ from hettui.services.bench import BenchRunner
 from hettui.services.telemetry.poller import Poller
 from hettui.services.telemetry.targets import targets
 from hettui.wiring.engine import SystemClock, build_engine, telemetry_sources
-from hettui.wiring.ownership import living_record, open_runs, own_run, recorded_session
+from hettui.wiring.ownership import living_record, open_runs, own_run
 from hettui.wiring.sessions import (
     api_key,
     engine_or_problem,
     local_hardware,
     open_session,
     read_shape,
+    recorded_session,
     request_for,
 )
 

@@ -25,7 +25,8 @@ def demo_session(progress: Progress) -> Session:
     """Fetches the model if need be and opens the demo. Raises EngineError when there is no engine."""
     config = Config(
         model_path=str(demo_model(cache_dir(), progress)),
-        params=RuntimeParams(ctx_size=8192, parallel=1),
+        # The master shares this machine's cores with the workers: a draft model would wait for them with every thread.
+        params=RuntimeParams(ctx_size=8192, parallel=1, threads=1),
         # So small a model may well talk without end.
         serving=Serving(port=0, extra_args=("--predict", str(MAX_ANSWER_TOKENS))),
     )

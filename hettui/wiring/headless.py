@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +9,6 @@ from threading import Event
 
 from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.paths import config_file, last_config, log_dir, remember_config
-from hettui.adapters.processes.log_files import LogFolder
-from hettui.adapters.processes.run_folder import RunFolder
-from hettui.domain.cluster.run_report import RunReport
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.config.values import Config
 from hettui.domain.doctor.checks import before_a_start
@@ -20,13 +16,11 @@ from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.session.doubts import not_counted
 from hettui.domain.session.doubts import warnings as plan_warnings
 from hettui.domain.session.session import Session
-from hettui.ports import LogTail
-from hettui.services.cluster.takeover import story
 from hettui.services.engine import Engine
 from hettui.services.events import Event as EngineEvent
 from hettui.wiring.doctor import quick_facts
 from hettui.wiring.engine import build_engine
-from hettui.wiring.ownership import acquire, living, open_runs
+from hettui.wiring.ownership import acquire, open_runs
 from hettui.wiring.sessions import api_key, request_for
 
 Listener = Callable[[EngineEvent], None]
@@ -124,60 +118,3 @@ def down(listener: Listener) -> tuple[int, str | None]:
             return count, stuck
     finally:
         runs.release()
-
-
-def status() -> RunReport:
-    """What the record says, checked against the real processes. Raises HettuiError when the record is damaged, and
-    nothing runs that it could be about."""
-    runs = open_runs()
-    try:
-        record = runs.load()
-    except HettuiError:
-        if not runs.marked():
-            raise
-        record = None
-    alive = living(record, runs) if record else {}
-    if record is not None and record.boot_id != runs.boot_id and not any(alive.values()):
-        record = None
-    recorded = {entry.spec.argv for entry in record.processes} if record else set()
-    unrecorded = tuple((found.pid, found.argv) for found in runs.marked() if found.argv not in recorded)
-    dead = [entry for entry in record.processes if not alive[entry.spec.name]] if record else []
-    found = story(dead, record, LogFolder(log_dir())) if record and dead else None
-    return RunReport(record, alive, runs.owner(), unrecorded, found)
-
-
-def log_lines(process: str | None, count: int, *, follow: bool) -> Iterator[tuple[str, str]]:
-    """Names and lines of the running cluster's logs, else of the last one's: the last `count` of each process, then,
-    with `follow`, what comes."""
-    runs = open_runs()
-    logs = LogFolder(log_dir())
-    names = _names(runs, process)
-    tails: dict[str, LogTail] = {}
-    for name in names:
-        size = logs.size(name)
-        tails[name] = logs.tail(name, size)
-        lines, _ = logs.tail(name, max(0, size - 256 * 1024)).read()
-        yield from ((name, line) for line in lines[-count:] if count)
-    while follow:
-        time.sleep(_FOLLOW_S)
-        for name in _names(runs, process, known=names):
-            if name not in tails:
-                tails[name] = logs.tail(name, 0)
-            lines, _ = tails[name].read()
-            yield from ((name, line) for line in lines)
-
-
-def _names(runs: RunFolder, process: str | None, known: list[str] | None = None) -> list[str]:
-    try:
-        record = runs.load()
-    except HettuiError:
-        record = None
-    names = [p.spec.name for p in record.processes] if record else []
-    names = list(dict.fromkeys([*(known or []), *names]))
-    if process is not None:
-        names = [name for name in names if process in (name, name.removeprefix("worker "))]
-        if not names and known is None:
-            raise UsageError(f"no process {process} runs: hettui status names them")
-    if not names and known is None:
-        raise HettuiError(f"nothing runs; the logs of earlier runs are in {log_dir()}")
-    return names

@@ -6,19 +6,14 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.paths import run_dirs, run_mark
 from hettui.adapters.processes import proc
 from hettui.adapters.processes.local import LocalRunner
 from hettui.adapters.processes.run_folder import RunFolder
 from hettui.domain.cluster.run_state import RunState
-from hettui.domain.config.values import Config
 from hettui.domain.errors import HettuiError
-from hettui.domain.session.session import Session
-from hettui.wiring.sessions import open_session
 
 
 def open_runs() -> RunFolder:
@@ -77,27 +72,6 @@ def living(record: RunState, runs: RunFolder) -> dict[str, bool]:
         or (same_boot and entry.pid is not None and proc.start_time(entry.pid) == entry.started)
         for entry in record.processes
     }
-
-
-def recorded_session(record: RunState) -> Session:
-    """A session of what runs, so that the screen shows that and not something else."""
-    config = Config()
-    if record.config_path and Path(record.config_path).exists():
-        try:
-            config = load(record.config_path)
-        except HettuiError:
-            # It was changed since; what runs does not depend on it any more.
-            config = Config(path=record.config_path)
-    cluster = record.cluster
-    config = replace(config, model_path=cluster.model_path, params=cluster.params, serving=cluster.serving)
-    config = replace(config, keeping=record.keeping)
-    layers = zip(cluster.devices, record.split.layers, strict=True)
-    devices = tuple(replace(device, layers=n) for device, n in layers)
-    try:
-        return replace(open_session(config, devices), demo=record.demo)
-    except HettuiError as error:
-        # Model file or binaries have gone since: what runs can still be watched and stopped.
-        return Session(config, (), devices, cluster, None, str(error), demo=record.demo)
 
 
 def sweep(folder: Path) -> int:

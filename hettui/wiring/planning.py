@@ -20,7 +20,7 @@ from hettui.domain.plan.aim import Objective
 from hettui.domain.planner.objectives import Beside
 from hettui.domain.session.asked import NamedDevice, asked_plan
 from hettui.domain.session.plan_report import PlanReport
-from hettui.wiring.sessions import cluster_of, engine_or_problem, named_sizes, open_session, read_shape
+from hettui.wiring.sessions import cluster_of, engine_or_problem, named_sizes, open_session, read_shape, with_draft
 
 # Where no binaries are found the command lines name them as they are called.
 _ANY_ENGINE = EngineInfo(Path("llama-server"), Path("ggml-rpc-server"), "none found", "", frozenset())
@@ -58,23 +58,15 @@ def plan_report(
     shape = shape or read_shape(model)
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
     cluster = replace(cluster, model_path=shape.file.paths[0])
-    workload = Workload(shape, config.params, build or cluster.engine.build, config.serving.extra_args)
+    config, draft = with_draft(config, shape, members, cluster.engine)
+    said = config.serving.extra_args
+    workload = Workload(shape, config.params, build or cluster.engine.build, said, draft)
     beside = Beside(ram_bytes, learned.host_bytes_per_s)
     plan, best = asked_plan(
         workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective, beside=beside
     )
-    cluster = replace(cluster, devices=plan.devices, params=plan.settings(cluster.params))
-    return PlanReport(
-        workload,
-        plan,
-        plan_launch(cluster, plan.split),
-        learned,
-        best,
-        ram_bytes,
-        refused,
-        config.serving.extra_args,
-        named_sizes(config),
-    )
+    launch = plan_launch(replace(cluster, devices=plan.devices, params=plan.settings(config.params)), plan.split)
+    return PlanReport(workload, plan, launch, learned, best, ram_bytes, refused, said, named_sizes(config))
 
 
 def _plan_for_rig(

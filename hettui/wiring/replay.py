@@ -13,11 +13,11 @@ from hettui.domain.bench.run import BenchOutcome, BenchRun
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.doctor.finding import Finding
 from hettui.domain.errors import HettuiError
+from hettui.domain.library.places import Completion
 from hettui.domain.plan.plan import Plan
 from hettui.domain.recording.format import Recording
 from hettui.domain.screen.panes import PanesState
 from hettui.domain.session.session import Session
-from hettui.ports import Completion
 from hettui.services.backend import Backend, EngineFacade
 from hettui.services.chat.keeper import ChatKeeper, Unkept
 from hettui.services.cluster.world import Request
@@ -85,6 +85,11 @@ class RecordedBackend:
 
     def with_model(self, session: Session, path: str) -> Session:
         other = self._backend.with_model(session, path)
+        self._recorder.begin(other)
+        return other
+
+    def with_draft(self, session: Session, plan: Plan, path: str | None) -> Session:
+        other = self._backend.with_draft(session, plan, path)
         self._recorder.begin(other)
         return other
 
@@ -156,6 +161,9 @@ class ReplayBackend:
         return self.engine.session
 
     def with_model(self, session: Session, path: str) -> Session:
+        raise HettuiError(self.engine.refusal)
+
+    def with_draft(self, session: Session, plan: Plan, path: str | None) -> Session:
         raise HettuiError(self.engine.refusal)
 
     def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:

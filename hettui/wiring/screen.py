@@ -36,8 +36,8 @@ from hettui.wiring.ahead import Ahead
 from hettui.wiring.backend import ScreenBackend
 from hettui.wiring.ending import Ending, watching
 from hettui.wiring.engine import SystemClock, build_engine
-from hettui.wiring.ownership import living_record, open_runs, owned_by, recorded_session, sweep
-from hettui.wiring.sessions import open_session, with_model
+from hettui.wiring.ownership import living_record, open_runs, owned_by, sweep
+from hettui.wiring.sessions import open_session, recorded_session, with_model
 
 if TYPE_CHECKING:
     pass

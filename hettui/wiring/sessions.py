@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.hosts_file import load_hosts
@@ -20,18 +21,23 @@ from hettui.adapters.llama.discovery import discover
 from hettui.adapters.llama.gguf import read_model
 from hettui.adapters.machine.memory_speed import read_speed
 from hettui.domain.cluster.launch import Cluster, check, unsafe
+from hettui.domain.cluster.run_state import RunState
 from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import Found
 from hettui.domain.door.words import DOOR_MODULE
-from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, ModelFileError
+from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, HettuiError, ModelFileError
 from hettui.domain.hosts.known import hardware_of, with_lines
 from hettui.domain.hosts.worker import HOLDER_MODULE
-from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.build import NEWEST_BUILD, EngineInfo
 from hettui.domain.llama.options import allocations
+from hettui.domain.llama.params import AUTO, Drafting
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.model.vocabulary import Words, misfit
 from hettui.domain.plan.plan import Plan
+from hettui.domain.planner.drafts import with_draft_placed
 from hettui.domain.session.room import Room, no_room, room_as_found
 from hettui.domain.session.session import Session, runnable
 from hettui.domain.text import clean_line
@@ -96,6 +102,7 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
         learned.host_bytes_per_s = read_speed()
         save_learned(memory_dir(), learned)
     devices = learned.with_measured(devices)
+    config, draft = with_draft(config, shape, devices, engine)
     cluster = None
     if engine is not None:
         cluster = cluster_of(config, devices, engine)
@@ -111,7 +118,25 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
         found.problems,
         learned=learned,
         file_bytes=beside,
+        draft=draft,
     )
+
+
+def with_draft(
+    config: Config, shape: ModelShape | None, devices: tuple[Device, ...], engine: EngineInfo | None
+) -> tuple[Config, ModelShape | None]:
+    """The configuration with a place for its draft model, and that model; None without one. Raises ModelFileError, and
+    ConfigError for one that cannot draft for this model."""
+    draft = config.params.draft
+    if draft is None or not draft.has_model or shape is None:
+        return config, None
+    drafted = read_shape(draft.model)
+    if why := misfit(Words.of(shape), Words.of(drafted)):
+        path = clean_line(draft.model, 300)
+        raise ConfigError(f"[draft] model {path} cannot propose tokens to {clean_line(shape.name, 60)}: {why}")
+    build = NEWEST_BUILD if engine is None else engine.build
+    workload = Workload(shape, config.params, build, config.serving.extra_args, drafted)
+    return replace(config, params=with_draft_placed(workload, devices)), drafted
 
 
 def cluster_of(config: Config, devices: tuple[Device, ...], engine: EngineInfo) -> Cluster:
@@ -128,7 +153,6 @@ def named_sizes(config: Config) -> dict[str, int]:
 def with_model(session: Session, path: str) -> Session:
     """The same session with another model and the planner's plan for it. Raises ModelFileError and leaves the old one
     as it is."""
-    from hettui.domain.library.fit import judge
     from hettui.domain.library.found import Kind, kind_of, no_model
 
     shape = read_shape(path)
@@ -136,11 +160,55 @@ def with_model(session: Session, path: str) -> Session:
     problem = no_model(shape) if kind is Kind.MODEL else f"a {kind.value[0]} and no model: name the model it belongs to"
     if problem:
         raise ModelFileError(f"{clean_line(path, 300)} is {problem}")
+    draft = (
+        session.draft
+        if session.draft is not None and misfit(Words.of(shape), Words.of(session.draft)) is None
+        else None
+    )
     config = replace(session.config, model_path=shape.file.paths[0])
-    around = session.surroundings
-    cluster = session.cluster and replace(session.cluster, model_path=shape.file.paths[0], devices=around.devices)
+    return _opened_anew(replace(session, config=config, shape=shape), draft)
+
+
+def _opened_anew(session: Session, draft: ModelShape | None) -> Session:
+    """With the planner's place for the draft, if there is one, and its plan for the whole."""
+    from hettui.domain.library.fit import judge
+
+    shape, around = session.shape, session.surroundings
+    assert shape is not None  # noqa: S101 - whoever asks has one
+    params = session.config.params
+    if draft is None:
+        if params.draft is not None and params.draft.has_model:
+            params = replace(params, draft=None)
+    else:
+        mine = params.draft if params.draft is not None and params.draft.has_model else Drafting()
+        params = replace(params, draft=replace(mine, model=draft.file.paths[0], device=AUTO))
+        workload = Workload(shape, params, session.build, session.config.serving.extra_args, draft)
+        params = with_draft_placed(workload, around.devices)
+    config = replace(session.config, params=params)
+    around = replace(around, params=params, draft=draft)
+    path = shape.file.paths[0]
+    cluster = session.cluster and replace(session.cluster, model_path=path, params=params, devices=around.devices)
     plan = judge(shape, around, session.learned).plan
-    return replace(session, config=config, shape=shape, cluster=cluster, devices=around.devices, chosen=plan)
+    return replace(session, config=config, cluster=cluster, devices=around.devices, chosen=plan, draft=draft)
+
+
+def drafted_by(session: Session, plan: Plan, path: str | None) -> Session:
+    """The same session with this draft model, or without any: with this plan where it still fits, else with the
+    planner's for both. Raises ModelFileError with the reason why it cannot draft for the session's model."""
+    other = _drafted_by(session, path)
+    outlook = other.forecast(plan)
+    return replace(other, chosen=plan) if outlook is not None and outlook.fits else other
+
+
+def _drafted_by(session: Session, path: str | None) -> Session:
+    if session.shape is None:
+        raise ModelFileError("choose a model before its draft model")
+    if path is None:
+        return _opened_anew(session, None)
+    draft = read_shape(path)
+    if why := misfit(Words.of(session.shape), Words.of(draft)):
+        raise ModelFileError(f"{clean_line(path, 300)} cannot propose tokens to {clean_line(session.title, 60)}: {why}")
+    return _opened_anew(session, draft)
 
 
 def api_key(config: Config) -> str | None:
@@ -163,8 +231,12 @@ def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room
         raise ConfigError(f"{reason}. To start it all the same: Force start in the palette, or hettui up --force")
     outlook = session.forecast(plan)
     assert outlook is not None  # noqa: S101 - runnable() has refused a session without a model
+    drafted = outlook.draft
     on_workers = sum(
-        outlook.devices[i].weights_bytes for i, device in enumerate(plan.devices) if device.via == "worker"
+        outlook.devices[i].weights_bytes
+        + (drafted.there.weights_bytes if drafted is not None and drafted.device == i else 0)
+        for i, device in enumerate(plan.devices)
+        if device.via == "worker"
     )
     config = session.config
     # Whoever reads the record may stand in another folder.
@@ -173,3 +245,24 @@ def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room
     return Request(
         cluster, plan.split, on_workers, key, config.supervision, path, session.demo, config.keeping, terms
     )  # fmt: skip
+
+
+def recorded_session(record: RunState) -> Session:
+    """A session of what runs, so that the screen shows that and not something else."""
+    config = Config()
+    if record.config_path and Path(record.config_path).exists():
+        try:
+            config = load(record.config_path)
+        except HettuiError:
+            # It was changed since; what runs does not depend on it any more.
+            config = Config(path=record.config_path)
+    cluster = record.cluster
+    config = replace(config, model_path=cluster.model_path, params=cluster.params, serving=cluster.serving)
+    config = replace(config, keeping=record.keeping)
+    layers = zip(cluster.devices, record.split.layers, strict=True)
+    devices = tuple(replace(device, layers=n) for device, n in layers)
+    try:
+        return replace(open_session(config, devices), demo=record.demo)
+    except HettuiError as error:
+        # Model file or binaries have gone since: what runs can still be watched and stopped.
+        return Session(config, (), devices, cluster, None, str(error), demo=record.demo)

@@ -30,8 +30,8 @@ from hettui.services.learner import Learner, Times
 from hettui.services.tuning import TuneJob
 from hettui.wiring.engine import build_engine
 from hettui.wiring.headless import configured
-from hettui.wiring.ownership import acquire, living_record, open_runs, own_run, recorded_session
-from hettui.wiring.sessions import api_key, open_session, request_for
+from hettui.wiring.ownership import acquire, living_record, open_runs, own_run
+from hettui.wiring.sessions import api_key, open_session, recorded_session, request_for
 
 SENSOR_S = 0.5
 Tell = Callable[[TuneProgress], None]

@@ -36,8 +36,8 @@ from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
+from hettui.domain.slots.launch_terms import terms_of
 from hettui.domain.slots.policy import KeepPolicy
-from hettui.domain.slots.terms import terms_of
 from hettui.services.cluster.world import Request, Supervision
 from hettui.services.engine import Engine
 from hettui.services.events import Event, SlotsChanged

@@ -24,7 +24,7 @@ from hettui.adapters.llama.gguf import read_model
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
-from hettui.domain.slots.terms import terms_of
+from hettui.domain.slots.launch_terms import terms_of
 from tests import tiny_models
 from tests.gguf_files import with_tokenizer, write_gguf
 from tests.truth.models import MODELS

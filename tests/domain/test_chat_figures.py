@@ -27,7 +27,8 @@ def test_all_figures() -> None:
     lines = figure_lines(timings, clock(100.0), 4096)
     assert lines == (
         "answer 101 tok, 101.0 tok/s · first token 200 ms · between tokens 10.0 ms, p99 10.0 ms",
-        "prompt 32 tok, 200.7 tok/s, 8 more from the cache · draft 45 of 60 accepted (75%) · context 141 of 4096 (3%)",
+        "prompt 32 tok, 200.7 tok/s, 8 more from the cache · draft 45 of 60 accepted (75%), 1.8 tok a step"
+        " · context 141 of 4096 (3%)",
     )
 
 

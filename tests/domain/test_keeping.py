@@ -13,9 +13,10 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.model.header import ModelFile, TensorInfo
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.slots.keeping import Held, plan_keeping, rate_of, refusal
+from hettui.domain.slots.launch_terms import altered, terms_of
 from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.slots.saved import Saved, from_text, to_text, with_new, within
-from hettui.domain.slots.terms import Terms, altered, terms_of
+from hettui.domain.slots.terms import Terms
 from hettui.domain.units import MIB
 from tests.fakes import shape
 from tests.truth.models import MODELS

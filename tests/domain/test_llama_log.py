@@ -93,7 +93,7 @@ DRAFT = "0.1.2.3 I common_speculative_init_result: loading draft model '/d.gguf'
 
 def test_a_draft_model_is_kept_apart_from_the_model_that_is_served() -> None:
     log = read(SERVED + one_model(30) + one_context(8) + DRAFT + one_model(12) + one_context(4))
-    assert log.memory == {"a": Memory(size(30), size(8), size(9))}
+    assert log.memory == {"a": Memory(size(30), size(8), size(9), draft_bytes=size(12) + size(4) + size(5))}
     assert log.beside == {"a": Memory(size(12), size(4), size(5))}
     assert log.offloaded == (30, 31)
     assert log.layers == {"a": 1}
@@ -101,7 +101,7 @@ def test_a_draft_model_is_kept_apart_from_the_model_that_is_served() -> None:
 
 def test_a_second_context_of_the_same_model_is_kept_apart() -> None:
     log = read(SERVED + one_model(30) + one_context(8) + one_context(2))
-    assert log.memory == {"a": Memory(size(30), size(8), size(9))}
+    assert log.memory == {"a": Memory(size(30), size(8), size(9), draft_bytes=size(2) + size(3))}
     assert log.beside == {"a": Memory(0, size(2), size(3))}
 
 

@@ -161,6 +161,13 @@ layers = 31
             answer = hettui("chat", "--max-tokens", "2", "--json", "One colour.", name, folder=folder)
             assert answer.returncode == 0, answer.stderr
             assert json.loads(answer.stdout)["problem"] is None
+        offered = hettui("agents", "--json")
+        assert offered.returncode == 0, offered.stderr
+        told = json.loads(offered.stdout)
+        assert {one["api"]: one["answers"] for one in told["tried"]} == dict.fromkeys(
+            ("/v1/chat/completions", "/v1/messages", "/v1/responses"), True
+        )
+        assert told["url"].endswith("/lab/llm")
         plan = ("plan", str(model), "cluster.toml", "--json")
         assert json.loads(hettui(*plan).stdout)["expected"]["prefill_tps"] is None
         run = hettui("bench", "-p", "256", "-n", "4", "-r", "1", "--parallel", "1", "--no-sum", "--json", str(path))

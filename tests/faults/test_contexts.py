@@ -17,8 +17,8 @@ from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
+from hettui.domain.slots.launch_terms import terms_of
 from hettui.domain.slots.policy import KeepPolicy
-from hettui.domain.slots.terms import terms_of
 from hettui.services.cluster import context_keeper
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine

@@ -15,8 +15,8 @@ from hettui.domain.errors import ConnectionLost, HettuiError, LaunchError, Serve
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
+from hettui.domain.slots.launch_terms import terms_of
 from hettui.domain.slots.policy import KeepPolicy
-from hettui.domain.slots.terms import terms_of
 from hettui.services.cluster import slot_watch
 from hettui.services.cluster.controller import ClusterController
 from hettui.services.cluster.viewer import Viewer

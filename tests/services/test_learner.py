@@ -13,7 +13,7 @@ from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.config.values import Config
 from hettui.domain.errors import LaunchError
-from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.llama.params import Drafting, RuntimeParams
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
@@ -287,6 +287,25 @@ async def test_answers_side_by_side_and_short_ones_tell_nothing(history: History
     history.learner(TelemetryUpdated(TelemetrySnapshot(history.now_s, 1.0, cores(50, 30, 20))))
     history.learner(LogLines("master", tuple(ends(8, history.now_s, 0.8, 40))))
     assert history.session.learned.speeds == {}
+
+
+async def test_with_a_draft_model_nothing_is_learned_of_speeds_and_buffers_have_a_key_of_their_own(
+    history: History,
+) -> None:
+    """A factor of 7.54 was seen of a device that had not changed."""
+    plain, session = history.session, history.session
+    params = replace(session.config.params, draft=Drafting(model="/draft.gguf", device="host"))
+    config, cluster = replace(session.config, params=params), session.cluster
+    assert cluster is not None
+    history.session = replace(session, config=config, cluster=replace(cluster, params=params), draft=session.shape)
+    await history.apply(*OLD)
+    answered(history, cores(50, 30, 20))
+    history.learner(answer(121, 20.0))
+    assert history.session.learned.speeds == {}
+    history.master_reserves(11, 22, 33, 44)
+    outlook = history.outlook(*OLD)
+    assert [m.compute_bytes / MIB for m in (*outlook.devices, outlook.host)] == [11, 22, 33, 44]
+    assert measured(history.outlook(*OLD, session=replace(plain, learned=history.session.learned))) is None
 
 
 async def test_a_shared_card_is_excused_until_it_is_alone_again(history: History) -> None:

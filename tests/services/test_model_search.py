@@ -12,10 +12,10 @@ import pytest
 from hettui.domain.errors import ModelFileError
 from hettui.domain.library.fit import Fit, Surroundings
 from hettui.domain.library.found import FoundModel, Kind, ModelEntry
+from hettui.domain.library.places import Completion, ModelPlace
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.planner.learned import Learned
-from hettui.ports import Completion, ModelPlace
 from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter, Searched
 from tests.fakes import shape, workers
 from tests.patience import patience

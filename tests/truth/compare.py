@@ -16,11 +16,11 @@ from typing import Any
 
 from hettui.adapters.llama.gguf import read_model
 from hettui.domain.devices.device import Device
-from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import forecast
+from hettui.domain.llama.params import Drafting, RuntimeParams
+from hettui.domain.memory.forecast import Memory, forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
-from hettui.domain.plan.split import Split
+from hettui.domain.plan.split import HOST, Split
 from hettui.domain.units import MIB
 from tests.gguf_files import write_gguf
 from tests.truth.make import TABLE
@@ -30,6 +30,8 @@ ATTACHED = TABLE.with_name("attached.jsonl")
 """Made by `attached.py`."""
 EXPERTS = TABLE.with_name("experts.jsonl")
 """Made by `make.py --experts N --table experts.jsonl`: it goes on where it stopped."""
+DRAFTS = TABLE.with_name("drafts.jsonl")
+"""Made by `make.py --drafts N --table drafts.jsonl`."""
 BUILDS = ("b10068", "b11434")
 PRINTED_BYTES = 5300
 """The master's own buffers are known from its log only: MiB with two decimals, so half a hundredth of a MiB."""
@@ -54,7 +56,7 @@ class Compared:
     @property
     def exact(self) -> int:
         """What counts as equal: several buffers of the master's, each printed with two decimals, add up."""
-        printed = self.place == "host" or (self.place == "0" and "attached" in self.case)
+        printed = self.place.endswith("host") or (self.place == "0" and "attached" in self.case)
         return 4 * PRINTED_BYTES if printed else 0
 
     @property
@@ -74,7 +76,8 @@ def cases(table: Path = TABLE) -> list[dict[str, Any]]:
 
 def _params(said: dict[str, Any]) -> RuntimeParams:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
-    return RuntimeParams(**values)
+    draft = values.pop("draft", None)
+    return RuntimeParams(**values, draft=None if draft is None else Drafting(**draft))
 
 
 def _devices(case: dict[str, Any]) -> list[Device]:
@@ -88,13 +91,20 @@ def _devices(case: dict[str, Any]) -> list[Device]:
 def compare(case: dict[str, Any]) -> Iterator[Compared]:
     shape = shape_of(case["model"], case["blocks"])
     split = Split(tuple(case["split"]), shape.layers)
-    workload = Workload(shape, _params(case["params"]), int(case["build"][1:]))
+    drafted = shape_of(case["draft"], case["draft_blocks"]) if "draft" in case else None
+    workload = Workload(shape, _params(case["params"]), int(case["build"][1:]), draft=drafted)
     outlook = forecast(workload, split, _devices(case))
     places = [str(i) for i in range(len(outlook.devices))] + ["host"]
-    for place, memory, (weights, context, compute) in zip(
-        places, (*outlook.devices, outlook.host), (*case["devices"], case["host"]), strict=True
-    ):
-        if place == "host" or weights or context or compute or memory.total_bytes:
+    found = list(zip(places, (*outlook.devices, outlook.host), (*case["devices"], case["host"]), strict=True))
+    if outlook.draft is not None:
+        held = [Memory()] * len(outlook.devices)
+        if outlook.draft.device != HOST:
+            held[outlook.draft.device] = outlook.draft.there
+        places = [f"draft {place}" for place in places]
+        reserved = (*case["draft_devices"], case["draft_host"])
+        found += zip(places, (*held, outlook.draft.host), reserved, strict=True)
+    for place, memory, (weights, context, compute) in found:
+        if place == "host" or weights or context or compute or memory.own_bytes:
             yield Compared(
                 shape.file.architecture,
                 case,

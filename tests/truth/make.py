@@ -99,6 +99,14 @@ def arguments(params: dict[str, Any], build: str) -> list[str]:
     return argv
 
 
+def draft_arguments(draft: dict[str, Any], path: Path) -> list[str]:
+    """The same of `Drafting`'s names."""
+    place = "none" if draft["device"] == "host" else f"RPC{draft['device']}"
+    argv = ["-md", str(path), "-devd", place, "--spec-type", "draft-simple"]
+    argv += ["-ctkd", draft.get("cache_type_k", "f16"), "-ctvd", draft.get("cache_type_v", "f16")]
+    return argv + (["--spec-draft-n-max", str(draft["n_max"])] if "n_max" in draft else [])
+
+
 def cases(names: list[str], builds: list[str]) -> Iterator[dict[str, Any]]:
     """All of them, the first settings of every model before the later ones."""
     for number, setting in enumerate(SETTINGS):
@@ -184,8 +192,40 @@ def expert_cases(names: list[str], builds: list[str], count: int, seed: int) -> 
             yield {"model": name, "blocks": blocks, "build": build, "split": list(split.layers), "params": params}
 
 
+def draft_cases(names: list[str], builds: list[str], count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """One model before another on the host or on any device, with its own types of the cache."""
+    dice = random.Random(seed)
+    quick = [n for n in names if n not in _SLOW]
+    for number in range(count):
+        name, drafted = quick[number % len(quick)], dice.choice(quick)
+        blocks, layers = CUT.get(name, 3), CUT.get(name, 3) + 1 - dice.choice([0, 0, 0, 1])
+        cuts = sorted(dice.randint(0, layers) for _ in range(dice.randint(0, 2)))
+        split = [b - a for a, b in zip([0, *cuts], [*cuts, layers], strict=True)]
+        holding = [i for i, n in enumerate(split) if n]
+        draft: dict[str, Any] = {"device": dice.choice(["host", *map(str, holding)])}
+        if dice.random() < 0.6:
+            draft["n_max"] = dice.choice([1, 2, 5, 8, 16, 64])
+        params: dict[str, Any] = {
+            "ctx_size": dice.choice([1000, 2048, 4096, 5000, 8192]),
+            "parallel": dice.choice([1, 1, 1, 2, 4, -1]),
+            "ubatch_size": dice.choice([64, 128, 256, 512, 512]),
+        }
+        if dice.random() < 0.2:
+            params["flash_attn"] = "off"
+        elif dice.random() < 0.4:
+            draft |= {"cache_type_k": "q8_0", "cache_type_v": "q8_0"}
+            params["flash_attn"] = "on"
+        if dice.random() < 0.15:
+            params["load_mode"] = "none"
+        for build in builds:
+            beside = {"draft": drafted, "draft_blocks": CUT.get(drafted, 3)}
+            params = params | {"draft": draft}
+            yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": params} | beside
+
+
 def identity(case: dict[str, Any]) -> str:
-    return json.dumps([case["model"], case["blocks"], case["build"], list(case["split"]), case["params"]])
+    what = [case["model"], case["blocks"], case["build"], list(case["split"]), case["params"]]
+    return json.dumps(what + ([case["draft"]] if "draft" in case else []))
 
 
 def _numbers(held: Held) -> list[int]:
@@ -200,6 +240,7 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="uncut small models instead")
     parser.add_argument("--random", type=int, default=0, metavar="N", help="N random cases instead")
     parser.add_argument("--experts", type=int, default=0, metavar="N", help="N cases with experts in RAM instead")
+    parser.add_argument("--drafts", type=int, default=0, metavar="N", help="N cases with a draft model instead")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", type=Path, default=TABLE)
     options = parser.parse_args()
@@ -213,17 +254,26 @@ def main() -> None:
     lock = Lock()
     with TemporaryDirectory() as folder, ThreadPoolExecutor(options.parallel) as pool:
 
-        def measure(case: dict[str, Any]) -> None:
-            path = Path(folder) / f"{case['model']}-{case['blocks']}.gguf"
+        def written(model: str, blocks: int) -> Path:
+            path = Path(folder) / f"{model}-{blocks}.gguf"
             with lock:
                 if not path.exists():
-                    write_gguf(path, *MODELS[case["model"]](case["blocks"]))
+                    write_gguf(path, *MODELS[model](blocks))
+            return path
+
+        def measure(case: dict[str, Any]) -> None:
+            path, argv = written(case["model"], case["blocks"]), arguments(case["params"], case["build"])
+            if "draft" in case:
+                argv += draft_arguments(case["params"]["draft"], written(case["draft"], case["draft_blocks"]))
             try:
-                reading = load(engines[case["build"]], path, case["split"], arguments(case["params"], case["build"]))
+                reading = load(engines[case["build"]], path, case["split"], argv)
             except LoadFailed as e:
                 print("FAILED", identity(case), str(e)[-300:], flush=True)
                 return
             row = case | {"devices": [_numbers(d) for d in reading.devices], "host": _numbers(reading.host)}
+            if "draft" in case:
+                row |= {"draft_devices": [_numbers(d) for d in reading.draft]}
+                row |= {"draft_host": _numbers(reading.draft_host)}
             with lock, options.table.open("a") as table:
                 table.write(json.dumps(row) + "\n")
 
@@ -231,6 +281,8 @@ def main() -> None:
         wanted = cases(names, builds)
         if options.experts:
             wanted = expert_cases(names, builds, options.experts, options.seed)
+        elif options.drafts:
+            wanted = draft_cases(names, builds, options.drafts, options.seed)
         elif options.random:
             wanted = random_cases(names, builds, options.random, options.seed)
         elif options.whole:

@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -27,6 +27,9 @@ _BUFFER = re.compile(
 _ALLOCATION = re.compile(r"\[alloc_buffer\] device: (\d+), size: (\d+) -> remote_ptr: [0-9a-f]*[1-9a-f]")
 _REMOTE = re.compile(r"RPC(\d+)\[")
 _COPIES = re.compile(r"pipeline parallelism enabled|sched copies = 4")
+_DRAFT = "loading draft model '"
+_ALL_THERE = "initializing, n_slots"
+"""The server's line behind everything that it has loaded."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ class Reading:
     host: Held
     pipelined: bool
     log: str
+    draft: tuple[Held, ...] = ()
+    """By device, of the draft model; empty without one."""
+    draft_host: Held = field(default_factory=Held)
 
 
 class LoadFailed(Exception):
@@ -128,7 +134,7 @@ def load(
         ]  # fmt: skip
         master = subprocess.Popen(argv, stdout=master_log, stderr=subprocess.STDOUT, env=_environment())
         try:
-            text = _wait(master, master_log, timeout_s)
+            text = _wait(master, master_log, timeout_s, whole="-md" in args or "--spec-type" in args)
         finally:
             _end(master)
         worker_log.seek(0)
@@ -136,13 +142,14 @@ def load(
     return _reading(text, allocations, known)
 
 
-def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float) -> str:
+def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float, *, whole: bool = False) -> str:
     deadline = time.monotonic() + timeout_s
     while True:
         ended = master.poll() is not None
         size = os.fstat(log.fileno()).st_size
         text = os.pread(log.fileno(), size, 0).decode(errors="replace")
-        if "compute buffer size" in text and ("sched copies" in text or "graph splits" in text):
+        reserved = "compute buffer size" in text and ("sched copies" in text or "graph splits" in text)
+        if reserved and (not whole or _ALL_THERE in text):
             return text
         if ended or time.monotonic() > deadline:
             raise LoadFailed(text[-1500:])
@@ -153,6 +160,16 @@ def _reading(text: str, allocations: str, known: Sequence[str]) -> Reading:
     exact: dict[int, list[int]] = {}
     for match in _ALLOCATION.finditer(allocations):
         exact.setdefault(int(match[1]), []).append(int(match[2]))
+    of_model, separator, of_draft = text.partition(_DRAFT)
+    devices, host = _buffers(of_model, exact, known)
+    pipelined = bool(_COPIES.search(text))
+    if not separator:
+        return Reading(devices, host, pipelined, text)
+    return Reading(devices, host, pipelined, text, *_buffers(of_draft, exact, known))
+
+
+def _buffers(text: str, exact: dict[int, list[int]], known: Sequence[str]) -> tuple[tuple[Held, ...], Held]:
+    """What one model's lines say. `exact`: the allocations by device, from which they are taken."""
     devices, host = {name: Held() for name in known}, Held()
     last: dict[tuple[str, str], int] = {}
     for line in text.splitlines():
@@ -185,4 +202,4 @@ def _reading(text: str, allocations: str, known: Sequence[str]) -> Reading:
             place.compute = on_host if place is host else max(place.compute, size)
         else:
             place.context += size
-    return Reading(tuple(devices.values()), host, bool(_COPIES.search(text)), text)
+    return tuple(devices.values()), host

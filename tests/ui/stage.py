@@ -22,13 +22,14 @@ from hettui.domain.cluster.launch import worker_name
 from hettui.domain.cluster.process import ProcessState
 from hettui.domain.cluster.snapshot import Applied, ClusterSnapshot, ClusterState, ProcessSnapshot
 from hettui.domain.config.values import Config
-from hettui.domain.devices.device import Device, Host
+from hettui.domain.devices.device import HOST_KEY, Device, Host
 from hettui.domain.doctor.finding import Finding
 from hettui.domain.errors import HettuiError, HostError, ModelFileError, UsageError
 from hettui.domain.hosts.facts import HostFacts
 from hettui.domain.hosts.push import Progress, Pushed
 from hettui.domain.library.found import FoundModel
-from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.library.places import Completion, ModelPlace
+from hettui.domain.llama.params import Drafting, RuntimeParams
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.screen.panes import PanesState
@@ -38,7 +39,7 @@ from hettui.domain.slots.keeping import Held
 from hettui.domain.slots.request_log import RequestLog
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link, TelemetrySnapshot
 from hettui.domain.units import MIB
-from hettui.ports import Completion, KeptPrompts, ModelFinder, ModelPlace, ThemeFiles
+from hettui.ports import KeptPrompts, ModelFinder, ThemeFiles
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged, Event, SlotsChanged, TelemetryUpdated
@@ -297,6 +298,14 @@ class StageBackend:
             raise ModelFileError(f"{path} does not exist: check the path")
         self.fresh = False
         return replace(session, shape=self.models[path], config=replace(session.config, model_path=path))
+
+    def with_draft(self, session: Session, plan: Plan, path: str | None) -> Session:
+        if path is not None and path not in self.models:
+            raise ModelFileError(f"{path} does not exist: check the path")
+        drafting = None if path is None else Drafting(model=path, device=HOST_KEY)
+        params = replace(session.config.params, draft=drafting)
+        draft = None if path is None else self.models[path]
+        return replace(session, draft=draft, config=replace(session.config, params=params), chosen=plan)
 
     def find_models(self, session: Session, changed: Callable[[], None]) -> ModelSearch:
         config = session.config

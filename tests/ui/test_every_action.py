@@ -21,6 +21,7 @@ from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettingsScreen
 from hettui.ui.dialogs.choices import ChoicesScreen
 from hettui.ui.dialogs.doctor import DoctorScreen
+from hettui.ui.dialogs.draft_picker import DraftPicker
 from hettui.ui.dialogs.help import HelpScreen
 from hettui.ui.dialogs.jump import JumpScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
@@ -204,6 +205,7 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "plan.undo": (pressed("left"), lambda s: s.layers == (17, 12, 2) and said("undone: big 17 → 16")(s)),
     "plan.redo": (pressed("left", "u"), lambda s: s.layers == (16, 13, 2) and said("done again")(s)),
     "model.choose": (nothing, opens(ModelPicker)),
+    "model.draft": (nothing, opens(DraftPicker)),
     "cluster.start": (nothing, lambda s: len(s.engine.requests) == 1),
     "cluster.apply": (differs, lambda s: len(s.engine.requests) == 1),
     "cluster.stop": (runs, called("stop")),
@@ -316,6 +318,7 @@ WITHOUT_MODEL = {
     "plan.propose": "no model is chosen: m chooses one",
     "plan.even": "no model is chosen: m chooses one",
     "layers.more": "no model is chosen: m chooses one",
+    "model.draft": "no model is chosen: m chooses one",
     "cluster.start": "no model is chosen: m chooses one",
     "cluster.tune": "no model is chosen: m chooses one",
     "commands.copy": "there are no command lines yet: no model is chosen",

@@ -20,13 +20,13 @@ from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, Waitin
 from hettui.domain.doctor.finding import Finding
 from hettui.domain.errors import HostError
 from hettui.domain.library.found import FoundModel
+from hettui.domain.library.places import ModelPlace
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.slots.request import Request
 from hettui.domain.statistics import Spread
 from hettui.domain.text import clean, clean_line
 from hettui.domain.tuning.report import TuneOutcome, TuneProgress
 from hettui.domain.tuning.search import Trial
-from hettui.ports import ModelPlace
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, SlotsChanged
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen

@@ -17,9 +17,9 @@ from hettui.domain.cluster.launch import Cluster
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.config.values import Config
 from hettui.domain.library.found import FoundModel
+from hettui.domain.library.places import ModelPlace
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.session.session import Session
-from hettui.ports import ModelPlace
 from hettui.ui.dialogs.ask import ChoiceScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.welcome import WelcomeScreen

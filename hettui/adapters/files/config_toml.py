@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from hettui.adapters.files.atomic import replace_file
 from hettui.adapters.files.bounded import read_file
-from hettui.domain.config.reading import Problem, read_config
+from hettui.domain.config.problem import Problem
+from hettui.domain.config.reading import read_config
 from hettui.domain.config.values import Config
 from hettui.domain.errors import ConfigError
 from hettui.domain.llama.params import RuntimeParams
@@ -109,6 +110,9 @@ def _with_real_paths(config: Config, folder: Path) -> Config:
         expanded = Path(os.path.expandvars(path)).expanduser()
         return str(expanded if expanded.is_absolute() else folder / expanded)
 
+    draft = config.params.draft
+    if draft is not None and draft.model:
+        config = replace(config, params=replace(config.params, draft=replace(draft, model=real(draft.model) or "")))
     return replace(
         config,
         model_path=real(config.model_path),

@@ -17,9 +17,9 @@ from hettui.adapters.library.path_completion import complete
 from hettui.adapters.library.places import usual_places
 from hettui.adapters.llama.gguf import read_model
 from hettui.domain.library.found import SUFFIX, FoundFile, FoundModel, joined, repository
+from hettui.domain.library.places import Completion, ModelPlace
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.text import clean_line
-from hettui.ports import Completion, ModelPlace
 
 MAX_DEPTH = 8
 """Folders below a place. Hugging Face needs five of them."""

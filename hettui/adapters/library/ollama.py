@@ -15,8 +15,8 @@ from typing import Any
 from hettui.adapters.files.bounded import read_file
 from hettui.domain.json_text import parse_json
 from hettui.domain.library.found import FoundModel
+from hettui.domain.library.places import ModelPlace
 from hettui.domain.text import clean_line
-from hettui.ports import ModelPlace
 
 _MODEL = "application/vnd.ollama.image.model"
 _DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})")

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from hettui.domain.library.found import SUFFIX
+from hettui.domain.library.places import Completion
 from hettui.domain.text import clean_line
-from hettui.ports import Completion
 
 MAX_CANDIDATES = 200
 _MAX_ENTRIES = 20_000

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hettui.adapters.files.bounded import read_text_file
+from hettui.domain.library.places import ModelPlace
 from hettui.domain.text import clean_line
-from hettui.ports import ModelPlace
 
 FETCHED = "models"
 """In our own cache: what was fetched from a hub, by publisher and name."""

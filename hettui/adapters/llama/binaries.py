@@ -22,11 +22,11 @@ from hettui.domain.cluster.process import exit_in_words
 from hettui.domain.devices.found import complaints
 from hettui.domain.devices.identity import card_uuid, pci_address
 from hettui.domain.errors import EngineError
+from hettui.domain.llama.build import EngineInfo
 from hettui.domain.records import dataclass
 from hettui.domain.telemetry.bounds import believed_memory
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB
-from hettui.ports import EngineInfo
 
 SERVER = "llama-server"
 WORKERS = ("ggml-rpc-server", "rpc-server")

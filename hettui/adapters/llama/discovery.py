@@ -14,7 +14,7 @@ from hettui.domain.devices.device import Hardware
 from hettui.domain.devices.found import UNLISTED, Found, hidden_by, visible_cards
 from hettui.domain.devices.identity import card_uuid, one_form
 from hettui.domain.errors import EngineError
-from hettui.ports import EngineInfo
+from hettui.domain.llama.build import EngineInfo
 
 _CUDA_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """CUDA's numbers then follow the PCI addresses, as NVML's do."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from hettui.adapters.files.cksum import cksum_of
 from hettui.domain.errors import EngineError
 from hettui.domain.hosts.push import EngineFile, Package
+from hettui.domain.llama.build import EngineInfo
 from hettui.domain.text import clean_line
-from hettui.ports import EngineInfo
 
 _LIBRARY = re.compile(r"lib[\w.+-]+\.so[\w.]*")
 _MASTERS = re.compile(r"lib(llama|mtmd)\b[\w.-]*")

@@ -13,8 +13,8 @@ from pathlib import Path
 from hettui.adapters.files.cksum import cksum_of
 from hettui.adapters.llama.rpc_probe import Prober
 from hettui.adapters.processes.local import scrubbed_environment
+from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.protocol import Version
-from hettui.ports import EngineInfo
 
 _GUARD = '"$0" "$@" & p=$!; read -r word; kill "$p"; wait "$p"'
 """The rpc server ends with the pipe to us, whatever ends us."""

@@ -7,7 +7,6 @@ the lines follows the file.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -15,6 +14,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hettui.adapters.files.atomic import open_private
 from hettui.adapters.processes import proc
@@ -22,6 +22,9 @@ from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.errors import LaunchError
 from hettui.domain.text import clean_line
 from hettui.ports import FoundProcess
+
+if TYPE_CHECKING:
+    import asyncio
 
 _POLL_S = 0.1
 """Where the kernel has no pidfd (before Linux 5.3, other systems)."""
@@ -86,8 +89,9 @@ class LocalProcess(_GroupLeader):
     async def wait(self) -> int:
         with contextlib.suppress(OSError, AttributeError):
             await _pidfd_readable(self._pid)
-        while (returncode := self._popen.poll()) is None:  # noqa: ASYNC110 - the fallback: nothing wakes us
-            await asyncio.sleep(_POLL_S)
+        while (returncode := self._popen.poll()) is None:
+            # The fallback: nothing wakes us.
+            await _pause()
         return returncode
 
     def _is_still_it(self) -> bool:
@@ -115,7 +119,7 @@ class AdoptedProcess(_GroupLeader):
             try:
                 await _pidfd_readable(self._pid)
             except OSError:
-                await asyncio.sleep(_POLL_S)
+                await _pause()
         self.release()
         with contextlib.suppress(ChildProcessError):
             # Where it is our own child after all.
@@ -129,8 +133,17 @@ class AdoptedProcess(_GroupLeader):
         return proc.start_time(self._pid) == self._started
 
 
+async def _pause() -> None:
+    import asyncio
+
+    await asyncio.sleep(_POLL_S)
+
+
 async def _pidfd_readable(pid: int) -> None:
     """Returns when the process has ended. OSError where the kernel cannot tell this way."""
+    # Who only looks whether a process lives (`hettui status`) has no loop, and does not wait for its import.
+    import asyncio
+
     loop = asyncio.get_running_loop()
     descriptor = os.pidfd_open(pid)
     try:

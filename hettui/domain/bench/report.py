@@ -106,7 +106,10 @@ def build_line(run: BenchRun) -> str:
 
 
 def _latency_rows(run: BenchRun) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("test", "runs", "first token", "between p50", "p99", "server t/s", "J/token", "")]
+    drafts = any(r.accepted_part is not None for r in run.results)
+    accepted = ("accepted",) if drafts else ()
+    head = ("test", "runs", "first token", "between p50", "p99", "server t/s", "J/token", *accepted, "")
+    rows: list[tuple[str, ...]] = [head]
     for result in run.results:
         first, server = result.first_token, result.server_rate
         joules = result.joules_per_token
@@ -119,6 +122,7 @@ def _latency_rows(run: BenchRun) -> list[tuple[str, ...]]:
                 _fine_ms(result.between_p99_s),
                 UNKNOWN if server is None else f"{server.mean:.2f}",
                 UNKNOWN if joules is None else f"{joules:.3g}",
+                *((_percent(result.accepted_part),) if drafts else ()),
                 result.note,
             )
         )
@@ -172,6 +176,11 @@ def article_lines(run: BenchRun) -> list[str]:
 def remarks(run: BenchRun) -> list[str]:
     """What a reader must know before quoting a number of it."""
     said = list(run.skipped)
+    if any(r.accepted_part is not None for r in run.results):
+        said.append(
+            "a draft proposed tokens: after prompts of random tokens it is accepted as it is after no real one; "
+            "chat shows how it does there"
+        )
     if run.problem:
         said.insert(0, f"NOT COMPLETE: {run.problem}")
     if run.setting.simulated:
@@ -181,6 +190,10 @@ def remarks(run: BenchRun) -> list[str]:
 
 def _fine_ms(seconds: float | None) -> str:
     return UNKNOWN if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
+def _percent(part: float | None) -> str:
+    return UNKNOWN if part is None else f"{part:.0%}"
 
 
 def _number(value: float | None, how: str) -> str:
@@ -226,6 +239,7 @@ def result_json(run: BenchRun, result: BenchResult) -> dict[str, Any]:
         "between_tokens_p50_s": result.between_p50_s,
         "between_tokens_p99_s": result.between_p99_s,
         "joules_per_token": result.joules_per_token,
+        "draft_accepted": result.accepted_part,
         "complete": len(result.samples) == run.plan.repeats,
         "note": result.note,
         "samples_ns": nanoseconds,

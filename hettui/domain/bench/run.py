@@ -92,6 +92,9 @@ class BenchSample:
     """As the server prints it; of one stream."""
     energy_j: float | None = None
     """Of all devices that know it, while these tokens were made."""
+    drafted_tokens: int | None = None
+    """That a draft proposed; None without one."""
+    accepted_tokens: int | None = None
 
     @property
     def per_second(self) -> float:
@@ -135,6 +138,12 @@ class BenchResult:
         known = [s for s in self.samples if s.energy_j]
         tokens = sum(s.tokens for s in known)
         return sum(s.energy_j or 0.0 for s in known) / tokens if tokens else None
+
+    @property
+    def accepted_part(self) -> float | None:
+        """Of the tokens that a draft proposed; None where none did."""
+        drafted = sum(s.drafted_tokens or 0 for s in self.samples)
+        return sum(s.accepted_tokens or 0 for s in self.samples) / drafted if drafted else None
 
     def with_sample(self, sample: BenchSample) -> BenchResult:
         return replace(self, samples=(*self.samples, sample))

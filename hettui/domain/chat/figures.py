@@ -115,7 +115,9 @@ def _draft(timings: Timings) -> str | None:
     if not timings.drafted_tokens or timings.accepted_tokens is None:
         return None
     part = timings.accepted_tokens / timings.drafted_tokens
-    return f"draft {timings.accepted_tokens} of {timings.drafted_tokens} accepted ({part:.0%})"
+    said = f"draft {timings.accepted_tokens} of {timings.drafted_tokens} accepted ({part:.0%})"
+    steps = (timings.generated_tokens or 0) - timings.accepted_tokens
+    return f"{said}, {(timings.generated_tokens or 0) / steps:.1f} tok a step" if steps > 0 else said
 
 
 def _context(timings: Timings, size: int | None) -> str | None:

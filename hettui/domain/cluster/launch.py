@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from hettui.domain.cluster.address import is_loopback, tcp_hosts
 from hettui.domain.cluster.process import ProcessSpec
@@ -23,9 +24,11 @@ from hettui.domain.door.words import DOOR, NAME, DoorWords
 from hettui.domain.errors import ConfigError, EngineError
 from hettui.domain.hosts.worker import HOLDER, RemoteWorker
 from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.drafting import draft_words
 from hettui.domain.llama.options import flag, memory_options, spoken, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
-from hettui.domain.plan.split import Split
+from hettui.domain.memory.draft import draft_place
+from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, shell_join, shell_word
 
@@ -36,6 +39,7 @@ connection has ended within the last minute."""
 FIRST_INNER_PORT = 17080
 """Of a master behind a front door."""
 LOOPBACK = "127.0.0.1"
+RPC_SERVER = "ggml-rpc-server"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - only where the configuration says expose = true
 _MAX_LINE_CHARS = 1 << 20
 
@@ -114,12 +118,12 @@ def plan_launch(
     workers = tuple(
         _worker(cluster, device, ports[device.name]) for device in cluster.devices if device.via == "worker"
     )
-    names, owners, endpoints = _device_names(cluster, split, ports)
+    names = _device_names(cluster, split, ports)
     door = _door(cluster, control)
     if door is not None:
         serving = replace(cluster.serving, host=LOOPBACK, port=inner)
         cluster = replace(cluster, serving=serving)
-    return LaunchPlan(workers, _master(cluster, split, names, endpoints), owners, door)
+    return LaunchPlan(workers, _master(cluster, split, names), names.owners, door)
 
 
 def check(cluster: Cluster) -> None:
@@ -235,6 +239,15 @@ def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
     return ProcessSpec(worker_name(device), "worker", argv, env, device.host, device.name, address=(place, port))
 
 
+def worker_there(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
+    """A worker of another host as it stands there, without anything of hettui's: on loopback, on the same port."""
+    host = next((h for h in cluster.hosts if h.name == device.host), None)
+    said = Path(host.bin) if host is not None and host.bin else None
+    program = Path(RPC_SERVER) if said is None else said if said.name.endswith("rpc-server") else said / RPC_SERVER
+    engine = replace(cluster.engine, rpc_server=program, env=())
+    return _worker(replace(cluster, engine=engine), replace(device, host=LOCAL, expose=False), port)
+
+
 def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: Mapping[str, str]) -> tuple[str, ...]:
     """The local process that holds a worker on another host: see domain/hosts/worker.py."""
     host = next((h for h in cluster.hosts if h.name == device.host), None)
@@ -266,45 +279,60 @@ def _door(cluster: Cluster, control: str) -> ProcessSpec | None:
     return ProcessSpec(NAME, "door", (*cluster.door, *told.words()), {}, LOCAL, address=address)
 
 
-def _device_names(
-    cluster: Cluster, split: Split, ports: Mapping[str, int]
-) -> tuple[list[str], dict[str, str], list[str]]:
-    """llama.cpp's names of the devices with layers in device order, who is who, and the endpoints."""
-    devices = cluster.devices
-    names: list[str] = []
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What llama.cpp calls the devices."""
+
+    holding: list[str]
+    """Those with layers, in device order."""
+    owners: dict[str, str]
+    """Who is who, endpoints among them."""
+    endpoints: list[str]
+    draft: str
+    """Of the draft model's device; `none` is the master's CPU."""
+
+
+def _device_names(cluster: Cluster, split: Split, ports: Mapping[str, int]) -> _Names:
+    devices, place = cluster.devices, draft_place(cluster.params, cluster.devices)
+    found: dict[int, str] = {}
     owners: dict[str, str] = {}
     endpoints: list[str] = []
+    # The draft's device comes behind those with layers, so that it changes none of their names.
+    apart = () if place in (None, HOST, *split.active) else (place,)
     attached_cuda = [d.name for d in _attached(devices, split) if d.backend == "cuda"]
-    for index in split.active:
+    for index in (*split.active, *apart):
         device = devices[index]
         if device.via == "worker":
             name = f"RPC{len(endpoints)}"
             endpoints.append(f"{address_of(cluster.hosts, device) or LOOPBACK}:{ports[device.name]}")
             owners[endpoints[-1]] = device.name
         elif device.backend == "cuda":
-            name = f"CUDA{attached_cuda.index(device.name)}"
+            name = f"CUDA{attached_cuda.index(device.name)}" if device.name in attached_cuda else device.engine_name
         else:
             name = device.engine_name
-        names.append(name)
+        found[index] = name
         owners[name] = device.name
-    return names, owners, endpoints
+    draft = "none" if place is None or place == HOST else found[place]
+    return _Names([found[index] for index in split.active], owners, endpoints, draft)
 
 
-def _master(cluster: Cluster, split: Split, names: list[str], endpoints: list[str]) -> ProcessSpec:
+def _master(cluster: Cluster, split: Split, names: _Names) -> ProcessSpec:
     params, serving, engine = cluster.params, cluster.serving, cluster.engine
     argv = [str(engine.server), flag("model"), cluster.model_path, *words_of(serving, ("host", "port"))]
     argv += words_of(params, (o.name for o in memory_options() if o.name != "load-mode"))
     argv += _load_mode(params.load_mode, engine)
-    if endpoints:
-        argv += [flag("rpc"), ",".join(endpoints)]
-    argv += [flag("device"), ",".join(names) or "none", flag("gpu-layers"), str(split.n_gpu_layers)]
-    if names:
+    if names.endpoints:
+        argv += [flag("rpc"), ",".join(names.endpoints)]
+    argv += [flag("device"), ",".join(names.holding) or "none", flag("gpu-layers"), str(split.n_gpu_layers)]
+    if names.holding:
         argv += [
             flag("split-mode"),
             "layer",
             flag("tensor-split"),
             ",".join(str(split.layers[i]) for i in split.active),
         ]
+    if params.draft is not None:
+        argv += draft_words(params.draft, names.draft, engine.options)
     # Everything is set above, so llama.cpp must not adjust anything; level 4 prints the buffers.
     argv += [flag("fit"), "off", flag("log-verbosity"), "4"]
     argv += words_of(serving, ("alias", "api-key-file", "slot-save-path"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hettui.domain.devices.device import HOST_KEY
 from hettui.domain.memory.forecast import Memory
@@ -86,9 +87,12 @@ class MasterLog:
 
     @property
     def memory(self) -> dict[str, Memory]:
-        """Buffers of the model that is served, by device name, and of the host. MiB with two decimals is all that
-        llama.cpp prints."""
-        return _by_owner({key: v for key, v in self._buffers.items() if key[3:] == (1, 1)})
+        """Buffers of the model that is served, by device name, and of the host, with the sum of what is beside it. MiB
+        with two decimals is all that llama.cpp prints."""
+        found = _by_owner({key: v for key, v in self._buffers.items() if key[3:] == (1, 1)})
+        for owner, memory in self.beside.items():
+            found[owner] = replace(found.get(owner, Memory()), draft_bytes=memory.own_bytes)
+        return found
 
     @property
     def beside(self) -> dict[str, Memory]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from hettui.domain.cluster.address import endpoint
 from hettui.domain.cluster.launch import exposures
 from hettui.domain.cluster.leftovers import unrecognised
-from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.run_state import ProcessRecord, RunState
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
+
+if TYPE_CHECKING:
+    # Only of what has died: then it is there.
+    from hettui.domain.cluster.postmortem import PostMortem
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class RunReport:
             "state": self.state,
             "api": self.api,
             "model": record.cluster.model_path if record else None,
+            "draft": _draft(record),
             "owner_pid": self.owner_pid,
             "devices": [d.name for d in record.cluster.devices] if record else [],
             "tensor_split": list(record.split.layers) if record else [],
@@ -99,6 +104,9 @@ class RunReport:
         if self.problem:
             lines.append(clean_line(self.problem))
         lines.append(f"Model: {clean_line(record.cluster.model_path)}")
+        if (draft := record.cluster.params.draft) is not None:
+            what = f"{draft.model} on {draft.device}" if draft.has_model else draft.type
+            lines.append(f"Draft: {clean_line(what)}")
         width = max((len(clean_line(p.spec.name, 40)) for p in record.processes), default=0)
         for entry in record.processes:
             pid = "–" if entry.pid is None else str(entry.pid)
@@ -113,3 +121,10 @@ class RunReport:
         else:
             lines.append(f"A hettui owns it (pid {self.owner_pid or 'unknown'}).")
         return "\n".join([*lines, *exposures(record.cluster.devices)])
+
+
+def _draft(record: RunState | None) -> dict[str, object] | None:
+    draft = record.cluster.params.draft if record else None
+    if draft is None:
+        return None
+    return {"type": draft.type, "model": draft.model or None, "device": draft.device if draft.has_model else None}

@@ -12,7 +12,7 @@ from hettui.domain.cluster.process import ProcessState, Role
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.beside import mark
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.forecast import Memory
+from hettui.domain.memory.amount import Memory
 from hettui.domain.plan.split import Split
 from hettui.domain.records import dataclass
 

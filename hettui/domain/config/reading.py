@@ -9,28 +9,18 @@ from typing import Any
 
 from hettui.domain.cluster.process import RestartPolicy
 from hettui.domain.cluster.supervision import Supervision
+from hettui.domain.config.drafting import draft_problems, drafting
+from hettui.domain.config.problem import Problem
 from hettui.domain.config.schema import KEYS, SECTIONS, WORDS_FOR_KEYS, Key, Section
 from hettui.domain.config.values import Config, DeviceConfig
 from hettui.domain.devices.device import LOCAL, Host
 from hettui.domain.devices.identity import one_form
 from hettui.domain.llama.options import option_spelled
 from hettui.domain.llama.params import RuntimeParams, Serving, override_pattern
-from hettui.domain.records import dataclass
 from hettui.domain.screen.keymap import read_keymap
 from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.text import clean_line, nearest
 from hettui.domain.units import parse_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong and where: section, number of the table in an array (from 0), key."""
-
-    section: str
-    index: int | None
-    key: str | None
-    message: str
-
 
 _WATTS = re.compile(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*(k?)w\s*", re.IGNORECASE)
 _MOST_WATTS = 100_000
@@ -57,6 +47,7 @@ def read_config(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
             values[name] = _read_table(section, content, None, problems)
     if not problems:
         _check_names(values, problems)
+        problems += draft_problems(values)
     return (None, problems) if problems else (_build(values), [])
 
 
@@ -104,6 +95,9 @@ def _check(key: Key, raw: Any) -> Any:
         return _check_size(raw)
     elif key.kind == "watts":
         return _check_watts(raw)
+    elif key.kind == "fraction":
+        if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw <= 1:
+            return float(raw)
     elif key.kind == "limit":
         return 0 if raw == "off" else _check_size(raw)
     elif key.kind == "overrides":
@@ -211,7 +205,7 @@ def _build(values: Mapping[str, Any]) -> Config:
     return Config(
         model_path=values.get("model", {}).get("path"),
         model_folders=values.get("model", {}).get("folders", ()),
-        params=RuntimeParams(**{k: v for k, v in serving.items() if k in params}),
+        params=RuntimeParams(**{k: v for k, v in serving.items() if k in params}, draft=drafting(values)),
         serving=Serving(**{k: v for k, v in serving.items() if k not in params}),
         keeping=keeping,
         llama_cpp_bin=values.get("llama-cpp", {}).get("bin"),

@@ -7,6 +7,7 @@ from typing import Any
 from hettui.domain.cluster.supervision import ON_EXIT, ON_HANGUP
 from hettui.domain.devices.device import LOCAL
 from hettui.domain.llama.options import Option, settable
+from hettui.domain.llama.params import AUTO, CACHE_TYPES, DRAFT_MODEL, SPECULATION
 from hettui.domain.records import dataclass
 from hettui.domain.screen.keymap import ALLOWED
 from hettui.domain.slots.policy import AT_STOP
@@ -40,6 +41,7 @@ class Key:
             "boolean": "true or false",
             "size": 'a size such as "512MiB", or a number of bytes',
             "limit": '"off" or a size such as "16GiB"',
+            "fraction": "a number from 0 to 1",
             "watts": 'a power such as "1200W", or a number of watts',
             "texts": "a list of texts",
             "paths": "a list of folders",
@@ -178,6 +180,38 @@ SECTIONS: tuple[Section, ...] = (
             ),
         ),
         many=True,
+    ),
+    Section(
+        "draft",
+        "Speculative decoding: a small model proposes tokens, and the model checks several of them at once.",
+        (
+            Key("model", "path", "the draft model's file; its vocabulary must be the model's"),
+            Key(
+                "type",
+                "text",
+                "who proposes; all but draft-simple do without a model",
+                DRAFT_MODEL,
+                choices=SPECULATION,
+            ),
+            Key(
+                "device",
+                "text",
+                'where it lies: a name of [[devices]], "host" (this machine\'s CPU), or "auto": the fastest card of '
+                "the master's own that has room, else host; never a worker, unless named",
+                AUTO,
+            ),
+            Key("cache-type-k", "text", "type of its K cache", "f16", choices=CACHE_TYPES),
+            Key(
+                "cache-type-v",
+                "text",
+                "type of its V cache; quantised needs flash attention",
+                "f16",
+                choices=CACHE_TYPES,
+            ),
+            Key("n-max", "integer", "tokens proposed at once; left out: llama-server's own", least=1, most=1024),
+            Key("n-min", "integer", "fewer are not proposed; left out: llama-server's own", least=0, most=1024),
+            Key("p-min", "fraction", "how sure a proposal must be, 0 to 1; left out: llama-server's own"),
+        ),
     ),
     Section(
         "machine",

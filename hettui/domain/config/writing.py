@@ -59,7 +59,7 @@ def _key_lines(section: Section, given: Mapping[str, Any], *, plain: bool = Fals
 
 _EXAMPLES = {
     "id": "cpu", "layers": 12, "budget": "10GiB", "bandwidth": "360GB", "threads": 4, "port": 50052, "ascii": True,
-    "psu": "1200W", "rest": "225W",
+    "psu": "1200W", "rest": "225W", "n-max": 8, "n-min": 0, "p-min": 0.75,
 }  # fmt: skip
 """For keys whose default is no value."""
 

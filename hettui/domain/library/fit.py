@@ -51,10 +51,12 @@ class Surroundings:
     ram_bytes: int | None = None
     """Free memory of this machine; None is not known."""
     build: int = NEWEST_BUILD
+    draft: ModelShape | None = None
+    """Of the settings."""
 
     def workload(self, shape: ModelShape) -> Workload:
         """The model, run here."""
-        return Workload(shape, self.params, self.build)
+        return Workload(shape, self.params, self.build, draft=self.draft)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +151,9 @@ def short_of_ram(plan: Plan, outlook: Forecast, ram_bytes: int | None) -> int:
     host = outlook.host
     need = min(host.weights_bytes, outlook.host_weights_bytes)
     need += host.context_bytes + host.compute_bytes + host.overhead_bytes
+    if (draft := outlook.draft) is not None:
+        need += min(draft.host.weights_bytes, draft.host_read_bytes)
+        need += draft.host.context_bytes + draft.host.compute_bytes
     cpus = zip(plan.devices, outlook.devices, strict=True)
     need += sum(m.total_bytes for d, m in cpus if d.backend == "cpu" and d.host == LOCAL)
     return max(0, need - ram_bytes)

@@ -13,6 +13,7 @@ from hettui.domain.library.fit import Fit, Outlook
 from hettui.domain.model.header import ModelFile
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.towers import merged_tower
+from hettui.domain.model.vocabulary import Words
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN
@@ -112,6 +113,8 @@ class ModelFacts:
     vocabulary: int | None
     problem: str | None = None
     """Why it cannot be served, as a sentence."""
+    words: Words | None = None
+    """What decides whose draft it can be."""
 
     @classmethod
     def of(cls, shape: ModelShape) -> ModelFacts:
@@ -124,6 +127,7 @@ class ModelFacts:
             shape.n_ctx_train or None,
             shape.n_vocab or None,
             no_model(shape) if kind is Kind.MODEL else None,
+            Words.of(shape),
         )
 
     @classmethod

@@ -7,7 +7,7 @@ somebody else's and the list of what may not stand in `extra-args` come from her
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -88,6 +88,8 @@ _NO_TLS = (
 )
 _NO_ROUTER = "hettui runs one model, and plans for it: set [model] path"
 _ENDS = "llama-server prints something and ends: run it yourself for that"
+
+_SPECULATING = "what speculation takes"
 
 OPTIONS: tuple[Option, ...] = (
     Option("host", ("--host",), "text", "address of the HTTP API; other than loopback needs an API key", "serving"),
@@ -202,6 +204,28 @@ OPTIONS: tuple[Option, ...] = (
         "spec-type", ("--spec-type",),
         allocates="speculation: a second context with its cache and compute buffers, or tables on the host",
     ),
+    # How [draft] is said; older builds have the later spellings.
+    Option("spec-draft-device", ("--spec-draft-device", "-devd", "--device-draft"), allocates=_SPECULATING),
+    Option(
+        "spec-draft-ngl", ("--spec-draft-ngl", "-ngld", "--gpu-layers-draft", "--n-gpu-layers-draft"),
+        allocates=_SPECULATING,
+    ),
+    Option(
+        "spec-draft-type-k", ("--spec-draft-type-k", "-ctkd", "--cache-type-k-draft"), choices=CACHE_TYPES,
+        allocates=_SPECULATING,
+    ),
+    Option(
+        "spec-draft-type-v", ("--spec-draft-type-v", "-ctvd", "--cache-type-v-draft"), choices=CACHE_TYPES,
+        allocates=_SPECULATING,
+    ),
+    Option("spec-draft-n-max", ("--spec-draft-n-max", "--draft-max", "--draft", "--draft-n"), allocates=_SPECULATING),
+    Option("spec-draft-n-min", ("--spec-draft-n-min", "--draft-min", "--draft-n-min"), allocates=_SPECULATING),
+    Option("spec-draft-p-min", ("--spec-draft-p-min", "--draft-p-min"), allocates=_SPECULATING),
+    Option("spec-ngram-mod-n-max", ("--spec-ngram-mod-n-max",), allocates=_SPECULATING),
+    Option("spec-ngram-mod-n-min", ("--spec-ngram-mod-n-min",), allocates=_SPECULATING),
+    Option("spec-ngram-simple-size-m", ("--spec-ngram-simple-size-m",), allocates=_SPECULATING),
+    Option("spec-ngram-map-k-size-m", ("--spec-ngram-map-k-size-m",), allocates=_SPECULATING),
+    Option("spec-ngram-map-k4v-size-m", ("--spec-ngram-map-k4v-size-m",), allocates=_SPECULATING),
     Option("spec-default", ("--spec-default",), "boolean", allocates="speculation: tables on the host, or more"),
     Option("mmproj", ("--mmproj", "-mm"), "file", allocates="a vision tower with its weights and compute buffers"),
     Option("mmproj-url", ("--mmproj-url", "-mmu"), allocates="a vision tower with its weights and compute buffers"),
@@ -230,6 +254,8 @@ OPTIONS: tuple[Option, ...] = (
 )  # fmt: skip
 _SPECULATION = "--spec-"
 
+_SAID_OF_SPECULATION = frozenset(o.allocates for o in OPTIONS if o.name.startswith("spec-"))
+
 _BY_NAME = {option.name: option for option in OPTIONS}
 _BY_SPELLING = {spelling: option for option in OPTIONS for spelling in (*option.spellings, *option.also)}
 
@@ -242,6 +268,12 @@ def option(name: str) -> Option:
 def flag(name: str) -> str:
     """How our command lines spell it."""
     return _BY_NAME[name].spellings[0]
+
+
+def spelled(name: str, known: Collection[str]) -> str:
+    """How a build spells it whose long options are these; without any, as the newest ones do."""
+    spellings = _BY_NAME[name].spellings
+    return next((one for one in spellings if one in known), spellings[0])
 
 
 def option_spelled(word: str) -> Option | None:
@@ -305,9 +337,9 @@ def allocations(argv: Sequence[str]) -> tuple[Allocation, ...]:
             before = found.get(one.allocates, Allocation(spelling, one.allocates))
             found[one.allocates] = replace(before, files=before.files + files, least_bytes=before.least_bytes + number)
         elif one is None and spelling.startswith(_SPECULATION):
-            found.setdefault(_SPECULATION, Allocation(spelling, "what speculation takes"))
-    if _SPECULATION in found and len([a for a in found.values() if a.spelling.startswith(_SPECULATION)]) > 1:
-        del found[_SPECULATION]
+            found.setdefault(_SPECULATING, Allocation(spelling, _SPECULATING))
+    if any(said != _SPECULATING and said in _SAID_OF_SPECULATION for said in found):
+        found.pop(_SPECULATING, None)
     return tuple(found.values())
 
 

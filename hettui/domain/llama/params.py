@@ -11,6 +11,40 @@ FLASH_ATTN = ("on", "off", "auto")
 BESIDE_MEMORY = ("threads", "predict")
 """Settings that change nothing of what devices hold."""
 LOAD_MODES = ("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")
+DRAFT_MODEL, DRAFT_MTP = "draft-simple", "draft-mtp"
+SPECULATION = (DRAFT_MODEL, DRAFT_MTP, "ngram-simple", "ngram-map-k", "ngram-map-k4v", "ngram-mod")
+"""Of llama-server's `--spec-type`, what hettui can plan: a model of its own, the model's own MTP block, and texts that
+were there before."""
+_USUAL_MOST = {DRAFT_MODEL: 3, DRAFT_MTP: 3, "ngram-mod": 64}
+_USUAL_MOST_OF_OTHERS = 48
+AUTO = "auto"
+"""In place of a device: the planner's choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """Who proposes tokens that the model then checks several at once (speculative decoding), and where."""
+
+    type: str = DRAFT_MODEL
+    model: str = ""
+    """The draft model's file; empty where none is needed."""
+    device: str = AUTO
+    """The name of one of our devices, or `host` for the master's RAM and CPU. `auto` until the planner has chosen."""
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    n_max: int | None = None
+    """Tokens that are proposed at once; None: what llama-server takes."""
+    n_min: int | None = None
+    p_min: float | None = None
+
+    @property
+    def most(self) -> int:
+        """Tokens that are proposed at once at most (b10068, b11549: `common_speculative_n_max`)."""
+        return _USUAL_MOST.get(self.type, _USUAL_MOST_OF_OTHERS) if self.n_max is None else self.n_max
+
+    @property
+    def has_model(self) -> bool:
+        return self.type == DRAFT_MODEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +71,8 @@ class RuntimeParams:
     """Of the master's CPU while it generates; -1: llama.cpp's own choice."""
     predict: int = -1
     """Tokens that one answer has at most, whatever its request says; -1: no limit."""
+    draft: Drafting | None = None
+    """Speculative decoding; None: without."""
 
     @property
     def maps_files(self) -> bool:

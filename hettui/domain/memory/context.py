@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hettui.domain.llama.build import OVERLAPPING_BUILD
-from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.llama.params import DRAFT_MTP, RuntimeParams
 from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.block_context import BlockContext
@@ -61,10 +61,11 @@ def cells(params: RuntimeParams, ctx_size: int) -> Cells:
 
 @remembered
 def contexts(workload: Workload) -> tuple[BlockContext, ...]:
-    """What each block keeps. Newer builds keep nothing for MTP blocks."""
+    """What each block keeps. Newer builds keep nothing for MTP blocks, older ones for those of some architectures."""
     shape = workload.shape
     found = shape.contexts
-    if workload.build >= OVERLAPPING_BUILD and shape.mtp_blocks:
+    apart = workload.build >= OVERLAPPING_BUILD or architecture(shape.file.architecture).mtp_apart
+    if apart and shape.mtp_blocks:
         return found[: -shape.mtp_blocks] + (BlockContext(),) * shape.mtp_blocks
     return found
 
@@ -96,13 +97,20 @@ def kept_bytes_per_cell(workload: Workload) -> tuple[int, ...]:
     return tuple(_cell_bytes(c, params, widest_v if transposed and c.v_width else c.v_width) for c in kept)
 
 
+def _state_copies(workload: Workload) -> int:
+    """Of a recurrent state: what an MTP block proposed may have to be taken back (`need_n_rs_seq`)."""
+    draft = workload.params.draft
+    back = draft is not None and draft.type == DRAFT_MTP and architecture(workload.shape.file.architecture).rolls_back
+    return 1 + draft.most if draft is not None and back else 1
+
+
 @remembered
 def context_bytes_per_block(workload: Workload) -> tuple[int, ...]:
     """What each block keeps, for all slots: KV cache and recurrent state."""
     params = workload.params
-    geometry = cells(params, context_size(workload))
+    geometry, copies = cells(params, context_size(workload)), _state_copies(workload)
     found = []
     for context, cell_bytes in zip(contexts(workload), kept_bytes_per_cell(workload), strict=True):
         depth = geometry.windowed(context.window, params) if context.window else geometry.full
-        found.append(cell_bytes * depth * geometry.streams + context.state_values * 4 * params.slots)
+        found.append(cell_bytes * depth * geometry.streams + context.state_values * 4 * params.slots * copies)
     return tuple(found)

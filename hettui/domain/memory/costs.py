@@ -9,6 +9,7 @@ from hettui.domain.devices.device import Device
 from hettui.domain.llama.beside import offloads_operations
 from hettui.domain.memory import compute
 from hettui.domain.memory.context import context_bytes_per_block
+from hettui.domain.memory.forecast import draft_of, mtp_of
 from hettui.domain.memory.layout import input_copies, layout_of
 from hettui.domain.memory.weights import model_buffers
 from hettui.domain.memory.workload import Workload, remembered
@@ -57,13 +58,20 @@ class LayerCosts:
         self._copies = input_copies(workload, several=several, full_offload=full_offload)
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
-        self._overhead = [d.overhead_bytes for d in devices]
+        draft = draft_of(workload, devices)
+        self._besides = [
+            d.overhead_bytes + (draft.there.own_bytes if draft is not None and draft.device == i else 0)
+            for i, d in enumerate(devices)
+        ]
         # Of several the first that holds layers: one that is passed over is thought to help as well.
         first = next((i for i, d in enumerate(devices) if d.helps_host), None)
         needed = (workload.params.overrides or not full_offload) and offloads_operations(workload.extra_args)
         self._helps = [
             bool(needed and (i == first if helps is None else helps and d.helps_host)) for i, d in enumerate(devices)
         ]
+        mtp = [mtp_of(workload, i, d) for i, d in enumerate(devices)]
+        self._with_last = [0 if one is None else one.there.own_bytes for one in mtp]
+        """What the last block brings along: the context of an MTP block at work."""
         self._work = [
             _known_work(workload, full_offload, d.backend, d.helps_host, self._copies, helps)
             for d, helps in zip(devices, self._helps, strict=True)
@@ -87,7 +95,12 @@ class LayerCosts:
         if work is None:
             work = known[key] = self._work_bytes(device, first, last)
         rope = self._rope[device] if first < blocks else 0
-        return below[last + 1] - below[first] + rope + work + self._overhead[device]
+        work += self._with_last[device] if first < blocks <= last + 1 else 0
+        return below[last + 1] - below[first] + rope + work + self._besides[device]
+
+    def besides_bytes(self, device: int) -> int:
+        """What a device holds whatever its layers are: its backend's own, and a draft model."""
+        return self._besides[device]
 
     def reach(self, device: int, budget_bytes: int | None) -> list[int]:
         """For every last layer the smallest first one with which the run fits; last + 1 when not even one does."""

@@ -7,15 +7,19 @@ all of it was compared with real loads of b10068 and b11434, see tests/truth.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from hettui.domain.devices.device import Device
+from hettui.domain.devices.device import HOST_KEY, Device
 from hettui.domain.llama.beside import offloads_operations
+from hettui.domain.llama.params import DRAFT_MTP
 from hettui.domain.memory import compute
+from hettui.domain.memory.amount import Memory as Memory
 from hettui.domain.memory.context import context_bytes_per_block
+from hettui.domain.memory.draft import draft_place, draft_workload
 from hettui.domain.memory.flash import attention
 from hettui.domain.memory.layout import input_copies, layout_of
 from hettui.domain.memory.weights import host_weights, model_buffers
-from hettui.domain.memory.workload import Workload
+from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.weights import CPU, buffer_kind
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
@@ -24,17 +28,16 @@ from hettui.domain.units import missing_mib
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes on one device or on the host, by llama.cpp's buffers."""
+class Draft:
+    """What a draft model takes."""
 
-    weights_bytes: int = 0
-    context_bytes: int = 0
-    compute_bytes: int = 0
-    overhead_bytes: int = 0
-
-    @property
-    def total_bytes(self) -> int:
-        return self.weights_bytes + self.context_bytes + self.compute_bytes + self.overhead_bytes
+    device: int
+    """Where its layers lie: a device, or `HOST`."""
+    there: Memory
+    """On that device; of a draft model on the host nothing."""
+    host: Memory
+    host_read_bytes: int = 0
+    """Of its weights in the master's RAM what is really read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Forecast:
 
     host_weights_bytes: int = 0
     """What is really read of the weights in the master's RAM; `host.weights_bytes` is the range that is mapped."""
+    draft: Draft | None = None
+    """The draft model's part in these numbers."""
 
     def short_bytes(self, device: int) -> int:
         """How much is missing on a device; 0 when it fits or no budget is known."""
@@ -82,11 +87,71 @@ def helping(devices: Sequence[Device], split: Split) -> int | None:
 
 
 def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None = None) -> Forecast:
-    """The memory of every device and of the host for one split.
+    """The memory of every device and of the host for one split, with that of the settings' draft model.
 
     `devices` is in the order of `split.layers`; without it the devices are anonymous: CPU workers without a budget
     and overhead.
     """
+    outlook, draft = _of_model(workload, split, devices), draft_of(workload, devices)
+    if draft is None and (index := _of_last_block(split, workload.shape.blocks)) is not None:
+        draft = mtp_of(workload, index, devices[index] if devices and index != HOST else None)
+    if draft is None:
+        return outlook
+    held, host = list(outlook.devices), outlook.host
+    if draft.device != HOST:
+        mine, overhead_bytes = held[draft.device], devices[draft.device].overhead_bytes if devices else 0
+        there_bytes = draft.there.own_bytes
+        held[draft.device] = replace(mine, overhead_bytes=overhead_bytes, draft_bytes=there_bytes)
+    host = replace(host, draft_bytes=draft.host.own_bytes)
+    return replace(outlook, devices=tuple(held), host=host, draft=draft)
+
+
+def draft_of(workload: Workload, devices: Sequence[Device] | None = None) -> Draft | None:
+    """What the draft model of the settings takes; None without one, or where nobody has read it."""
+    place = draft_place(workload.params, devices)
+    if place is None:
+        return None
+    device = devices[place] if devices and place != HOST else None
+    backend, attached = (device.backend, device.via == "master") if device is not None else (HOST_KEY, False)
+    found = _draft_in(workload, backend, attached)
+    return None if found is None else replace(found, device=place)
+
+
+def _of_last_block(split: Split, blocks: int) -> int | None:
+    """Who holds it: a device or the host."""
+    last = blocks - 1
+    return next((i for i in (HOST, *split.active) if last in split.block_range(i)), None)
+
+
+def mtp_of(workload: Workload, place: int, device: Device | None = None) -> Draft | None:
+    """The second context of the model's own MTP block, which lies with it; None where nobody asks for it. Its weights
+    are counted with the model's blocks."""
+    draft = workload.params.draft
+    if draft is None or draft.type != DRAFT_MTP:
+        return None
+    backend, attached = (device.backend, device.via == "master") if device is not None else ("cpu", False)
+    found = _draft_in(workload, HOST_KEY if place == HOST else backend, attached)
+    if found is None:
+        return None
+    there, host = replace(found.there, weights_bytes=0), replace(found.host, weights_bytes=0)
+    return Draft(place, there, host)
+
+
+@remembered
+def _draft_in(workload: Workload, backend: str, attached: bool) -> Draft | None:
+    """On a device of that kind, or on the host."""
+    own = draft_workload(workload)
+    if own is None:
+        return None
+    if backend == HOST_KEY:
+        outlook = _of_model(own, Split((), own.shape.layers), ())
+        return Draft(HOST, Memory(), outlook.host, outlook.host_weights_bytes)
+    device = Device("draft", backend=backend, via="master" if attached else "worker")
+    outlook = _of_model(own, Split((own.shape.layers,), own.shape.layers), (device,))
+    return Draft(0, outlook.devices[0], outlook.host, outlook.host_weights_bytes)
+
+
+def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None) -> Forecast:
     context = context_bytes_per_block(workload)
     copies = input_copies(workload, several=len(split.active) > 1, full_offload=not split.host_layers)
     beside = helping(devices or (), split)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hettui.domain.llama.build import OVERLAPPING_BUILD
+from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory import compute
 from hettui.domain.memory.altup import AltUp
 from hettui.domain.memory.context import CACHE_BYTES, cells, context_size, contexts, padded
@@ -80,7 +81,7 @@ def _batch(workload: Workload, window: int, attends: Attention, *, cache_in_f16:
     return Batch(
         tokens=tokens,
         sequences=params.slots,
-        outputs=min(params.slots, tokens),
+        outputs=_outputs(params, tokens),
         flash_attn=flash,
         streams=geometry.streams,
         cells=geometry.full,
@@ -91,6 +92,13 @@ def _batch(workload: Workload, window: int, attends: Attention, *, cache_in_f16:
         turns_values=asked and not flash,
         cache_in_f16=cache_in_f16 and (params.cache_type_k, params.cache_type_v) != ("f16", "f16"),
     )
+
+
+def _outputs(params: RuntimeParams, tokens: int) -> int:
+    """Rows of a micro-batch that become logits: one a slot, and one for each token that is proposed to be checked
+    (`server_output_limits`; b10068 and b11549 alike)."""
+    each = 1 + (params.draft.most if params.draft is not None else 0)
+    return min(params.slots * each, params.batch_size, tokens) if each > 1 else min(params.slots, tokens)
 
 
 def _rules(workload: Workload, head_v: int, *, full_offload: bool, windows: bool) -> Rules:

@@ -15,6 +15,8 @@ from hettui.domain.units import MIB, mib
 _PRINTED_BYTES = MIB // 25
 """llama.cpp prints MiB with two decimals, and a few buffers add up."""
 
+_DRAFT_ERROR = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -31,6 +33,11 @@ class Difference:
         return (
             f"{name}: {mib(self.reserved_bytes)} MiB of {self.part} reserved, {mib(self.forecast_bytes)} MiB forecast"
         )
+
+
+def _draft_error(expected: Memory) -> int:
+    """Of its buffers one is a forecast: by far the smallest."""
+    return max(MIB, round(expected.draft_bytes * _DRAFT_ERROR))
 
 
 def differences(
@@ -51,7 +58,10 @@ def differences(
             ("weights", expected.weights_bytes, reserved.weights_bytes, 0),
             ("context", expected.context_bytes, reserved.context_bytes, 0),
             ("compute buffer", expected.compute_bytes, reserved.compute_bytes, error),
+            ("draft", expected.draft_bytes, reserved.draft_bytes, _draft_error(expected)),
         ):
+            if part == "draft" and outlook.draft is None:
+                continue
             if abs(forecast_bytes - reserved_bytes) > tolerance + _PRINTED_BYTES:
                 found.append(Difference(name, part, forecast_bytes, reserved_bytes))
     return found

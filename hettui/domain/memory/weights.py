@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from hettui.domain.llama.build import OVERLAPPING_BUILD
-from hettui.domain.llama.params import RuntimeParams, override_pattern
+from hettui.domain.llama.params import DRAFT_MTP, RuntimeParams, override_pattern
 from hettui.domain.memory.workload import Workload, remembered
+from hettui.domain.model.architecture import architecture
 from hettui.domain.model.reads import Read, reads_by_layer
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.weights import BufferKind, Part, Placed, host_bytes
@@ -25,9 +26,14 @@ class ModelBuffers:
 
 
 def _used(workload: Workload, placed: Placed) -> bool:
-    """MTP blocks are not loaded unless they are asked for; older builds load the biases of their attention."""
-    shape = workload.shape
+    """MTP blocks are not loaded unless they are asked for; older builds load the biases of their attention, and of some
+    architectures all of them."""
+    shape, draft = workload.shape, workload.params.draft
     if placed.part is not Part.BLOCK or placed.block < shape.blocks - shape.mtp_blocks:
+        return True
+    if draft is not None and draft.type == DRAFT_MTP:
+        return True
+    if workload.build < OVERLAPPING_BUILD and architecture(shape.file.architecture).mtp_apart:
         return True
     return (
         workload.build < OVERLAPPING_BUILD and placed.tensor.name.endswith(".bias") and ".attn_" in placed.tensor.name

@@ -32,6 +32,8 @@ class Workload:
     """llama.cpp's build number."""
     extra_args: tuple[str, ...] = ()
     """What is said to llama-server besides: it may reserve more for that, or compute elsewhere."""
+    draft: ModelShape | None = None
+    """The draft model of the settings; None: there is none, or nobody has read it."""
     _relatives: dict[RuntimeParams, Workload] = field(default_factory=dict, compare=False, repr=False)
     """The same model and build with other settings: sliders and searches come back to them."""
     _known: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -44,7 +46,7 @@ class Workload:
         self._relatives.setdefault(self.params, self)
         found = self._relatives.get(params)
         if found is None:
-            found = Workload(self.shape, params, self.build, self.extra_args, self._relatives)
+            found = Workload(self.shape, params, self.build, self.extra_args, self.draft, self._relatives)
             self._relatives[params] = found
             # Threads may search side by side: one that another has just dropped is made again, which costs time only.
             while len(self._relatives) > _MOST_RELATIVES:

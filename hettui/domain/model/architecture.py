@@ -66,6 +66,12 @@ class Architecture:
     late_in_older_builds: bool = False
     """Already before builds that overlap micro-batches."""
     scaled_embedding: bool = False
+    mtp_apart: bool = False
+    """In older builds, too, the model's own context keeps nothing for MTP blocks; they are loaded there, used or not
+    (b10068)."""
+    rolls_back: bool = False
+    """With an MTP block at work a recurrent state is kept once for each token that may have to be taken back
+    (`llm_arch_supports_rs_rollback` of b11549)."""
     compute_error: float = 0.02
     """Of 100 measured loads 99 are nearer to the forecast compute buffer than this part of it, or than 1 MiB."""
 
@@ -125,11 +131,11 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "laguna": Architecture(windows=Windows(4, dense_first=True)),
     "lfm2": Architecture(
         window_everywhere=True, recurrent="without KV heads", embedding_norm_is_output_norm=True,
-        residual_first=True,
+        residual_first=True, rolls_back=True,
     ),
     "lfm2moe": Architecture(
         window_everywhere=True, recurrent="without KV heads", embedding_norm_is_output_norm=True,
-        residual_first=True,
+        residual_first=True, rolls_back=True,
     ),
     "llada": Architecture(keeps_context=False),
     "llada-moe": Architecture(keeps_context=False),
@@ -146,10 +152,12 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "mpt": Architecture(positions="nowhere"),
     "muse-glimmer": Architecture(windows=Windows(4)),
     "nemotron_h": Architecture(
-        positions="nowhere", recurrent="one thing a block", late_outputs="after norm", compute_error=0.22,
+        positions="nowhere", recurrent="one thing a block", late_outputs="after norm", rolls_back=True,
+        compute_error=0.22,
     ),
     "nemotron_h_moe": Architecture(
-        positions="nowhere", recurrent="one thing a block", late_outputs="after norm", compute_error=0.22,
+        positions="nowhere", recurrent="one thing a block", late_outputs="after norm", rolls_back=True,
+        compute_error=0.22,
     ),
     "neo-bert": Architecture(keeps_context=False),
     "nomic-bert": Architecture(keeps_context=False),
@@ -160,14 +168,16 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "plamo3": Architecture(windows=Windows(8)),
     "qwen2moe": Architecture(compute_error=0.09),
     "qwen35": Architecture(
-        recurrent="by interval", late_outputs="after norm", late_in_older_builds=True, compute_error=0.08,
+        recurrent="by interval", late_outputs="after norm", late_in_older_builds=True, mtp_apart=True,
+        rolls_back=True, compute_error=0.08,
     ),
     "qwen35moe": Architecture(
-        recurrent="by interval", late_outputs="after norm", late_in_older_builds=True, compute_error=0.2,
+        recurrent="by interval", late_outputs="after norm", late_in_older_builds=True, mtp_apart=True,
+        rolls_back=True, compute_error=0.2,
     ),
     "qwen3moe": Architecture(compute_error=0.05),
     "qwen3next": Architecture(recurrent="by interval", late_outputs="after norm", compute_error=0.05),
-    "qwen4exp": Architecture(recurrent="by interval", late_outputs="after norm"),
+    "qwen4exp": Architecture(recurrent="by interval", late_outputs="after norm", rolls_back=True),
     "rnd1": Architecture(keeps_context=False),
     "rwkv6": Architecture(recurrent="all"),
     "rwkv6qwen2": Architecture(recurrent="all"),

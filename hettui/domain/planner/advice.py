@@ -111,7 +111,7 @@ def ways_to_fit(asked: Question) -> list[Way]:
     Where the plan's own split does not do even then, the planner's split or another order of the devices is said.
     """
     workload, params, split = asked.workload, asked.workload.params, asked.split
-    shape, said = workload.shape, workload.extra_args
+    shape = workload.shape
     found = [way for way in (_way(asked, "", workload),) if way]
     for changes in (_smaller_batches(params), _smaller_caches(params), _fewer_slots(params)):
         ways = (_way(asked, words, workload.having(changed)) for words, changed in changes)
@@ -125,7 +125,7 @@ def ways_to_fit(asked: Question) -> list[Way]:
         found += [smaller] if smaller else []
     if not found:
         ways = (
-            _way(asked, f"the model quantised to about {kind.upper()}", Workload(smaller, params, workload.build, said))
+            _way(asked, f"the model quantised to about {kind.upper()}", _quantised(workload, smaller))
             for kind, smaller in _smaller_models(shape)
         )
         found += [way for way in (next((way for way in ways if way), None),) if way]
@@ -135,6 +135,10 @@ def ways_to_fit(asked: Question) -> list[Way]:
         elif split.active and not other.active:
             found.append(Way("everything on the host", workload, other))
     return found
+
+
+def _quantised(workload: Workload, smaller: ModelShape) -> Workload:
+    return Workload(smaller, workload.params, workload.build, workload.extra_args, workload.draft)
 
 
 def _way(asked: Question, words: str, workload: Workload) -> Way | None:

@@ -41,6 +41,9 @@ def launch_key(workload: Workload, devices: Sequence[Device], split: Split, besi
     held = [(d.backend, d.via, n) for d, n in zip(devices, split.layers, strict=True) if n]
     shape = workload.shape
     params = {name: value for name, value in asdict(workload.params).items() if name not in BESIDE_MEMORY}
+    if workload.params.draft is None:
+        # As it was before there was such a setting: what was learned then holds.
+        del params["draft"]
     said = [shape.file.architecture, shape.fingerprint, params, held, split.host_layers, workload.build]
     said += [told] if (told := mark(workload.extra_args) if beside is None else beside) else []
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
@@ -91,7 +94,7 @@ class Learned:
     def add_overhead(self, device: Device, own_bytes: int, buffers: Memory) -> bool:
         """`own_bytes`: what the card's driver says that our process holds on it. Whether that was new."""
         key = device_key(device)
-        left = own_bytes - buffers.weights_bytes - buffers.context_bytes - buffers.compute_bytes
+        left = own_bytes - buffers.own_bytes - buffers.draft_bytes
         if key is None or left < 0 or self.overhead.get(key) == left:
             return False
         self.overhead[key] = left
@@ -163,7 +166,7 @@ class Learned:
         found = self.compute.get(key)
         if found is None:
             return outlook
-        active = [i for i, m in enumerate(outlook.devices) if m.total_bytes]
+        active = [i for i, m in enumerate(outlook.devices) if m.own_bytes]
         devices = list(outlook.devices)
         for rank, index in enumerate(active):
             if str(rank) in found:

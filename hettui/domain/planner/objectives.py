@@ -9,11 +9,12 @@ from functools import lru_cache
 from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.context import context_size, context_step
 from hettui.domain.memory.costs import LayerCosts
+from hettui.domain.memory.forecast import draft_of
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
-from hettui.domain.plan.split import Split
+from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.fastest import fastest
 from hettui.domain.planner.headroom import alone, propose
 from hettui.domain.planner.most_even import fits_somehow, most_even
@@ -119,10 +120,21 @@ def largest_context_that(workload: Workload, fits: Callable[[Workload], bool]) -
 def fits_any_way(workload: Workload, devices: Sequence[Device]) -> bool:
     """Whether any order and split puts everything on the devices."""
     devices = tuple(devices)
+    if not _draft_fits(workload, devices):
+        return False
     if alone(LayerCosts(workload, devices, several=False), devices):
         return True
     together = LayerCosts(workload, devices, several=True)
     return len(devices) > 1 and fits_somehow(_problem(workload.shape, devices, together))
+
+
+def _draft_fits(workload: Workload, devices: Sequence[Device]) -> bool:
+    """A draft model on a device that may hold nothing else."""
+    draft = draft_of(workload, devices)
+    if draft is None or draft.device == HOST:
+        return True
+    device = devices[draft.device]
+    return device.budget_bytes is None or draft.there.own_bytes + device.overhead_bytes <= device.budget_bytes
 
 
 def _plan(shape: ModelShape, devices: tuple[Device, ...], found: Found) -> Plan:
@@ -151,12 +163,12 @@ def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) 
     """Tables for the search. Devices that are alike share theirs."""
     reaches: dict[tuple[object, ...], list[int]] = {}
     for i, d in enumerate(devices):
-        kind = (d.backend, d.budget_bytes, d.overhead_bytes)
+        kind = (d.backend, d.budget_bytes, costs.besides_bytes(i))
         if kind not in reaches:
             reaches[kind] = costs.reach(i, d.budget_bytes)
     return Problem(
         shape.layers,
-        [reaches[d.backend, d.budget_bytes, d.overhead_bytes] for d in devices],
+        [reaches[d.backend, d.budget_bytes, costs.besides_bytes(i)] for i, d in enumerate(devices)],
         [below_s(shape, pace(d)) for d in devices],
         [pace(d).hop_s for d in devices],
         locked=locked_layers(devices),

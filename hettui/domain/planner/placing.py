@@ -94,7 +94,10 @@ class _Table:
     def problem(self, ram_bytes: float) -> Placing:
         shape, devices = self.shape, self.devices
         below = [below_s(shape, p) for p in self.paces]
-        rooms = [INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - d.overhead_bytes) for d in devices]
+        rooms = [
+            INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - self.here.besides_bytes(i))
+            for i, d in enumerate(devices)
+        ]
         prices = [
             (table[b + 1] - table[b]) / size
             for table, device in zip(self.penalties, devices, strict=True)

@@ -191,6 +191,17 @@ _OF_THE_PLAN = (
         shown=True,
         moves_focus=True,
     ),
+    Action(
+        "model.draft",
+        ("D",),
+        "model(True)",
+        "Draft",
+        "choose a draft model, which proposes tokens, or take it away",
+        "Plan",
+        "screen",
+        why.first(why.refused, why.no_model, why.on_the_way),
+        moves_focus=True,
+    ),
 )
 
 _OF_THE_CLUSTER = (

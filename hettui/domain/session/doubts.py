@@ -8,6 +8,7 @@ from hettui.domain.library.found import Kind, kind_of, no_model
 from hettui.domain.llama.build import NEWEST_BUILD, OLDEST_BUILD
 from hettui.domain.llama.faults import Circumstances, Fault, faults_of
 from hettui.domain.llama.options import allocations
+from hettui.domain.llama.params import DRAFT_MTP
 from hettui.domain.memory.context import contexts
 from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.architecture_names import IN_BUILDS, SINCE_OLDEST
@@ -49,6 +50,9 @@ def not_counted(extra_args: Sequence[str], file_bytes: Mapping[str, int]) -> tup
 def untested(workload: Workload, plan: Plan) -> str | None:
     """Why host weights and compute buffers of this plan are estimates only, as a part of a sentence; None: real loads
     were compared."""
+    draft = workload.params.draft
+    if draft is not None and draft.type == DRAFT_MTP:
+        return "with the model's own MTP block proposing tokens"
     if workload.params.overrides:
         return "with tensors kept on the host by n-cpu-moe or override-tensor"
     attached = [d for d, n in zip(plan.devices, plan.split.layers, strict=True) if n and d.via != "worker"]

@@ -24,6 +24,7 @@ from hettui.domain.planner.objectives import Best, comparable
 from hettui.domain.planner.promise import promised
 from hettui.domain.records import dataclass
 from hettui.domain.session.doubts import Uncounted, not_counted, untested, warnings
+from hettui.domain.session.draft_report import draft_json, draft_lines
 from hettui.domain.session.model_report import model_json
 from hettui.domain.speed.pace import Expected, pace
 from hettui.domain.tables import table
@@ -60,6 +61,11 @@ class PlanReport:
     @cached_property
     def untested(self) -> str | None:
         return untested(self._planned, self.plan)
+
+    @property
+    def _known(self) -> bool:
+        """The architectures were read in llama.cpp."""
+        return known(self.shape) and (self.workload.draft is None or known(self.workload.draft))
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -181,6 +187,7 @@ class PlanReport:
                 "weights_read_bytes": outlook.host_weights_bytes,
                 "context_bytes": outlook.host.context_bytes,
                 "compute_bytes": outlook.host.compute_bytes,
+                "draft_bytes": outlook.host.draft_bytes,
                 "free_bytes": self.ram_bytes,
             },
             "fits": self.fits,
@@ -188,7 +195,8 @@ class PlanReport:
             "largest_ctx_size": self.largest_context,
             "ways_to_fit": [way.words for way in self.ways_to_fit],
             "warnings": self.warnings,
-            "exact": not self.not_counted and self.untested is None and known(self.shape),
+            "exact": not self.not_counted and self.untested is None and self._known,
+            "draft": draft_json(self._planned, outlook, devices),
             "not_counted": [
                 {"option": one.option, "what": one.what, "at_least_bytes": one.least_bytes} for one in self.not_counted
             ],
@@ -230,6 +238,7 @@ class PlanReport:
             "compute_error_bytes": self._compute_error(index, outlook),
             "compute_basis": "measured" if index in outlook.measured else "forecast",
             "overhead_bytes": memory.overhead_bytes,
+            "draft_bytes": memory.draft_bytes,
             "total_bytes": memory.total_bytes,
             "budget_bytes": device.budget_bytes,
             "fits": not outlook.short_bytes(index),
@@ -247,6 +256,7 @@ class PlanReport:
             *self.warnings,
             self._verdict(),
             *self._speed(),
+            *draft_lines(self._planned, self.forecast, self.plan.devices),
             *self._advice(),
             *self._host_words(),
             *self._doubts(),
@@ -299,16 +309,18 @@ class PlanReport:
     def as_text(self) -> str:
         outlook = self.forecast
         split = self.plan.split
-        rows = [("device", "layers", "blocks", "weights", "KV", "compute", "other", "total", "budget", "")]
+        drafted = outlook.draft is not None
+        kinds = ("weights", "KV", "compute", *(("draft",) if drafted else ()), "other", "total")
+        rows = [("device", "layers", "blocks", *kinds, "budget", "")]
         for i, device in enumerate(self.plan.devices):
             short = outlook.short_bytes(i)
             verdict = f"short by {missing_mib(short)}" if short else ""
             memory, budget = outlook.devices[i], mib(device.budget_bytes)
             name = shorten_middle(clean_line(device.name), 24)
-            rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory), budget, verdict))
+            rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory, drafted), budget, verdict))
         short = self.host_short_bytes
         budget, verdict = (mib(self.ram_bytes), f"short by {missing_mib(short)}") if short else (UNKNOWN, "")
-        held = (str(split.host_layers), _span(split, HOST), *_columns(outlook.host))
+        held = (str(split.host_layers), _span(split, HOST), *_columns(outlook.host, drafted))
         rows.append(("host (CPU)", *held, budget, verdict))
         lines = [_headline(self._planned), "", *table(rows), "", *self.explanation(), ""]
         lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self._processes]
@@ -334,14 +346,10 @@ def _span(split: Split, device: int) -> str:
     return " + ".join(parts) or UNKNOWN
 
 
-def _columns(memory: Memory) -> tuple[str, str, str, str, str]:
-    return (
-        mib(memory.weights_bytes),
-        mib(memory.context_bytes),
-        mib(memory.compute_bytes),
-        mib(memory.overhead_bytes),
-        mib(memory.total_bytes),
-    )
+def _columns(memory: Memory, drafted: bool) -> list[str]:
+    sizes = [memory.weights_bytes, memory.context_bytes, memory.compute_bytes]
+    sizes += [memory.draft_bytes] if drafted else []
+    return [mib(size) for size in (*sizes, memory.overhead_bytes, memory.total_bytes)]
 
 
 def _headline(workload: Workload) -> str:

@@ -13,6 +13,7 @@ from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.draft import draft_place
 from hettui.domain.memory.forecast import Forecast, shortage
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
@@ -22,7 +23,8 @@ from hettui.domain.planner.headroom import propose
 from hettui.domain.planner.learned import Learned
 from hettui.domain.planner.objectives import Beside, comparable, wanted
 from hettui.domain.records import dataclass
-from hettui.domain.slots.terms import Terms, terms_of
+from hettui.domain.slots.launch_terms import terms_of
+from hettui.domain.slots.terms import Terms
 
 if TYPE_CHECKING:
     from hettui.domain.library.fit import Surroundings
@@ -50,6 +52,8 @@ class Session:
     """What a model that was chosen on the screen is opened with; None: as the configuration says."""
     file_bytes: Mapping[str, int] = field(default_factory=dict)
     """Sizes of the files that `extra-args` name."""
+    draft: ModelShape | None = None
+    """The draft model of the settings."""
 
     @property
     def title(self) -> str:
@@ -66,7 +70,7 @@ class Session:
         """What is to be run, with the configured settings; None without a model."""
         if self.shape is None:
             return None
-        return Workload(self.shape, self.config.params, self.build, self.config.serving.extra_args)
+        return Workload(self.shape, self.config.params, self.build, self.config.serving.extra_args, self.draft)
 
     def workload_of(self, plan: Plan) -> Workload | None:
         """The same with the plan's own settings."""
@@ -98,7 +102,9 @@ class Session:
         from hettui.domain.library.fit import Surroundings, for_another_model
 
         ram = next((h.free_bytes for h in self.hardware if h.backend == "cpu" and h.host == LOCAL), None)
-        return Surroundings(self.config.params, for_another_model(self.devices), ram, self.build)
+        # Whether the draft suits another model is not known before that is read.
+        params = replace(self.config.params, draft=None)
+        return Surroundings(params, for_another_model(self.devices), ram, self.build)
 
     @property
     def initial_plan(self) -> Plan | None:
@@ -149,8 +155,9 @@ def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
         raise ConfigError("no model is chosen: choose one on the screen, or set [model] path")
     if session.cluster is None:
         raise HettuiError(session.problem or "no llama.cpp binaries were found")
-    for device, layers in zip(plan.devices, plan.split.layers, strict=True):
-        if device.missing and (layers or device.via == "worker"):
+    drafts_on = draft_place(session.params(plan), plan.devices)
+    for index, (device, layers) in enumerate(zip(plan.devices, plan.split.layers, strict=True)):
+        if device.missing and (layers or device.via == "worker" or index == drafts_on):
             raise HettuiError(device.missing)
     outlook = session.forecast(plan)
     if outlook is not None and not outlook.fits and not force:

@@ -14,11 +14,12 @@ from dataclasses import replace
 from hettui.domain.errors import ModelFileError
 from hettui.domain.library.fit import Outlook, Surroundings, judge, largest_context
 from hettui.domain.library.found import FoundModel, Kind, ModelEntry, ModelFacts
+from hettui.domain.library.places import Completion, ModelPlace
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.planner.learned import Learned
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
-from hettui.ports import Completion, ModelFinder, ModelPlace
+from hettui.ports import ModelFinder
 
 MAX_MODELS = 5_000
 _POLL_S = 0.2

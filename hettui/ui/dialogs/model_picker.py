@@ -12,9 +12,9 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from hettui.domain.library.found import ModelEntry, best_of
+from hettui.domain.library.places import Completion
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line
-from hettui.ports import Completion
 from hettui.services.backend import Backend
 from hettui.services.library.search import PathCompleter
 from hettui.ui.dialogs.searching import SearchingScreen
@@ -92,7 +92,7 @@ class ModelPicker(SearchingScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            box.border_title = "Models"
+            box.border_title = self.heading
             columns, *below = self._lines.values()
             yield from (self._field, columns, self._pick, *below)
 
@@ -114,12 +114,21 @@ class ModelPicker(SearchingScreen[str | None]):
     def _arrange(self) -> None:
         """Filters and sorts; the cursor stays with its model, and on its line."""
         words = self._typed.lower().split()
-        self._shown = sorted((e for e in self._entries.values() if e.matches(words)), key=lambda e: e.order)
+        self._shown = sorted((e for e in self._entries.values() if self.matches(e, words)), key=lambda e: e.order)
         if not self._touched:
             self._selected = self._first_choice()
         if all(e.model.path != self._selected for e in self._shown):
             self._selected = self._shown[0].model.path if self._shown else None
         self._draw()
+
+    @property
+    def heading(self) -> str:
+        """Of the box."""
+        return "Models"
+
+    def matches(self, entry: ModelEntry, words: list[str]) -> bool:
+        """Whether it stands in the list."""
+        return entry.matches(words)
 
     def _first_choice(self) -> str | None:
         paths = [entry.model.path for entry in self._shown]
@@ -152,17 +161,22 @@ class ModelPicker(SearchingScreen[str | None]):
         cursor = next((i for i, e in enumerate(self._shown) if e.model.path == self._selected), NOWHERE)
         pick.show(len(self._shown), self._row, cursor, steady=self._touched, anew=not self._touched)
         self._say("columns", [_plain(model_rows.columns(max(0, width - 2)))] if self._entries else [""])
-        self._show_nothing("" if self._shown else self._why_nothing())
+        self._show_nothing("" if self._shown else self.why_nothing())
         chosen = self._chosen
         self._say("detail", model_rows.details(chosen, width) if chosen else [""])
         self._say("state", [model_rows.state(len(self._entries), self._searched)])
-        self._say("keys", [_KEYS_LIST])
+        self._say("keys", [self.keys_of(_KEYS_LIST)])
         self._ask_when_dwelling(chosen)
 
-    def _why_nothing(self) -> str:
+    def why_nothing(self) -> str:
+        """In place of an empty list."""
         if self._entries:
             return f"Nothing matches {clean_line(self._typed, 60)}."
         return model_rows.nothing_found(self._searched)
+
+    def keys_of(self, keys: str) -> str:
+        """The line of keys."""
+        return keys
 
     def _show_nothing(self, text: str) -> None:
         nothing = self._lines["nothing"]

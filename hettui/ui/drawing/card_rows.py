@@ -205,10 +205,12 @@ def _memory(view: CardView, frame: Frame) -> Runs:
 def _memory_parts(view: CardView) -> list[tuple[str, str, str, int]]:
     """Glyph, role, word and bytes."""
     memory = view.memory
+    draft = [(gauges.DRAFT, "weights", "draft", memory.draft_bytes)] if memory.draft_bytes else []
     return [
         (gauges.WEIGHTS, "weights", "weights", memory.weights_bytes),
         (gauges.CONTEXT, "kv", "KV cache", memory.context_bytes),
         (gauges.COMPUTE, "compute", "compute", memory.compute_bytes),
+        *draft,
         (gauges.OVERHEAD, "overhead", "overhead", memory.overhead_bytes),
     ]
 

@@ -16,7 +16,7 @@ from hettui.domain.records import dataclass
 Runs = list[tuple[str, str]]
 """Pieces of one row: text and role."""
 
-WEIGHTS, CONTEXT, COMPUTE, OVERHEAD = "█", "▓", "▒", "░"
+WEIGHTS, CONTEXT, COMPUTE, OVERHEAD, DRAFT = "█", "▓", "▒", "░", "▤"
 FREE = "·"
 MEASURED = "┃"
 OVER = "▚"
@@ -127,6 +127,7 @@ def memory_bar(width: int, memory: Memory, scale: MemoryScale) -> Runs:
         (WEIGHTS, "weights", memory.weights_bytes),
         (CONTEXT, "kv", memory.context_bytes),
         (COMPUTE, "compute", memory.compute_bytes),
+        (DRAFT, "weights", memory.draft_bytes),
         (OVERHEAD, "overhead", memory.overhead_bytes),
     ):
         reached += size

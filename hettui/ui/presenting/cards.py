@@ -81,6 +81,8 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
     view = replace(view, experts=_experts(facts, index))
     if outlook is not None:
         view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
+        if view.memory.draft_bytes:
+            view = replace(view, role=f"{view.role}, draft")
     if facts.speed is not None and index in facts.speed.stages_s and len(facts.speed.stages_s) > 1:
         view = replace(view, share=facts.speed.stages_s[index] / facts.speed.token_s)
     view = _with_readings(facts, view, device.name)
@@ -154,6 +156,9 @@ def _after_launch(facts: Facts, view: CardView, name: str) -> tuple[str, str] | 
     reported = applied.measured.get(name) if applied else None
     if reported is None or view.running != view.layers or facts.differs or not (view.layers or view.is_host):
         return None
+    if not view.memory.draft_bytes:
+        # Of a draft model in `extra-args` the plan knows nothing.
+        reported = replace(reported, draft_bytes=0)
     planned = view.memory.total_bytes
     told = {"llama.cpp": reported.total_bytes + view.memory.overhead_bytes - planned}
     if not view.is_cpu and view.own_bytes is not None:
@@ -188,6 +193,11 @@ def _of_experts(facts: Facts) -> str:
     return f"experts of {count} block{'s' if count > 1 else ''}" if count else ""
 
 
+def _drafts_here(outlook: Forecast | None) -> str:
+    draft = None if outlook is None else outlook.draft
+    return "the draft model" if draft is not None and draft.device == HOST else ""
+
+
 def _read(outlook: Forecast | None) -> str:
     """Where much is mapped that nobody reads."""
     if outlook is None or outlook.host.weights_bytes < outlook.host_weights_bytes + _OFF_PLAN_BYTES:
@@ -200,7 +210,7 @@ def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
     view = CardView(
         index=HOST,
         name="CPU of this machine",
-        role=f"{_of_experts(facts) or 'what no device takes'}{_read(outlook)}",
+        role=f"{_of_experts(facts) or _drafts_here(outlook) or 'what no device takes'}{_read(outlook)}",
         layers=split.host_layers,
         maximum=split.total_layers,
         running=applied.split.host_layers if applied else None,

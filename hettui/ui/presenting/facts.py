@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from functools import cached_property
 
+from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.devices.colours import colours
 from hettui.domain.memory.forecast import Forecast
@@ -75,6 +76,8 @@ class Facts:
     """What the slots hold, and what requests did."""
     preflight: str = ""
     """What a look before the last start found that could stop it."""
+    answered: Timings | None = None
+    """The server's figures of the last answer of what runs."""
     lost: Mapping[str, str] = field(default_factory=dict)
     """By name, devices that what runs was started without, and why."""
     finding: str | None = None

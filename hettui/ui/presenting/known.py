@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.editor import PlanEditor
@@ -36,6 +37,7 @@ class Known:
         self.generating = False
         """Tokens of an answer are arriving."""
         self._rate: float | None = None
+        self._answered: Timings | None = None
         self._histories: dict[str, History] = {}
         self._why: Steady[Finding] = Steady()
         self._facts: Facts | None = None
@@ -78,6 +80,7 @@ class Known:
             closed=closed,
             slots=self.slots,
             preflight=self.preflight,
+            answered=self._answered,
             finding=editor.finding_words,
             lost=self.lost,
         )
@@ -98,7 +101,7 @@ class Known:
         before, self.cluster = self.cluster, snapshot
         if _what_answers(before) != _what_answers(snapshot):
             # What was fast or slow before is another cluster's. A state in between may have been passed over.
-            self._rate, self.generating, self._why = None, False, Steady()
+            self._rate, self._answered, self.generating, self._why = None, None, False, Steady()
             self._miss(snapshot)
         return before.state is not snapshot.state
 
@@ -139,12 +142,12 @@ class Known:
         elif isinstance(event, ChatProgressed) and event.tokens > 1 and event.elapsed_s > 0:
             self._rate = (event.tokens - 1) / event.elapsed_s
         elif isinstance(event, ChatEnded) and event.timings and event.timings.generated_per_second is not None:
-            self._rate = event.timings.generated_per_second
+            self._rate, self._answered = event.timings.generated_per_second, event.timings
         return self.generating is not before or isinstance(event, ChatEnded)
 
     def forget(self) -> None:
         """What readings and answers have left behind."""
-        self.telemetry = self._rate = self.slots = None
+        self.telemetry = self._rate = self.slots = self._answered = None
         self._histories, self._why = {}, Steady()
 
 

@@ -14,6 +14,7 @@ from hettui.domain.memory.forecast import Forecast, forecast, shortage
 from hettui.domain.memory.reconcile import differences
 from hettui.domain.planner.explain import WhatIf, explain, what_if
 from hettui.domain.session.doubts import not_counted, warnings
+from hettui.domain.session.draft_gain import DraftGain, draft_gain
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, missing_mib
 from hettui.ui.presenting.cards import cards
@@ -126,6 +127,12 @@ def about_the_plan(facts: Facts) -> PlanLineView:
         off = differences(workload.shape, plain, applied.measured, facts.plan.devices) if applied else []
         if off:
             return PlanLineView(f"not as forecast: {'; '.join(d.words for d in off)}", "warn")
+        if (gain := _gain(facts)) is not None and gain.costs:
+            slower = f"{gain.per_second:.3g} tok/s with it, {gain.without_per_second:.3g} without"
+            return PlanLineView(
+                facts.keys.fill(f"the draft costs more than it brings ({slower}): {{model.draft}} takes it away"),
+                "warn",
+            )
         return _with_costs(facts.keys.fill("the plan is what runs · {pane.chat} chats"), facts)
     if session.cluster is None:
         return PlanLineView(clean_line(session.problem or "no llama.cpp was found"), "warn")
@@ -135,6 +142,12 @@ def about_the_plan(facts: Facts) -> PlanLineView:
     beside = [clean_line(one.option, 30) for one in not_counted(session.config.serving.extra_args, {})]
     without = f" ({', '.join(beside)} not counted)" if beside else ""
     return _with_costs(f"the plan fits{context}{without}{_starts(facts)}", facts)
+
+
+def _gain(facts: Facts) -> DraftGain | None:
+    applied = facts.cluster.applied
+    drafts = applied is not None and applied.params is not None and applied.params.draft is not None
+    return draft_gain(facts.answered, facts.speed) if drafts and not facts.differs else None
 
 
 def _starts(facts: Facts) -> str:
@@ -204,6 +217,9 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
         fastest = f"{costs.fastest_per_second:.3g}"
         mine.insert(1, f"The fastest split for one stream would be {faster:.0%} faster: {fastest} tokens a second.")
     parts = [("This plan", mine)]
+    if (gain := _gain(facts)) is not None:
+        advice = facts.keys.fill("It costs more than it brings: {model.draft} takes it away.") if gain.costs else ""
+        parts.append(("The draft, in the last answer", [line for line in (f"{gain.words}.", advice) if line]))
     if lines := explained(facts):
         parts.append(("The context", lines))
     best = facts.wanted

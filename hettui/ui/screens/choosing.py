@@ -29,8 +29,13 @@ class ModelChoice:
         self._screen = screen
         self._backend = backend
 
-    def choose(self, preferred: str | None = None, *, best: bool = False) -> None:
-        """Opens the picker, on the `preferred` model; `best`: it was called the best."""
+    def choose(self, preferred: str | None = None, *, best: bool = False, draft: bool = False) -> None:
+        """Opens the picker, on the `preferred` model; `best`: it was called the best. `draft`: that of draft models."""
+        if draft:
+            from hettui.ui.dialogs.draft_picker import DraftPicker
+
+            self._screen.app.push_screen(DraftPicker(self._backend, self._screen.known.session), self._draft_chosen)
+            return
         from hettui.ui.dialogs.model_picker import ModelPicker
 
         picker = ModelPicker(self._backend, self._screen.known.session, preferred, best=best)
@@ -39,6 +44,19 @@ class ModelChoice:
     def _chosen(self, path: str | None) -> None:
         if path is not None:
             self._screen.in_thread(partial(self._open, path), "model", exclusive=True)
+
+    def _draft_chosen(self, path: str | None) -> None:
+        if path is not None:
+            self._screen.in_thread(partial(self._draft, path or None), "model", exclusive=True)
+
+    def _draft(self, path: str | None) -> None:
+        known, app = self._screen.known, self._screen.app
+        try:
+            session = self._backend.with_draft(known.session, known.plan, path)
+        except HettuiError as error:
+            self._screen.post_message(NoticeArrived(str(error), "error"))
+        else:
+            app.call_later(self._screen.use, session)
 
     def _open(self, path: str) -> None:
         before, app = self._screen.known.session, self._screen.app

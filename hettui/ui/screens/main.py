@@ -301,8 +301,8 @@ class MainScreen(Hearing):
     def action_quit(self) -> None:
         self.operating.quit()
 
-    def action_model(self) -> None:
-        self.model_choice.choose()
+    def action_model(self, draft: bool = False) -> None:
+        self.model_choice.choose(draft=draft)
 
     def action_settings(self) -> None:
         self.settings.open()

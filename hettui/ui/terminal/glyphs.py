@@ -18,12 +18,12 @@ from hettui.domain.screen.terminal import Glyphs
 
 _ASCII = dict(
     zip(
-        "█▓▒░·┃▚╱◆◇━╌┆●■○◐◑◒◌✗✓▶▸▾⏸×–—−…°⏎↵±µ™®←→↑↓⇧•▁▂▃▄▅▆▇▀▔‘’“”„‹›«»",
-        '#=+-.|X/*^=-:O#oooo.xv>>v"x---~ <<~u  <>^v^*_:-=+*%"-\'\'"""<><>',
+        "█▓▒░▤·┃▚╱◆◇━╌┆●■○◐◑◒◌✗✓▶▸▾⏸×–—−…°⏎↵±µ™®←→↑↓⇧•▁▂▃▄▅▆▇▀▔‘’“”„‹›«»",
+        '#=+-@.|X/*^=-:O#oooo.xv>>v"x---~ <<~u  <>^v^*_:-=+*%"-\'\'"""<><>',
         strict=True,
     )
 )
-_CONSOLE = dict(zip("━╌┃╭╮╰╯▁▂▃▅▆▇▏▎▊", "═─║┌┐└┘__▄▄██│││", strict=True))
+_CONSOLE = dict(zip("▤━╌┃╭╮╰╯▁▂▃▅▆▇▏▎▊", "≡═─║┌┐└┘__▄▄██│││", strict=True))
 """Code page 437's next of kin, where there is one."""
 _CONSOLE_ALSO = "←→↑↓"
 """In code page 437 as well, at places where Python's codec has control characters."""
