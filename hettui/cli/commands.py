@@ -13,6 +13,7 @@ COMMANDS = {
     "hosts": "hettui.cli.hosts:run_hosts",
     "doctor": "hettui.cli.doctor:run_doctor",
     "devices": "hettui.cli.plan:run_devices",
+    "engine": "hettui.cli.engine:run_engine",
     "model": "hettui.cli.plan:run_model",
     "models": "hettui.cli.models:run_models",
     "plan": "hettui.cli.plan:run_plan",

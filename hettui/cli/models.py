@@ -1,4 +1,4 @@
-"""`hettui models`: list, fetch, advise, verify, remove."""
+"""`hettui models`: list, fetch, advise, convert, quantize, verify, remove."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from hettui.cli.signals import Interrupted, interruptible
 
 if TYPE_CHECKING:
+    from hettui.cli.progress import StepProgress
+    from hettui.domain.config.values import Config
     from hettui.domain.library.offers import Offer
+    from hettui.wiring.making import Made, Wish
 
 
 def run_models(options: Namespace) -> int:
@@ -89,6 +92,53 @@ def _fetch(options: Namespace) -> int:
     return 0
 
 
+def _quantize(options: Namespace) -> int:
+    from hettui.domain.errors import UsageError
+    from hettui.wiring import making
+
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"--threads {options.threads}: it must be at least 1")
+    if len(options.names) != 2:
+        raise UsageError("models quantize takes a file and a type: hettui models quantize m.F16.gguf Q4_K_M")
+    file, kind = options.names
+    config, wish, tell = _making(options)
+    made = making.quantize(config, file, kind, wish, tell, dry=options.dry_run)
+    return _tell_made(options, made)
+
+
+def _convert(options: Namespace) -> int:
+    from hettui.domain.errors import UsageError
+    from hettui.wiring import making
+
+    if len(options.names) != 1:
+        raise UsageError("models convert takes one folder, as a hub's repository: with config.json and its weights")
+    config, wish, tell = _making(options)
+    return _tell_made(
+        options, making.convert(config, options.names[0], options.outtype, wish, tell, dry=options.dry_run)
+    )
+
+
+def _making(options: Namespace) -> tuple[Config, Wish, StepProgress]:
+    from hettui.cli.progress import StepProgress
+    from hettui.wiring.making import Wish
+    from hettui.wiring.models import config_for
+
+    wish = Wish(options.to, options.imatrix, options.allow_requantize, options.threads, options.python, options.force)
+    return config_for(options.config), wish, StepProgress()
+
+
+def _tell_made(options: Namespace, made: Made) -> int:
+    from hettui.domain.text import clean_line
+    from hettui.domain.units import format_bytes
+
+    if options.json:
+        facts = {"path": made.path, "size_bytes": made.size_bytes, "sha256": made.sha256, "dry_run": options.dry_run}
+        print(json.dumps(facts, indent=1))
+    else:
+        print(f"{clean_line(made.path)}: {'about ' if options.dry_run else ''}{format_bytes(made.size_bytes)}")
+    return 0
+
+
 def _verify(options: Namespace) -> int:
     from hettui.wiring import models
 
@@ -115,7 +165,10 @@ def _named(options: Namespace) -> list[str]:
     return list(options.names)
 
 
-_DOES = {"list": _list, "advise": _advise, "fetch": _fetch, "verify": _verify, "remove": _remove}
+_DOES = {
+    "list": _list, "advise": _advise, "fetch": _fetch, "convert": _convert, "quantize": _quantize, "verify": _verify,
+    "remove": _remove,
+}  # fmt: skip
 
 
 class _Progress:

@@ -6,6 +6,7 @@ import argparse
 from typing import TypeAlias
 
 from hettui import __version__
+from hettui.cli.iron_options import engine_options, models_options
 from hettui.domain.chat.agents import AGENTS
 from hettui.domain.llama.options import Option, memory_options, option
 from hettui.domain.plan.aim import OBJECTIVES
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _doctor(commands)
     _devices(commands)
     _hosts(commands)
+    _engine(commands)
     _model(commands)
     _models(commands)
     _plan(commands)
@@ -131,6 +133,14 @@ def _hosts(commands: _Commands) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
+def _engine(commands: _Commands) -> None:
+    parser = _add(
+        commands, "engine", "llama.cpp on this machine: built for its cards, installed, one of several in use",
+        "hettui engine build --use",
+    )  # fmt: skip
+    engine_options(parser)
+
+
 def _model(commands: _Commands) -> None:
     parser = _add(commands, "model", "what a model's header says", "hettui model model.gguf")
     parser.add_argument("model", metavar="FILE", help="a GGUF file, or any part of a split one")
@@ -144,20 +154,7 @@ def _models(commands: _Commands) -> None:
         commands, "models", "models here and at a hub, judged for these devices; fetched, verified, removed",
         "hettui models fetch ggml-org/gpt-oss-20b-GGUF",
     )  # fmt: skip
-    parser.add_argument(
-        "what",
-        choices=("list", "fetch", "advise", "verify", "remove"),
-        help="list: those that are here, or what a repository offers; fetch: user/repo:QUANT or a URL; advise: the "
-        "largest quantisation that fits with --ctx-size; verify: header, tensors, sum; remove: what hettui fetched",
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="user/repo, user/repo:QUANT, a URL, or files")
-    parser.add_argument("--config", metavar="CONFIG", help="the devices to judge for; else the configuration used last")
-    parser.add_argument(*option("ctx-size").spellings, type=int, metavar="N", help="advise: tokens of context")
-    parser.add_argument("--to", metavar="FOLDER", help="fetch: where to; else hettui's cache, where m looks")
-    parser.add_argument("--parallel", type=int, default=4, metavar="N", help="fetch: parts side by side, 1 to 16")
-    parser.add_argument("--no-mmproj", action="store_true", help="fetch: without the vision projector")
-    parser.add_argument("--force", action="store_true", help="remove: also what hettui has not fetched")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    models_options(parser)
 
 
 def _plan(commands: _Commands) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hettui.domain.text import clean_line
 from hettui.domain.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from hettui.domain.engines.progress import Steps
 
 _SECOND = 1.0
 
@@ -115,3 +118,23 @@ class SumProgress:
             self._told_at = now
             end = "\n" if done_bytes == total_bytes else ""
             print(f"\r\x1b[Ktaking the model's sum {done_bytes / max(1, total_bytes):4.0%}", end=end, file=sys.stderr)
+
+
+class StepProgress:
+    """One line on stderr that is written over; where nobody looks, a line every tenth of the way."""
+
+    def __init__(self) -> None:
+        self._what, self._tenth = "", -1
+
+    def __call__(self, what: str, steps: Steps | None, left_s: float | None) -> None:
+        from hettui.domain.engines.progress import progress_text
+
+        text = progress_text(what, steps, left_s)
+        if sys.stderr.isatty():
+            end = "\n" if steps is not None and steps.done == steps.total else ""
+            print(f"\r\x1b[K{text}", end=end, file=sys.stderr, flush=True)
+            return
+        tenth = steps.done * 10 // steps.total if steps else 0
+        if (what, tenth) != (self._what, self._tenth):
+            self._what, self._tenth = what, tenth
+            print(text, file=sys.stderr, flush=True)

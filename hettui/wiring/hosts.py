@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +14,6 @@ from hettui.adapters.files.paths import config_file, last_config, memory_dir
 from hettui.adapters.hosts import prober
 from hettui.adapters.hosts.pushing import drop, send
 from hettui.adapters.hosts.ssh import Line
-from hettui.adapters.llama.binaries import find_engine
 from hettui.adapters.llama.engine_package import package_of
 from hettui.adapters.llama.own_build import build_sum
 from hettui.domain.config.values import Config
@@ -28,6 +26,7 @@ from hettui.domain.hosts.push import Package, Progress, Pushed, unfit
 from hettui.domain.hosts.report import Cleaned
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.text import clean_line
+from hettui.wiring.chosen import engine_of
 
 
 def known(config_path: str | None, named: Sequence[str] = ()) -> tuple[Host, ...]:
@@ -59,7 +58,7 @@ def all_known() -> dict[str, KnownHost]:
 def own_engine(config_path: str | None) -> EngineInfo:
     """Of this machine. Raises EngineError, ConfigError."""
     config = _config(config_path)
-    return find_engine(config.llama_cpp_bin, os.environ)
+    return engine_of(config)
 
 
 def short_name(destination: str) -> str:

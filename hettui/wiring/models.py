@@ -57,10 +57,15 @@ class Got:
     """None: nobody says what it must be."""
 
 
+def config_for(config_path: str | None) -> Config:
+    """This configuration, else the one used last, else none. Raises ConfigError."""
+    path = Path(config_path) if config_path else last_config() or config_file()
+    return load(path) if config_path or path.exists() else Config()
+
+
 def session_for(config_path: str | None, ctx_size: int | None = None) -> Session:
     """The devices that models are judged for; the configured model itself is not needed."""
-    path = Path(config_path) if config_path else last_config() or config_file()
-    config = load(path) if config_path or path.exists() else Config()
+    config = config_for(config_path)
     params = config.params if ctx_size is None else replace(config.params, ctx_size=ctx_size)
     return open_session(replace(config, model_path=None, params=params))
 

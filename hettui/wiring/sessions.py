@@ -16,7 +16,6 @@ from hettui.adapters.files.sizes import file_sizes
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
 from hettui.adapters.gpu.nvml import NvmlSource
-from hettui.adapters.llama.binaries import find_engine
 from hettui.adapters.llama.discovery import discover
 from hettui.adapters.llama.gguf import read_model
 from hettui.adapters.machine.memory_speed import read_speed
@@ -42,6 +41,7 @@ from hettui.domain.session.room import Room, no_room, room_as_found
 from hettui.domain.session.session import Session, runnable
 from hettui.domain.text import clean_line
 from hettui.services.cluster.world import Request
+from hettui.wiring.chosen import engine_of, is_named
 
 
 def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:
@@ -50,9 +50,9 @@ def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:
     Raises EngineError when a place was named explicitly: a typo shall not look like a machine without llama.cpp.
     """
     try:
-        return find_engine(config.llama_cpp_bin, os.environ), None
+        return engine_of(config), None
     except EngineError as error:
-        if config.llama_cpp_bin or os.environ.get("LLAMA_CPP_BIN"):
+        if is_named(config):
             raise
         return None, str(error)
 

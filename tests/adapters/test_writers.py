@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hettui.adapters.engines.shelf import Shelf
 from hettui.adapters.files import paths
 from hettui.adapters.files.atomic import make_private, open_private, replace_file
 from hettui.adapters.files.chat_store import ChatFolder
@@ -29,6 +30,7 @@ from hettui.adapters.processes.log_files import LogFolder
 from hettui.adapters.processes.run_folder import RunFolder
 from hettui.cli import crash
 from hettui.domain.cluster.process import ProcessSpec
+from hettui.domain.engines.record import InUse
 from hettui.domain.errors import HettuiError
 from hettui.domain.planner.learned import Learned
 from hettui.domain.screen.panes import PanesState
@@ -107,6 +109,7 @@ WRITERS = {
     "what was fetched": Writer(lambda folder: save_fetched(folder, {}), "fetched.json"),
     "a sum": Writer(_model, "model-sums.json"),
     "the list of contexts": Writer(_contexts, "hettui-contexts/contexts.json"),
+    "the engine in use": Writer(lambda folder: Shelf(folder).choose(InUse("x")), "in-use.json"),
     "the last configuration": Writer(lambda folder: paths.remember_config(folder / "c"), "hettui/last-config"),
     "the last model": Writer(lambda folder: paths.remember_model("m"), "hettui/last-model"),
 }
@@ -237,6 +240,7 @@ def test_a_runtime_folder_of_another_user_is_left_alone(
 
 PAST_IT = {
     "adapters/files/atomic.py": "the place itself",
+    "adapters/engines/shelf.py": "lays links between libraries in a private folder of its own, which is then renamed",
     "adapters/hosts/card_mirror.py": "lays links into a private folder of its own; its files go through the place",
     "adapters/library/demo_model.py": "unpacks into a private temporary folder, and replaces the model with the result",
     "cli/__init__.py": "/dev/null in place of a closed pipe",

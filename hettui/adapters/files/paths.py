@@ -164,6 +164,11 @@ def cache_dir() -> Path:
     return _made(cache_path())
 
 
+def engines_path() -> Path:
+    """Where engines lie that hettui has built or installed: `~/.local/share/hettui/engines`; not made."""
+    return platformdirs.user_data_path(_NAME) / "engines"
+
+
 def _made(path: Path) -> Path:
     try:
         return make_private(path)

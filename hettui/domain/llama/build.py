@@ -22,6 +22,15 @@ def build_of(version: str | None) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
+class ChosenEngine:
+    """One that hettui has built or installed, before it was asked anything."""
+
+    name: str
+    server: Path
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """The llama.cpp binaries that were found, and what they can do when asked."""
 
