@@ -16,6 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 demo: $(VENV)/.installed
 	$(BIN)/hettui demo
+	@echo "again: $(BIN)/hettui demo; your own cards: $(BIN)/hettui"
 
 # Types take one core for as long as everything else in `check`: the tests have the other one meanwhile.
 test: $(VENV)/.installed-dev
@@ -60,7 +61,10 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@echo "hettui and its llama.cpp come into $(VENV): about a minute, once"
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --editable '.[demo]' | \
+		grep --line-buffered -E '^(Collecting|Downloading|Installing|Successfully)' || true
+	@$(BIN)/hettui --version
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python

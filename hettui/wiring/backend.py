@@ -35,7 +35,7 @@ from hettui.services.engine import Engine
 from hettui.services.events import ClusterChanged, Event, Notice, TelemetryUpdated
 from hettui.services.host_desk import HostDesk
 from hettui.services.learner import Learner
-from hettui.wiring.sessions import api_key, drafted_by, request_for, with_model
+from hettui.wiring.sessions import api_key, drafted_by, open_session, request_for, with_model
 
 if TYPE_CHECKING:
     from hettui.domain.doctor.finding import Finding
@@ -54,7 +54,10 @@ class ScreenBackend:
         chats: ChatKeeper,
         read_only: str | None = None,
         tell_hosts: Callable[[Sequence[Host]], None] = lambda hosts: None,
+        claim: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`claim` makes this hettui the cluster's owner, or says why not."""
+        self._claim = claim
         self._tell_hosts = tell_hosts
         self.engine = engine
         self.chats = chats
@@ -93,12 +96,28 @@ class ScreenBackend:
         return session
 
     def begin(self) -> None:
+        self.engine.take_over(self._key, self._config.supervision)
+
+    @property
+    def _key(self) -> str | None:
         try:
-            key = api_key(self._config)
+            return api_key(self._config)
         except HettuiError:
             # Told when it is needed: what runs is taken over all the same.
-            key = None
-        self.engine.take_over(key, self._config.supervision)
+            return None
+
+    def own(self) -> str | None:
+        if self.read_only is None:
+            return None
+        if reason := self._claim():
+            return reason
+        self.read_only = None
+        self.engine.own(self._key, self._config.supervision)
+        return None
+
+    def look(self, session: Session) -> Session:
+        # A demo's devices are its own, whatever else is in the machine.
+        return session if session.demo else open_session(session.config)
 
     def leave_running(self) -> None:
         self.leaves = True

@@ -34,6 +34,7 @@ MODULES = (
     "hettui.ui.dialogs.chat_settings",
     "hettui.ui.dialogs.choices",
     "hettui.ui.dialogs.doctor",
+    "hettui.ui.dialogs.draft_picker",
     "hettui.ui.dialogs.help",
     "hettui.ui.dialogs.hosts",
     "hettui.ui.dialogs.jump",

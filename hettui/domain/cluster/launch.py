@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from ipaddress import IPv4Address
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from hettui.domain.cluster.address import is_loopback, tcp_hosts
 from hettui.domain.cluster.process import ProcessSpec
@@ -241,10 +241,13 @@ def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
 def worker_there(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
     """A worker of another host as it stands there, without anything of hettui's: on loopback, on the same port."""
     host = next((h for h in cluster.hosts if h.name == device.host), None)
-    said = Path(host.bin) if host is not None and host.bin else None
-    program = Path(RPC_SERVER) if said is None else said if said.name.endswith("rpc-server") else said / RPC_SERVER
-    engine = replace(cluster.engine, rpc_server=program, env=())
-    return _worker(replace(cluster, engine=engine), replace(device, host=LOCAL, expose=False), port)
+    said = PurePosixPath(host.bin) if host is not None and host.bin else None
+    usual = PurePosixPath(RPC_SERVER)
+    program = usual if said is None else said if said.name.endswith("rpc-server") else said / usual
+    own = _worker(
+        replace(cluster, engine=replace(cluster.engine, env=())), replace(device, host=LOCAL, expose=False), port
+    )
+    return replace(own, argv=(str(program), *own.argv[1:]))
 
 
 def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: Mapping[str, str]) -> tuple[str, ...]:
