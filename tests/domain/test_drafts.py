@@ -17,11 +17,11 @@ from hettui.domain.errors import ConfigError
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.drafting import draft_words
 from hettui.domain.llama.params import Drafting, RuntimeParams, Serving
-from hettui.domain.memory.draft import draft_place
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.vocabulary import Words, misfit
+from hettui.domain.plan.draft_place import draft_place
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.drafts import with_draft_placed

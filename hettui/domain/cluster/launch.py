@@ -26,7 +26,7 @@ from hettui.domain.hosts.worker import HOLDER, RemoteWorker
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import flag, memory_options, spoken, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
-from hettui.domain.memory.draft import draft_place
+from hettui.domain.plan.draft_place import draft_place
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, shell_join, shell_word
