@@ -109,7 +109,10 @@ class RunStore(Protocol):
         """None when nothing is recorded. Raises HettuiError when the file is damaged."""
 
     def save(self, state: RunState | None) -> None:
-        """Replaces the record at once; None: nothing runs. Raises HettuiError when it cannot be written."""
+        """Replaces the record at once; None: nothing runs. Raises HettuiError when it cannot."""
+
+    def owner(self) -> int | None:
+        """The pid of the hettui that owns the cluster, 0 where it is not known; None: nobody does."""
 
 
 class LogTail(Protocol):
@@ -293,6 +296,8 @@ class ChatStore(Protocol):
     def save(self, conversation: Conversation) -> None:
         """At once or not at all."""
 
+    def remove(self, conversation: Conversation) -> None: ...
+
     def prompts(self, model: str) -> KeptPrompts: ...
 
     def save_prompts(self, model: str, prompts: KeptPrompts) -> None: ...
@@ -376,9 +381,7 @@ class ThemeShelf(Protocol):
 
     def watch(self, tell: Callable[[ThemeFiles], None]) -> Callable[[], None]:
         """Calls `tell`, on a thread, soon after one of the user's files changed, came or went since the last `read`.
-
-        Returns what ends that.
-        """
+        Returns what ends that."""
 
 
 class ModelFinder(Protocol):

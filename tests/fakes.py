@@ -193,6 +193,10 @@ class FakeRuns:
         self.boot_id = "boot"
         self.saved: list[RunState | None] = []
         self.problem: HettuiError | None = None
+        self.owned_by: int | None = 1
+
+    def owner(self) -> int | None:
+        return self.owned_by
 
     def load(self) -> RunState | None:
         if self.problem:

@@ -42,7 +42,14 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
     said = capsys.readouterr().out
     assert ended.value.code == 0
     assert f"example: hettui {command}" in said
-    assert f"hettui {command}" in README.read_text(encoding="utf-8")
+    assert any(f"hettui {command}" in page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def test_readme_is_short_and_every_page_is_in_the_contents() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 160
+    contents = (README.parent / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"}
+    assert not [name for name in pages if f"({name})" not in contents]
 
 
 def test_the_rooms_that_are_named_are_there() -> None:

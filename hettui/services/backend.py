@@ -75,6 +75,13 @@ class Backend(Protocol):
     def begin(self) -> None:
         """The screen is ready to hear: takes over what an earlier hettui left running. Returns at once."""
 
+    def look(self, session: Session) -> Session:
+        """Blocks. The same configuration with the devices that are there now. Raises HettuiError with the reason."""
+
+    def own(self) -> str | None:
+        """What is only shown is this one's from now on, and `read_only` is None; else the reason why not. Blocks for a
+        blink."""
+
     def leave_running(self) -> None:
         """At the end of the screen the cluster runs on."""
 

@@ -66,11 +66,9 @@ class Engine:
         read_only: str | None = None,
         takes_over: bool = False,
     ) -> None:
-        """`time_of_day` stands before the engine's own lines in the log.
-
-        `read_only`: why nothing may be changed here; then it shows what the record says, and refuses commands.
-        `takes_over`: `take_over` will be called; until then nobody knows whether something runs.
-        """
+        """`time_of_day` stands before the engine's own lines in the log. `read_only`: why nothing may be changed here;
+        then it shows what the record says, and refuses commands. `takes_over`: `take_over` will be called; until
+        then nobody knows whether something runs."""
         self._read_only = read_only
         self._world = world
         self._watched: tuple[Device, ...] = ()
@@ -141,11 +139,8 @@ class Engine:
     def sample_every(self, interval_s: float) -> None:
         """How often the sensors are asked; within the limits of the poller."""
         interval_s = min(max(interval_s, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
-        self._soon(lambda: self._poller.set_interval(min(interval_s, self._slowest_s)))
-
-    @property
-    def _slowest_s(self) -> float:
-        return TUNING_INTERVAL_S if self._jobs.tuning else LONGEST_INTERVAL_S
+        slowest_s = TUNING_INTERVAL_S if self._jobs.tuning else LONGEST_INTERVAL_S
+        self._soon(lambda: self._poller.set_interval(min(interval_s, slowest_s)))
 
     def start(self, request: Request) -> Future[None]:
         """Starts the cluster, or applies a new split to the running one. The future carries the failure."""
@@ -171,6 +166,10 @@ class Engine:
     def take_over(self, api_key: str | None = None, supervision: Supervision | None = None) -> Future[None]:
         """Adopts what an earlier hettui left running."""
         return self._submit(self._take_over(api_key, supervision))
+
+    def own(self, api_key: str | None = None, supervision: Supervision | None = None) -> Future[None]:
+        """Takes over what was only shown; whoever calls owns it now. An answer that is being written goes on."""
+        return self._submit(self._own(api_key, supervision))
 
     def chat(self, turns: Sequence[ChatTurn], options: dict[str, object] | None = None) -> Future[None]:
         """Sends a conversation; the answer comes as events. The future fails when it cannot be sent at all."""
@@ -309,6 +308,17 @@ class Engine:
         except HettuiError as error:
             self._emit(Notice(str(error), "warning"))
         await self._controller.take_over(record, api_key, supervision)
+
+    async def _own(self, api_key: str | None, supervision: Supervision | None) -> None:
+        if not self._read_only:
+            return
+        if not self._chat_session.busy:
+            await self._controller.leave()
+        self._read_only = None
+        self._controller = ClusterController(self._world, self._emit, self._answering.now)
+        self._controller.expect_takeover()
+        self._background.append(asyncio.create_task(self._controller.watch_slots(), name="slots"))
+        await self._take_over(api_key, supervision)
 
     async def _cancel_requests(self) -> None:
         await self._cancel_chat()

@@ -136,6 +136,14 @@ class Notice:
     severity: Severity = "information"
 
 
+@dataclass(frozen=True, slots=True)
+class OwnerLeft:
+    """Who owned the cluster that is shown here has gone: it can be taken over. Told once."""
+
+    runs: bool
+    """It was left running."""
+
+
 Recorded = ClusterChanged | LogLines | TelemetryUpdated | ChatProgressed | ChatEnded | Notice | Alert
 """What a recording keeps. Whoever adds an event here decides what of it is private: see
 services/recording/recorder.py."""
@@ -174,4 +182,5 @@ Event = (
     | TuneEnded
     | PlaybackMoved
     | Rewound
+    | OwnerLeft
 )

@@ -30,6 +30,7 @@ from hettui.services.events import (
     Event,
     LogLines,
     Notice,
+    OwnerLeft,
     ParallelChanged,
     PlaybackMoved,
     Rewound,
@@ -47,6 +48,7 @@ from hettui.ui.messages import (
     DevicesChanged,
     LogsArrived,
     NoticeArrived,
+    OwnerGone,
     PlaybackArrived,
     RewoundArrived,
     SlotsArrived,
@@ -321,6 +323,8 @@ def _message(event: Event) -> Message:
             return TuneArrived(event)
         case ChatProgressed() | ChatEnded() | ChatWaiting() | ParallelChanged():
             return ChatArrived(event)
+        case OwnerLeft(runs):
+            return OwnerGone(runs)
         case SlotsChanged():
             return SlotsArrived(event)
         case PlaybackMoved():

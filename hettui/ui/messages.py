@@ -89,6 +89,14 @@ class TuneArrived(Message):
         self.event = event
 
 
+class OwnerGone(Message):
+    """Who owned the cluster that is shown here has left."""
+
+    def __init__(self, runs: bool) -> None:
+        super().__init__()
+        self.runs = runs
+
+
 class NoticeArrived(Message):
     """A sentence for the user; `alert`: of the kind that may ring the bell."""
 

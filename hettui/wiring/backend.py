@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hettui import __version__
-from hettui.adapters.files.config_toml import save_plan, save_values
+from hettui.adapters.files.config_toml import drop_section, save_plan, save_values
 from hettui.adapters.files.panes_file import load_panes, save_panes
 from hettui.adapters.files.paths import (
     cache_path,
@@ -35,7 +35,7 @@ from hettui.services.engine import Engine
 from hettui.services.events import ClusterChanged, Event, Notice, TelemetryUpdated
 from hettui.services.host_desk import HostDesk
 from hettui.services.learner import Learner
-from hettui.wiring.sessions import api_key, drafted_by, request_for, with_model
+from hettui.wiring.sessions import api_key, drafted_by, open_session, request_for, with_model
 
 if TYPE_CHECKING:
     from hettui.domain.doctor.finding import Finding
@@ -54,7 +54,10 @@ class ScreenBackend:
         chats: ChatKeeper,
         read_only: str | None = None,
         tell_hosts: Callable[[Sequence[Host]], None] = lambda hosts: None,
+        claim: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`claim` makes this hettui the cluster's owner, or says why not."""
+        self._claim = claim
         self._tell_hosts = tell_hosts
         self.engine = engine
         self.chats = chats
@@ -93,12 +96,28 @@ class ScreenBackend:
         return session
 
     def begin(self) -> None:
+        self.engine.take_over(self._key, self._config.supervision)
+
+    @property
+    def _key(self) -> str | None:
         try:
-            key = api_key(self._config)
+            return api_key(self._config)
         except HettuiError:
             # Told when it is needed: what runs is taken over all the same.
-            key = None
-        self.engine.take_over(key, self._config.supervision)
+            return None
+
+    def own(self) -> str | None:
+        if self.read_only is None:
+            return None
+        if reason := self._claim():
+            return reason
+        self.read_only = None
+        self.engine.own(self._key, self._config.supervision)
+        return None
+
+    def look(self, session: Session) -> Session:
+        # A demo's devices are its own, whatever else is in the machine.
+        return session if session.demo else open_session(session.config)
 
     def leave_running(self) -> None:
         self.leaves = True
@@ -200,8 +219,22 @@ class ScreenBackend:
             # Layers of one model with the path of another could not be opened again.
             save_values(path, {("model", "path"): model})
             self._config = replace(self._config, model_path=model)
+        self._save_draft(path, session)
         save_plan(path, plan, plan.asked(session.config.params))
         return path
+
+    def _save_draft(self, path: str, session: Session) -> None:
+        """One that was chosen on the screen, or taken away there."""
+        was, now = self._config.params.draft, session.config.params.draft
+        model = now.model if now is not None and now.has_model else None
+        if model == (was.model if was is not None and was.has_model else None):
+            return
+        if model is None or (was is not None and not was.has_model):
+            # What the section says of another kind of speculation means nothing beside a model.
+            drop_section(path, "draft")
+        if model is not None:
+            save_values(path, {("draft", "model"): model})
+        self._config = replace(self._config, params=replace(self._config.params, draft=now))
 
     def keep_theme(self, session: Session, name: str) -> str | None:
         if session.config.path is None:

@@ -75,6 +75,12 @@ class RecordedBackend:
     def begin(self) -> None:
         self._backend.begin()
 
+    def look(self, session: Session) -> Session:
+        return self._backend.look(session)
+
+    def own(self) -> str | None:
+        return self._backend.own()
+
     def leave_running(self) -> None:
         self._backend.leave_running()
 
@@ -153,6 +159,12 @@ class ReplayBackend:
 
     def begin(self) -> None:
         """There is nothing to take over."""
+
+    def look(self, session: Session) -> Session:
+        return session
+
+    def own(self) -> str | None:
+        return self.engine.refusal
 
     def leave_running(self) -> None:
         """There is nothing that runs."""

@@ -116,6 +116,14 @@ def _run(opener: Callable[[], Session], theme: str | None, record: str | None) -
         runs.release()
 
 
+def _claim(runs: RunFolder) -> str | None:
+    """Makes this process the owner, or says who is."""
+    try:
+        return None if runs.acquire() else owned_by(runs)
+    except HettuiError as error:
+        return str(error)
+
+
 def _recorded(own: ScreenBackend, path: str | None, stack: ExitStack) -> tuple[Backend, Callable[[], str]]:
     """The backend, recorded where a path says so, and what the header says of that."""
     if path is None:
@@ -151,7 +159,7 @@ def _show(
         build_engine(log_dir(), runs, read_only=read_only, takes_over=True, book=book) as engine,
         ExitStack() as stack,
     ):
-        own = ScreenBackend(engine, session.result, learner, chats, read_only, book.write)
+        own = ScreenBackend(engine, session.result, learner, chats, read_only, book.write, lambda: _claim(runs))
         backend, mark = _recorded(own, record, stack)
         app = HettuiApp(
             backend,
@@ -167,7 +175,7 @@ def _show(
         with watching(ending):
             error = app.run()
         leaves = own.leaves or ending.left or (app.crash is not None and own.runs_on(True))
-        running = bool(engine.snapshot.processes) and read_only is None
+        running = bool(engine.snapshot.processes) and own.read_only is None
         engine.close(leave=leaves)
     if leaves and running:
         print("hettui: the cluster runs on. hettui takes it over again, hettui down stops it.", file=sys.stderr)

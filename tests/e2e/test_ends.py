@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import in_process
 from tests.e2e.conftest import DEADLINE_S, Terminal, engine_processes
 from tests.hettui import HETTUI
 from tests.patience import patience, until
@@ -30,6 +31,8 @@ WITH_TTY = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def hettui(home: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    if words[0] in ("status", "logs"):
+        return in_process.hettui(*words, environment=home)
     return subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=patience(60))
 
 
@@ -179,7 +182,7 @@ def test_a_configured_answer_is_not_asked_for(
     assert hettui(home, "down").returncode == 0
 
 
-def test_a_second_hettui_only_looks_and_says_why(
+def test_a_second_hettui_looks_chats_and_takes_over_when_the_owner_leaves(
     terminal: Terminal, home: dict[str, str], nothing_left: None, tmp_path: Path
 ) -> None:
     started(terminal, "demo")
@@ -192,19 +195,34 @@ def test_a_second_hettui_only_looks_and_says_why(
         assert "owns the cluster" in second.wait("owns the cluster")
         second.send("x")
         second.send("a")
+        assert "READ-ONLY" in shown
+        # A spectator reads logs and chats: that is asked of the API.
+        second.send("g")
+        second.wait("lines · / filters")
+        second.type("cName a colour")
+        second.wait("Name a colour")
+        second.send("Enter")
+        second.wait("· first token")
+        refused = hettui(home, "down")
+        assert refused.returncode == 1
+        assert "owns the cluster" in refused.stderr
+        assert engine_processes() == running
+        terminal.send("q")
+        terminal.wait("What shall become of it")
+        terminal.send("l")
+        terminal.wait("EXIT=0")
+        second.wait("has left the cluster running")
+        second.send("y")
+        second.wait("READ-ONLY", gone=True)
+        assert engine_processes() == running
+        second.send("Escape")
+        second.wait("▶1")
+        second.send("x")
+        second.wait("○ stopped")
         second.send("q")
         second.wait("EXIT=0")
-        assert "READ-ONLY" in shown
     finally:
         second.close()
-    assert engine_processes() == running
-    refused = hettui(home, "down")
-    assert refused.returncode == 1
-    assert "owns the cluster" in refused.stderr
-    terminal.send("q")
-    terminal.wait("What shall become of it")
-    terminal.send("s")
-    terminal.wait("EXIT=0")
 
 
 # -- up --------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from hettui.services.cluster import supervisor
 from hettui.services.cluster.controller import ClusterController
 from hettui.services.cluster.viewer import Viewer
 from hettui.services.cluster.world import Request
-from hettui.services.events import ClusterChanged, Event, Notice
+from hettui.services.events import ClusterChanged, Event, Notice, OwnerLeft
 from tests.fakes import FakeChild
 from tests.patience import patience
 from tests.services.test_cluster import Bench, request, until
@@ -431,6 +431,22 @@ async def test_a_second_one_only_looks(bench: Bench) -> None:
     await bench.controller.stop()
     viewer.read_logs()
     assert viewer.snapshot.processes == ()
+
+
+async def test_a_second_one_is_told_once_when_the_owner_leaves(bench: Bench) -> None:
+    await bench.controller.start(request())
+    seen: list[object] = []
+    viewer = Viewer(bench.world.world(), seen.append, "another hettui (pid 1) owns the cluster")
+    viewer.expect_takeover()
+    viewer.read_logs()
+    assert seen == [], "nobody hears it yet"
+    await viewer.take_over(None)
+    assert any(isinstance(e, ClusterChanged) for e in seen)
+    bench.world.runs.owned_by = None
+    for _ in range(30):
+        bench.world.clock.now += 0.25
+        viewer.read_logs()
+    assert [e.runs for e in seen if isinstance(e, OwnerLeft)] == [True]
 
 
 # -- stopping ------------------------------------------------------------------------------------------------------

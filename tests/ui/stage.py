@@ -155,6 +155,9 @@ class MemoryStore:
     def save(self, conversation: Conversation) -> None:
         self.kept[conversation.key] = conversation
 
+    def remove(self, conversation: Conversation) -> None:
+        self.kept.pop(conversation.key, None)
+
     def prompts(self, model: str) -> KeptPrompts:
         return self.typed.get(model, KeptPrompts())
 
@@ -264,6 +267,18 @@ class StageBackend:
 
     def begin(self) -> None:
         self.engine.calls.append("begin")
+
+    not_mine: str | None = None
+    """Why the cluster cannot be taken over."""
+
+    def own(self) -> str | None:
+        if self.not_mine is None:
+            self.read_only = None
+            self.engine.calls.append("own")
+        return self.not_mine
+
+    def look(self, session: Session) -> Session:
+        return self.open()
 
     def leave_running(self) -> None:
         self.leaves = True

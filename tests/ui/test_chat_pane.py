@@ -205,6 +205,35 @@ async def test_everything_is_kept_and_comes_back() -> None:
         assert prompt(s).text == "half a ques"
 
 
+async def test_conversations_are_filtered_renamed_and_deleted() -> None:
+    store = MemoryStore()
+    async with chatting(store) as s:
+        for question in ("about cats", "about dogs"):
+            await ask(s, question, "fine")
+            await s.press("ctrl+n")
+        await s.press("ctrl+o")
+        await s.pilot.pause()
+        dialog = s.app.screen
+        assert isinstance(dialog, ChatListScreen)
+        await s.type("cat")
+        assert dialog.query_one(OptionList).option_count == 1
+        assert "/cat" in s.text()
+        await s.press("f2", *"pets", "enter")
+        await s.press("escape")
+        assert dialog.query_one(OptionList).option_count == 2
+        assert "pets" in s.text()
+        await until(s, lambda: sorted(c.title for c in store.kept.values()) == ["about dogs", "pets"])
+        await s.type("dogs")
+        await s.press("delete")
+        assert "Del again deletes it for good" in s.text()
+        await s.press("down", "delete")
+        assert len(store.kept) == 2, "another key keeps it"
+        await s.press("delete")
+        await until(s, lambda: [c.title for c in store.kept.values()] == ["pets"])
+        await s.press("escape", "escape")
+        assert not isinstance(s.app.screen, ChatListScreen)
+
+
 async def test_history_by_arrows_keeps_what_was_being_typed() -> None:
     store = MemoryStore(typed={session().title: KeptPrompts("", ("older", "two\nlines"))})
     async with chatting(store) as s:

@@ -102,7 +102,11 @@ async def test_every_character_on_the_screen_can_be_read(path: Path) -> None:
         backend.engine.emit(ChatEnded(Timings(31, 203.3, 12, 122.9)))
         await pilot.pause()
         check(app, "chat, toasts")
-        await pilot.press("escape")
+        await pilot.press("ctrl+n", "ctrl+o")
+        await pilot.pause()
+        assert app.screen.is_modal
+        check(app, "conversations")
+        await pilot.press("escape", "escape")
         for n in range(80):
             backend.engine.emit(LogLines(("worker a", "master", "worker b", "c", "d")[n % 5], (f"line {n}",)))
         for key in ("g", "b", "v", "e"):

@@ -16,7 +16,7 @@ from hettui.domain.session.rescue import without
 from hettui.domain.session.session import Session
 from hettui.domain.units import MIB
 from hettui.services.cluster.world import Request
-from hettui.services.events import ClusterChanged
+from hettui.services.events import ClusterChanged, OwnerLeft
 from hettui.ui.dialogs.ask import ChoiceScreen
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
 from tests.fakes import workers
@@ -284,3 +284,50 @@ async def test_whoever_quits_while_it_stops_is_not_asked_and_leaves_with_its_end
         await s.emit(ClusterChanged(ClusterSnapshot()))
         await s.pilot.pause()
         assert s.app._exit
+
+
+OWNED = "another hettui (pid 1) owns the cluster"
+
+
+async def test_when_the_owner_leaves_one_key_takes_over() -> None:
+    async with stage(read_only=OWNED) as s:
+        await s.run_plan()
+        await s.press("c")
+        assert s.main.body.chat.why_not is None, "a spectator chats"
+        await s.press("escape")
+        await s.emit(OwnerLeft(runs=True))
+        assert "has left the cluster running" in s.text()
+        await s.press("y")
+        assert "own" in s.engine.calls
+        assert s.toasts()[-1] == "this hettui owns the cluster now"
+        assert "READ-ONLY" not in s.text()
+        await s.press("x")
+        await s.app.workers.wait_for_complete()
+        assert "stop" in s.engine.calls
+
+
+async def test_who_only_watches_on_can_take_over_later_and_is_told_who_was_first() -> None:
+    async with stage(read_only=OWNED) as s:
+        await s.run_plan()
+        await s.emit(OwnerLeft(runs=False))
+        await s.press("n")
+        assert "READ-ONLY" in s.text()
+        s.backend.not_mine = "another hettui (pid 7) owns the cluster: this one only shows it"
+        await s.main.acting.perform_anywhere("cluster.own")
+        await s.pilot.pause()
+        assert "pid 7" in s.toasts()[-1]
+        assert "READ-ONLY" in s.text()
+        s.backend.not_mine = None
+        await s.main.acting.perform_anywhere("cluster.own")
+        await s.pilot.pause()
+        assert "READ-ONLY" not in s.text()
+
+
+async def test_a_screen_that_comes_late_knows_what_runs() -> None:
+    """As beside a live hettui, and when the devices have changed: what was told before is not told again."""
+    async with stage() as s:
+        await s.run_plan()
+        s.app._reopen(s.main.known.session)
+        await s.pilot.pause()
+        assert s.main.body.chat.why_not is None
+        assert "● ready" in s.text()

@@ -44,6 +44,9 @@ class ChatFolder:
     def save(self, conversation: Conversation) -> None:
         _write(self._made(conversation.model) / f"{_word(conversation.key)}.json", to_json(conversation))
 
+    def remove(self, conversation: Conversation) -> None:
+        (self._of(conversation.model) / f"{_word(conversation.key)}.json").unlink(missing_ok=True)
+
     def prompts(self, model: str) -> KeptPrompts:
         data = read_json_file(self._of(model) / _PROMPTS, _MAX_BYTES)
         if not isinstance(data, dict):

@@ -104,7 +104,6 @@ def _opencode(of: Endpoint) -> Agent:
     if of.ctx_tokens:
         model["limit"] = {"context": of.ctx_tokens, "output": of.ctx_tokens // _ANSWER_PART}
     document = {
-        "$schema": "https://opencode.ai/config.json",
         "model": f"hettui/{of.model}",
         "provider": {
             "hettui": {

@@ -101,10 +101,14 @@ class Conversation:
     system: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     exchanges: tuple[Exchange, ...] = ()
+    name: str = ""
+    """As the user calls it; empty: by its first question."""
 
     @property
     def title(self) -> str:
-        """The first question's beginning."""
+        """Its name, else the first question's beginning."""
+        if self.name:
+            return clean_line(self.name, _TITLE_CHARS)
         first = next((e.question for e in self.exchanges), "")
         line = clean_line(first.strip().partition("\n")[0], _TITLE_CHARS)
         return line or "a new conversation"
@@ -144,6 +148,7 @@ def to_json(conversation: Conversation) -> dict[str, Any]:
         "model": conversation.model,
         "created": conversation.created,
         "changed": conversation.changed,
+        "name": conversation.name,
         "raw": conversation.raw,
         "system": conversation.system,
         "sampling": conversation.sampling.options(),
@@ -186,6 +191,7 @@ def from_json(key: str, data: Any) -> Conversation | None:
         _text(data, "system"),
         _sampling(data.get("sampling")),
         exchanges,
+        clean_line(_text(data, "name"), _TITLE_CHARS),
     )
 
 

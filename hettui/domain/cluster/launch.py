@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from ipaddress import IPv4Address
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from hettui.domain.cluster.address import is_loopback, tcp_hosts
 from hettui.domain.cluster.process import ProcessSpec
@@ -24,10 +24,9 @@ from hettui.domain.door.words import DOOR, NAME, DoorWords
 from hettui.domain.errors import ConfigError, EngineError
 from hettui.domain.hosts.worker import HOLDER, RemoteWorker
 from hettui.domain.llama.build import EngineInfo
-from hettui.domain.llama.drafting import draft_words
 from hettui.domain.llama.options import flag, memory_options, spoken, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
-from hettui.domain.memory.draft import draft_place
+from hettui.domain.plan.draft_place import draft_place
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, shell_join, shell_word
@@ -242,10 +241,13 @@ def _worker(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
 def worker_there(cluster: Cluster, device: Device, port: int) -> ProcessSpec:
     """A worker of another host as it stands there, without anything of hettui's: on loopback, on the same port."""
     host = next((h for h in cluster.hosts if h.name == device.host), None)
-    said = Path(host.bin) if host is not None and host.bin else None
-    program = Path(RPC_SERVER) if said is None else said if said.name.endswith("rpc-server") else said / RPC_SERVER
-    engine = replace(cluster.engine, rpc_server=program, env=())
-    return _worker(replace(cluster, engine=engine), replace(device, host=LOCAL, expose=False), port)
+    said = PurePosixPath(host.bin) if host is not None and host.bin else None
+    usual = PurePosixPath(RPC_SERVER)
+    program = usual if said is None else said if said.name.endswith("rpc-server") else said / usual
+    own = _worker(
+        replace(cluster, engine=replace(cluster.engine, env=())), replace(device, host=LOCAL, expose=False), port
+    )
+    return replace(own, argv=(str(program), *own.argv[1:]))
 
 
 def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: Mapping[str, str]) -> tuple[str, ...]:
@@ -332,6 +334,8 @@ def _master(cluster: Cluster, split: Split, names: _Names) -> ProcessSpec:
             ",".join(str(split.layers[i]) for i in split.active),
         ]
     if params.draft is not None:
+        from hettui.domain.llama.drafting import draft_words
+
         argv += draft_words(params.draft, names.draft, engine.options)
     # Everything is set above, so llama.cpp must not adjust anything; level 4 prints the buffers.
     argv += [flag("fit"), "off", flag("log-verbosity"), "4"]

@@ -9,10 +9,7 @@ from pathlib import PurePosixPath
 from hettui.domain.export.parts import ENV_FILE, PRIVATE, Exported, Part, Parts, env_text
 from hettui.domain.text import clean_line
 
-_IMAGE = (
-    "${LLAMA_CPP_IMAGE:?an image with ggml-rpc-server and llama-server of this build, "
-    "such as ghcr.io/ggml-org/llama.cpp:full-cuda}"
-)
+_IMAGE = "${LLAMA_CPP_IMAGE:?name an image with llama-server and ggml-rpc-server of this build}"
 _MODELS = "/models"
 _SHELL = ["/bin/sh", "-c", "trap '' PIPE; exec \"$$@\"", "sh"]
 """A client that vanishes must not end a worker."""

@@ -135,7 +135,7 @@ def input_copies(workload: Workload, *, several: bool, full_offload: bool) -> in
 
 
 def compute_error_bytes(shape: ModelShape, compute_bytes: int) -> int:
-    """How far the real compute buffer may be off the forecast: see the measured table in README."""
+    """How far the real compute buffer may be off the forecast: see docs/measurements.md."""
     if not compute_bytes:
         return 0
     kind = architecture(shape.file.architecture)

@@ -1,4 +1,4 @@
-"""The registry of actions, once: footer, help, palette, keymap, bindings and README's table of keys come from here.
+"""The registry of actions, once: footer, help, palette, keymap, bindings and the table in docs/keys.md come from here.
 
 A place is where an action's keys work: on the whole screen, only while a device has the keyboard (`card`), in a pane,
 or in whatever is being read (`reading`: logs, other panes, lists, help). A pane's keys go before the screen's.
@@ -280,6 +280,16 @@ _OF_THE_CLUSTER = (
         why.nothing_ended,
     ),
     Action(
+        "cluster.own",
+        (),
+        "own",
+        "Take over",
+        "take over a cluster that is only watched here, when its owner has left",
+        "Cluster",
+        "screen",
+        why.owned_already,
+    ),
+    Action(
         "commands.copy",
         ("y",),
         "copy",
@@ -330,6 +340,28 @@ _OF_PANES = (
         "back",
         "Devices",
         "back to the devices; stops an answer, drops what is typed",
+        "Panes",
+        "screen",
+        moves_focus=True,
+        fixed=True,
+    ),
+    Action(
+        "pane.next",
+        ("tab",),
+        "pane_step(1)",
+        "Next pane",
+        "the pane to the right, round and round; also from the prompt",
+        "Panes",
+        "screen",
+        moves_focus=True,
+        fixed=True,
+    ),
+    Action(
+        "pane.previous",
+        ("shift+tab",),
+        "pane_step(-1)",
+        "Pane before",
+        "the pane to the left",
         "Panes",
         "screen",
         moves_focus=True,

@@ -137,6 +137,10 @@ def refused(s: Situation) -> str | None:
     return s.refusal or None
 
 
+def owned_already(s: Situation) -> str | None:
+    return None if s.refusal else "this hettui owns the cluster"
+
+
 def nothing_to_start(s: Situation) -> str | None:
     """Neither a model nor binaries."""
     return no_model(s) or s.problem or None

@@ -23,6 +23,9 @@ class Unkept:
     def save(self, conversation: Conversation) -> None:
         pass
 
+    def remove(self, conversation: Conversation) -> None:
+        pass
+
     def prompts(self, model: str) -> KeptPrompts:
         return KeptPrompts()
 
@@ -51,6 +54,10 @@ class ChatKeeper:
 
     def save(self, conversation: Conversation) -> Future[None]:
         return self._save(conversation.key, lambda: self._store.save(conversation))
+
+    def remove(self, conversation: Conversation) -> Future[None]:
+        """For good. Takes the place of a saving that waits."""
+        return self._save(conversation.key, lambda: self._store.remove(conversation))
 
     def save_prompts(self, model: str, prompts: KeptPrompts) -> Future[None]:
         return self._save(f"prompts of {model}", lambda: self._store.save_prompts(model, prompts))

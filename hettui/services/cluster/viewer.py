@@ -15,7 +15,12 @@ from hettui.services.cluster.adopting import log_start
 from hettui.services.cluster.slot_watch import SlotWatch
 from hettui.services.cluster.takeover import request_of
 from hettui.services.cluster.world import Request, Supervision, World
-from hettui.services.events import ClusterChanged, Event, LogLines
+from hettui.services.events import ClusterChanged, Event, LogLines, OwnerLeft
+
+_LAST_BYTES = 64 * 1024
+"""Of each log, of what was printed before one looks."""
+_OWNER_EVERY_S = 1.0
+"""Not oftener: a look holds the owner's lock for a blink."""
 
 
 class Viewer:
@@ -32,6 +37,10 @@ class Viewer:
         """The one whose requests are followed."""
         self._requests: LogTail | None = None
         self._api_key: str | None = None
+        self._waits = False
+        """For `take_over`: before it nobody hears what is told."""
+        self._left = False
+        self._looked_s = world.clock.monotonic()
         self.snapshot = ClusterSnapshot()
         self.client: LlamaClient | None = None
         self.contexts: ContextFolder | None = None
@@ -57,16 +66,20 @@ class Viewer:
             await self.client.close()
 
     def expect_takeover(self) -> None:
+        self._waits = True
         self.snapshot = ClusterSnapshot(ClusterState.LOOKING)
 
     async def take_over(
         self, record: RunState | None, api_key: str | None = None, supervision: Supervision | None = None
     ) -> None:
         self._api_key = api_key
+        self._waits = False
         self.read_logs()
 
     def read_logs(self) -> None:
         """The record and the logs as they are now. A damaged record counts as one that was not read yet."""
+        if self._waits:
+            return
         try:
             record = self._world.runs.load()
         except HettuiError:
@@ -78,10 +91,25 @@ class Viewer:
         for entry in self._record.processes if self._record else ():
             name = entry.spec.name
             if name not in self._tails:
-                self._tails[name] = self._world.logs.tail(name)
+                self._tails[name] = self._world.logs.tail(name, self._log_start(entry))
             lines, _ = self._tails[name].read()
             if lines:
                 self._emit(LogLines(name, tuple(lines)))
+
+        self._look_for_the_owner()
+
+    def _log_start(self, entry: ProcessRecord) -> int:
+        """Of a run of days the end is enough."""
+        return max(log_start(entry, self._world), self._world.logs.size(entry.spec.name) - _LAST_BYTES)
+
+    def _look_for_the_owner(self) -> None:
+        now_s = self._world.clock.monotonic()
+        if self._left or now_s - self._looked_s < _OWNER_EVERY_S:
+            return
+        self._looked_s = now_s
+        if self._world.runs.owner() is None:
+            self._left = True
+            self._emit(OwnerLeft(self.snapshot.state is ClusterState.READY))
 
     def _read_requests(self) -> None:
         """From where the master's log begins: what was asked before this hettui looked is told as well."""

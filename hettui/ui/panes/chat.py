@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual import on
@@ -355,7 +356,8 @@ class ChatPane(Vertical):
     def action_open(self) -> None:
         from hettui.ui.dialogs.chat_list import ChatListScreen
 
-        self.app.push_screen(ChatListScreen(self._talk.known), self._opened)
+        remove = partial(self._talk.remove, if_shown=self.action_new)
+        self.app.push_screen(ChatListScreen(self._talk.known, self._talk.rename, remove), self._opened)
 
     def _opened(self, conversation: Conversation | None) -> None:
         if conversation is not None:

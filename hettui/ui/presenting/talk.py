@@ -97,6 +97,22 @@ class Talk:
 
     # -- keeping it ----------------------------------------------------------------------------------------
 
+    def rename(self, conversation: Conversation, name: str) -> Conversation:
+        """The same by another name, kept; an empty one gives its first question back."""
+        renamed = replace(conversation, name=name)
+        self.known = [renamed if c.key == renamed.key else c for c in self.known]
+        if self.now.key == renamed.key:
+            self.now = replace(self.now, name=name)
+        self._when_done(self._chats.save(renamed), _ignore)
+        return renamed
+
+    def remove(self, conversation: Conversation, if_shown: Callable[[], None]) -> None:
+        """For good; `if_shown` puts another one in the place of the one that is shown."""
+        self.known = [c for c in self.known if c.key != conversation.key]
+        self._when_done(self._chats.remove(conversation), _ignore)
+        if self.now.key == conversation.key:
+            if_shown()
+
     def keep(self) -> None:
         """Saves the conversation, once there is something in it."""
         if not self.asked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual import on
 
+from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.screen.keymap import Keymap
 from hettui.ui import messages
 from hettui.ui.presenting import presenter
@@ -46,9 +47,16 @@ class Hearing(CalmScreen[None]):
     def _pace_sensors(self) -> None:
         raise NotImplementedError
 
+    @on(messages.OwnerGone)
+    def _owner_gone(self, message: messages.OwnerGone) -> None:
+        self.operating.offer_ownership(runs=message.runs)
+
     @on(messages.ClusterArrived)
     def _cluster_arrived(self, message: messages.ClusterArrived) -> None:
-        snapshot = message.snapshot
+        self.take_cluster(message.snapshot)
+
+    def take_cluster(self, snapshot: ClusterSnapshot) -> None:
+        """What the cluster does now."""
         moved = self.known.take_cluster(snapshot)
         reason = presenter.why_no_chat(snapshot, closed=bool(self.refusal))
         why_not = None if reason is None else self.keymap.fill(reason)

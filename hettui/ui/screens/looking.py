@@ -35,7 +35,7 @@ class DeviceLook:
 
     def _look(self) -> None:
         try:
-            found = self._backend.open()
+            found = self._backend.look(self._screen.known.session)
         except HettuiError as error:
             self._screen.post_message(NoticeArrived(str(error), "warning"))
         else:

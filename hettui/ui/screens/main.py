@@ -84,7 +84,8 @@ class MainScreen(Hearing):
         self.body.bind(self.keymap)
         self._backend.engine.watch(self.known.plan.devices)
         self._use_session()
-        self.draw()
+        # What was told before this screen was there is told to its panes now.
+        self.take_cluster(self._backend.engine.snapshot)
         self.show_pane(self.front if DEVICES not in self.places.shown else DEVICES)
         if not self._begun:
             self._backend.begin()
@@ -185,6 +186,7 @@ class MainScreen(Hearing):
         plan = session.initial_plan
         if plan is not None:
             self.known.use_model(session, plan)
+            self.explaining.forget()
             self._use_session()
             self.draw()
 
@@ -298,6 +300,9 @@ class MainScreen(Hearing):
     def action_post_mortem(self) -> None:
         self.operating.tell_what_ended()
 
+    def action_own(self) -> None:
+        self.operating.own()
+
     def action_quit(self) -> None:
         self.operating.quit()
 
@@ -318,6 +323,9 @@ class MainScreen(Hearing):
             # Where one is already: vim's key for the beginning.
             self.body.logs.action_move("first")
         self.show_pane(pane)
+
+    def action_pane_step(self, direction: int) -> None:
+        self.places.step(direction)
 
     def action_zoom(self) -> None:
         self.places.zoom()

@@ -108,7 +108,7 @@ class Operating:
             if answer == "y":
                 self._engine.stop().add_done_callback(lambda _: self._engine.start(request))
 
-        choices = [("y", "End them, then start"), ("n", "Leave them")]
+        choices = [("n", "Leave them"), ("y", "End them, then start")]
         self._screen.app.push_screen(ChoiceScreen(clean_line(f"{what[:1].upper()}{what[1:]}"), choices), answered)
 
     def _save(self, session: Session, plan: Plan) -> None:
@@ -135,7 +135,7 @@ class Operating:
             return
         answers = "An answer is" if running == 1 else f"{running} answers are"
         question = f"{answers} still being written. Stop all processes?"
-        choices = [("y", "Cut it"), ("w", "Let it end, then stop"), ("n", "Cancel")]
+        choices = [("w", "Let it end, then stop"), ("y", "Cut it"), ("n", "Cancel")]
         self._screen.app.push_screen(ChoiceScreen(question, choices), self._stop_as_said)
 
     def _stop_as_said(self, answer: str | None) -> None:
@@ -219,6 +219,33 @@ class Operating:
         self._screen.edit(plan, f"the plan without {clean_line(lost.name, 40)}")
         self.run_plan()
 
+    # -- another hettui's cluster ----------------------------------------------------------------------------
+
+    def offer_ownership(self, *, runs: bool) -> None:
+        """Its owner has left: asked once. Later it is in the palette."""
+        from hettui.ui.dialogs.ask import ChoiceScreen
+
+        if self._backend.read_only is None:
+            return
+        what = "left the cluster running" if runs else "ended"
+        question = f"The hettui that owned the cluster has {what}. Take it over here?"
+        choices = [("y", "Take it over"), ("n", "Only watch")]
+        self._screen.app.push_screen(ChoiceScreen(question, choices), self._own_as_said)
+
+    def _own_as_said(self, answer: str | None) -> None:
+        if answer == "y":
+            self.own()
+
+    def own(self) -> None:
+        """Becomes the owner of what was only shown."""
+        reason = self._backend.own()
+        if reason is not None:
+            self._screen.say(reason, "warning")
+            return
+        self._screen.say("this hettui owns the cluster now")
+        self._screen.refresh_bindings()
+        self._screen.draw()
+
     # -- the end -------------------------------------------------------------------------------------------
 
     def quit(self) -> None:
@@ -237,7 +264,8 @@ class Operating:
             self._screen.say("hettui leaves when all has ended")
         elif on_exit == "ask":
             question = "The cluster is running. What shall become of it?"
-            choices = [("s", "Stop and quit"), ("l", "Leave it running"), ("c", "Cancel")]
+            # Enter does what costs nothing.
+            choices = [("l", "Leave it running"), ("s", "Stop and quit"), ("c", "Cancel")]
             self._screen.app.push_screen(ChoiceScreen(question, choices), self._quit_as_said)
         else:
             self._quit_as_said("s" if on_exit == "stop" else "l")
