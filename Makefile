@@ -12,18 +12,23 @@ PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder --nump
 # Every worker and every hettui that a test starts reads the same modules: compiled once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-fast check lint types contracts format pictures docs clean
+.PHONY: demo test tested test-fast check lint types contracts format pictures docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hettui demo
 	@echo "again: $(BIN)/hettui demo; your own cards: $(BIN)/hettui"
 
-test: check
+# Types take one core for as long as everything else in `check`: the tests have the other one meanwhile.
+test: $(VENV)/.installed-dev
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint contracts
+	@$(MAKE) --no-print-directory --jobs 2 types tested
+
+tested: $(VENV)/.installed-dev
 	$(PYTEST) $(WORKERS)
 
-# For daily work, about a minute: no engine, no tmux, and every screen in one size and theme only.
+# For daily work, about a minute: no engine, no tmux, every screen in one size and theme only, no hundreds of cases.
 test-fast: $(VENV)/.installed-dev
-	$(PYTEST) logical -m "not engine and not tmux and not matrix" $(addprefix tests/,domain services adapters wiring ui)
+	$(PYTEST) logical -m "not engine and not tmux and not matrix and not many" $(addprefix tests/,domain services adapters wiring ui)
 
 check: $(VENV)/.installed-dev
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync lint types contracts

@@ -77,11 +77,15 @@ def _built(plan: Outlook) -> EngineRecord:
     from hettui.wiring import building
 
     print(_begin_text(plan), file=sys.stderr)
+    progress = StepProgress()
     try:
-        return building.build(plan, StepProgress())
+        return building.build(plan, progress)
     except Interrupted:
-        print("\nhettui: what is built is kept: the same command goes on from there", file=sys.stderr)
+        progress.clear()
+        print("hettui: what is built is kept: the same command goes on from there", file=sys.stderr)
         raise
+    finally:
+        progress.clear()
 
 
 def _begin_text(plan: Outlook) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from hettui.domain.library.making import OUTTYPES
 from hettui.domain.llama.options import option
 
 
@@ -58,7 +57,9 @@ def models_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--parallel", type=int, default=4, metavar="N", help="fetch: parts side by side, 1 to 16")
     parser.add_argument("--no-mmproj", action="store_true", help="fetch: without the vision projector")
-    parser.add_argument("--outtype", choices=OUTTYPES, default="auto", help="convert: the type of what is written")
+    parser.add_argument(
+        "--outtype", default="auto", metavar="TYPE", help="convert: f32, f16, bf16, q8_0; else as the weights are"
+    )
     parser.add_argument("--python", metavar="FILE", help="convert: a Python that has torch and transformers")
     parser.add_argument("--imatrix", metavar="FILE", help="quantize: an importance matrix of llama-imatrix")
     parser.add_argument("--allow-requantize", action="store_true", help="quantize: also what is quantised already")

@@ -102,7 +102,10 @@ def _quantize(options: Namespace) -> int:
         raise UsageError("models quantize takes a file and a type: hettui models quantize m.F16.gguf Q4_K_M")
     file, kind = options.names
     config, wish, tell = _making(options)
-    made = making.quantize(config, file, kind, wish, tell, dry=options.dry_run)
+    try:
+        made = making.quantize(config, file, kind, wish, tell, dry=options.dry_run)
+    finally:
+        tell.clear()
     return _tell_made(options, made)
 
 
@@ -113,9 +116,11 @@ def _convert(options: Namespace) -> int:
     if len(options.names) != 1:
         raise UsageError("models convert takes one folder, as a hub's repository: with config.json and its weights")
     config, wish, tell = _making(options)
-    return _tell_made(
-        options, making.convert(config, options.names[0], options.outtype, wish, tell, dry=options.dry_run)
-    )
+    try:
+        made = making.convert(config, options.names[0], options.outtype, wish, tell, dry=options.dry_run)
+    finally:
+        tell.clear()
+    return _tell_made(options, made)
 
 
 def _making(options: Namespace) -> tuple[Config, Wish, StepProgress]:

@@ -131,10 +131,14 @@ class StepProgress:
 
         text = progress_text(what, steps, left_s)
         if sys.stderr.isatty():
-            end = "\n" if steps is not None and steps.done == steps.total else ""
-            print(f"\r\x1b[K{text}", end=end, file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
             return
         tenth = steps.done * 10 // steps.total if steps else 0
         if (what, tenth) != (self._what, self._tenth):
             self._what, self._tenth = what, tenth
             print(text, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Takes the line away again, for what follows."""
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hettui import __version__
-from hettui.adapters.files.config_toml import save_plan, save_values
+from hettui.adapters.files.config_toml import drop_section, save_plan, save_values
 from hettui.adapters.files.panes_file import load_panes, save_panes
 from hettui.adapters.files.paths import (
     cache_path,
@@ -219,8 +219,22 @@ class ScreenBackend:
             # Layers of one model with the path of another could not be opened again.
             save_values(path, {("model", "path"): model})
             self._config = replace(self._config, model_path=model)
+        self._save_draft(path, session)
         save_plan(path, plan, plan.asked(session.config.params))
         return path
+
+    def _save_draft(self, path: str, session: Session) -> None:
+        """One that was chosen on the screen, or taken away there."""
+        was, now = self._config.params.draft, session.config.params.draft
+        model = now.model if now is not None and now.has_model else None
+        if model == (was.model if was is not None and was.has_model else None):
+            return
+        if model is None or (was is not None and not was.has_model):
+            # What the section says of another kind of speculation means nothing beside a model.
+            drop_section(path, "draft")
+        if model is not None:
+            save_values(path, {("draft", "model"): model})
+        self._config = replace(self._config, params=replace(self._config.params, draft=now))
 
     def keep_theme(self, session: Session, name: str) -> str | None:
         if session.config.path is None:

@@ -96,7 +96,7 @@ def outlook(recipe: Recipe, jobs: int | None, tools: Tools) -> Outlook:
     needed = needed_bytes(recipe, has_source=tools.has_source)
     most = jobs or jobs_for(usable_cpus(), memory_facts().available)
     begun = (folder / f"build-{recipe.name}" / "CMakeCache.txt").is_file()
-    cmake = cmake_arguments(recipe, toolkit_root=root)
+    cmake = cmake_arguments(recipe, toolkit_root=root, amx=tools.amx)
     return Outlook(recipe, folder, lacking(recipe, tools), most, needed, tools.has_source, begun, cmake, tools)
 
 

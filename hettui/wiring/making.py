@@ -33,6 +33,7 @@ from hettui.domain.library.making import (
     quantised_bytes,
     quantised_name,
     quantize_arguments,
+    read_outtype,
     read_type,
     why_not_made,
 )
@@ -116,6 +117,7 @@ def _dry_size(engine: EngineInfo, program: Path, run: Quantising, source_bytes: 
 
 def convert(config: Config, folder: str, outtype: str, wish: Wish, tell: Tell, *, dry: bool) -> Made:
     """A Hugging Face folder into one GGUF. Blocks. Raises HettuiError."""
+    outtype = read_outtype(outtype)
     place = Path(os.path.abspath(Path(folder).expanduser()))  # noqa: PTH100
     if not (place / "config.json").is_file():
         raise UsageError(f"{clean_line(folder, 200)} is no folder of a model: it has no config.json")

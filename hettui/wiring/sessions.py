@@ -34,9 +34,7 @@ from hettui.domain.llama.options import allocations
 from hettui.domain.llama.params import AUTO, Drafting
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
-from hettui.domain.model.vocabulary import Words, misfit
 from hettui.domain.plan.plan import Plan
-from hettui.domain.planner.drafts import with_draft_placed
 from hettui.domain.session.room import Room, no_room, room_as_found
 from hettui.domain.session.session import Session, runnable
 from hettui.domain.text import clean_line
@@ -130,6 +128,9 @@ def with_draft(
     draft = config.params.draft
     if draft is None or not draft.has_model or shape is None:
         return config, None
+    from hettui.domain.model.vocabulary import Words, misfit
+    from hettui.domain.planner.drafts import with_draft_placed
+
     drafted = read_shape(draft.model)
     if why := misfit(Words.of(shape), Words.of(drafted)):
         path = clean_line(draft.model, 300)
@@ -160,18 +161,23 @@ def with_model(session: Session, path: str) -> Session:
     problem = no_model(shape) if kind is Kind.MODEL else f"a {kind.value[0]} and no model: name the model it belongs to"
     if problem:
         raise ModelFileError(f"{clean_line(path, 300)} is {problem}")
-    draft = (
-        session.draft
-        if session.draft is not None and misfit(Words.of(shape), Words.of(session.draft)) is None
-        else None
-    )
+    draft = session.draft
+    if draft is not None and not _suits(shape, draft):
+        draft = None
     config = replace(session.config, model_path=shape.file.paths[0])
     return _opened_anew(replace(session, config=config, shape=shape), draft)
+
+
+def _suits(shape: ModelShape, draft: ModelShape) -> bool:
+    from hettui.domain.model.vocabulary import Words, misfit
+
+    return misfit(Words.of(shape), Words.of(draft)) is None
 
 
 def _opened_anew(session: Session, draft: ModelShape | None) -> Session:
     """With the planner's place for the draft, if there is one, and its plan for the whole."""
     from hettui.domain.library.fit import judge
+    from hettui.domain.planner.drafts import with_draft_placed
 
     shape, around = session.shape, session.surroundings
     assert shape is not None  # noqa: S101 - whoever asks has one
@@ -201,6 +207,8 @@ def drafted_by(session: Session, plan: Plan, path: str | None) -> Session:
 
 
 def _drafted_by(session: Session, path: str | None) -> Session:
+    from hettui.domain.model.vocabulary import Words, misfit
+
     if session.shape is None:
         raise ModelFileError("choose a model before its draft model")
     if path is None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hettui.adapters.files.config_toml import load, save_plan, save_values, write_text
+from hettui.adapters.files.config_toml import drop_section, load, save_plan, save_values, write_text
 from hettui.domain.cluster.process import RestartPolicy
 from hettui.domain.cluster.supervision import Supervision
 from hettui.domain.config.schema import SECTIONS
@@ -302,3 +302,12 @@ def test_folders_of_models_are_expanded_and_checked(tmp_path: Path, monkeypatch:
     path.write_text('[model]\nfolders = "~/gguf"\n')
     with pytest.raises(ConfigError, match=r'folders: found "~/gguf", allowed: a list of folders'):
         load(path)
+
+
+def test_a_section_is_taken_out_and_the_rest_stays_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('# mine\n[draft] # small\nmodel = "d.gguf"\n\n[ui]\nbell = true # loud\n')
+    drop_section(path, "draft")
+    assert path.read_text() == "# mine\n[ui]\nbell = true # loud\n"
+    drop_section(path, "draft")
+    assert load(path).params.draft is None

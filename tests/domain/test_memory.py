@@ -69,6 +69,7 @@ def test_the_compute_buffers_of_smollm2_as_llama_cpp_printed_them(
 splits = st.lists(st.integers(0, 31), min_size=1, max_size=5).filter(lambda n: sum(n) <= 31)
 
 
+@pytest.mark.many
 @given(splits)
 def test_every_weight_lies_somewhere_and_a_tied_output_twice(layers: list[int]) -> None:
     model, split = shape(), Split(tuple(layers), 31)
@@ -77,6 +78,7 @@ def test_every_weight_lies_somewhere_and_a_tied_output_twice(layers: list[int]) 
     assert held == model.weights_bytes + (model.embedding_bytes if split.active else 0)
 
 
+@pytest.mark.many
 @given(splits)
 def test_the_host_maps_its_tensors_and_what_lies_between_them(layers: list[int]) -> None:
     model, split = shape(), Split(tuple(layers), 31)
@@ -95,12 +97,14 @@ def test_a_host_layer_at_the_end_of_the_file_maps_all_of_it() -> None:
     assert outlook.host.weights_bytes == last.begin_bytes + last.size_bytes - head[0].begin_bytes
 
 
+@pytest.mark.many
 @given(splits)
 def test_the_context_is_shared_out_completely(layers: list[int]) -> None:
     outlook = forecast(Workload(shape(), RuntimeParams()), Split(tuple(layers), 31))
     assert sum(m.context_bytes for m in outlook.devices) + outlook.host.context_bytes == 90 * MIB
 
 
+@pytest.mark.many
 @given(splits, st.integers(256, 8192), st.integers(0, 4096))
 def test_more_context_never_needs_less(layers: list[int], ctx: int, more: int) -> None:
     split = Split(tuple(layers), 31)

@@ -117,6 +117,7 @@ def test_locks_missing_cards_and_unknown_budgets_are_respected() -> None:
 specs = st.lists(st.tuples(st.integers(700, 3200), st.sampled_from([100.0, 336.0, 960.0])), min_size=2, max_size=3)
 
 
+@pytest.mark.many
 @settings(max_examples=60, deadline=None)
 @given(specs, st.data())
 def test_no_move_of_the_slowest_is_better(given_specs: list[tuple[int, float]], data: st.DataObject) -> None:

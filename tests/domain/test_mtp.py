@@ -20,9 +20,10 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
-from hettui.domain.session.doubts import untested
+from hettui.domain.session.doubts import untested, warnings
 from hettui.domain.units import MIB
 from tests.gguf_files import write_gguf
+from tests.truth.compare import shape_of
 from tests.truth.models import Recipe, _linear_qwen
 
 BLOCKS, N_EMBD = 8, 1024
@@ -101,6 +102,13 @@ def test_its_compute_buffers_are_said_to_be_estimates() -> None:
     plan = Plan(tuple(WORKERS), Split((5, 5), BLOCKS + 2))
     assert "MTP" in (untested(workload(Drafting("draft-mtp")), plan) or "")
     assert untested(workload(None), plan) is None
+
+
+def test_a_model_without_such_a_block_is_warned_of() -> None:
+    plan = Plan(tuple(WORKERS), Split((2, 2), 4))
+    asked = Workload(shape_of("qwen3-0.6b", 3), RuntimeParams(draft=Drafting("draft-mtp")))
+    assert "no MTP block" in warnings(asked, plan)[0]
+    assert warnings(workload(Drafting("draft-mtp")), Plan(tuple(WORKERS), Split((5, 5), BLOCKS + 2))) == []
 
 
 @pytest.mark.parametrize("kind", ["ngram-mod", "ngram-simple"])

@@ -52,6 +52,7 @@ budgets = st.integers(620, 780)
 speeds = st.sampled_from([100.0, 336.0, 360.0, 960.0])
 
 
+@pytest.mark.many
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(budgets, speeds), min_size=1, max_size=3),

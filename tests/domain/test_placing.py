@@ -105,6 +105,7 @@ class Small:
                         self._try(order[1:], first + count, layers, cost + run.cost, gone + run.away_bytes, found)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("seed", range(12))
 def test_the_search_is_as_good_as_trying_everything(seed: int) -> None:
     """1,200 random little clusters, some with locks or little RAM."""

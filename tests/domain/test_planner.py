@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ def fullest(layers: tuple[int, ...], budgets: list[int], blocks: int) -> float:
     return max(ratios) if outlook.fits else float("inf")
 
 
+@pytest.mark.many
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(20, 160), min_size=1, max_size=3), st.integers(1, 8))
 def test_as_good_as_trying_every_split(budgets: list[int], blocks: int) -> None:

@@ -52,6 +52,7 @@ def _sound(event: Any) -> Any:
     return TelemetryUpdated(replace(event.snapshot, interval_s=1.0))
 
 
+@pytest.mark.many
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of([values(k).map(_sound) for k in get_args(Recorded) if k is not ClusterChanged]), max_size=6))
 def test_events_come_back_in_order(events: list[Recorded]) -> None:
@@ -233,6 +234,7 @@ SHORT = lines(
 )
 
 
+@pytest.mark.many
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_change_of_a_file_is_refused_by_name_or_can_be_shown(data: st.DataObject) -> None:

@@ -83,6 +83,7 @@ def worth(p: Problem, found: Found, *, add: bool) -> float:
     return sum(costs) if add else max(costs)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("search", "add"), [(fastest, True), (most_even, False)])
 def test_as_good_as_trying_everything(search: Search, add: bool) -> None:
     dice, fitting = random.Random(int(add)), 0
@@ -100,6 +101,7 @@ def test_as_good_as_trying_everything(search: Search, add: bool) -> None:
     assert fitting > EVERY // 4
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("search", "add"), [(fastest, True), (most_even, False)])
 def test_out_of_steps_it_says_how_good_it_may_get(search: Callable[..., Found | None], add: bool) -> None:
     dice, checked = random.Random(5), 0

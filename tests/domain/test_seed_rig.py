@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hettui.domain.library.fit import Fit
 from hettui.domain.library.offers import advised
 from tests.seed_rig import CONTEXT, advice, doctor_page, offers, plan_page
@@ -17,6 +19,7 @@ def test_the_doctor_names_driver_build_links_and_power() -> None:
     assert "0 not checked" in page.splitlines()[0]
 
 
+@pytest.mark.many
 def test_the_largest_quantisation_that_fits_with_32k_of_context_is_advised() -> None:
     judged = {one.name: one.outlook for one in offers()}
     assert all(outlook is not None and outlook.ctx_size == CONTEXT for outlook in judged.values())

@@ -110,6 +110,7 @@ def search(seed: int) -> Search:
     return Search(best.found.value / found_s, scripted.true_s(start) / found_s, len(tuning.trials))
 
 
+@pytest.mark.many
 def test_two_hundred_random_clusters_end_near_their_best() -> None:
     """`python -m tests.bench.searches` does the same on seeds of which no constant knows."""
     found = [search(seed) for seed in range(200)]

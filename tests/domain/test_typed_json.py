@@ -63,6 +63,7 @@ def test_every_kind_of_hint_comes_back(value: Outer) -> None:
     assert plain(back(value, Outer)) == plain(value)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("kind", get_args(Recorded), ids=lambda k: str(k.__name__))
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())

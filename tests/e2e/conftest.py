@@ -64,9 +64,12 @@ def nothing_left() -> Iterator[None]:
     before = engine_processes()
     yield
     left = engine_processes() - before
-    processes = [psutil.Process(pid) for pid in left]
-    for process in processes:
-        process.kill()
+    processes = []
+    for pid in left:
+        # One that ends by itself meanwhile came too late all the same.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes.append(psutil.Process(pid))
+            processes[-1].kill()
     # The next test counts anew.
     psutil.wait_procs(processes, timeout=patience(10))
     assert left == set()

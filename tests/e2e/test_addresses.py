@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.hettui import HETTUI
+from tests.in_process import hettui
+from tests.patience import patience
 
 pytestmark = pytest.mark.engine
 
@@ -74,7 +76,8 @@ def test_a_cluster_at_any_address_becomes_ready_and_answers(
     home: dict[str, str], nothing_left: None, tmp_path: Path, model: Path, host: str, api: str
 ) -> None:
     script = _ALL.format(own=OWN, hettui=" ".join(HETTUI), configuration=_configuration(tmp_path, model, host))
-    done = subprocess.run([*_namespace(), "sh", "-c", script], env=home, capture_output=True, text=True, timeout=120)
+    command = [*_namespace(), "sh", "-c", script]
+    done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=patience(120))
     assert done.returncode == 0, done.stderr
     status, end = json.JSONDecoder().raw_decode(done.stdout)
     assert (status["state"], status["api"]) == ("ready", api)
@@ -96,7 +99,7 @@ def test_what_cannot_be_reached_is_refused_before_anything_starts(
     home: dict[str, str], nothing_left: None, tmp_path: Path, model: Path, host: str, says: str
 ) -> None:
     path = _configuration(tmp_path, model, host)
-    done = subprocess.run([*HETTUI, "up", str(path)], env=home, capture_output=True, text=True, timeout=60)
+    done = hettui("up", str(path), environment=home)
     assert done.returncode in (1, 2)
     assert done.stderr.count("\n") == 1
     assert says in done.stderr

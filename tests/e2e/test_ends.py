@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import in_process
 from tests.e2e.conftest import DEADLINE_S, Terminal, engine_processes
 from tests.hettui import HETTUI
 from tests.patience import patience, until
@@ -30,6 +31,8 @@ WITH_TTY = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def hettui(home: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    if words[0] in ("status", "logs"):
+        return in_process.hettui(*words, environment=home)
     return subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=patience(60))
 
 

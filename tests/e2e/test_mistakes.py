@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Terminal, engine_processes
 from tests.hettui import HETTUI
+from tests.in_process import hettui
 from tests.patience import patience
 
 pytestmark = pytest.mark.engine
@@ -24,7 +25,7 @@ def config(folder: Path, model: Path, more: str = "", port: int = 0) -> Path:
 
 def check(home: dict[str, str], words: list[str], code: int, says: str) -> None:
     before = engine_processes()
-    result = subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=patience(60))
+    result = hettui(*words, environment=home)
     assert result.returncode == code, result.stderr
     assert result.stdout == ""
     assert says in result.stderr

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,9 @@ class Rig:
             owner.kill()
             owner.communicate()
         for pid in self.table():
-            os.kill(pid, signal.SIGKILL)
+            # It may be on its way out by itself.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + patience(HANG_S)
         while self.table():
             assert time.monotonic() < deadline

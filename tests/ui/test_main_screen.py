@@ -368,6 +368,7 @@ async def test_help_lists_every_key_and_closes() -> None:
 HOSTILE = ["[/]", "[Q4_K_M]", "\x1b]0;title\x07x", "\u202etxt", "[bold", "a" * 300, "漢字" * 40, "\x9b31m", "-1"]
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("name", "size"), [*((name, (80, 24)) for name in HOSTILE), (HOSTILE[2], (200, 60)), ("漢[/]" * 9, (30, 8))]
 )

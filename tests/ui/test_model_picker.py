@@ -257,6 +257,7 @@ class ManyFinder(NoModels):
         return self.shape
 
 
+@pytest.mark.many
 async def test_two_thousand_files_come_while_keys_are_answered(home: Path) -> None:
     shape = ModelShape.of(read_model(home / "models/alpha.gguf"))
     async with stage(finder=ManyFinder(shape)) as s:

@@ -21,6 +21,7 @@ _INCLUDES = ("/usr/include", "/usr/local/include")
 _ASK_S = 15.0
 _MOST_BYTES = 64 * 1024
 _MOST_TOOLKITS = 16
+_FIRST_BYTES = 8192
 
 
 def gather(folder: Path, environ: Mapping[str, str], *, has_source: bool, root: Path = Path("/")) -> Tools:
@@ -42,6 +43,7 @@ def gather(folder: Path, environ: Mapping[str, str], *, has_source: bool, root: 
         free_bytes(folder),
         has_source,
         pip_command() is not None,
+        _has_amx(root),
     )
 
 
@@ -63,6 +65,15 @@ def maker(environ: Mapping[str, str]) -> tuple[str, str] | None:
             if program := shutil.which(name, path=search):
                 return generator, program
     return None
+
+
+def _has_amx(root: Path) -> bool:
+    """By the first processor's flags."""
+    try:
+        with (root / "proc/cpuinfo").open("rb") as file:
+            return b"amx_tile" in file.read(_FIRST_BYTES).split()
+    except OSError:
+        return False
 
 
 def _family(root: Path) -> str | None:

@@ -187,6 +187,16 @@ def save_values(path: str | Path, values: Mapping[tuple[str, str], str | int | b
     write_text(file, tomlkit.dumps(document))
 
 
+def drop_section(path: str | Path, section: str) -> None:
+    """Takes a whole section out, if it is there."""
+    import tomlkit
+
+    file = Path(path).expanduser()
+    document = tomlkit.parse(_read_text(file))
+    if document.pop(section, None) is not None:
+        write_text(file, tomlkit.dumps(document))
+
+
 def _set(table: Any, key: str, value: object) -> None:
     """Only what differs is touched, so that the user's spelling of equal values stays."""
     if key not in table or table[key] != value:

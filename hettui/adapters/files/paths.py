@@ -169,6 +169,11 @@ def engines_path() -> Path:
     return platformdirs.user_data_path(_NAME) / "engines"
 
 
+def engine_choice() -> Path:
+    """What `hettui engine use` was told last; not made."""
+    return engines_path() / "in-use.json"
+
+
 def _made(path: Path) -> Path:
     try:
         return make_private(path)

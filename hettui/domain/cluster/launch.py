@@ -24,10 +24,9 @@ from hettui.domain.door.words import DOOR, NAME, DoorWords
 from hettui.domain.errors import ConfigError, EngineError
 from hettui.domain.hosts.worker import HOLDER, RemoteWorker
 from hettui.domain.llama.build import EngineInfo
-from hettui.domain.llama.drafting import draft_words
 from hettui.domain.llama.options import flag, memory_options, spoken, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
-from hettui.domain.memory.draft import draft_place
+from hettui.domain.plan.draft_place import draft_place
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, shell_join, shell_word
@@ -335,6 +334,8 @@ def _master(cluster: Cluster, split: Split, names: _Names) -> ProcessSpec:
             ",".join(str(split.layers[i]) for i in split.active),
         ]
     if params.draft is not None:
+        from hettui.domain.llama.drafting import draft_words
+
         argv += draft_words(params.draft, names.draft, engine.options)
     # Everything is set above, so llama.cpp must not adjust anything; level 4 prints the buffers.
     argv += [flag("fit"), "off", flag("log-verbosity"), "4"]

@@ -25,6 +25,7 @@ _BUILD = re.compile(r"b?(\d{4,6})")
 _CUDA = re.compile(r"(\d{2,3})[af]?(?:-real|-virtual)?")
 _HIP = re.compile(r"gfx[0-9a-f]{3,5}")
 _MOST_ARCHITECTURES = 16
+_WITHOUT_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +179,10 @@ def targets(rpc_cmake: str) -> tuple[str, ...]:
     return (*_TARGETS, match[1] if match else "rpc-server")
 
 
-def cmake_arguments(recipe: Recipe, *, toolkit_root: str | None = None) -> tuple[str, ...]:
-    """What cmake is told beside the folders. `toolkit_root`: CUDA's, where it is not the one on PATH.
+def cmake_arguments(recipe: Recipe, *, toolkit_root: str | None = None, amx: bool = False) -> tuple[str, ...]:
+    """What cmake is told beside the folders. `toolkit_root`: CUDA's, where it is not the one on PATH. `amx`: this
+    processor says that it has AMX. In virtual machines it says so and dies of it all the same (SIGILL as soon as
+    weights lie on the host; b11434 and b10434, seen on a Sapphire Rapids guest): it is left out.
 
     No web page is built in, since that would be fetched; the libraries are found beside the program wherever it lies.
     """
@@ -201,6 +204,8 @@ def cmake_arguments(recipe: Recipe, *, toolkit_root: str | None = None) -> tuple
     }
     if recipe.portable:
         said |= {"GGML_BACKEND_DL": "ON", "GGML_CPU_ALL_VARIANTS": "ON"}
+    elif amx:
+        said |= {f"CMAKE_{language}_FLAGS": _WITHOUT_AMX for language in ("C", "CXX")}
     said |= {f"GGML_{one.upper()}": "ON" for one in recipe.backends if one != "cpu"}
     if recipe.cuda:
         said["CMAKE_CUDA_ARCHITECTURES"] = ";".join(recipe.cuda)

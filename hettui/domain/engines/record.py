@@ -128,12 +128,11 @@ def known(name: str, names: Sequence[str]) -> str:
 
 def engines_text(engines: Sequence[Listed]) -> str:
     """A table, the one that runs marked, and below it what is wrong with whom."""
-    rows = [["", "engine", "build", "backends", "RPC", "size", "where"]]
+    rows = [["  engine", "build", "backends", "RPC", "size", "where"]]
     for one in engines:
         rows.append(
             [
-                "*" if one.runs else "",
-                one.name,
+                f"{'*' if one.runs else ' '} {clean_line(one.name, 80)}",
                 f"b{one.build}" if one.build else UNKNOWN,
                 ",".join(one.backends) or UNKNOWN,
                 one.protocol or UNKNOWN,

@@ -75,6 +75,8 @@ class Tools:
     """Where the build's folder lies."""
     has_source: bool = False
     pip: bool = True
+    amx: bool = False
+    """This processor says that it has AMX."""
 
 
 @dataclass(frozen=True, slots=True)

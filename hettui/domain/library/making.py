@@ -74,6 +74,13 @@ def read_type(text: str) -> str:
     raise UsageError(f"{clean_line(text, 40)} is no type of llama-quantize: {hint}")
 
 
+def read_outtype(text: str) -> str:
+    """As the converter spells it. Raises UsageError."""
+    if text.lower() in OUTTYPES:
+        return text.lower()
+    raise UsageError(f"--outtype {clean_line(text, 40)}: it is one of {', '.join(OUTTYPES)}")
+
+
 def check_imatrix(type: str, imatrix: str | None) -> None:
     """Raises UsageError before an hour's work instead of in it."""
     if type in _WITH_IMATRIX and imatrix is None:
@@ -91,7 +98,8 @@ def quantize_arguments(program: str, run: Quantising, *, dry: bool = False) -> t
 
 
 def convert_arguments(python: str, script: str, folder: str, target: str, outtype: str) -> tuple[str, ...]:
-    return (python, "-P", script, folder, "--outfile", target, "--outtype", outtype)
+    # Not -P: the script finds its modules beside itself.
+    return (python, script, folder, "--outfile", target, "--outtype", outtype)
 
 
 def quantised_name(name: str, type: str) -> str:

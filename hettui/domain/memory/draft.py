@@ -1,4 +1,4 @@
-"""The draft model as a workload of its own, and on which device it lies.
+"""The draft model as a workload of its own.
 
 llama-server loads it after the model, with a second context: as many tokens, slots and micro-batches as the model's,
 its own types of the cache, all of its layers in one place. Seen in real loads of b10068 and b10434; the rule is that of
@@ -7,26 +7,13 @@ its own types of the cache, all of its layers in one place. Seen in real loads o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from hettui.domain.devices.device import HOST_KEY, Device
-from hettui.domain.llama.params import AUTO, DRAFT_MTP, RuntimeParams
+from hettui.domain.llama.params import DRAFT_MTP, RuntimeParams
 from hettui.domain.memory.context import context_size, padded
 from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.weights import Part
-from hettui.domain.plan.split import HOST
-
-
-def draft_place(params: RuntimeParams, devices: Sequence[Device] | None) -> int | None:
-    """The number of the draft model's device, or `HOST`, where it also goes without its device; None: there is none."""
-    draft = params.draft
-    if draft is None or not draft.has_model:
-        return None
-    if draft.device in (AUTO, HOST_KEY):
-        return HOST
-    return next((i for i, d in enumerate(devices or ()) if d.name == draft.device), HOST)
 
 
 @remembered

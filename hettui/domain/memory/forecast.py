@@ -15,12 +15,13 @@ from hettui.domain.llama.params import DRAFT_MTP
 from hettui.domain.memory import compute
 from hettui.domain.memory.amount import Memory as Memory
 from hettui.domain.memory.context import context_bytes_per_block
-from hettui.domain.memory.draft import draft_place, draft_workload
+from hettui.domain.memory.draft import draft_workload
 from hettui.domain.memory.flash import attention
 from hettui.domain.memory.layout import input_copies, layout_of
 from hettui.domain.memory.weights import host_weights, model_buffers
 from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.weights import CPU, buffer_kind
+from hettui.domain.plan.draft_place import draft_place
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line

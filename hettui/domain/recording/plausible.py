@@ -8,7 +8,15 @@ from collections.abc import Iterator, Sequence
 from hettui.domain.cluster.snapshot import Applied
 from hettui.domain.devices.device import MAX_DEVICES, Device
 from hettui.domain.errors import HettuiError
-from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, override_pattern
+from hettui.domain.llama.params import (
+    CACHE_TYPES,
+    FLASH_ATTN,
+    LOAD_MODES,
+    SPECULATION,
+    Drafting,
+    RuntimeParams,
+    override_pattern,
+)
 from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.domain.text import clean_line
@@ -87,6 +95,8 @@ def _params_problems(params: RuntimeParams) -> Iterator[str]:
             yield f"{name} is {getattr(params, name)}"
     if params.parallel == 0:
         yield "parallel is 0"
+    if params.draft is not None:
+        yield from _draft_problems(params.draft)
     for one in params.override_tensor:
         try:
             override_pattern(one)
@@ -94,6 +104,15 @@ def _params_problems(params: RuntimeParams) -> Iterator[str]:
             yield f"override_tensor {clean_line(one, 40)} {error}"
         if len(one) > _MOST_NAME_CHARS or _NESTED_REPEAT.search(one):
             yield f"override_tensor {clean_line(one, 40)} is no pattern that ends"
+
+
+def _draft_problems(draft: Drafting) -> Iterator[str]:
+    if draft.type not in SPECULATION:
+        yield f"its speculation is {clean_line(draft.type, 40)}, which hettui does not know"
+    if not {draft.cache_type_k, draft.cache_type_v} <= set(CACHE_TYPES):
+        yield "its draft has a type of cache that llama.cpp does not know"
+    if not all(n is None or 0 <= n <= _MOST_TOKENS for n in (draft.n_max, draft.n_min)):
+        yield "its draft proposes an impossible number of tokens"
 
 
 def telemetry_problem(snapshot: TelemetrySnapshot) -> str | None:

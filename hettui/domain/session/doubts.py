@@ -53,6 +53,8 @@ def untested(workload: Workload, plan: Plan) -> str | None:
     draft = workload.params.draft
     if draft is not None and draft.type == DRAFT_MTP:
         return "with the model's own MTP block proposing tokens"
+    if draft is not None and draft.has_model and any(d.backend != "cpu" for d in plan.devices):
+        return "with a draft model beside cards"
     if workload.params.overrides:
         return "with tensors kept on the host by n-cpu-moe or override-tensor"
     attached = [d for d, n in zip(plan.devices, plan.split.layers, strict=True) if n and d.via != "worker"]
@@ -116,7 +118,14 @@ def _too_new(shown: str, name: str, build: int) -> str | None:
 def warnings(workload: Workload, plan: Plan) -> list[str]:
     """What will fail, as sentences, before anything is started."""
     faults = (f.warning for f in known_faults(workload, plan))
-    return [line for line in (refusal(workload), *faults, *far_lines(plan)) if line]
+    return [line for line in (refusal(workload), _no_mtp(workload), *faults, *far_lines(plan)) if line]
+
+
+def _no_mtp(workload: Workload) -> str | None:
+    draft = workload.params.draft
+    if draft is None or draft.type != DRAFT_MTP or workload.shape.mtp_blocks:
+        return None
+    return f"[draft] type {DRAFT_MTP}: this model has no MTP block, llama-server would not start; remove it."
 
 
 def far_lines(plan: Plan) -> list[str]:

@@ -13,10 +13,10 @@ from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.errors import ConfigError, DoesNotFit, HettuiError
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
-from hettui.domain.memory.draft import draft_place
 from hettui.domain.memory.forecast import Forecast, shortage
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.draft_place import draft_place
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose

@@ -186,6 +186,7 @@ class MainScreen(Hearing):
         plan = session.initial_plan
         if plan is not None:
             self.known.use_model(session, plan)
+            self.explaining.forget()
             self._use_session()
             self.draw()
 
