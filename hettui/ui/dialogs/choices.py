@@ -83,13 +83,14 @@ class ChoicesScreen(ModalScreen[Choice | None]):
         self._again, self._again_shown = again, again_shown
         self._cursor = 0
         self._moved = self._marks = self._wanted = False
+        self._box, self._head = Vertical(), Static(id="head", markup=False)
         self._list = PickList(id="plans")
         self._details = Static(id="details", markup=False)
 
     def compose(self) -> ComposeResult:
-        with Vertical() as box:
-            box.border_title = " Plans "
-            yield Static(id="head", markup=False)
+        with self._box:
+            self._box.border_title = " Plans "
+            yield self._head
             yield self._list
             yield self._details
 
@@ -132,15 +133,14 @@ class ChoicesScreen(ModalScreen[Choice | None]):
     def _draw(self) -> None:
         if not self.is_mounted:
             return
-        box = self.query_one(Vertical)
         open_ones = f" {WORKING} {self._open} to work out · esc stops " if self._open and self._marks else ""
-        box.border_subtitle = open_ones or f" ⏎ takes · esc back · {self._again_shown} next "
+        self._box.border_subtitle = open_ones or f" ⏎ takes · esc back · {self._again_shown} next "
         width = max(0, self._list.content_size.width - 2) or 52
         self._fit()
         head = "".join(
             text for text, _ in self._columns("", "tok/s", "ctx", "MiB left", "changes", width, "muted", "muted")
         )
-        self.query_one("#head", Static).update(Content(head))
+        self._head.update(Content(head))
         self._list.show(len(self._rows), self._row, self._cursor)
         self._say()
 

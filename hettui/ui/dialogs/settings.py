@@ -74,13 +74,14 @@ class SettingsScreen(ModalScreen[RuntimeParams | None]):
         self._cursor = 0
         self._typed = ""
         self._effect = ("", True)
+        self._box = Vertical()
         self._list = PickList(id="settings")
         self._details = Static(id="details", markup=False)
         self._said = Static(id="effect", markup=False)
 
     def compose(self) -> ComposeResult:
-        with Vertical() as box:
-            box.border_title = " Settings of llama-server "
+        with self._box:
+            self._box.border_title = " Settings of llama-server "
             yield self._list
             yield self._details
             yield self._said
@@ -105,7 +106,7 @@ class SettingsScreen(ModalScreen[RuntimeParams | None]):
         if not self.is_mounted:
             return
         self._views = self._view(self._now)
-        self.query_one(Vertical).border_subtitle = (
+        self._box.border_subtitle = (
             " ⏎ sets it · esc drops it " if self._typed else " ← → · number ⏎ · r as configured · ⏎ takes all "
         )
         self._list.show(len(self._views), self._row, self._cursor)
