@@ -83,6 +83,7 @@ class ChoicesScreen(ModalScreen[Choice | None]):
         self._again, self._again_shown = again, again_shown
         self._cursor = 0
         self._moved = self._marks = self._wanted = False
+        self._box, self._head = Vertical(), Static(id="head", markup=False)
         self._list = PickList(id="plans")
         self._details = Static(id="details", markup=False)
         self._head = Static(id="head", markup=False)

@@ -74,6 +74,7 @@ class SettingsScreen(ModalScreen[RuntimeParams | None]):
         self._cursor = 0
         self._typed = ""
         self._effect = ("", True)
+        self._box = Vertical()
         self._list = PickList(id="settings")
         self._details = Static(id="details", markup=False)
         self._said = Static(id="effect", markup=False)
