@@ -62,8 +62,9 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "hettui and its llama.cpp come into $(VENV): about a minute, once"
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --editable '.[demo]' | \
-		grep --line-buffered -E '^(Collecting|Downloading|Installing|Successfully)' || true
+	@{ $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --editable '.[demo]'; \
+		echo $$? > $(VENV)/.pip; } | \
+		grep --line-buffered -E '^(Collecting|Downloading|Installing|Successfully)'; exit $$(cat $(VENV)/.pip)
 	@$(BIN)/hettui --version
 	@touch $@
 
