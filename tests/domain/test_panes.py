@@ -9,7 +9,9 @@ from hettui.domain.screen.panes import ALL_PANES, DEVICES, PANES, PanesState
 
 
 def test_every_pane_has_its_action() -> None:
-    assert {id.removeprefix("pane.") for id in BY_ID if id.startswith("pane.")} - {"zoom"} == set(PANES)
+    assert {id.removeprefix("pane.") for id in BY_ID if id.startswith("pane.")} - {"zoom", "next", "previous"} == set(
+        PANES
+    )
     assert len(set(ALL_PANES)) == len(ALL_PANES) == len(PANES) + 1
 
 

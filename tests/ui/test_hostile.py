@@ -31,6 +31,7 @@ from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, Lo
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.dialogs.doctor import DoctorScreen
+from hettui.ui.dialogs.draft_picker import DraftPicker
 from hettui.ui.dialogs.hosts import HostsScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
@@ -139,6 +140,7 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
     asked = Conversation("k", text, text, system=text, exchanges=(Exchange(text, text, text, note=text),))
     for screen in (
         ModelPicker(s.backend, s.main.facts.session),
+        DraftPicker(s.backend, s.main.facts.session),
         WelcomeScreen(s.backend, s.main.facts.session),
         DoctorScreen(lambda: [Finding("cards.bus", "fault", text, (text,), text, text, text)], s.main.keymap),
         HostsScreen(s.backend, s.main.facts.session),

@@ -239,7 +239,7 @@ async def test_nothing_is_sent_while_nothing_runs_and_the_prompt_stays() -> None
         await s.press("enter")
         assert s.engine.chats == []
         assert s.screen.query_one(Prompt).text == "hello"
-        assert "not running" in s.text()
+        assert "the cluster is stopped" in s.text()
 
 
 async def test_esc_stops_an_answer_first_and_leaves_the_pane_then() -> None:
