@@ -136,7 +136,7 @@ class ChoicesScreen(ModalScreen[Choice | None]):
         if not self.is_mounted:
             return
         open_ones = f" {WORKING} {self._open} to work out · esc stops " if self._open and self._marks else ""
-        self._box.border_subtitle = open_ones or f" ⏎ takes · esc back · {self._again_shown} next "
+        self._box.border_subtitle = Content(open_ones or f" ⏎ takes · esc back · {self._again_shown} next ")
         width = max(0, self._list.content_size.width - 2) or 52
         self._fit()
         head = "".join(

@@ -92,7 +92,7 @@ class ModelPicker(SearchingScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            box.border_title = self.heading
+            box.border_title = Content(self.heading)
             columns, *below = self._lines.values()
             yield from (self._field, columns, self._pick, *below)
 

@@ -189,7 +189,7 @@ class ChatPane(Vertical):
         hint = _CONTINUE_HINT if self._talk.now.can_continue and not self.prompt.text.strip() else HINT
         self.status(self.why_not or self._filled(hint))
         self._hints = True
-        self.prompt.border_subtitle = self._talk.settings_words
+        self.prompt.border_subtitle = Content(self._talk.settings_words)
 
     def _refused(self) -> bool:
         """Whether nothing can be sent now; then the status says why. What was typed stays where it is."""
