@@ -75,7 +75,7 @@ class Tmux:
 
 def first_layers(screen: str) -> int:
     """Of the first card."""
-    found = re.search(r"layers\s\S+\s+(\d+)", screen)
+    found = re.search(r"layers\s+\S+\s+(\d+)", screen)
     return int(found[1]) if found else -1
 
 
