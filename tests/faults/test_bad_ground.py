@@ -277,7 +277,8 @@ def test_a_clock_that_jumps_concerns_nobody(rig: Rig) -> None:
     """Nothing that is waited for, compared or recorded is a time of day."""
     # Only what people read bears a date: recordings, conversations and kept measurements.
     dated = {
-        "hettui/wiring/replay.py", "hettui/wiring/bench.py", "hettui/ui/presenting/talk.py", "hettui/wiring/building.py",
+        "hettui/wiring/replay.py", "hettui/wiring/bench.py", "hettui/wiring/building.py",
+        "hettui/ui/presenting/talk.py",
     }  # fmt: skip
     # What was measured of devices and hosts loses weight over weeks: a clock that jumps makes it older or newer.
     aged = {
