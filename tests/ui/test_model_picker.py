@@ -209,6 +209,36 @@ async def test_a_path_is_completed_and_opened(home: Path) -> None:
         await until(s, lambda: s.plan.split.total_layers == 8)
 
 
+class Silent:
+    """A completer that has not answered yet."""
+
+    def ask(self, typed: str) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+async def test_a_list_that_is_drawn_before_the_next_answer_is_the_one_before(home: Path) -> None:
+    async with stage(finder=HomeFinder(home)) as s:
+        await s.press("m")
+        await complete(s)
+        await s.type("~/mo")
+        await shown(s, "models/")
+        await s.press("tab")
+        await shown(s, "alpha.gguf", "tab completes")
+        await s.press("down", "down")
+        picker(s)._completer = Silent()  # type: ignore[assignment]
+        await s.type("zzz")
+        picker(s).query_one(PickList).refresh()
+        await s.pilot.pause()
+        assert "alpha.gguf" in s.text()
+        # What stands under the cursor is no candidate of what is typed now.
+        await s.press("enter")
+        await s.app.workers.wait_for_complete()
+        assert "~/models/zzz does not exist" in s.text() + "".join(s.toasts())
+
+
 async def test_tab_goes_to_the_folder_of_the_row_and_escape_back(home: Path) -> None:
     async with stage(finder=HomeFinder(home)) as s:
         await s.press("m")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -159,7 +162,9 @@ class ModelPicker(SearchingScreen[str | None]):
             self._draw_path(pick, width)
             return
         cursor = next((i for i, e in enumerate(self._shown) if e.model.path == self._selected), NOWHERE)
-        pick.show(len(self._shown), self._row, cursor, steady=self._touched, anew=not self._touched)
+        pick.show(
+            len(self._shown), partial(self._row, self._shown), cursor, steady=self._touched, anew=not self._touched
+        )
         self._say("columns", [_plain(model_rows.columns(max(0, width - 2)))] if self._entries else [""])
         self._show_nothing("" if self._shown else self.why_nothing())
         chosen = self._chosen
@@ -183,8 +188,8 @@ class ModelPicker(SearchingScreen[str | None]):
         nothing.display, self._pick.display = bool(text), not text
         nothing.update(Content(text))
 
-    def _row(self, index: int, width: int) -> Runs:
-        entry = self._shown[index]
+    def _row(self, shown: Sequence[ModelEntry], index: int, width: int) -> Runs:
+        entry = shown[index]
         path = entry.model.path
         return model_rows.row(entry, width, current=path == self._current, under_cursor=path == self._selected)
 
@@ -204,16 +209,17 @@ class ModelPicker(SearchingScreen[str | None]):
     def _draw_path(self, pick: PickList, width: int, cursor: int = NOWHERE) -> None:
         found = self._completion
         self._say("columns", ["  folders and .gguf files"])
-        pick.show(len(found.candidates), self._candidate, cursor)
+        pick.show(len(found.candidates), partial(self._candidate, found.candidates, self._typed), cursor)
         self._show_nothing("" if found.candidates else found.problem or "No folder or .gguf file begins so.")
         self._say("detail", [fit(clean_line(self._typed), width).rstrip()])
         self._say("state", [f"and {found.more} more: type on" if found.more else ""])
         self._say("keys", [_KEYS_PATH])
 
-    def _candidate(self, index: int, width: int) -> Runs:
+    def _candidate(self, candidates: Sequence[str], typed: str, index: int, width: int) -> Runs:
+        """Of what was found when it was shown: the next answer may have come by the time it is drawn."""
         mark = "▶ " if index == self._pick.cursor else "  "
-        path = self._completion.candidates[index]
-        name = path[self._typed.rfind("/") + 1 :]
+        path = candidates[index]
+        name = path[typed.rfind("/") + 1 :]
         return [(fit(mark + name, width), "muted" if path.endswith("/") else "")]
 
     @on(PathCompleted)
@@ -239,7 +245,8 @@ class ModelPicker(SearchingScreen[str | None]):
 
     def _open_path(self) -> None:
         found, cursor = self._completion, self._pick.cursor
-        path = found.candidates[cursor] if cursor != NOWHERE else self._typed.strip()
+        # The list may still show what was found for less.
+        path = found.candidates[cursor] if 0 <= cursor < len(found.candidates) else self._typed.strip()
         if path + "/" in found.candidates:
             path += "/"
         if path.endswith("/"):
