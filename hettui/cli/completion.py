@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from hettui.cli.described import Command, Word, commands_of
+from hettui.domain.text import single_quoted
 
 
 def run_completion(options: Namespace) -> int:
@@ -58,7 +59,7 @@ def _zsh(commands: Sequence[Command]) -> str:
         "_hettui() {",
         "    local -a commands",
         "    commands=(",
-        *(f"        {_quoted(f'{one.name}:{one.summary}')}" for one in commands),
+        *(f"        {single_quoted(f'{one.name}:{one.summary}')}" for one in commands),
         "    )",
         "    if (( CURRENT == 2 )); then",
         "        _describe -t commands command commands",
@@ -72,7 +73,7 @@ def _zsh(commands: Sequence[Command]) -> str:
     for one in commands:
         specs = [_zsh_option(word, spelling) for word in one.options for spelling in word.spellings]
         specs += [_zsh_argument(word) for word in one.arguments]
-        lines.append(f"        {one.name}) _arguments {' '.join(map(_quoted, specs))} ;;")
+        lines.append(f"        {one.name}) _arguments {' '.join(map(single_quoted, specs))} ;;")
     return "\n".join([
         *lines, "    esac", "}",
         'if [[ $funcstack[1] == _hettui ]]; then _hettui "$@"; else compdef _hettui hettui; fi',
@@ -95,22 +96,18 @@ def _zsh_value(word: Word) -> str:
     return f":{word.value.replace(':', ' ')}:{action}"
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
 def _fish(commands: Sequence[Command]) -> str:
     lines = ["# fish completion of hettui: hettui completion fish | source"]
     for one in commands:
-        lines.append(f"complete -c hettui -n __fish_use_subcommand -a {one.name} -d {_quoted(one.summary)}")
+        lines.append(f"complete -c hettui -n __fish_use_subcommand -a {one.name} -d {single_quoted(one.summary)}")
     for one in commands:
         seen = f"complete -c hettui -n '__fish_seen_subcommand_from {one.name}'"
         for word in one.options:
             spelled = " ".join(map(_fish_spelling, word.spellings))
-            lines.append(f"{seen} {spelled}{_fish_value(word)} -d {_quoted(word.help)}")
+            lines.append(f"{seen} {spelled}{_fish_value(word)} -d {single_quoted(word.help)}")
         for word in one.arguments:
             if word.choices:
-                lines.append(f"{seen} -a {_quoted(' '.join(word.choices))} -d {_quoted(word.value)}")
+                lines.append(f"{seen} -a {single_quoted(' '.join(word.choices))} -d {single_quoted(word.value)}")
     return "\n".join(lines)
 
 
@@ -124,5 +121,5 @@ def _fish_value(word: Word) -> str:
     if not word.value:
         return ""
     if word.choices:
-        return f" -x -a {_quoted(' '.join(word.choices))}"
+        return f" -x -a {single_quoted(' '.join(word.choices))}"
     return " -r -F" if word.is_file else " -x"

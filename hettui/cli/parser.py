@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from hettui import __version__
 from hettui.cli.iron_options import engine_options, models_options
-from hettui.domain.chat.agents import AGENTS
+from hettui.domain.chat.agent_names import AGENTS
 from hettui.domain.llama.options import Option, memory_options, option
 from hettui.domain.plan.aim import OBJECTIVES
 

@@ -114,6 +114,11 @@ def shell_word(word: str) -> str:
     return f"$'{''.join(map(_in_dollar_quotes, word))}'"
 
 
+def single_quoted(text: str) -> str:
+    """One word for a shell, in single quotes whatever it holds: zsh and fish read them as sh does."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
 def _in_dollar_quotes(character: str) -> str:
     if character in "'\\":
         return f"\\{character}"

@@ -8,8 +8,8 @@ import tomllib
 
 import pytest
 
+from hettui.domain.chat.agent_names import AGENTS
 from hettui.domain.chat.agents import (
-    AGENTS,
     CHAT,
     MESSAGES,
     RESPONSES,

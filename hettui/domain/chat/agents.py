@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 
 from hettui.domain.records import dataclass
-from hettui.domain.text import clean_line
+from hettui.domain.text import clean_line, single_quoted
 
 KEY = "LLAMA_API_KEY"
 NO_KEY = "none"
@@ -61,16 +61,14 @@ def key_line(of: Endpoint) -> str:
         return f"export {KEY}={NO_KEY}"
     if of.key_file is None:
         return f"# {KEY} is in the environment already"
-    return f"export {KEY}=\"$(grep -v -m1 -e '^#' -e '^$' {_word(of.key_file)})\""
-
-
-def _word(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
+    return f"export {KEY}=\"$(grep -v -m1 -e '^#' -e '^$' {single_quoted(of.key_file)})\""
 
 
 def _exports(**values: str) -> str:
     """A value that names the key's variable is expanded by the shell, any other is quoted."""
-    return "\n".join(f"export {name}={value if value == f'${KEY}' else _word(value)}" for name, value in values.items())
+    return "\n".join(
+        f"export {name}={value if value == f'${KEY}' else single_quoted(value)}" for name, value in values.items()
+    )
 
 
 def _plain(of: Endpoint) -> Agent:
@@ -124,11 +122,10 @@ def _qwen(of: Endpoint) -> Agent:
 
 def _aider(of: Endpoint) -> Agent:
     text = _exports(OPENAI_API_BASE=f"{of.url}/v1", OPENAI_API_KEY=f"${KEY}")
-    return Agent("aider", "Aider", CHAT, "", f"{text}\naider --model {_word(f'openai/{of.model}')}")
+    return Agent("aider", "Aider", CHAT, "", f"{text}\naider --model {single_quoted(f'openai/{of.model}')}")
 
 
 _MAKERS: tuple[Callable[[Endpoint], Agent], ...] = (_plain, _claude, _codex, _opencode, _qwen, _aider)
-AGENTS = ("openai", "claude", "codex", "opencode", "qwen", "aider")
 
 
 def remark(of: Endpoint) -> str:

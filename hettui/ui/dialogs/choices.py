@@ -8,14 +8,13 @@ from rich.cells import set_cell_size
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from hettui.domain.records import dataclass
 from hettui.domain.session.choices import Choice, alike
 from hettui.domain.text import clean
+from hettui.ui.dialogs.look_through import LookThrough
 from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.presenting.choices import WORKING, ChoiceView, waiting
@@ -26,7 +25,6 @@ _RATE, _CONTEXT, _LEFT = 7, 6, 9
 """Cells of its columns."""
 _TITLE, _LEAST_NOTE = 25, 20
 _DETAIL_ROWS, _LOW_DETAILS = 3, 2
-_HIGH_ROWS = 28
 _LOW_PART, _HIGH_PART = 0.6, 0.7
 """Of the screen's rows: above it the bar and the cards are looked at."""
 
@@ -40,7 +38,7 @@ class _Row:
     """None: it is still being worked out."""
 
 
-class ChoicesScreen(ModalScreen[Choice | None]):
+class ChoicesScreen(LookThrough[Choice | None]):
     """Enter takes the plan, Esc goes back to the one before, and what is still being worked out is not wanted then."""
 
     BINDINGS = [
@@ -52,20 +50,10 @@ class ChoicesScreen(ModalScreen[Choice | None]):
         Binding("end", "move(1000)", show=False),
     ]
     DEFAULT_CSS = """
-    ChoicesScreen { align: right bottom; background: transparent; }
-    ChoicesScreen > Vertical {
-        width: 58; height: auto; padding: 0 1; margin: 0 0 1 0;
-        background: $surface; border: round $primary; border-title-color: $foreground;
-        border-subtitle-color: $hettui-muted;
-    }
-    ChoicesScreen.-narrow > Vertical { width: 100%; }
-    ChoicesScreen.-roomy > Vertical { width: 86; }
     ChoicesScreen Static { height: 1; color: $hettui-muted; }
     ChoicesScreen #details { height: 3; margin-top: 1; color: $foreground; }
     ChoicesScreen.-low #details { margin-top: 0; height: 2; }
     """
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (150, "-roomy")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (_HIGH_ROWS, "-high")]
 
     def __init__(
         self,
@@ -83,11 +71,9 @@ class ChoicesScreen(ModalScreen[Choice | None]):
         self._again, self._again_shown = again, again_shown
         self._cursor = 0
         self._moved = self._marks = self._wanted = False
-        self._box, self._head = Vertical(), Static(id="head", markup=False)
         self._list = PickList(id="plans")
         self._details = Static(id="details", markup=False)
         self._head = Static(id="head", markup=False)
-        self._box = Vertical()
 
     def compose(self) -> ComposeResult:
         with self._box:
@@ -148,7 +134,7 @@ class ChoicesScreen(ModalScreen[Choice | None]):
 
     def _fit(self) -> None:
         """As many rows as there are, and as there is room for above the edge."""
-        low = self.size.height < _HIGH_ROWS
+        low = self._low
         part, taken = (_LOW_PART, _LOW_DETAILS) if low else (_HIGH_PART, _DETAIL_ROWS + 1)
         rows = max(1, min(len(self._rows), int(self.size.height * part) - taken - 3))
         height = self._list.styles.height

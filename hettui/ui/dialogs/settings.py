@@ -8,14 +8,13 @@ from rich.cells import set_cell_size
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.llama.setting import by_hand, ranges, stepped, typed, value_of, with_value
 from hettui.domain.text import clean
+from hettui.ui.dialogs.look_through import LookThrough
 from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.presenting.settings import SettingView
@@ -23,11 +22,10 @@ from hettui.ui.widgets.pick_list import PickList
 
 _NAME, _VALUE = 14, 10
 _MOST_DIGITS = 7
-_HIGH_ROWS = 28
 _LOW_PART, _HIGH_PART = 0.6, 0.75
 
 
-class SettingsScreen(ModalScreen[RuntimeParams | None]):
+class SettingsScreen(LookThrough[RuntimeParams | None]):
     """Enter takes all of them, Esc none; a number is typed and set by Enter."""
 
     BINDINGS = [
@@ -40,22 +38,12 @@ class SettingsScreen(ModalScreen[RuntimeParams | None]):
         Binding("r", "reset", show=False),
     ]
     DEFAULT_CSS = """
-    SettingsScreen { align: right bottom; background: transparent; }
-    SettingsScreen > Vertical {
-        width: 58; height: auto; padding: 0 1; margin: 0 0 1 0;
-        background: $surface; border: round $primary; border-title-color: $foreground;
-        border-subtitle-color: $hettui-muted;
-    }
-    SettingsScreen.-narrow > Vertical { width: 100%; }
-    SettingsScreen.-roomy > Vertical { width: 86; }
     SettingsScreen Static { height: 3; margin-top: 1; color: $foreground; }
     SettingsScreen #effect { height: 1; margin-top: 0; color: $hettui-muted; }
     SettingsScreen #effect.-short { color: $hettui-crit; text-style: bold; }
     SettingsScreen.-low Static { margin-top: 0; height: 2; }
     SettingsScreen.-low #effect { height: 1; }
     """
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (150, "-roomy")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (_HIGH_ROWS, "-high")]
 
     def __init__(
         self,
@@ -74,11 +62,9 @@ class SettingsScreen(ModalScreen[RuntimeParams | None]):
         self._cursor = 0
         self._typed = ""
         self._effect = ("", True)
-        self._box = Vertical()
         self._list = PickList(id="settings")
         self._details = Static(id="details", markup=False)
         self._said = Static(id="effect", markup=False)
-        self._box = Vertical()
 
     def compose(self) -> ComposeResult:
         with self._box:
@@ -91,7 +77,7 @@ class SettingsScreen(ModalScreen[RuntimeParams | None]):
         self._set(self._now)
 
     def on_resize(self) -> None:
-        low = self.size.height < _HIGH_ROWS
+        low = self._low
         room = int(self.size.height * (_LOW_PART if low else _HIGH_PART)) - (5 if low else 7)
         self._list.styles.height = max(1, min(len(self._options), room))
         self._draw()

@@ -1,0 +1,3 @@
+"""The coding agents that hettui knows, by name: what the command line needs of them."""
+
+AGENTS = ("openai", "claude", "codex", "opencode", "qwen", "aider")
