@@ -2,9 +2,10 @@
 
     python -m tests.bench.learning DIRECTORY_WITH_THE_BINARIES --out FOLDER
 
-Two attached cards and CPU workers of 8 and 4 threads, each on cores of its own; 16 cores are needed. hettui's own
+Two attached cards (or one, with `--cards 1`) and CPU workers of 8 and 4 threads, each on cores of its own; 16 cores
+are needed. hettui's own
 engine, sensors and learner: one answer at one split, then the same question to a dozen other splits and orders, each
-compared with what was predicted after the first. Then somebody else computes on the second card (llama-bench reading
+compared with what was predicted after the first. Then somebody else computes on the last card (llama-bench reading
 prompts: matrix products): one answer again, the planner's next plan against ten others, and after the end of the other
 program the plan is the old one again. Markdown tables; the figures as JSON lines in FOLDER. Less than nine minutes;
 `--seconds` says after how many no new split is begun. `--dry` takes three CPU workers and a small model, to try the
@@ -78,10 +79,11 @@ def wrapped(binaries: Path, folder: Path) -> Path:
     return folder
 
 
-def config(folder: Path, model: Path, weights_bytes: int, *, dry: bool) -> Path:
+def config(folder: Path, model: Path, weights_bytes: int, cards: int, *, dry: bool) -> Path:
     """Cards first, since they are attached; budgets make a cluster of it."""
     own, card = int((_DRY_HOLDS if dry else _HOLDS) * weights_bytes), 700 << 20
-    rows = [("card0", "CUDA0", None), ("card1", "CUDA1", None), ("cpu8", "cpu", 8), ("cpu4", "cpu", 4)]
+    rows: list[tuple[str, str, int | None]] = [(f"card{i}", f"CUDA{i}", None) for i in range(cards)]
+    rows += [("cpu8", "cpu", 8), ("cpu4", "cpu", 4)]
     if dry:
         rows = [("card0", "cpu", 1), ("card1", "cpu", 2), ("cpu4", "cpu", 3)]
     text = f'[model]\npath = "{model}"\n[serving]\nport = 0\nctx-size = 2048\nparallel = 1\nflash-attn = "on"\n'
@@ -203,13 +205,13 @@ def compared(bench: Bench, plans: Sequence[Plan], learned: Learned, out: Path, w
 
 
 @contextmanager
-def somebody_else(binaries: Path, model: Path, *, dry: bool) -> Iterator[None]:
-    """Matrix products on the second card, by a program of nobody's here."""
+def somebody_else(binaries: Path, model: Path, card: int, *, dry: bool) -> Iterator[None]:
+    """Matrix products on a card, by a program of nobody's here."""
     if dry:
         argv, env = [sys.executable, "-c", "while True: pass"], dict(os.environ)
     else:
         argv = [str(binaries / "llama-bench"), "-m", str(model), "-ngl", "99", "-p", "2048", "-n", "0", "-r", "100000"]
-        env = os.environ | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1"}
+        env = os.environ | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(card)}
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
     try:
         time.sleep(1 if dry else 12)
@@ -242,7 +244,7 @@ def taught(bench: Bench, plan: Plan) -> float:
     return rate
 
 
-def run(bench: Bench, binaries: Path, out: Path, model: Path, end: float, *, dry: bool) -> None:
+def run(bench: Bench, binaries: Path, out: Path, model: Path, end: float, loaded: int, *, dry: bool) -> None:
     session = bench.session
     lesson = lesson_split(session)
     names = [d.name for d in session.devices]
@@ -259,13 +261,13 @@ def run(bench: Bench, binaries: Path, out: Path, model: Path, end: float, *, dry
     session.learned.speeds = dict(alone.speeds)
     before = bench.best()
     print(f"\nThe planner's plan alone: {split_words(before)}", flush=True)
-    with somebody_else(binaries, model, dry=dry):
+    with somebody_else(binaries, model, loaded, dry=dry):
         rate = taught(bench, lesson)
         slow = {
             d.name: session.learned.now[speed_key(d)] for d in session.devices if speed_key(d) in session.learned.now
         }
-        print(f"\nWith somebody else on the second card: {rate:.1f} tok/s; now slower: {slow}", flush=True)
-        clean = [name for name in names if name != "card1"]
+        print(f"\nWith somebody else on the last card: {rate:.1f} tok/s; now slower: {slow}", flush=True)
+        clean = [name for name in names if name != f"card{loaded}"]
         now, then = factors(session.learned, session, clean), factors(alone, session, clean)
         print("| clean device | ms of a block alone | beside a loaded card | off |\n|---|---|---|---|")
         for name in clean:
@@ -297,6 +299,7 @@ def main() -> None:
     parser.add_argument("binaries", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=520)
+    parser.add_argument("--cards", type=int, choices=(1, 2), default=2)
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
@@ -316,7 +319,7 @@ def main() -> None:
         else:
             metadata, tensors = MODELS["llama-8b"]()
             model = write_gguf(folder / "model.gguf", with_tokenizer(metadata, _VOCABULARY), tensors)
-        session = open_session(load(config(folder, model, model.stat().st_size, dry=options.dry)))
+        session = open_session(load(config(folder, model, model.stat().st_size, options.cards, dry=options.dry)))
         missing = [d.missing for d in session.devices if d.missing]
         if missing:
             sys.exit("\n".join(missing))
@@ -324,7 +327,8 @@ def main() -> None:
         session = replace(session, devices=devices, learned=Learned(host_bytes_per_s=session.learned.host_bytes_per_s))
         with own_run("learning") as runs, build_engine(folder / "logs", runs, 0.5) as engine:
             try:
-                run(Bench(engine, session), options.binaries, options.out, model, end, dry=options.dry)
+                cards = 2 if options.dry else options.cards
+                run(Bench(engine, session), options.binaries, options.out, model, end, cards - 1, dry=options.dry)
             finally:
                 engine.stop().result()
 
