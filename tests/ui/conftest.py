@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import textual.app
+import textual.pilot
 from textual._queue import Queue
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -31,7 +35,9 @@ def _sheets_are_parsed_once() -> None:
     Stylesheet._parse_rules = parsed  # type: ignore[method-assign]
 
 
-_MOST_ROUNDS = 50
+_TURNS = 40
+"""Of the event loop. Whoever is not done then waits for a thread or a timer, and is waited for."""
+_MOST_ROUNDS = 2000
 """Of looking whether the screen has done everything: something may come for ever."""
 
 
@@ -41,19 +47,31 @@ def _waits(pump: MessagePump) -> bool:
     return queue.empty() and bool(queue.ready_event._waiters) and not pump._next_callbacks
 
 
+def _widgets(screen: Screen[Any]) -> Iterator[MessagePump]:
+    yield screen
+    yield from screen.walk_children()
+
+
 async def _settled(pilot: Pilot[Any]) -> None:
     """Until no message waits anywhere and none is being answered, twice in a row: what threads and timers have sent
-    arrives a round later."""
-    quiet = 0
+    arrives a round later. What is laid out or drawn at the next tick of the screen is so now."""
+    quiet = turns = 0
     for _ in range(_MOST_ROUNDS):
-        if quiet == 2 or pilot.app._exit or not pilot.app.screen_stack:
+        if pilot.app._exit or not pilot.app.screen_stack:
             return
-        if all(map(_waits, (pilot.app, *pilot.app.screen.walk_children(with_self=True)))):
+        if _waits(pilot.app) and all(_waits(one) for screen in pilot.app.screen_stack for one in _widgets(screen)):
+            if quiet == 2:
+                return
             quiet += 1
+            pilot.app.screen._on_timer_update()
             await asyncio.sleep(0)
-        elif await pilot._wait_for_screen():
-            quiet = 0
-        else:
+            continue
+        quiet = 0
+        turns += 1
+        if turns % _TURNS:
+            await asyncio.sleep(0)
+        # A message to every widget, to hear that it was read, costs more than most of what they have to do.
+        elif not await pilot._wait_for_screen():
             return
 
 
@@ -61,19 +79,27 @@ async def _settled(pilot: Pilot[Any]) -> None:
 def _idle_is_when_nothing_waits() -> None:
     """Textual takes a process that gets no processor for one that has nothing to do: less than 1 ms of work in 20 ms.
 
-    Beside busy processes a key or the mouse was so looked at before it had reached the screen.
+    Beside busy processes a key or the mouse was so looked at before it had reached the screen; on a quiet machine most
+    of a test's time was such waiting, for the next of three frames that nobody looked at.
     """
     pause = Pilot.pause
 
     async def pressed(self: Pilot[Any], *keys: str) -> None:
-        if keys:
-            await self.app._press_keys(keys)
+        for key in keys:
+            await self.app._press_keys([key])
             await _settled(self)
+            if self.app._running and not self.app._exit:
+                await self.app._animator.wait_until_complete()
+                await _settled(self)
 
     async def paused(self: Pilot[Any], delay: float | None = None) -> None:
-        await pause(self, delay)
-        if delay is None:
+        if delay is not None:
+            await pause(self, delay)
+        else:
             await _settled(self)
-            self.app.screen._on_timer_update()
+
+    async def not_by_the_clock(min_sleep: float = 0, max_sleep: float = 1) -> None:
+        await asyncio.sleep(0)
 
     Pilot.press, Pilot.pause = pressed, paused  # type: ignore[method-assign]
+    textual.app.wait_for_idle = textual.pilot.wait_for_idle = not_by_the_clock  # type: ignore[attr-defined]
