@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,19 +17,23 @@ from typing import Any
 from hettui.adapters.llama.gguf import read_model
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import Drafting, RuntimeParams
+from hettui.domain.memory.beside_model import host_adapters
 from hettui.domain.memory.forecast import Memory, forecast
 from hettui.domain.memory.workload import Workload
+from hettui.domain.model.companions import ALONE, Companions
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.units import MIB
 from tests.gguf_files import write_gguf
-from tests.truth.make import TABLE
+from tests.truth.make import TABLE, written_beside
 from tests.truth.models import MODELS
 
 ATTACHED = TABLE.with_name("attached.jsonl")
 """Made by `attached.py`."""
 EXPERTS = TABLE.with_name("experts.jsonl")
 """Made by `make.py --experts N --table experts.jsonl`: it goes on where it stopped."""
+BESIDE = TABLE.with_name("beside.jsonl")
+"""Made by `make.py --beside N --table beside.jsonl`."""
 DRAFTS = TABLE.with_name("drafts.jsonl")
 """Made by `make.py --drafts N --table drafts.jsonl`."""
 BUILDS = ("b10068", "b11434")
@@ -88,11 +92,52 @@ def _devices(case: dict[str, Any]) -> list[Device]:
     return workers
 
 
+def companions_of(case: dict[str, Any]) -> Companions:
+    if "beside" not in case:
+        return ALONE
+    with TemporaryDirectory() as folder:
+        files = written_beside(case, Path(folder))
+        read = {name: [read_model(str(path)) for path in paths] for name, paths in files.items()}
+    projector = read["mmproj"][0] if "mmproj" in read else None
+    return Companions(projector, tuple(read.get("lora", ())))
+
+
+def compare_beside(case: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """What lies beside the model: by place, forecast minus reserved in bytes. Of the host's only what its master
+    prints: adapters, and a projector's compute buffer."""
+    shape, companions = shape_of(case["model"], case["blocks"]), companions_of(case)
+    params = _beside_params(case)
+    split, workload = (
+        Split(tuple(case["split"]), shape.layers),
+        Workload(shape, params, int(case["build"][1:]), companions=companions),
+    )
+    outlook = forecast(workload, split, _devices(case))
+    for i, (memory, reserved) in enumerate(zip(outlook.devices, case["beside_devices"], strict=True)):
+        if not (i == 0 and "attached" in case):
+            yield str(i), memory.beside_bytes - reserved
+    adapters, pictures = case["beside_host"]
+    of_model = replace(params, control_vector=())
+    host_blocks = len(split.block_range(HOST))
+    mine = host_adapters(workload.having(of_model), host_blocks, split.output_device == HOST)
+    yield "host adapters", mine - adapters
+    yield "host pictures", (outlook.projecting.host.compute if outlook.projecting else 0) - pictures
+
+
+def _beside_params(case: dict[str, Any]) -> RuntimeParams:
+    beside, params = case.get("beside", {}), _params(case["params"])
+    device = beside.get("device", "host")
+    vectors = ("v.gguf",) if beside.get("control_vector") else ()
+    return replace(
+        params, mmproj="p.gguf" if "mmproj" in beside else "", mmproj_device=device, control_vector=vectors
+    )
+
+
 def compare(case: dict[str, Any]) -> Iterator[Compared]:
     shape = shape_of(case["model"], case["blocks"])
     split = Split(tuple(case["split"]), shape.layers)
     drafted = shape_of(case["draft"], case["draft_blocks"]) if "draft" in case else None
-    workload = Workload(shape, _params(case["params"]), int(case["build"][1:]), draft=drafted)
+    build, companions = int(case["build"][1:]), companions_of(case)
+    workload = Workload(shape, _beside_params(case), build, draft=drafted, companions=companions)
     outlook = forecast(workload, split, _devices(case))
     places = [str(i) for i in range(len(outlook.devices))] + ["host"]
     found = list(zip(places, (*outlook.devices, outlook.host), (*case["devices"], case["host"]), strict=True))
