@@ -127,9 +127,7 @@ def _beside_params(case: dict[str, Any]) -> RuntimeParams:
     beside, params = case.get("beside", {}), _params(case["params"])
     device = beside.get("device", "host")
     vectors = ("v.gguf",) if beside.get("control_vector") else ()
-    return replace(
-        params, mmproj="p.gguf" if "mmproj" in beside else "", mmproj_device=device, control_vector=vectors
-    )
+    return replace(params, mmproj="p.gguf" if "mmproj" in beside else "", mmproj_device=device, control_vector=vectors)
 
 
 def compare(case: dict[str, Any]) -> Iterator[Compared]:

@@ -331,7 +331,9 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=0, metavar="N", help="N random cases instead")
     parser.add_argument("--experts", type=int, default=0, metavar="N", help="N cases with experts in RAM instead")
     parser.add_argument("--drafts", type=int, default=0, metavar="N", help="N cases with a draft model instead")
-    parser.add_argument("--beside", type=int, default=0, metavar="N", help="N cases with files beside the model instead")
+    parser.add_argument(
+        "--beside", type=int, default=0, metavar="N", help="N cases with files beside the model instead"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", type=Path, default=TABLE)
     options = parser.parse_args()

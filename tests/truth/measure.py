@@ -143,7 +143,9 @@ def load(
             *(["--rpc", endpoint] if count else []), "-dev", names, "-ngl", str(sum(split)), "-ts", counts,
             "-fit", "off", "-lv", "5", *([] if beside else ["--no-warmup"]), *args,
         ]  # fmt: skip
-        master = subprocess.Popen(argv, stdout=master_log, stderr=subprocess.STDOUT, env=_environment(**(variables or {})))
+        master = subprocess.Popen(
+            argv, stdout=master_log, stderr=subprocess.STDOUT, env=_environment(**(variables or {}))
+        )
         try:
             text = _wait(master, master_log, timeout_s, whole=beside or "-md" in args or "--spec-type" in args)
         finally:

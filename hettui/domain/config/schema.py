@@ -65,6 +65,9 @@ class Section:
 
 def _serving_key(option: Option) -> Key:
     default = list(option.default) if isinstance(option.default, tuple) else option.default
+    if default == "":
+        # Nothing is said where there is none: an empty text stands nowhere in a configuration.
+        default = None
     return Key(option.name, option.kind, option.doc, default, option.least, option.most, option.choices)
 
 

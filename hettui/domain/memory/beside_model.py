@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hettui.domain.devices.device import Device
-from hettui.domain.memory import projector
 from hettui.domain.memory.context import cells, context_size, contexts, kept_bytes_per_cell
 from hettui.domain.memory.weights import ModelBuffers, stays_on_host
 from hettui.domain.memory.workload import Workload, remembered
@@ -51,7 +50,10 @@ def _in(workload: Workload, backend: str) -> tuple[BesideBytes, BesideBytes]:
     file = workload.companions.projector
     if file is None:
         return BesideBytes(), BesideBytes()
-    work, on_host = projector.work_bytes(file, on_host=not backend)
+    from hettui.domain.memory import projector
+
+    flash_attn = workload.params.flash_attn != "off"
+    work, on_host = projector.work_bytes(file, on_host=not backend, flash_attn=flash_attn)
     kind = buffer_kind(backend) if backend else CPU
     return BesideBytes(projector.weights_bytes(file, kind), work), BesideBytes(0, on_host)
 

@@ -1,7 +1,7 @@
 """What a projector (`--mmproj`) takes: its weights, and the buffer for the picture that llama-server warms it up with.
 
-The graphs are those of `clip_graph` (tools/mtmd/clip.cpp and models/*.cpp of b10068 and b11434, the same in both) with
-flash attention, which every CPU and card does for heads of such widths; compared with real loads of both builds, see
+The graphs are those of `clip_graph` (tools/mtmd/clip.cpp and models/*.cpp of b10068 and b11434, the same in both), with
+flash attention unless it is turned off for the model; compared with real loads of both builds, see
 tests/truth. Of other kinds of projectors the weights are counted, and the buffer is an estimate.
 """
 
@@ -20,6 +20,7 @@ from hettui.domain.records import dataclass
 _F32, _F16 = 4, 2
 _MOST_PATCHES = 1 << 17
 _MOST_BLOCKS = 256
+_MOST_HEADS = 1024
 _REPEATS = 3
 """So many equal blocks are laid out: the next ones find the same holes again."""
 _WARMUP_SIDE = {"qwen2vl_merger": 46, "qwen2.5vl_merger": 46, "qwen3vl_merger": 46, "pixtral": 16, "lightonocr": 16,
@@ -34,6 +35,7 @@ class Tower:
     kind: str
     width: int
     hidden: int
+    heads: int
     blocks: int
     side: int
     """Patches of the warm-up picture on each side."""
@@ -74,6 +76,7 @@ def tower(file: ModelFile) -> Tower:
         kind=kind,
         width=number("embedding_length"),
         hidden=number("feed_forward_length"),
+        heads=min(number("attention.head_count"), _MOST_HEADS),
         blocks=min(number("block_count"), _MOST_BLOCKS),
         side=min(side, isqrt(_MOST_PATCHES)),
         patch=patch,
@@ -87,7 +90,7 @@ def weights_bytes(file: ModelFile, kind: BufferKind) -> int:
     return sum(kind.size_bytes(tensor) for tensor in file.tensors)
 
 
-def work_bytes(file: ModelFile, *, on_host: bool) -> tuple[int, int]:
+def work_bytes(file: ModelFile, *, on_host: bool, flash_attn: bool = True) -> tuple[int, int]:
     """The compute buffers for the warm-up picture: where the projector lies, and, if that is a device, the host's.
 
     A larger picture makes llama-server reserve more when it comes.
@@ -95,14 +98,14 @@ def work_bytes(file: ModelFile, *, on_host: bool) -> tuple[int, int]:
     found = tower(file)
     if not found.width or not found.patches or not found.blocks:
         return 0, 0
-    sketch = _Sketch(found, file, HOST if on_host else 0)
+    sketch = _Sketch(found, file, HOST if on_host else 0, flash_attn=flash_attn)
     sketch.lay_out()
     settle(sketch.operations)
     host = buffer_bytes(sketch.operations, HOST, 1)
     if on_host:
         return host, 0
     # The operations know where their inputs lie: what one of the two changed is of no use to the other.
-    again = _Sketch(found, file, 0)
+    again = _Sketch(found, file, 0, flash_attn=flash_attn)
     again.lay_out()
     settle(again.operations)
     return buffer_bytes(again.operations, 0, 1), host
@@ -111,7 +114,8 @@ def work_bytes(file: ModelFile, *, on_host: bool) -> tuple[int, int]:
 class _Sketch:
     """Collects the operations in llama.cpp's order."""
 
-    def __init__(self, of: Tower, file: ModelFile, place: int) -> None:
+    def __init__(self, of: Tower, file: ModelFile, place: int, *, flash_attn: bool) -> None:
+        self.flash_attn = flash_attn
         self.of = of
         self.tensors = {tensor.name: tensor for tensor in file.tensors}
         self.place = place
@@ -188,6 +192,8 @@ class _Sketch:
 
     def _attended(self, heads: tuple[Tensor, Tensor, Tensor], block: str, *, windowed: bool) -> Tensor:
         of, (query, key, value) = self.of, heads
+        if not self.flash_attn:
+            return self._attended_apart(heads, block, windowed=windowed)
         asked, half = self.view(query), of.width * of.patches * _F16
         k, v = self.new(half, self.view(key)), self.new(half, self.view(value))
         seen: tuple[Tensor, ...] = ()
@@ -197,6 +203,15 @@ class _Sketch:
             seen = (self.new(self.mask.size_bytes, self.mask),)
         mixed = self.view(self.rows(of.width, asked, k, v, *seen))
         return self.biased(self.rows(of.width, mixed), f"{block}attn_out")
+
+    def _attended_apart(self, heads: tuple[Tensor, Tensor, Tensor], block: str, *, windowed: bool) -> Tensor:
+        """Without flash attention: what every patch thinks of every other, for each head."""
+        of, (query, key, value) = self.of, heads
+        turned = self.rows(of.width, self.view(value))
+        seen = self.rows(of.patches * of.heads, self.view(key), self.view(query))
+        mask = (self.windows,) if windowed and self.windows is not None else ()
+        mixed = self.rows(of.width, turned, self.over(seen, *mask))
+        return self.biased(self.rows(of.width, self.rows(of.width, self.view(mixed))), f"{block}attn_out")
 
     def _fed(self, x: Tensor, block: str) -> Tensor:
         of = self.of

@@ -62,7 +62,10 @@ def _placed(
 
 
 def _fits(workload: Workload, devices: Sequence[Device]) -> bool:
-    """With the layers that are configured, where all are; else in any way."""
+    """With the layers that are configured, where all are; else in any way. What lies beside the model fits by itself
+    where no layers are."""
+    if not forecast(workload, Split((0,) * len(devices), workload.shape.layers), devices).fits:
+        return False
     counts = [d.layers for d in devices if d.layers is not None]
     if len(counts) == len(devices) and sum(counts) <= workload.shape.layers:
         return forecast(workload, Split(tuple(counts), workload.shape.layers), devices).fits

@@ -64,7 +64,7 @@ def beside_lines(workload: Workload, outlook: Forecast, devices: Sequence[Device
         more = f" and {len(params.lora) - 3} more" if len(params.lora) > 3 else ""
         lines.append(f"LoRA {names}{more}: each device holds what changes its own blocks (beside).")
     if params.control_vector:
-        lines.append(f"A control vector has one row for every block: {format_bytes(_vector_bytes(workload))} in all.")
+        lines.append("The control vector has a row for every block, where that block lies (beside).")
     return lines + kept_lines(params.slots, kept_over_time(workload))
 
 
@@ -98,7 +98,3 @@ def kept_lines(slots: int, kept: Kept) -> list[str]:
 
 def _name(said: str) -> str:
     return clean_line(scaled(said)[0].rpartition("/")[2], 60)
-
-
-def _vector_bytes(workload: Workload) -> int:
-    return max(0, workload.shape.blocks - 1) * workload.shape.n_embd * 4
