@@ -26,7 +26,7 @@ from hettui.domain.plan.split import HOST, Split
 from hettui.domain.units import MIB
 from tests.gguf_files import write_gguf
 from tests.truth.make import TABLE, written_beside
-from tests.truth.models import MODELS
+from tests.truth.models import MODELS, qwen35_with_mtp
 
 ATTACHED = TABLE.with_name("attached.jsonl")
 """Made by `attached.py`."""
@@ -34,6 +34,8 @@ EXPERTS = TABLE.with_name("experts.jsonl")
 """Made by `make.py --experts N --table experts.jsonl`: it goes on where it stopped."""
 BESIDE = TABLE.with_name("beside.jsonl")
 """Made by `make.py --beside N --table beside.jsonl`."""
+MORE_ATTACHED = TABLE.with_name("attached-more.jsonl")
+"""Made by `attached.py … --more N --out attached-more.jsonl`."""
 DRAFTS = TABLE.with_name("drafts.jsonl")
 """Made by `make.py --drafts N --table drafts.jsonl`."""
 BUILDS = ("b10068", "b11434")
@@ -70,8 +72,9 @@ class Compared:
 
 @cache
 def shape_of(model: str, blocks: int) -> ModelShape:
+    header = qwen35_with_mtp(blocks) if model == "qwen35-mtp" else MODELS[model](blocks)
     with TemporaryDirectory() as folder:
-        return ModelShape.of(read_model(str(write_gguf(Path(folder) / "m.gguf", *MODELS[model](blocks)))))
+        return ModelShape.of(read_model(str(write_gguf(Path(folder) / "m.gguf", *header))))
 
 
 def cases(table: Path = TABLE) -> list[dict[str, Any]]:
@@ -103,24 +106,25 @@ def companions_of(case: dict[str, Any]) -> Companions:
 
 
 def compare_beside(case: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """What lies beside the model: by place, forecast minus reserved in bytes. Of the host's only what its master
-    prints: adapters, and a projector's compute buffer."""
-    shape, companions = shape_of(case["model"], case["blocks"]), companions_of(case)
-    params = _beside_params(case)
-    split, workload = (
-        Split(tuple(case["split"]), shape.layers),
-        Workload(shape, params, int(case["build"][1:]), companions=companions),
-    )
-    outlook = forecast(workload, split, _devices(case))
+    """What lies beside the model: by place, forecast minus reserved in bytes. Of the host, and of a card that the
+    master drives, only what it prints: adapters, and a projector's compute buffer."""
+    shape, params, companions = shape_of(case["model"], case["blocks"]), _beside_params(case), companions_of(case)
+    split = Split(tuple(case["split"]), shape.layers)
+    workload, devices = Workload(shape, params, int(case["build"][1:]), companions=companions), _devices(case)
+    outlook = forecast(workload, split, devices)
     for i, (memory, reserved) in enumerate(zip(outlook.devices, case["beside_devices"], strict=True)):
         if not (i == 0 and "attached" in case):
             yield str(i), memory.beside_bytes - reserved
+    of_model = workload.having(replace(params, control_vector=(), mmproj=""))
+    found = outlook.projecting
     adapters, pictures = case["beside_host"]
-    of_model = replace(params, control_vector=())
-    host_blocks = len(split.block_range(HOST))
-    mine = host_adapters(workload.having(of_model), host_blocks, split.output_device == HOST)
+    mine = host_adapters(of_model, len(split.block_range(HOST)), split.output_device == HOST)
     yield "host adapters", mine - adapters
-    yield "host pictures", (outlook.projecting.host.compute if outlook.projecting else 0) - pictures
+    yield "host pictures", (found.host.compute if found else 0) - pictures
+    if "beside_card" in case:
+        adapters, pictures = case["beside_card"]
+        yield "card adapters", forecast(of_model, split, devices).devices[0].beside_bytes - adapters
+        yield "card pictures", (found.there.compute if found and found.device == 0 else 0) - pictures
 
 
 def _beside_params(case: dict[str, Any]) -> RuntimeParams:
@@ -133,7 +137,7 @@ def _beside_params(case: dict[str, Any]) -> RuntimeParams:
 def compare(case: dict[str, Any]) -> Iterator[Compared]:
     shape = shape_of(case["model"], case["blocks"])
     split = Split(tuple(case["split"]), shape.layers)
-    drafted = shape_of(case["draft"], case["draft_blocks"]) if "draft" in case else None
+    drafted = shape_of(case["draft"], case["draft_blocks"]) if case.get("draft") else None
     build, companions = int(case["build"][1:]), companions_of(case)
     workload = Workload(shape, _beside_params(case), build, draft=drafted, companions=companions)
     outlook = forecast(workload, split, _devices(case))

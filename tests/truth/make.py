@@ -100,9 +100,17 @@ def arguments(params: dict[str, Any], build: str) -> list[str]:
     return argv
 
 
-def draft_arguments(draft: dict[str, Any], path: Path) -> list[str]:
+def engine_name(device: str, card: str = "") -> str:
+    """What llama.cpp calls a device of a case, or the host. `card`: the first one, where the master drives it."""
+    if device == "host":
+        return "none"
+    number = int(device)
+    return (card if number == 0 else f"RPC{number - 1}") if card else f"RPC{number}"
+
+
+def draft_arguments(draft: dict[str, Any], path: Path, card: str = "") -> list[str]:
     """The same of `Drafting`'s names."""
-    place = "none" if draft["device"] == "host" else f"RPC{draft['device']}"
+    place = engine_name(draft["device"], card)
     argv = ["-md", str(path), "-devd", place, "--spec-type", "draft-simple"]
     argv += ["-ctkd", draft.get("cache_type_k", "f16"), "-ctvd", draft.get("cache_type_v", "f16")]
     return argv + (["--spec-draft-n-max", str(draft["n_max"])] if "n_max" in draft else [])
@@ -279,7 +287,9 @@ def written_beside(case: dict[str, Any], folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def beside_arguments(case: dict[str, Any], files: dict[str, list[Path]]) -> tuple[list[str], dict[str, str]]:
+def beside_arguments(
+    case: dict[str, Any], files: dict[str, list[Path]], card: str = ""
+) -> tuple[list[str], dict[str, str]]:
     """llama-server's options, and its environment's variables."""
     argv = [w for name, paths in files.items() for w in (f"--{name}", ",".join(map(str, paths)))]
     place = case["beside"].get("device")
@@ -287,10 +297,7 @@ def beside_arguments(case: dict[str, Any], files: dict[str, list[Path]]) -> tupl
         return argv, {}
     if place == "host":
         return [*argv, "--no-mmproj-offload"], {}
-    active = [str(i) for i, n in enumerate(case["split"]) if n]
-    own = case.get("attached_name") if place == "0" else None
-    name = own or f"RPC{place}"
-    assert place in active, "a projector lies on a device that holds layers"
+    name = engine_name(place, card)
     return ([*argv], {"MTMD_BACKEND_DEVICE": name}) if case["build"] == "b10068" else ([*argv, "-mmdev", name], {})
 
 

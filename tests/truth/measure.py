@@ -33,6 +33,7 @@ _PICTURES = "reserve_compute_meta"
 _REMOTE = re.compile(r"RPC(\d+)\[")
 _COPIES = re.compile(r"pipeline parallelism enabled|sched copies = 4")
 _DRAFT = "loading draft model '"
+_CONTEXT = "constructing llama_context"
 _ALL_THERE = "initializing, n_slots"
 """The server's line behind everything that it has loaded."""
 
@@ -72,6 +73,8 @@ class Reading:
     """Of LoRA adapters, as printed."""
     pictures_host: int = 0
     """Of a projector's compute buffer, as printed."""
+    printed: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By llama.cpp's name of a buffer: both of these."""
 
 
 class LoadFailed(Exception):
@@ -152,7 +155,7 @@ def load(
             _end(master)
         worker_log.seek(0)
         allocations = worker_log.read().decode(errors="replace")
-    return _reading(text, allocations, known)
+    return _reading(text, allocations, known, own_block="draft-mtp" in args)
 
 
 def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float, *, whole: bool = False) -> str:
@@ -169,17 +172,29 @@ def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float, *, 
         time.sleep(0.05)
 
 
-def _reading(text: str, allocations: str, known: Sequence[str]) -> Reading:
+def _reading(text: str, allocations: str, known: Sequence[str], *, own_block: bool = False) -> Reading:
     exact: dict[int, list[int]] = {}
     for match in _ALLOCATION.finditer(allocations):
         exact.setdefault(int(match[1]), []).append(int(match[2]))
     of_model, separator, of_draft = text.partition(_DRAFT)
+    if own_block:
+        # The second context of the model's own MTP block.
+        first, _, rest = text.partition(_CONTEXT)
+        of_second = rest.partition(_CONTEXT)
+        of_model, separator, of_draft = first + of_second[0], of_second[1], of_second[2]
     devices, host = _buffers(of_model, exact, known)
     pipelined = bool(_COPIES.search(text))
     draft = _buffers(of_draft, exact, known) if separator else ((), Held())
-    printed = [(found[1], round(float(found[2]) * MIB)) for found in _ADAPTER.finditer(text)]
-    adapters = sum(size for name, size in printed if name.partition("[")[0] not in known)
-    return Reading(devices, host, pipelined, text, *draft, _live(allocations, known), adapters, _pictures(text, known))
+    printed: dict[str, tuple[int, int]] = {}
+    for found in _ADAPTER.finditer(text):
+        name = found[1].partition("[")[0]
+        printed[name] = printed.get(name, (0, 0))[0] + round(float(found[2]) * MIB), 0
+    for name, size in _pictures(text).items():
+        printed[name] = printed.get(name, (0, 0))[0], size
+    on_host = [sizes for name, sizes in printed.items() if name not in known]
+    adapters, pictures = (sum(sizes[i] for sizes in on_host) for i in (0, 1))
+    live = _live(allocations, known)
+    return Reading(devices, host, pipelined, text, *draft, live, adapters, pictures, printed)
 
 
 def _live(allocations: str, known: Sequence[str]) -> tuple[int, ...]:
@@ -192,13 +207,10 @@ def _live(allocations: str, known: Sequence[str]) -> tuple[int, ...]:
     return tuple(sum(size for device, size in held.values() if f"RPC{device}" == name) for name in known)
 
 
-def _pictures(text: str, known: Sequence[str]) -> int:
-    """The last one told of: newer builds reserve for a picture twice, the first time to learn how much it is."""
-    last = 0
-    for found in _BUFFER.finditer(text):
-        if found[1] == _PICTURES and found[2].partition("[")[0] not in known:
-            last = round(float(found[4]) * MIB)
-    return last
+def _pictures(text: str) -> dict[str, int]:
+    """The last ones told of: newer builds reserve for a picture twice, the first time to learn how much it is."""
+    lines = (found for found in _BUFFER.finditer(text) if found[1] == _PICTURES)
+    return {found[2].partition("[")[0]: round(float(found[4]) * MIB) for found in lines}
 
 
 def _buffers(text: str, exact: dict[int, list[int]], known: Sequence[str]) -> tuple[tuple[Held, ...], Held]:
