@@ -28,15 +28,14 @@ from hettui.services.backend import Backend
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ParallelChanged
 from hettui.ui.keys import keymap_of
 from hettui.ui.messages import NoticeArrived
-from hettui.ui.panes.aside import edit_aside
 from hettui.ui.presenting.talk import Talk, how_it_ended, new_conversation
 from hettui.ui.widgets.prompt import Prompt
-from hettui.ui.widgets.streams import Streams
 from hettui.ui.widgets.transcript import Transcript
 from hettui.ui.widgets.turn import Answer
 
 if TYPE_CHECKING:
     from hettui.ui.dialogs.chat_settings import ChatSettings
+    from hettui.ui.widgets.streams import Streams
 
 HINT = "⏎ sends · ctrl+j new line · {chat.test} test · Esc devices"
 _CONTINUE_HINT = "⏎ goes on with the answer · {chat.retry} asks again"
@@ -156,10 +155,6 @@ class ChatPane(Vertical):
         if not self.busy:
             self._hint()
 
-    @property
-    def _stops(self) -> str:
-        return "" if self._shut_for else "Esc stops"
-
     def close_for(self, why_not: str) -> None:
         """From now on nothing can be asked here: there is no prompt. What is shown comes by `begin` and events."""
         self._shut_for = self.why_not = why_not
@@ -275,6 +270,8 @@ class ChatPane(Vertical):
         asked = self._talk.for_all_slots(self.prompt.text)
         options = {"n_predict": ARTICLE_TOKENS, **self._talk.options}
         options.pop("max_tokens", None)
+        from hettui.ui.widgets.streams import Streams
+
         self._streams = Streams(markup=False)
         self._transcript.put(self._streams)
         self._transcript.anchor()
@@ -301,7 +298,7 @@ class ChatPane(Vertical):
             return
         self._answer.grow(event.text, event.reasoning)
         rate = (event.tokens - 1) / event.elapsed_s if event.tokens > 1 and event.elapsed_s > 0 else None
-        said = (format_rate(rate), f"{event.tokens} tok", self._stops)
+        said = (format_rate(rate), f"{event.tokens} tok", "" if self._shut_for else "Esc stops")
         self.status(" · ".join(part for part in said if part))
         if self._talk.keeping_is_due:
             self._note_answer(self._answer, end="cut off")
@@ -387,6 +384,8 @@ class ChatPane(Vertical):
 
     @on(Prompt.EditorWanted)
     def action_editor(self) -> None:
+        from hettui.ui.panes.aside import edit_aside
+
         edit_aside(self, self._editor, self.prompt.text, self.prompt.put)
 
     @on(Prompt.Scrolled)
