@@ -249,6 +249,8 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "chat.open": (asked_twice, opens(ChatListScreen)),
     "chat.settings": (in_chat, opens(ChatSettingsScreen)),
     "chat.test": (in_chat, lambda s: s.engine.prompts == ["def fibonacci(n):"]),
+    "chat.limit": (in_chat, lambda s: "token limit 256" in s.text()),
+    "chat.editor": (in_chat, lambda s: s.toasts() == ["no editor is set"]),
     "chat.save": (answered, lambda s: len(s.backend.store.exported) == 1),
     "chat.copy": (answered, lambda s: s.app.clipboard == "there"),
     "chat.thinking": (answered, lambda s: "because" in s.text()),
@@ -390,7 +392,7 @@ GOES_BACK = {**dict.fromkeys(OPENS, "escape"), **dict.fromkeys(FRONTS, "escape")
 async def does(s: Stage, key: str, effect: Effect) -> None:
     await s.app.workers.wait_for_complete()
     assert not effect(s), f"{key}: it is so already"
-    await s.press(key)
+    await s.press(*key.split())
     await s.pilot.pause()
     assert effect(s), f"{key}\n{s.text()}"
 
@@ -426,7 +428,7 @@ async def test_every_key_of_a_recording(action: Action, key: str) -> None:
         s.engine.go(from_s)
         await s.told()
         assert not effect(s)
-        await s.press(key)
+        await s.press(*key.split())
         assert effect(s), s.engine.moved
 
 
@@ -460,7 +462,7 @@ async def refused(s: Stage, what: str, words: str, act: Callable[[], Awaitable[N
 async def every_key_refused(s: Stage, tried: list[tuple[str, str]]) -> None:
     for name, words in tried:
         for key in BY_ID[name].keys:
-            await refused(s, f"{name} by {key}", words, partial(s.press, key))
+            await refused(s, f"{name} by {key}", words, partial(s.press, *key.split()))
 
 
 @pytest.mark.parametrize(("prepare", "tried"), by_state(CANNOT))
