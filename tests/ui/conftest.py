@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import textual.app
-import textual.pilot
 from textual._queue import Queue
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
@@ -88,7 +87,7 @@ def _idle_is_when_nothing_waits() -> None:
     """Textual takes a process that gets no processor for one that has nothing to do: less than 1 ms of work in 20 ms.
 
     Beside busy processes a key or the mouse was so looked at before it had reached the screen; on a quiet machine most
-    of a test's time was such waiting, for the next of three frames that nobody looked at.
+    of a key's time was such waiting, for the next of three frames that nobody looked at.
     """
     pause = Pilot.pause
 
@@ -101,13 +100,13 @@ def _idle_is_when_nothing_waits() -> None:
                 await _settled(self)
 
     async def paused(self: Pilot[Any], delay: float | None = None) -> None:
-        if delay is not None:
-            await pause(self, delay)
-        else:
+        await pause(self, delay)
+        if delay is None:
             await _settled(self)
 
     async def not_by_the_clock(min_sleep: float = 0, max_sleep: float = 1) -> None:
         await asyncio.sleep(0)
 
     Pilot.press, Pilot.pause = pressed, paused  # type: ignore[method-assign]
-    textual.app.wait_for_idle = textual.pilot.wait_for_idle = not_by_the_clock  # type: ignore[attr-defined]
+    # A pause still leaves threads and timers a moment.
+    textual.app.wait_for_idle = not_by_the_clock  # type: ignore[attr-defined]
