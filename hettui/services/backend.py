@@ -93,6 +93,10 @@ class Backend(Protocol):
     def chats(self) -> ChatKeeper:
         """Conversations, drafts and histories."""
 
+    def editor(self) -> Callable[[str], str]:
+        """The user's own editor, for a text; it blocks and has the terminal. Raises UsageError where none is set; so
+        does what is returned, where the text was not edited."""
+
     def bench_runs(self, session: Session) -> list[BenchRun]:
         """Blocks. Those of this model, the oldest first."""
 

@@ -234,7 +234,7 @@ class HettuiApp(TerminalApp[HettuiError | None]):
     def _open(self) -> None:
         """Asking drivers and binaries takes a moment: the screen is there meanwhile."""
         try:
-            session = self._backend.open()
+            session = self._backend.open().planned()
         except HettuiError as error:
             self.call_later(self.exit, error)
         else:
@@ -274,7 +274,14 @@ class HettuiApp(TerminalApp[HettuiError | None]):
 
     @on(DevicesChanged)
     def _devices_changed(self, message: DevicesChanged) -> None:
-        self._reopen(message.session)
+        self._plan_first(message.session)
+
+    @work(thread=True, group="open", exit_on_error=False)
+    def _plan_first(self, session: Session) -> None:
+        try:
+            self.call_later(self._reopen, session.planned())
+        except HettuiError as error:
+            self.call_later(self._tell, [str(error)])
 
     def _reopen(self, session: Session) -> None:
         """With more devices: the main screen has so many cards."""

@@ -193,6 +193,11 @@ class ScreenBackend:
         idle = self._idle
         return Room() if idle is None else room_as_read(plan.devices, idle, cpu_hardware().free_bytes)
 
+    def editor(self) -> Callable[[str], str]:
+        from hettui.adapters.machine.editor import UserEditor
+
+        return UserEditor(os.environ).edit
+
     def bench_runs(self, session: Session) -> list[BenchRun]:
         from hettui.wiring.bench import bench_folder
 

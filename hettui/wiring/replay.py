@@ -12,7 +12,7 @@ from hettui.adapters.files.recording_file import RecordingFile, recorded_lines
 from hettui.domain.bench.run import BenchOutcome, BenchRun
 from hettui.domain.cluster.snapshot import ClusterSnapshot
 from hettui.domain.doctor.finding import Finding
-from hettui.domain.errors import HettuiError
+from hettui.domain.errors import HettuiError, UsageError
 from hettui.domain.library.places import Completion
 from hettui.domain.plan.plan import Plan
 from hettui.domain.recording.format import Recording
@@ -53,6 +53,9 @@ class RecordedBackend:
     @property
     def hosts(self) -> HostDesk:
         return self._backend.hosts
+
+    def editor(self) -> Callable[[str], str]:
+        return self._backend.editor()
 
     @property
     def engine(self) -> EngineFacade:
@@ -193,6 +196,9 @@ class ReplayBackend:
     @property
     def hosts(self) -> HostDesk:
         raise HettuiError(self.engine.refusal)
+
+    def editor(self) -> Callable[[str], str]:
+        raise UsageError(self.engine.refusal)
 
     def first_run(self, session: Session) -> bool:
         return False

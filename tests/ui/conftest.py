@@ -12,6 +12,8 @@ from textual.css.stylesheet import Stylesheet
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 
+from hettui.ui.screens import searches
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _sheets_are_parsed_once() -> None:
@@ -29,6 +31,12 @@ def _sheets_are_parsed_once() -> None:
         return kept[key]
 
     Stylesheet._parse_rules = parsed  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _drawings_wait_for_the_planner() -> None:
+    """Whatever else the machine does: what comes later is a matter of `test_searches`."""
+    searches.WAIT_S = 60.0
 
 
 _MOST_ROUNDS = 50

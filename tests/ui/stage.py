@@ -268,6 +268,13 @@ class StageBackend:
     def begin(self) -> None:
         self.engine.calls.append("begin")
 
+    edits: Callable[[str], str] | HettuiError = field(default_factory=lambda: UsageError("no editor is set"))
+
+    def editor(self) -> Callable[[str], str]:
+        if isinstance(self.edits, HettuiError):
+            raise self.edits
+        return self.edits
+
     not_mine: str | None = None
     """Why the cluster cannot be taken over."""
 
@@ -499,7 +506,9 @@ async def stage(
     read_only: str | None = None,
     finder: ModelFinder | None = None,
     fresh: bool = False,
+    toasts: bool = False,
 ) -> AsyncIterator[Stage]:
+    """`toasts`: they are drawn, and not only told."""
     backend = StageBackend(
         opened or session(),
         store=store or MemoryStore(),
@@ -509,7 +518,7 @@ async def stage(
         fresh=fresh,
     )
     app = build(backend)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=toasts) as pilot:
         # The session is opened on a thread; where it cannot be, the screen ends and may be faster than the thread.
         with suppress(WorkerCancelled):
             await app.workers.wait_for_complete()

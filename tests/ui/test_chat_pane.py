@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
+import pytest
 from textual.containers import VerticalScroll
+from textual.strip import Strip
 from textual.widgets import Checkbox, Input, OptionList, TextArea
+from textual.widgets._toast import Toast, ToastRack
 
 from hettui.domain.chat.conversation import Conversation, Exchange
 from hettui.domain.chat.figures import ClientClock
@@ -15,9 +18,11 @@ from hettui.domain.chat.parallel import ParallelRow
 from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, LoadProgress
 from hettui.ports import KeptPrompts
-from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ClusterChanged, ParallelChanged
+from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ClusterChanged, Notice, ParallelChanged
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettingsScreen
+from hettui.ui.widgets.key_footer import KeyFooter
+from hettui.ui.widgets.markdown_view import MarkdownView
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.turn import Answer
 from tests.patience import patience
@@ -66,16 +71,42 @@ async def test_markdown_is_rendered_and_hostile_text_is_text() -> None:
         assert "def f(): pass" in text
 
 
-async def test_an_open_fence_is_plain_until_it_closes() -> None:
+def inks(row: Strip) -> list[object]:
+    """The colour of every character that is seen."""
+    return [style.color if style else None for text, style, _ in row for letter in text if letter.strip()]
+
+
+async def test_the_lines_of_an_open_fence_are_highlighted_as_they_will_stay() -> None:
     async with chatting() as s:
         await s.type("code?")
         await s.press("enter")
-        await s.emit(ChatProgressed("```python\ndef f():\n    pass", "", 5, 0.1))
-        assert "```python" in s.text()
-        assert "    pass" in s.text()
-        await s.emit(ChatProgressed("\n```\n", "", 7, 0.2))
+        await s.emit(ChatProgressed("So:\n\n```python\ndef f():\n    pa", "", 5, 0.1))
+        view = s.screen.query_one(MarkdownView)
+        written = [view._row(y) for y in range(view._height)]
+        assert [row.text.rstrip() for row in written] == ["So:", "", "  def f():", "      pa"]
+        assert len(set(inks(written[2]))) > 1
+        await s.emit(ChatProgressed("ss\n```\n", "", 7, 0.2))
+        after = [view._row(y) for y in range(view._height)]
+        assert [row.text.rstrip() for row in after] == ["So:", "", "  def f():", "      pass"]
+        assert inks(after[2]) == inks(written[2])
+        assert len(set(inks(after[3]))) == 1
         assert "```" not in s.text()
-        assert "    pass" in s.text()
+
+
+async def test_a_long_fence_grows_without_a_gap_where_it_is_cut() -> None:
+    """Whatever the pieces are: what stands while it grows is the beginning of what stands at its end."""
+    lines = [f"x{n} = 'a line of code' * {n}" for n in range(90)]
+    async with chatting() as s:
+        await s.type("code?")
+        await s.press("enter")
+        text = "```python\n" + "\n".join(lines) + "\n```"
+        for start in range(0, len(text), 700):
+            await s.emit(ChatProgressed(text[start : start + 700], "", 5, 0.1))
+            view = s.screen.query_one(MarkdownView)
+            shown = [view._row(y).text.strip() for y in range(view._height)]
+            assert shown[:-1] == lines[: len(shown) - 1]
+        await s.emit(ChatEnded(DONE))
+        assert [view._row(y).text.strip() for y in range(view._height)] == lines
 
 
 async def test_thinking_is_folded_and_can_be_opened() -> None:
@@ -345,3 +376,57 @@ async def test_a_long_answer_is_laid_out_anew_at_another_width() -> None:
         await s.pilot.pause()
         assert "The end." in s.text()
         assert "Many words that go on and on." in s.text()
+
+
+async def test_the_limit_of_tokens_is_to_be_seen_and_one_key_steps_it() -> None:
+    async with chatting(size=(80, 24)) as s:
+        assert "token limit as the server's (f6)" in s.text()
+        await s.press("f6", "f6")
+        assert "token limit 1024 (f6)" in s.text()
+        await ask(s, "hi", "ho")
+        assert s.engine.options[-1] == {"max_tokens": 1024}
+        await s.press("f6", "f6", "f6")
+        assert "no token limit (f6)" in s.text()
+        await s.press("f6")
+        assert "token limit as the server's (f6)" in s.text()
+        await ask(s, "hi", "ho")
+        assert s.engine.options[-1] == {}
+
+
+async def test_two_keys_open_the_prompt_in_ones_own_editor(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chatting() as s:
+        asked: list[str] = []
+        monkeypatch.setattr(s.app, "suspend", nullcontext)
+        await s.type("so")
+        await s.press("ctrl+x", "ctrl+e")
+        await until(s, lambda: s.toasts() == ["no editor is set"])
+        assert prompt(s).text == "so"
+
+        def edited(text: str) -> str:
+            asked.append(text)
+            return f"{text} far\nand on"
+
+        s.backend.edits = edited
+        await s.press("ctrl+x", "ctrl+e")
+        await until(s, lambda: prompt(s).text == "so far\nand on")
+        assert asked == ["so"]
+        # One of the two alone is what it always was.
+        await s.press("ctrl+x", "x", "ctrl+e")
+        assert prompt(s).text == "so far\nand onx"
+        assert asked == ["so"]
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 40)])
+async def test_toasts_never_lie_on_the_prompt(size: tuple[int, int]) -> None:
+    async with stage(size=size, toasts=True) as s:
+        await s.run_plan()
+        await s.press("c")
+        for n in range(4):
+            await s.emit(Notice(f"something happened, the {n}th time, with many words " * 2, "warning"))
+        rack = s.screen.get_child_by_type(ToastRack)
+        await until(s, lambda: all(toast.region for toast in rack.walk_children(Toast)))
+        assert len(list(rack.walk_children(Toast))) == 4
+        seen = [toast.region.intersection(rack.region) for toast in rack.walk_children(Toast)]
+        await until(s, lambda: "3th time" in s.text())
+        assert not any(toast.overlaps(prompt(s).region) for toast in seen)
+        assert not any(toast.overlaps(s.screen.query_one(KeyFooter).region) for toast in seen)

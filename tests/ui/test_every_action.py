@@ -246,6 +246,8 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "chat.open": (asked_twice, opens(ChatListScreen)),
     "chat.settings": (in_chat, opens(ChatSettingsScreen)),
     "chat.test": (in_chat, lambda s: s.engine.prompts == ["def fibonacci(n):"]),
+    "chat.limit": (in_chat, lambda s: "token limit 256" in s.text()),
+    "chat.editor": (in_chat, lambda s: s.toasts() == ["no editor is set"]),
     "chat.save": (answered, lambda s: len(s.backend.store.exported) == 1),
     "chat.copy": (answered, lambda s: s.app.clipboard == "there"),
     "chat.thinking": (answered, lambda s: "because" in s.text()),
@@ -366,7 +368,7 @@ async def test_every_key_does_what_it_says(action: Action, key: str) -> None:
         await prepare(s)
         await s.app.workers.wait_for_complete()
         assert not effect(s), "it is so already"
-        await s.press(key)
+        await s.press(*key.split())
         await s.pilot.pause()
         assert effect(s), s.text()
 
@@ -378,7 +380,7 @@ async def test_every_key_of_a_recording(action: Action, key: str) -> None:
         s.engine.go(from_s)
         await s.told()
         assert not effect(s)
-        await s.press(key)
+        await s.press(*key.split())
         assert effect(s), s.engine.moved
 
 
@@ -408,7 +410,7 @@ async def test_a_key_that_cannot_says_why(action: Action, key: str) -> None:
     prepare, words = CANNOT[action.id]
     async with stage() as s:
         await prepare(s)
-        await refused(s, words, lambda: s.press(key))
+        await refused(s, words, lambda: s.press(*key.split()))
 
 
 @pytest.mark.parametrize(("action", "key"), every_key({**BUSY}))
@@ -416,13 +418,13 @@ async def test_a_key_that_has_to_wait_says_for_what(action: Action, key: str) ->
     prepare, words = BUSY[action.id]
     async with stage() as s:
         await prepare(s)
-        await refused(s, words, lambda: s.press(key))
+        await refused(s, words, lambda: s.press(*key.split()))
 
 
 @pytest.mark.parametrize(("action", "key"), every_key({**WITHOUT_MODEL}))
 async def test_without_a_model_a_key_says_so(action: Action, key: str) -> None:
     async with stage(replace(session(), shape=None)) as s:
-        await refused(s, WITHOUT_MODEL[action.id], lambda: s.press(key))
+        await refused(s, WITHOUT_MODEL[action.id], lambda: s.press(*key.split()))
 
 
 @pytest.mark.parametrize("name", BY_NAME)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from hettui.ui.drawing.markdown_blocks import Block
-from hettui.ui.widgets.markdown_rows import Renderer
+from hettui.ui.widgets.markdown_rows import OpenCode, Renderer
 
 
 def rows(text: str, width: int) -> list[str]:
@@ -27,3 +28,23 @@ def test_code_has_no_ground_of_its_own() -> None:
     styles = [segment.style for strip in strips for segment in strip if segment.style is not None]
     assert any(style.color is not None for style in styles)
     assert all(style.bgcolor is None for style in styles)
+
+
+_DOCSTRING = ["def f():", '    """Says', "    if it is for words.", '    """', "", "    return 1  # so"]
+
+
+@pytest.mark.parametrize("language", ["python", "cpp", "html", "json", "php", "console", "nothing-known", ""])
+def test_lines_of_an_open_fence_stand_as_they_will_in_the_closed_block(language: str) -> None:
+    """Where a lexer runs line by line; the words of a docstring are no code."""
+    renderer = Renderer(60, {}, dark=True)
+    code = OpenCode(renderer, f"```{language}")
+    for line in _DOCSTRING:
+        code.feed(line)
+    closed = renderer.rows(Block("\n".join([f"```{language}", *_DOCSTRING, "```"])))
+    assert [row.text.rstrip() for row in code.rows] == [row.text.rstrip() for row in closed]
+    styles = [style for row in code.rows for _, style, _ in row if style is not None]
+    assert all(style.bgcolor is None for style in styles)
+    if language == "python":
+        inks = [{style.color for text, style, _ in row if text.strip() and style} for row in code.rows]
+        assert inks == [{style.color for text, style, _ in row if text.strip() and style} for row in closed]
+        assert inks[1] == inks[2] == inks[3]

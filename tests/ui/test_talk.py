@@ -53,8 +53,9 @@ def test_a_raw_completion_is_copied_with_its_beginning(talk: Talk, store: Memory
     talk.note_answer("n):", "")
     talk.ask("unanswered")
     assert talk.last_answer == "def f(n):"
-    talk.copy(talk.last_answer, told.append)
-    assert (store.exported["copy"], told) == ("def f(n):", ["/state/last-copy.txt"])
+    talk.copy(told.append, told.append)
+    said = "sent to the terminal's clipboard, and written to /state/last-copy.txt"
+    assert (store.exported["copy"], told) == ("def f(n):", ["def f(n):", said])
 
 
 def test_only_what_was_asked_is_kept_and_the_newest_comes_first(talk: Talk, store: MemoryStore) -> None:

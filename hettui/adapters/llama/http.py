@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 from hettui.adapters.llama import http_errors, http_slots
 from hettui.adapters.llama.http_reading import ERROR_BYTES, encoding_of, fetch, read
-from hettui.adapters.llama.picture_files import messages_of
 from hettui.domain.chat.sse import SseEvent, SseParser
 from hettui.domain.chat.stream import ChatStream, completion_delta, table, text_of, whole_of
 from hettui.domain.chat.wire import ChatDelta, ChatTurn, ServerFacts, Slot
@@ -184,6 +183,8 @@ class HttpLlamaClient:
     # -- answers ---------------------------------------------------------------------------------------------
 
     async def chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> AsyncGenerator[ChatDelta, None]:
+        from hettui.adapters.llama.picture_files import messages_of
+
         messages = await messages_of(turns)
         stream, done, chars = ChatStream(), False, 0
         async with aclosing(self._stream("/v1/chat/completions", {"messages": messages, **options})) as events:

@@ -39,11 +39,30 @@ class Sampling:
     seed: int | None = None
     max_tokens: int | None = None
 
+    @property
+    def limit_words(self) -> str:
+        """How long an answer may become."""
+        if self.max_tokens is None:
+            return "token limit as the server's"
+        return "no token limit" if self.max_tokens < 0 else f"token limit {self.max_tokens}"
+
+    def with_next_limit(self) -> Sampling:
+        """The next larger of `TOKEN_LIMITS`, round and round with the server's own."""
+        now = self.max_tokens
+        if now is None:
+            return replace(self, max_tokens=TOKEN_LIMITS[0])
+        if now < 0:
+            return replace(self, max_tokens=None)
+        return replace(self, max_tokens=next((one for one in TOKEN_LIMITS if one > now), TOKEN_LIMITS[-1]))
+
     def options(self) -> dict[str, object]:
         """For a request, chat or completion: llama-server knows `max_tokens` in both."""
         values = ((f.name, getattr(self, f.name)) for f in fields(self))
         return {name: value for name, value in values if value is not None}
 
+
+TOKEN_LIMITS = (256, 1024, 4096, 16384, -1)
+"""Of an answer, as one key steps through them; -1 is none, and after it comes the server's own."""
 
 SAMPLING_LIMITS: Mapping[str, tuple[type, float, float]] = {
     "temperature": (float, 0.0, 10.0),

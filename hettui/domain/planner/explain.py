@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from hettui.domain.devices.device import Device
@@ -9,7 +10,7 @@ from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
-from hettui.domain.planner.objectives import Best, best_plan, wanted
+from hettui.domain.planner.objectives import Asked, Best, answer, asked_of, best_plan
 from hettui.domain.records import dataclass
 from hettui.domain.speed.pace import expected, pace, stages_s
 from hettui.domain.text import clean_line
@@ -33,15 +34,20 @@ class WhatIf:
     """How much more stays free there."""
 
 
-def what_if(workload: Workload, plan: Plan) -> WhatIf | None:
-    """None where the devices' speeds are not known, something stays on the host, or nothing fits."""
+Search = Callable[[Asked], Best | None]
+"""Answers what the planner is asked; None: not yet."""
+
+
+def what_if(workload: Workload, plan: Plan, search: Search = answer) -> WhatIf | None:
+    """None where the devices' speeds are not known, something stays on the host, nothing fits, or it is not known
+    yet."""
     workload = workload.having(plan.settings(workload.params))
     on_host = plan.split.host_layers or workload.params.overrides
     mine = None if on_host else expected(workload.shape, plan.devices, plan.split.layers)
     if mine is None or not all(pace(d).known for d in plan.devices):
         return None
-    best = wanted(workload, plan, "latency")
-    if best.value is None:
+    best = search(asked_of(workload, plan, "latency"))
+    if best is None or best.value is None:
         return None
     now, then = _free(workload, plan), _free(workload, best.plan)
     gains = {name: free - then[name] for name, free in now.items()}
@@ -106,13 +112,13 @@ def _change(workload: Workload, best: Best, index: int, device: Device | None, w
     """What the best plan is worth with one device changed or left out, when that is worth telling."""
     others = [d for i, d in enumerate(best.plan.devices) if i != index]
     devices = [*others, device] if device else others
-    found = best_plan(workload, devices, best.objective, max_steps=_EXPLAIN_STEPS)
-    if found.value is None or best.value is None:
+    then = best_plan(workload, devices, best.objective, max_steps=_EXPLAIN_STEPS)
+    if then.value is None or best.value is None:
         return [] if device else [f"{what} the model does not fit."]
     if best.objective == "fit":
-        context = found.plan.ctx_size
+        context = then.plan.ctx_size
         return [] if context == best.plan.ctx_size else [f"{what}: a context of {context} tokens."]
-    faster = 1 - found.value / best.value
+    faster = 1 - then.value / best.value
     if device and faster < _WORTH_TELLING:
         return []
     if abs(faster) < _SAME:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
 
 from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.context import context_size, context_step
@@ -175,9 +175,12 @@ def _problem(shape: ModelShape, devices: tuple[Device, ...], costs: LayerCosts) 
     )
 
 
-@lru_cache(maxsize=32)
-def _known_best(workload: Workload, devices: tuple[Device, ...], objective: Objective, beside: Beside | None) -> Best:
-    return best_plan(workload, devices, objective, beside=beside)
+Asked = tuple[Workload, tuple[Device, ...], Objective, Beside | None]
+"""What the planner is asked for one objective."""
+
+_MOST_REMEMBERED = 32
+_remembered: dict[Asked, Best] = {}
+"""The newest last."""
 
 
 def comparable(devices: Sequence[Device]) -> bool:
@@ -191,13 +194,34 @@ def guessable(devices: Sequence[Device]) -> bool:
     return all(pace(d).known or (d.backend == "cpu" and d.id == "cpu") for d in devices)
 
 
-def wanted(workload: Workload, plan: Plan, objective: Objective, beside: Beside | None = None) -> Best:
-    """What the planner would do with the plan's devices; remembered, since sliders ask for it at every move.
-
-    Of the plan only the locked counts matter, and for `balanced` the order.
-    """
+def asked_of(workload: Workload, plan: Plan, objective: Objective, beside: Beside | None = None) -> Asked:
+    """Of the plan only the locked counts matter, and for `balanced` the order."""
     counts = zip(plan.devices, plan.split.layers, strict=True)
     devices = [replace(d, layers=n if d.locked else None) for d, n in counts]
     if objective != "balanced":
         devices.sort(key=lambda d: d.name)
-    return _known_best(workload, tuple(devices), objective, beside)
+    return workload, tuple(devices), objective, beside
+
+
+def remembered(asked: Asked) -> Best | None:
+    """The answer, where it was found before: sliders ask for the same at every move. Takes no time."""
+    return _remembered.get(asked)
+
+
+def answer(asked: Asked) -> Best:
+    """The answer, by a search where it is not known. On any thread."""
+    best = _remembered.get(asked)
+    if best is None:
+        workload, devices, objective, beside = asked
+        best = best_plan(workload, devices, objective, beside=beside)
+        _remembered[asked] = best
+        while len(_remembered) > _MOST_REMEMBERED:
+            # Another thread may have been faster.
+            with suppress(StopIteration, RuntimeError):
+                _remembered.pop(next(iter(_remembered)), None)
+    return best
+
+
+def wanted(workload: Workload, plan: Plan, objective: Objective, beside: Beside | None = None) -> Best:
+    """What the planner would do with the plan's devices, at once or after a search."""
+    return answer(asked_of(workload, plan, objective, beside))

@@ -460,6 +460,18 @@ _OF_THE_CHAT = (
         why.first(why.chat_busy, why.no_conversations),
     ),
     _chat("settings", "ctrl+g", "settings", "Settings", "system prompt, sampling, chat or raw", why.possible),
+    _chat("limit", "f6", "limit", "Limit", "another limit of tokens for answers from now on", why.possible),
+    Action(
+        "chat.editor",
+        ("ctrl+x ctrl+e",),
+        "editor",
+        "Editor",
+        "the prompt in your own editor ($VISUAL or $EDITOR)",
+        "Chat",
+        "chat",
+        why.recorded_chat,
+        fixed=True,
+    ),
     _chat("test", "ctrl+t", "article", "Test", "the article's test: raw `def fibonacci(n):`, 100 tokens", _ASK),
     _chat("save", "ctrl+s", "save", "Save", "save the conversation as Markdown", why.nothing_asked),
     _chat(

@@ -110,7 +110,12 @@ class Session:
         params = replace(self.config.params, draft=None, mmproj="", lora=(), control_vector=())
         return Surroundings(params, for_another_model(self.devices), ram, self.build)
 
-    @property
+    def planned(self) -> Session:
+        """The same, for which the first plan was searched: on a thread, before a screen asks for it."""
+        _ = self.initial_plan
+        return self
+
+    @cached_property
     def initial_plan(self) -> Plan | None:
         if self.workload is None or self.chosen is not None:
             return self.chosen

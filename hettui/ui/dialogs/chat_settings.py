@@ -26,6 +26,11 @@ class ChatSettings:
 class _Check(Checkbox):
     """Textual's shows the same cross on and off, in two colours: here the cross is the answer."""
 
+    def __init__(self, label: str, value: bool) -> None:
+        super().__init__(label, value, compact=True)
+        # Of the first value it is not told.
+        self.BUTTON_INNER = "X" if value else " "
+
     def watch_value(self) -> None:
         self.BUTTON_INNER = "X" if self.value else " "
         super().watch_value()
@@ -43,6 +48,7 @@ class ChatSettingsScreen(ModalScreen[ChatSettings | None]):
         border-subtitle-color: $hettui-muted;
     }
     ChatSettingsScreen Checkbox { border: none; padding: 0; background: $surface; }
+    ChatSettingsScreen Checkbox > .toggle--button { color: $foreground; background: $panel; }
     ChatSettingsScreen TextArea { height: 4; border: round $hettui-muted; padding: 0 1; }
     ChatSettingsScreen TextArea:focus { border: round $primary; }
     ChatSettingsScreen Grid { grid-size: 4; grid-columns: 15 1fr 12 1fr; grid-rows: 1; height: auto; }
@@ -59,7 +65,7 @@ class ChatSettingsScreen(ModalScreen[ChatSettings | None]):
         with Vertical() as box:
             box.border_title = "Chat settings"
             box.border_subtitle = "ctrl+s uses them · Esc cancels"
-            yield _Check("raw completion: no template, no history", self._settings.raw, compact=True)
+            yield _Check("raw completion: no template, no history", self._settings.raw)
             yield Label("system prompt")
             yield TextArea(self._settings.system, tab_behavior="focus", show_line_numbers=False)
             with Grid():

@@ -1,7 +1,8 @@
 """Cuts a growing Markdown text into blocks that will not change any more, and the open end.
 
-Only closed blocks are ever rendered; each is rendered once. What is open, above all an unfinished code fence, is
-shown as it is. So a token costs the same at the start and at the end of a long answer.
+Only closed blocks are ever rendered; each is rendered once. What is open is shown as it is, but for an unfinished code
+fence, of which the lines that are complete can be had. So a token costs the same at the start and at the end
+of a long answer.
 """
 
 from __future__ import annotations
@@ -47,6 +48,22 @@ class BlockSplitter:
             # The fence was opened again for the renderer's sake only: nobody wrote that line twice.
             lines = lines[1:]
         return "".join(line + "\n" for line in lines) + self._partial
+
+    @property
+    def code(self) -> list[str] | None:
+        """The complete lines of a fence that is still open, with the one that opens it; None where none is open, or one
+        that stands in a list. No more than a block may have."""
+        return None if self._fence is None or self._in_list else self._lines
+
+    @property
+    def joined(self) -> bool:
+        """What is open goes on where the last block was cut."""
+        return self._joined
+
+    @property
+    def line(self) -> str:
+        """What stands after the last line's end."""
+        return self._partial
 
     def feed(self, text: str) -> list[Block]:
         *ended, rest = text.split("\n")

@@ -35,12 +35,11 @@ from hettui.ui.widgets.turn import Answer
 
 if TYPE_CHECKING:
     from hettui.ui.dialogs.chat_settings import ChatSettings
+    from hettui.ui.widgets.streams import Streams
 
 HINT = "⏎ sends · ctrl+j new line · {chat.test} test · Esc devices"
 _CONTINUE_HINT = "⏎ goes on with the answer · {chat.retry} asks again"
 _DRAFT_AFTER_S = 0.3
-_MOST_COPIED_BYTES = 74_000
-"""What tmux and xterm still take in one OSC 52."""
 
 
 class ChatPane(Vertical):
@@ -52,7 +51,6 @@ class ChatPane(Vertical):
     ChatPane > #chat-status { height: auto; max-height: 3; padding: 0 1; color: $hettui-muted; }
     ChatPane > Prompt { height: auto; min-height: 3; max-height: 8; border: round $hettui-muted; padding: 0 1; }
     ChatPane > Prompt:focus { border: round $primary; }
-    ChatPane .streams { height: auto; margin: 0 0 1 0; padding: 0 1; border-left: outer $accent; }
     """
 
     def __init__(self, backend: Backend, *, id: str) -> None:
@@ -62,13 +60,13 @@ class ChatPane(Vertical):
         self._status = Static(id="chat-status", markup=False)
         self._hints = True
         """The status says what can be done, not what is."""
-        self._engine = backend.engine
+        self._engine, self._editor = backend.engine, backend.editor
         self._talk = Talk(backend.chats, self._when_done)
         self.why_not: str | None = "the cluster is not running: Esc, then {cluster.start} starts it"
         """Why nothing can be sent now; None when the cluster is ready."""
         self._shut_for: str | None = None
         self._answer: Answer | None = None
-        self._streams: Static | None = None
+        self._streams: Streams | None = None
         self._folded = True
         self._status_rows = 0
 
@@ -157,10 +155,6 @@ class ChatPane(Vertical):
         if not self.busy:
             self._hint()
 
-    @property
-    def _stops(self) -> str:
-        return "" if self._shut_for else "Esc stops"
-
     def close_for(self, why_not: str) -> None:
         """From now on nothing can be asked here: there is no prompt. What is shown comes by `begin` and events."""
         self._shut_for = self.why_not = why_not
@@ -189,7 +183,10 @@ class ChatPane(Vertical):
         hint = _CONTINUE_HINT if self._talk.now.can_continue and not self.prompt.text.strip() else HINT
         self.status(self.why_not or self._filled(hint))
         self._hints = True
-        self.prompt.border_subtitle = Content(self._talk.settings_words)
+        self._say_settings()
+
+    def _say_settings(self) -> None:
+        self.prompt.border_subtitle = Content(self._filled(self._talk.settings_words))
 
     def _refused(self) -> bool:
         """Whether nothing can be sent now; then the status says why. What was typed stays where it is."""
@@ -273,7 +270,9 @@ class ChatPane(Vertical):
         asked = self._talk.for_all_slots(self.prompt.text)
         options = {"n_predict": ARTICLE_TOKENS, **self._talk.options}
         options.pop("max_tokens", None)
-        self._streams = Static(markup=False, classes="streams")
+        from hettui.ui.widgets.streams import Streams
+
+        self._streams = Streams(markup=False)
         self._transcript.put(self._streams)
         self._transcript.anchor()
         self.status("the same prompt in all slots at once … Esc stops")
@@ -287,8 +286,8 @@ class ChatPane(Vertical):
         match event:
             case ChatProgressed():
                 self._show_progress(event)
-            case ChatWaiting():
-                self._show_waiting(event)
+            case ChatWaiting() if self._answer is not None:
+                self.status(event.text)
             case ParallelChanged():
                 self._show_parallel(event)
             case ChatEnded():
@@ -299,15 +298,11 @@ class ChatPane(Vertical):
             return
         self._answer.grow(event.text, event.reasoning)
         rate = (event.tokens - 1) / event.elapsed_s if event.tokens > 1 and event.elapsed_s > 0 else None
-        said = (format_rate(rate), f"{event.tokens} tok", self._stops)
+        said = (format_rate(rate), f"{event.tokens} tok", "" if self._shut_for else "Esc stops")
         self.status(" · ".join(part for part in said if part))
         if self._talk.keeping_is_due:
             self._note_answer(self._answer, end="cut off")
             self._talk.keep()
-
-    def _show_waiting(self, event: ChatWaiting) -> None:
-        if self._answer is not None:
-            self.status(event.text)
 
     def _note_answer(self, answer: Answer, **changes: Any) -> None:
         self._talk.note_answer(answer.text, answer.reasoning.text, **changes)
@@ -335,10 +330,7 @@ class ChatPane(Vertical):
     def _show_parallel(self, event: ParallelChanged) -> None:
         if self._streams is None:
             return
-        from hettui.domain.chat.parallel import parallel_lines
-
-        lines = parallel_lines(event.rows) if event.rows else []
-        self._streams.update(Content("\n".join([*([event.problem] if event.problem else []), *lines])))
+        self._streams.show(event)
         if event.done:
             self._streams = None
             self._hint()
@@ -379,17 +371,22 @@ class ChatPane(Vertical):
 
     def action_copy(self) -> None:
         """The last answer to the terminal's clipboard, and to a file: whether a terminal takes it cannot be known."""
-        text = self._talk.last_answer
-        small = len(text.encode()) <= _MOST_COPIED_BYTES
-        if small:
-            self.app.copy_to_clipboard(text)
-        sent = "sent to the terminal's clipboard, and " if small else "too long for the clipboard: "
-        self._talk.copy(text, lambda path: self.status(f"{sent}written to {path}"))
+        self._talk.copy(self.app.copy_to_clipboard, self.status)
 
     def action_reasoning(self) -> None:
         self._folded = not self._folded
         for answer in self._transcript.answers:
             answer.reasoning.fold(self._folded)
+
+    def action_limit(self) -> None:
+        self._talk.step_limit()
+        self._say_settings()
+
+    @on(Prompt.EditorWanted)
+    def action_editor(self) -> None:
+        from hettui.ui.panes.aside import edit_aside
+
+        edit_aside(self, self._editor, self.prompt.text, self.prompt.put)
 
     @on(Prompt.Scrolled)
     def _scrolled(self, message: Prompt.Scrolled) -> None:

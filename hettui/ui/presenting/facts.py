@@ -12,8 +12,9 @@ from hettui.domain.devices.colours import colours
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
+from hettui.domain.planner.explain import Search
 from hettui.domain.planner.moves import Running
-from hettui.domain.planner.objectives import Best, wanted
+from hettui.domain.planner.objectives import Best, answer, asked_of
 from hettui.domain.planner.promise import promised
 from hettui.domain.records import dataclass
 from hettui.domain.screen.keymap import Keymap
@@ -82,6 +83,12 @@ class Facts:
     """By name, devices that what runs was started without, and why."""
     finding: str | None = None
     """What is said while a device's name is typed."""
+    search: Search = answer
+    """What the planner answers, at once or not yet."""
+    searched: int = 0
+    """How many answers came later: with another one more can be said."""
+    planning: bool = False
+    """It has been searched for so long that one is told."""
 
     @cached_property
     def keys(self) -> Keymap:
@@ -125,13 +132,13 @@ class Facts:
 
     @cached_property
     def wanted(self) -> Best | None:
-        """The planner's own plan for the same devices and locks; None without a model."""
+        """The planner's own plan for the same devices and locks; None without a model, and while it is searched for."""
         session = self.session
         if session.workload is None or not self.plan.devices:
             return None
         plan = session.measured(self.plan)
         workload = session.workload.having(plan.asked(session.config.params))
-        return wanted(workload, plan, self.objective, session.beside)
+        return self.search(asked_of(workload, plan, self.objective, session.beside))
 
 
 def why(facts: Facts) -> Steady[Finding]:

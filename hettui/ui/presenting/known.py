@@ -8,6 +8,8 @@ from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.editor import PlanEditor
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
+from hettui.domain.planner.explain import Search
+from hettui.domain.planner.objectives import answer
 from hettui.domain.session.looked import on_devices
 from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import TelemetrySnapshot
@@ -58,6 +60,9 @@ class Known:
         load_graphs: bool = False,
         mark: str = "",
         closed: bool = False,
+        search: Search = answer,
+        searched: int = 0,
+        planning: bool = False,
     ) -> Facts:
         """All of it at this moment, and how it will be shown. The same object as before when nothing has changed: what
         one key asks of it three times (the reason why not, the drawing, the footer) is worked out once."""
@@ -83,6 +88,9 @@ class Known:
             answered=self._answered,
             finding=editor.finding_words,
             lost=self.lost,
+            search=search,
+            searched=searched,
+            planning=planning,
         )
         if self._facts is None or facts != self._facts:
             self._facts = facts

@@ -30,6 +30,7 @@ __all__ = [
 _WORTH_A_WORD_PART = 0.02
 _MORE_ROOM_BYTES = 100 * MIB
 _FEW_DEVICES = 4
+_PLANNING = " · … the planner searches, {back} stops it"
 _NOTHING_KNOWN = " · which device is fast is not known before the first answer"
 
 
@@ -169,12 +170,14 @@ def _with_costs(text: str, facts: Facts) -> PlanLineView:
 
 def _what_if(facts: Facts) -> WhatIf | None:
     session = facts.session
-    return None if session.workload is None else what_if(session.workload, session.measured(facts.plan))
+    return None if session.workload is None else what_if(session.workload, session.measured(facts.plan), facts.search)
 
 
 def _costs(facts: Facts) -> tuple[str, str]:
     """How fast one stream is with this plan and with the planner's fastest split, and where that has less room."""
     found = _what_if(facts)
+    if found is None and facts.planning:
+        return facts.keys.fill(_PLANNING), ""
     if found is None:
         return "", "" if facts.session.knows_speeds else _NOTHING_KNOWN
     now = _rate(found)

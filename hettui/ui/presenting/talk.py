@@ -19,6 +19,8 @@ WhenDone = Callable[[Future[Any], Callable[[Any], None]], None]
 """Calls back with a result as soon as it is there; of a failure it tells the user."""
 
 _SAVE_EVERY_S = 3.0
+_MOST_COPIED_BYTES = 74_000
+"""What tmux and xterm still take in one OSC 52."""
 
 
 class Talk:
@@ -49,10 +51,15 @@ class Talk:
 
     @property
     def settings_words(self) -> str:
-        """What is not as usual in this conversation; empty when all is."""
-        said = [f"{name} {value}" for name, value in self.options.items()]
+        """What is not as usual in this conversation, and how long its answers may become."""
+        said = [f"{name} {value}" for name, value in self.options.items() if name != "max_tokens"]
         words = (["raw"] if self.now.raw else []) + (["system prompt"] if self.now.system else [])
-        return " · ".join([*words, *said])
+        return " · ".join([*words, *said, f"{self.now.sampling.limit_words} ({{chat.limit}})"])
+
+    def step_limit(self) -> None:
+        """Another limit of tokens, from the next answer on."""
+        self.now = replace(self.now, sampling=self.now.sampling.with_next_limit())
+        self.keep()
 
     def use_model(self, model: str, loaded: Callable[[KeptPrompts], None]) -> None:
         """Conversations with this model from now on; `loaded` is called when those of before have been read."""
@@ -143,9 +150,15 @@ class Talk:
         last = next(e for e in reversed(self.now.exchanges) if e.answer)
         return (last.question if last.raw else "") + (last.answer or "")
 
-    def copy(self, text: str, then: Callable[[str], None]) -> None:
-        """Writes it into the file for what was copied; `then` gets its path."""
-        self._when_done(self._chats.copy(text), then)
+    def copy(self, send: Callable[[str], None], say: Callable[[str], None]) -> None:
+        """The last answer, to the terminal where it is short enough, and into the file for what was copied; then says
+        where it is."""
+        text = self.last_answer
+        small = len(text.encode()) <= _MOST_COPIED_BYTES
+        if small:
+            send(text)
+        sent = "sent to the terminal's clipboard, and " if small else "too long for the clipboard: "
+        self._when_done(self._chats.copy(text), lambda path: say(f"{sent}written to {path}"))
 
 
 def new_conversation(model: str) -> Conversation:

@@ -52,7 +52,7 @@ class ModelChoice:
     def _draft(self, path: str | None) -> None:
         known, app = self._screen.known, self._screen.app
         try:
-            session = self._backend.with_draft(known.session, known.plan, path)
+            session = self._backend.with_draft(known.session, known.plan, path).planned()
         except HettuiError as error:
             self._screen.post_message(NoticeArrived(str(error), "error"))
         else:
@@ -62,7 +62,7 @@ class ModelChoice:
         before, app = self._screen.known.session, self._screen.app
         first = self._backend.first_run(before)
         try:
-            session = self._backend.with_model(before, path)
+            session = self._backend.with_model(before, path).planned()
         except HettuiError as error:
             self._screen.post_message(NoticeArrived(str(error), "error"))
         else:

@@ -10,6 +10,7 @@ from textual.timer import Timer
 
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
+from hettui.domain.planner.objectives import answer
 from hettui.ui.panes.explain import Parts
 from hettui.ui.presenting import presenter
 from hettui.ui.presenting.facts import Facts
@@ -70,7 +71,8 @@ class Explaining:
     def _explain(self) -> None:
         self._timer = None
         # Facts of its own: what they work out stays with them, and more may have been learned since.
-        self._screen.in_thread(partial(self._work_out, replace(self._screen.facts)), "explain", exclusive=True)
+        facts = replace(self._screen.facts, search=answer)
+        self._screen.in_thread(partial(self._work_out, facts), "explain", exclusive=True)
 
     def _work_out(self, facts: Facts) -> None:
         """A dozen searches: not between two keys."""

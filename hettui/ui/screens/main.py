@@ -38,6 +38,7 @@ from hettui.ui.screens.pace import SensorPace
 from hettui.ui.screens.places import HIGH_ROWS, SHORT_ROWS, ULTRA_CELLS, WIDE_CELLS, Places
 from hettui.ui.screens.plan_choices import PlanChoices
 from hettui.ui.screens.planning import Planning
+from hettui.ui.screens.searches import Searches
 from hettui.ui.screens.settings import Settings
 from hettui.ui.screens.tuning import TuneSearch
 from hettui.ui.terminal.toasts import Toasts
@@ -63,6 +64,7 @@ class MainScreen(Hearing):
         self.known = Known(session, backend.engine.snapshot)
         self.places = Places(self, backend)
         self.body = self.places.body
+        self.searches = Searches(self)
         self.planning = Planning(self, self.places)
         self.operating = Operating(self, backend)
         self.explaining = Explaining(self, self.body)
@@ -101,6 +103,7 @@ class MainScreen(Hearing):
 
     def on_unmount(self) -> None:
         self.places.close()
+        self.searches.close()
 
     # -- for its parts, the palette and help ---------------------------------------------------------------
 
@@ -121,6 +124,9 @@ class MainScreen(Hearing):
             load_graphs=devices.load_graphs,
             mark="READ-ONLY" if self._backend.read_only else self._mark(),
             closed=bool(self.refusal),
+            search=self.searches,
+            searched=self.searches.done,
+            planning=self.searches.marked,
         )
 
     @property
@@ -219,6 +225,7 @@ class MainScreen(Hearing):
             self.explaining.follow()
 
     def panes_changed(self) -> None:
+        self._toasts.keep_off(bottom=CHAT in self.places.shown)
         self._draw_panes()
         self._pace_sensors()
 
@@ -341,7 +348,7 @@ class MainScreen(Hearing):
             self.body.logs.begin_filter()
 
     def action_back(self) -> None:
-        if self.planning.drop_typed() or (self.front == LOGS and self.body.logs.drop_filter()):
+        if self.planning.drop_typed() or self.searches.stop() or (self.front == LOGS and self.body.logs.drop_filter()):
             return
         if self.body.chat.busy and self.front == CHAT:
             self._backend.engine.cancel_chat()

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from textual.css.query import NoMatches
 from textual.notifications import Notification, Notify
 from textual.screen import Screen
+from textual.widgets._toast import ToastRack
 
 from hettui.domain.text import clean
 
+_HEAD_ROWS, _HIGH = 5, 20
+"""Header, bars, plan line and tabs stay to be seen, where there are so many rows."""
+_FOOT_ROWS, _LEAST = 9, 4
+"""The footer and the highest prompt; a toast of two lines."""
 _SAID_S, _REMARK_S = 8.0, 4.0
 
 
@@ -16,6 +24,22 @@ class Toasts:
     def __init__(self, screen: Screen[None]) -> None:
         self._screen = screen
         self._remark: Notification | None = None
+        self._place = 0, 0
+        """Rows that toasts at the top leave free, none for the bottom, and those of the screen."""
+
+    def keep_off(self, *, bottom: bool) -> None:
+        """`bottom`: there one types. Toasts then stand at the top, over what was said long ago."""
+        height = self._screen.app.size.height
+        above = (_HEAD_ROWS if height >= _HIGH else 1) if bottom else 0
+        if (above, height) == self._place:
+            return
+        self._place = above, height
+        # No query finds it: it is Textual's own.
+        with suppress(NoMatches):
+            rack = self._screen.get_child_by_type(ToastRack)
+            rack.styles.dock = "top" if bottom else "bottom"
+            rack.styles.margin = (above, 0, 0, 0) if bottom else (0, 0, 1, 0)
+            rack.styles.max_height = max(_LEAST, height - above - _FOOT_ROWS) if bottom else None
 
     def say(self, text: str, severity: str = "information") -> None:
         """A toast of its own."""

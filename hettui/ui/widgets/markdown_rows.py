@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from markdown_it import MarkdownIt
+from pygments.lexer import ExtendedRegexLexer, LexerContext, RegexLexer
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
 from rich.padding import Padding
 from rich.segment import Segment
 from rich.style import Style
 from rich.syntax import Syntax
+from rich.text import Text
 from rich.theme import Theme
 from textual.strip import Strip
 
@@ -45,8 +47,12 @@ class _Code(CodeBlock):
         # Not the Syntax itself, which renders line by line and takes several times as long.
         text = Syntax(code, self.lexer_name, theme=self.theme, background_color="default").highlight(code)
         text.rstrip()
-        text.no_wrap, text.overflow = False, "fold"
-        yield Padding(text, (0, 2))
+        yield _padded(text)
+
+
+def _padded(code: Text) -> Padding:
+    code.no_wrap, code.overflow = False, "fold"
+    return Padding(code, (0, 2))
 
 
 class _ChatMarkdown(Markdown):
@@ -105,13 +111,65 @@ class Renderer:
         )
 
     def rows(self, block: Block) -> list[Strip]:
-        lines = self._console.render_lines(_ChatMarkdown(block.text, self._code_theme), pad=False)
-        rows = [Strip([Segment(s.text, _on_own_ground(s.style)) for s in line if not s.control]) for line in lines]
+        rows = self._strips(_ChatMarkdown(block.text, self._code_theme))
         while rows and not rows[0].text.strip():
             rows.pop(0)
         while rows and not rows[-1].text.strip():
             rows.pop()
         return rows
+
+    def code_rows(self, line: Text) -> list[Strip]:
+        """Of one line of code."""
+        return self._strips(_padded(line))
+
+    def _strips(self, shown: Padding | Markdown) -> list[Strip]:
+        lines = self._console.render_lines(shown, pad=False)
+        return [Strip([Segment(s.text, _on_own_ground(s.style)) for s in line if not s.control]) for line in lines]
+
+    def syntax(self, language: str) -> Syntax:
+        return Syntax("", language or "text", theme=self._code_theme, background_color="default")
+
+
+class OpenCode:
+    """Lines of a fence that is still open, highlighted one by one as they come: what was before a line is only known by
+    the lexer's state at its end. What a lexer says otherwise of the whole, the closed block shows.
+    """
+
+    def __init__(self, renderer: Renderer, opening: str) -> None:
+        self._renderer = renderer
+        # As Rich's CodeBlock reads it.
+        self._syntax = renderer.syntax(opening.strip().lstrip("`~").partition(" ")[0])
+        self._lexer = self._syntax.lexer
+        self._state = ["root"]
+        self.rows: list[Strip] = []
+
+    def feed(self, line: str) -> None:
+        """One more line, without its end."""
+        if line.strip():
+            text = self._highlighted(line)
+            text.rstrip()
+            self.rows += self._renderer.code_rows(text)
+        elif self.rows:
+            self.rows.append(_GAP)
+
+    def _highlighted(self, line: str) -> Text:
+        if not isinstance(self._lexer, RegexLexer):
+            return self._syntax.highlight(line)
+        style_of = self._syntax._theme.get_style_for_token
+        context = LexerContext(line + "\n", 0, self._state)
+        # Any lexer of this kind can be run so, which tells where it has come to; only the class says it of itself.
+        tokens = ExtendedRegexLexer.get_tokens_unprocessed(self._lexer, context=context)
+        text = Text(style=self._syntax._get_base_style(), tab_size=4)
+        try:
+            for _, kind, piece in tokens:
+                text.append(piece.rstrip("\n"), style_of(kind))
+        except (TypeError, AttributeError):
+            # One whose own callbacks know no context.
+            self._lexer = None
+            return self._syntax.highlight(line)
+        self._state = context.stack
+        text.stylize("on default")
+        return text
 
 
 def append(rows: list[Strip], renderer: Renderer, block: Block) -> None:

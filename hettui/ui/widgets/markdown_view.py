@@ -1,8 +1,8 @@
 """One answer as rendered Markdown, in one widget, drawn row by row.
 
 Textual's own Markdown makes a widget of every paragraph and lays all of them out again while the answer grows. Here
-closed blocks are rendered once into rows; the open end is plain text, wrapped as it comes. A token so costs the same
-in a long answer as in a short one.
+closed blocks are rendered once into rows; the open end is plain text, wrapped as it comes. Of a fence that is open
+each line is highlighted at its end. A token so costs the same in a long answer as in a short one.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from hettui.ui.drawing.markdown_blocks import Block, BlockSplitter
 from hettui.ui.drawing.wrapping import GrowingRows
 
 if TYPE_CHECKING:
-    from hettui.ui.widgets.markdown_rows import Renderer
+    from hettui.ui.widgets.markdown_rows import OpenCode, Renderer
 
 _GAP = Strip([])
+_CODE_MARGIN = "  "
+"""As Markdown's rows have it left and right of code."""
 _AT_ONCE_CHARS = 4000
 """So much is rendered within two or three frames."""
 
@@ -44,6 +46,10 @@ class MarkdownView(Widget):
         self._renderer: Renderer | None = None
         self._rows: list[Strip] = []
         self._tail = GrowingRows(1, cell_len)
+        self._code: OpenCode | None = None
+        """The lines of an open fence, where one is: the tail then is only the line that is being written."""
+        self._coded = 0
+        """How many of the splitter's lines of it are there."""
         self._laying_out = False
         """A thread renders all blocks anew."""
 
@@ -58,10 +64,15 @@ class MarkdownView(Widget):
             self._blocks.append(Block(text))
         elif blocks:
             self._add(blocks)
-            self._restart_tail(self._splitter.tail)
-        if not blocks and self._renderer is not None:
+        if blocks or ("\n" in text and (self._code is None) is not (self._splitter.code is None)):
+            changed = len(self._rows)
+            self._restart_tail()
+        elif "\n" in text and self._code is not None:
+            changed = self._above + len(self._code.rows)
+            self._follow_code()
+        elif self._renderer is not None:
             changed = self._tail.feed(text if self._tail.rows or self._plain else text.lstrip("\n"))
-            changed += len(self._rows) + (1 if self._rows else 0)
+            changed += self._above + self._code_rows
         self._grown(before, changed)
 
     def finish(self) -> None:
@@ -70,7 +81,7 @@ class MarkdownView(Widget):
             return
         before = self._height
         self._add(self._splitter.finish())
-        self._restart_tail("")
+        self._restart_tail()
         self._grown(before)
 
     def _add(self, blocks: Iterable[Block]) -> None:
@@ -81,17 +92,52 @@ class MarkdownView(Widget):
             if self._renderer is not None and not self._laying_out:
                 append(self._rows, self._renderer, block)
 
-    def _restart_tail(self, text: str) -> None:
-        self._tail = GrowingRows(self._tail.width, cell_len)
+    def _restart_tail(self) -> None:
+        """What is open, anew: after a block was closed, or a fence opened."""
+        code = self._splitter.code
+        if code is not None and self._renderer is not None:
+            from hettui.ui.widgets.markdown_rows import OpenCode
+
+            self._code, self._coded = OpenCode(self._renderer, code[0]), 1
+            self._follow_code()
+            return
+        self._code = None
+        self._tail = GrowingRows(self._width, cell_len)
+        text = self._splitter.tail
         if text.strip("\n"):
             self._tail.feed(text.lstrip("\n"))
+
+    def _follow_code(self) -> None:
+        """Lines of the open fence are complete."""
+        code = self._splitter.code or []
+        if self._code is not None:
+            for line in code[self._coded :]:
+                self._code.feed(line)
+        self._coded = len(code)
+        self._tail = GrowingRows(self._width - 2 * len(_CODE_MARGIN), cell_len)
+        if self._splitter.line:
+            self._tail.feed(self._splitter.line)
+
+    @property
+    def _code_rows(self) -> int:
+        return len(self._code.rows) if self._code is not None else 0
+
+    @property
+    def _width(self) -> int:
+        return 1 if self._renderer is None else self._renderer.width
 
     # -- rows ----------------------------------------------------------------------------------------------
 
     @property
     def _height(self) -> int:
-        gap = 1 if self._rows and self._tail.rows else 0
-        return len(self._rows) + gap + len(self._tail.rows)
+        is_open = self._code_rows + len(self._tail.rows)
+        return self._above + is_open if is_open else len(self._rows)
+
+    @property
+    def _above(self) -> int:
+        """Rows above the open end, with the gap between the two; none where a long fence goes on."""
+        gap = 1 if self._rows and not self._splitter.joined else 0
+        return len(self._rows) + gap
 
     def _grown(self, before: int, changed: int = 0) -> None:
         """Repaints the rows from `changed` on; only a new height lays the screen out anew."""
@@ -113,12 +159,12 @@ class MarkdownView(Widget):
 
         renderer = Renderer(width, self.app.theme_variables, dark=self.app.current_theme.dark)
         self._renderer = renderer
-        self._tail = GrowingRows(width, cell_len)
         if self._plain:
+            self._tail = GrowingRows(width, cell_len)
             self._tail.feed("".join(block.text for block in self._blocks))
             return
         blocks = tuple(self._blocks)
-        self._restart_tail(self._splitter.tail)
+        self._restart_tail()
         self._laying_out = sum(len(block.text) for block in blocks) > _AT_ONCE_CHARS
         if not self._laying_out:
             self._rows = rendered(renderer, blocks)
@@ -150,8 +196,13 @@ class MarkdownView(Widget):
     def _row(self, y: int) -> Strip:
         if y < len(self._rows):
             return self._rows[y]
-        y -= len(self._rows) + (1 if self._rows and self._tail.rows else 0)
-        return Strip([Segment(self._tail.rows[y])]) if 0 <= y < len(self._tail.rows) else _GAP
+        y -= self._above
+        code = self._code.rows if self._code is not None else []
+        if 0 <= y < len(code):
+            return code[y]
+        y -= len(code)
+        margin = "" if self._code is None else _CODE_MARGIN
+        return Strip([Segment(margin + self._tail.rows[y])]) if 0 <= y < len(self._tail.rows) else _GAP
 
     def render_line(self, y: int) -> Strip:
         strip = self._row(y).apply_style(self.rich_style).adjust_cell_length(self.size.width, self.rich_style)

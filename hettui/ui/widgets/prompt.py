@@ -23,6 +23,9 @@ class Prompt(TextArea):
             super().__init__()
             self.pages = pages
 
+    class EditorWanted(Message):
+        """The text shall be edited elsewhere."""
+
     class Sent(Message):
         """The user wants this text to be answered; empty when Enter was pressed on nothing."""
 
@@ -40,6 +43,8 @@ class Prompt(TextArea):
         """The oldest first."""
         self._place: int | None = None
         self._draft = ""
+        self._chord = False
+        """The first key of the two for the editor was the last one."""
 
     def action_send(self) -> None:
         self.post_message(self.Sent(self.text.strip("\n") if self.text.strip() else ""))
@@ -74,7 +79,19 @@ class Prompt(TextArea):
             self.put(self.asked[place])
         return True
 
+    def _on_chord(self, key: str) -> bool:
+        """Whether the key was one of the two for the editor. With something selected the first one cuts, as ever."""
+        was, self._chord = self._chord, key == "ctrl+x" and self.selection.is_empty
+        if was and key == "ctrl+e":
+            self.post_message(self.EditorWanted())
+            return True
+        return self._chord
+
     async def _on_key(self, event: events.Key) -> None:
+        if self._on_chord(event.key):
+            event.stop()
+            event.prevent_default()
+            return
         if event.key in ("enter", "ctrl+j"):
             event.stop()
             event.prevent_default()
