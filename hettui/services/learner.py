@@ -218,8 +218,8 @@ def _launched(session: Session, applied: Applied) -> bool:
 
 
 def _weighed(learned: Learned, applied: Applied, readings: TelemetrySnapshot) -> bool:
-    """Keeps what the cards' drivers take beside the buffers. Whether that was new. Of what lies beside a model no line of
-    the log tells: then nobody knows whose the rest is."""
+    """Keeps what the cards' drivers take beside the buffers. Whether that was new. Of what lies beside a model no line
+    of the log tells: then nobody knows whose the rest is."""
     new, params = False, applied.params
     if params is not None and (params.mmproj or params.lora or params.control_vector):
         return False
