@@ -218,8 +218,11 @@ def _launched(session: Session, applied: Applied) -> bool:
 
 
 def _weighed(learned: Learned, applied: Applied, readings: TelemetrySnapshot) -> bool:
-    """Keeps what the cards' drivers take beside the buffers. Whether that was new."""
-    new = False
+    """Keeps what the cards' drivers take beside the buffers. Whether that was new. Of what lies beside a model no line
+    of the log tells: then nobody knows whose the rest is."""
+    new, params = False, applied.params
+    if params is not None and (params.mmproj or params.lora or params.control_vector):
+        return False
     for device in applied.devices:
         sample, buffers = readings.samples.get(device.name), applied.measured.get(device.name)
         if sample is not None and sample.own_bytes is not None and buffers is not None:

@@ -252,7 +252,12 @@ def test_a_plan_tells_where_each_lies(files: dict[str, ModelFile]) -> None:
     assert "b is a worker" in lines[1]
     plan = Plan(devices, split)
     launch = plan_launch(replace(cluster(devices), params=workload.params), split)
+    # Cards were not measured with such things yet.
+    assert not PlanReport(workload, plan, launch).as_json()["exact"]
+    devices = replace(devices[0], backend="cpu"), replace(devices[1], backend="cpu")
+    plan = Plan(devices, split)
     report = PlanReport(workload, plan, launch)
+    assert report.as_json()["exact"]
     assert "beside" in report.as_text()
     told = report.as_json()["beside"]
     assert isinstance(told, dict)
