@@ -62,7 +62,7 @@ class Compared:
     @property
     def exact(self) -> int:
         """What counts as equal: several buffers of the master's, each printed with two decimals, add up."""
-        printed = self.place.endswith("host") or (self.place == "0" and "attached" in self.case)
+        printed = self.place.endswith("host") or (self.place in ("0", "draft 0") and "attached" in self.case)
         return 4 * PRINTED_BYTES if printed else 0
 
     @property

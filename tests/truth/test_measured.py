@@ -8,12 +8,14 @@ import pytest
 
 from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.model.architecture import architecture
+from hettui.domain.units import MIB
 from tests.truth.compare import (
     ATTACHED,
     BESIDE,
     BUILDS,
     DRAFTS,
     EXPERTS,
+    MORE_ATTACHED,
     PRINTED_BYTES,
     Compared,
     cases,
@@ -83,9 +85,31 @@ def test_beside_a_card_of_the_masters_own_weights_and_context_are_exact(attached
 def test_what_a_card_computes_for_the_host_is_in_its_buffer(attached: list[Compared]) -> None:
     """Weights are copied to it: without that 143 of the 183 cards were out of bounds, the worst by 792 MiB."""
     cards = [c for c in attached if c.place == "0"]
-    assert sum(c.compute_within for c in cards) / len(cards) >= 0.91
+    assert len(cards) >= 300
+    assert sum(c.compute_within for c in cards) / len(cards) >= 0.9
+    assert min(c.compute_error for c in cards) > -70 * MIB
     hosts = [c for c in attached if c.place == "host"]
     assert sum(c.compute_within for c in hosts) / len(hosts) >= 0.99
+
+
+def test_what_lies_beside_a_model_is_exact_on_a_card_too() -> None:
+    """The same H200: projectors and adapters, draft models, the model's own MTP block, on the card and beside it. Of
+    what the master drives itself it prints some lines only."""
+    rows = cases(MORE_ATTACHED)
+    assert len(rows) >= 130
+    kinds = [_kind(row) for row in rows]
+    assert {kind: kinds.count(kind) >= 30 for kind in set(kinds)} == dict.fromkeys(("beside", "draft", "mtp"), True)
+    beside = [row for row in rows if "beside" in row]
+    assert [f for row in beside for f in compare_beside(row) if abs(f[1]) > _said_to(row, f[0])] == []
+    found = [c for row in rows for c in compare(row)]
+    assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+    assert sum(c.compute_within for c in found) / len(found) >= 0.95
+    # What is wrong is said too high: none is short by more than a few MiB.
+    assert min(c.compute_error for c in found) > -8 * MIB
+
+
+def _kind(row: dict[str, Any]) -> str:
+    return "beside" if "beside" in row else "draft" if row["draft"] else "mtp"
 
 
 def test_experts_in_ram_block_by_block_are_exact() -> None:

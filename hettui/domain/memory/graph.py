@@ -89,6 +89,8 @@ class Rules:
     """The card has no kernel for flash attention with such heads, and it was asked for."""
     gathers_states: bool = False
     """Of a scan's states all but the first are looked up apart, whether they are used or not (`build_rs`, b11434)."""
+    state_copies: int = 1
+    """Of a recurrent state what a gated delta net gives: more where tokens may have to be taken back."""
     fuses: bool = False
     """A card of the master's own whose backend computes several operations as one, and keeps what they read."""
 
@@ -530,7 +532,7 @@ class Graph:
         decay = self.over(self.rows(rank, self.part(self.rows(2 * rank, x))))
         strength = self.over(self.rows(rank, self.part(decay)))
         scanned = self.raw(
-            inner * batch.tokens * F32 + scan_state * F32,
+            inner * batch.tokens * F32 + scan_state * self.rules.state_copies * F32,
             self.view(query), self.view(key), self.part(mixed), decay, strength, self.view(state),
         )  # fmt: skip
         self.store(self.part(scanned))
