@@ -36,6 +36,8 @@ BESIDE = TABLE.with_name("beside.jsonl")
 """Made by `make.py --beside N --table beside.jsonl`."""
 MORE_ATTACHED = TABLE.with_name("attached-more.jsonl")
 """Made by `attached.py … --more N --out attached-more.jsonl`."""
+RANDOM = TABLE.with_name("random.jsonl")
+"""Made by `make.py --random N --seed S --table random.jsonl`."""
 DRAFTS = TABLE.with_name("drafts.jsonl")
 """Made by `make.py --drafts N --table drafts.jsonl`."""
 BUILDS = ("b10068", "b11434")
