@@ -20,6 +20,7 @@ MODULES = (
     "hettui.domain.chat.parallel",
     "hettui.domain.doctor.checks",
     "hettui.domain.doctor.report",
+    "hettui.domain.llama.beside_words",
     "hettui.domain.llama.drafting",
     "hettui.domain.session.choices",
     "hettui.domain.session.plan_report",

@@ -168,6 +168,10 @@ def test_what_does_not_belong_to_the_model_is_told(files: dict[str, ModelFile]) 
     assert "was made for qwen2" in (no_adapter(files["lora"], shape_of("llama-1b", 3)) or "")
     assert "no LoRA adapter" in (no_adapter(files["gemma3"], shape()) or "")
     assert "does not have" in (no_adapter(files["lora"], shape_of(MODEL, 2)) or "")
+    glm = replace(files["lora"], metadata={**files["lora"].metadata, "general.architecture": "glm4moe"})
+    two = replace(glm, tensors=tuple(t for t in glm.tensors if t.name.startswith("blk.2.")))
+    assert "an MTP block" in (no_adapter(two, shape_of("glm4moe", 3)) or "")
+    assert "an MTP block" not in (no_adapter(two, shape_of("glm4moe", 3), with_mtp=True) or "")
     assert no_projector(files["gemma3"]) is None
     assert "no projector" in (no_projector(files["lora"]) or "")
 
@@ -252,7 +256,11 @@ def test_a_plan_tells_where_each_lies(files: dict[str, ModelFile]) -> None:
     assert "b is a worker" in lines[1]
     plan = Plan(devices, split)
     launch = plan_launch(replace(cluster(devices), params=workload.params), split)
+    # Other cards than NVIDIA's were not measured with such things.
+    others = replace(devices[0], backend="vulkan"), devices[1]
+    assert not PlanReport(workload, Plan(others, split), launch).as_json()["exact"]
     report = PlanReport(workload, plan, launch)
+    assert report.as_json()["exact"]
     assert "beside" in report.as_text()
     told = report.as_json()["beside"]
     assert isinstance(told, dict)

@@ -17,6 +17,7 @@ from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.screen import situation as why
 from hettui.domain.screen.actions import ACTIONS, BY_ID, Action
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines
+from hettui.ui.dialogs.add_card import AddCardScreen
 from hettui.ui.dialogs.ask import ChoiceScreen
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettingsScreen
@@ -204,6 +205,7 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
     "plan.propose": (nothing, opens(ChoicesScreen)),
     "plan.settings": (nothing, opens(SettingsScreen)),
     "devices.look": (nothing, lambda s: said("looking for devices")(s) or said("the devices are as before")(s)),
+    "devices.add": (nothing, opens(AddCardScreen)),
     "plan.even": (nothing, lambda s: s.layers == (11, 10, 10)),
     "plan.undo": (pressed("left"), lambda s: s.layers == (17, 12, 2) and said("undone: big 17 → 16")(s)),
     "plan.redo": (pressed("left", "u"), lambda s: s.layers == (16, 13, 2) and said("done again")(s)),
@@ -381,7 +383,7 @@ def test_no_action_is_forgotten() -> None:
 
 
 def test_no_reason_is_forgotten() -> None:
-    told = {*CANNOT, *BUSY, *WITHOUT_MODEL, *BY_NAME, *RECORDED, "doctor"}
+    told = {*CANNOT, *BUSY, *WITHOUT_MODEL, *BY_NAME, *RECORDED, "doctor", "devices.add"}
     assert {a.id for a in ACTIONS if a.why_not is not why.possible} == told
 
 

@@ -124,7 +124,7 @@ class Session:
     @property
     def beside(self) -> Beside:
         """This machine's memory, for what no device holds."""
-        return Beside(self.surroundings.ram_bytes, self.learned.host_bytes_per_s)
+        return Beside(self.surroundings.ram_bytes, self.learned.host_rate_bytes_per_s)
 
     @property
     def knows_speeds(self) -> bool:

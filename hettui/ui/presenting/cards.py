@@ -83,6 +83,8 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
         view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
         if view.memory.draft_bytes:
             view = replace(view, role=f"{view.role}, draft")
+        if outlook.projecting is not None and outlook.projecting.device == index:
+            view = replace(view, role=f"{view.role}, projector")
     if facts.speed is not None and index in facts.speed.stages_s and len(facts.speed.stages_s) > 1:
         view = replace(view, share=facts.speed.stages_s[index] / facts.speed.token_s)
     view = _with_readings(facts, view, device.name)
@@ -100,7 +102,9 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
 def _idle(facts: Facts, view: CardView, device: Device) -> tuple[str, str] | None:
     """Why it holds nothing, or is not there, and the key that changes it; None for one that is asked for something."""
     name, back = device.name, "{layers.more} gives it a layer"
-    if device.missing:
+    if device.is_imagined:
+        said, role = f"{{devices.add}} takes it away again · {clean_line(device.missing or '')}", "dim"
+    elif device.missing:
         said, role = f"{{devices.look}} looks again · {clean_line(device.missing)}", "crit"
     elif view.layers or not view.maximum:
         return None
@@ -159,6 +163,8 @@ def _after_launch(facts: Facts, view: CardView, name: str) -> tuple[str, str] | 
     if not view.memory.draft_bytes:
         # Of a draft model in `extra-args` the plan knows nothing.
         reported = replace(reported, draft_bytes=0)
+    # Of what lies beside the model the log says nothing, or too little: it is taken as planned.
+    reported = replace(reported, beside_bytes=view.memory.beside_bytes)
     planned = view.memory.total_bytes
     told = {"llama.cpp": reported.total_bytes + view.memory.overhead_bytes - planned}
     if not view.is_cpu and view.own_bytes is not None:
@@ -194,8 +200,12 @@ def _of_experts(facts: Facts) -> str:
 
 
 def _drafts_here(outlook: Forecast | None) -> str:
-    draft = None if outlook is None else outlook.draft
-    return "the draft model" if draft is not None and draft.device == HOST else ""
+    if outlook is None:
+        return ""
+    draft, project = outlook.draft, outlook.projecting
+    here = ["the draft model"] if draft is not None and draft.device == HOST else []
+    here += ["the projector"] if project is not None and project.device == HOST else []
+    return " and ".join(here)
 
 
 def _read(outlook: Forecast | None) -> str:
