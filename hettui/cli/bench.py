@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from hettui.cli.progress import BenchProgress, SumProgress, show_fetch
 from hettui.cli.signals import interruptible
 from hettui.domain.errors import HettuiError, UsageError
+from hettui.domain.text import clean_line
 
 _MOST = 64
+_MOST_WORD = 100
 
 
 def run_bench(options: Namespace) -> int:
@@ -37,7 +40,8 @@ def run_bench(options: Namespace) -> int:
     refused: HettuiError | None = None
     with interruptible():
         session = demo(options)
-        with bench.target(options.url, options.config, session, options.model) as where:
+        may_start = starts_for(options, "this measurement")
+        with bench.target(options.url, options.config, session, options.model, may_start) as where:
             if options.llama_bench:
                 # Minutes before it is needed.
                 bench.llama_bench_of(where)
@@ -55,6 +59,21 @@ def run_bench(options: Namespace) -> int:
     if refused is not None:
         raise refused
     return 0 if run.problem is None else 1
+
+
+def starts_for(options: Namespace, what: str) -> Callable[[str], bool]:
+    """Whether the cluster of a configuration may be started for it: it takes memory of cards and may take minutes."""
+    if options.start:
+        return lambda path: True
+
+    def ask(path: str) -> bool:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        question = f"Nothing runs. Start {clean_line(path, 200)} for {what}, and stop it then? [y/N] "
+        print(question, end="", flush=True, file=sys.stderr)
+        return sys.stdin.readline(_MOST_WORD).strip().lower() in ("y", "yes")
+
+    return ask
 
 
 def demo(options: Namespace) -> Any:

@@ -6,13 +6,11 @@ import json
 import sys
 from argparse import Namespace
 
-from hettui.cli.bench import demo
+from hettui.cli.bench import demo, starts_for
 from hettui.cli.signals import interruptible
 from hettui.domain.errors import UsageError
-from hettui.domain.text import clean_line
 
 _MOST_CHARS = 16 << 20
-_MOST_WORD = 100
 
 
 def run_chat(options: Namespace) -> int:
@@ -25,7 +23,7 @@ def run_chat(options: Namespace) -> int:
         raise UsageError('there is nothing to ask: hettui chat "TEXT", or - to read it from stdin')
     sampling = {"temperature": options.temperature, "max_tokens": options.max_tokens, "seed": options.seed}
     settings = {name: value for name, value in sampling.items() if value is not None}
-    may_start = (lambda path: True) if options.start else _ask_whether
+    may_start = starts_for(options, "this answer")
     with interruptible(), bench.target(options.url, options.config, demo(options), options.model, may_start) as where:
         show = None if options.json else _show
         answer = ask(where, text, raw=options.raw, system=options.system, options=settings, show=show)
@@ -37,15 +35,6 @@ def run_chat(options: Namespace) -> int:
     if answer.problem:
         print(f"hettui: {answer.problem}", file=sys.stderr)
     return 1 if answer.problem else 0
-
-
-def _ask_whether(path: str) -> bool:
-    """Whether the cluster may be started for one question: it takes memory of cards and may take minutes."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    question = f"Nothing runs. Start {clean_line(path, 200)} for this answer, and stop it then? [y/N] "
-    print(question, end="", flush=True, file=sys.stderr)
-    return sys.stdin.readline(_MOST_WORD).strip().lower() in ("y", "yes")
 
 
 def _from_stdin() -> str:

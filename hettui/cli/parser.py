@@ -254,14 +254,18 @@ def _which_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
+def _start(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start", action="store_true", help="start the configured cluster for it, and stop it afterwards; no question"
+    )
+
+
 def _chat(commands: _Commands) -> None:
     parser = _add(commands, "chat", "one answer, streamed, with its figures", 'hettui chat "Three colours?" --demo')
     parser.add_argument("text", metavar="TEXT", help="the question; - reads it from stdin")
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration, where no cluster of it runs")
     _which_cluster(parser)
-    parser.add_argument(
-        "--start", action="store_true", help="start the configured cluster for it, and stop it afterwards; no question"
-    )
+    _start(parser)
     parser.add_argument("--raw", action="store_true", help="send the text as it is to /completion")
     parser.add_argument("--system", metavar="TEXT", help="system prompt")
     parser.add_argument("--temperature", type=float, metavar="T")
@@ -271,8 +275,9 @@ def _chat(commands: _Commands) -> None:
 
 def _bench(commands: _Commands) -> None:
     parser = _add(commands, "bench", "the standard measurement over the HTTP API", "hettui bench --demo --markdown")
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration; started for it if it does not run")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="configuration, where no cluster of it runs")
     _which_cluster(parser)
+    _start(parser)
     parser.add_argument("--csv", action="store_true", help="llama-bench's columns as CSV")
     parser.add_argument("--markdown", action="store_true", help="tables to paste into an issue")
     parser.add_argument("-p", "--n-prompt", default="512", metavar="N,…", help="prompt sizes; 0 for none")

@@ -127,6 +127,8 @@ class StepProgress:
         self._what, self._tenth = "", -1
 
     def __call__(self, what: str, steps: Steps | None, left_s: float | None) -> None:
+        if not what:
+            return
         from hettui.domain.engines.progress import progress_text
 
         text = progress_text(what, steps, left_s)

@@ -22,6 +22,7 @@ from hettui.services.host_desk import HostDesk
 
 if TYPE_CHECKING:
     from hettui.services.library.search import ModelSearch, PathCompleter
+    from hettui.services.model_desk import ModelDesk
     from hettui.services.tuning import TuneJob
 
 
@@ -88,6 +89,10 @@ class Backend(Protocol):
     @property
     def hosts(self) -> HostDesk:
         """Other machines."""
+
+    @property
+    def model_desk(self) -> ModelDesk:
+        """Models: fetched, made, looked through, removed."""
 
     @property
     def chats(self) -> ChatKeeper:

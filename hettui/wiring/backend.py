@@ -40,6 +40,7 @@ from hettui.wiring.sessions import api_key, drafted_by, open_session, request_fo
 if TYPE_CHECKING:
     from hettui.domain.doctor.finding import Finding
     from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
+    from hettui.services.model_desk import ModelDesk
     from hettui.services.tuning import TuneJob
 
 
@@ -85,6 +86,12 @@ class ScreenBackend:
         from hettui.wiring.host_desk import HostDeskAdapter
 
         return HostDeskAdapter(self._tell_hosts)
+
+    @cached_property
+    def model_desk(self) -> ModelDesk:
+        from hettui.wiring.model_desk import ModelDeskAdapter
+
+        return ModelDeskAdapter()
 
     def open(self) -> Session:
         session = self._opener()

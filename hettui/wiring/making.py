@@ -193,6 +193,8 @@ def _run(what: str, argv: tuple[str, ...], env: dict[str, str], part: Path, tell
     def told(said: str) -> None:
         if steps := read_steps(said.replace("\r", "\n")):
             tell(what, steps, pace.left_s(steps, time.monotonic()))
+        elif not said:
+            tell("", None, None)
 
     tell(what, None, None)
     code = -1

@@ -24,6 +24,7 @@ from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
 from hettui.services.host_desk import HostDesk
 from hettui.services.library.search import ModelSearch, PathCompleter
+from hettui.services.model_desk import ModelDesk
 from hettui.services.recording.recorder import Recorder
 from hettui.services.recording.replay import ReplayEngine, read_recording
 from hettui.services.tuning import TuneJob
@@ -53,6 +54,10 @@ class RecordedBackend:
     @property
     def hosts(self) -> HostDesk:
         return self._backend.hosts
+
+    @property
+    def model_desk(self) -> ModelDesk:
+        return self._backend.model_desk
 
     def editor(self) -> Callable[[str], str]:
         return self._backend.editor()
@@ -195,6 +200,10 @@ class ReplayBackend:
 
     @property
     def hosts(self) -> HostDesk:
+        raise HettuiError(self.engine.refusal)
+
+    @property
+    def model_desk(self) -> ModelDesk:
         raise HettuiError(self.engine.refusal)
 
     def editor(self) -> Callable[[str], str]:

@@ -63,7 +63,18 @@ def bench(out: Path, binaries: Path, *, dry: bool) -> None:
         text + f'[[devices]]\nname = "cpu4"\nid = "cpu"\nvia = "worker"\nthreads = {1 if dry else 4}\n'
         f'budget = "4GiB"\nlayers = {2 if dry else 3}\n'
     )
-    argv = [sys.executable, "-m", "hettui", "bench", str(path), "--markdown", "--llama-bench", "--parallel", "1,2"]
+    argv = [
+        sys.executable,
+        "-m",
+        "hettui",
+        "bench",
+        str(path),
+        "--start",
+        "--markdown",
+        "--llama-bench",
+        "--parallel",
+        "1,2",
+    ]
     sizes = ["-p", "64", "-n", "16", "--no-sum"] if dry else ["-p", "512", "-n", "128"]
     subprocess.run([*argv, *sizes], env=os.environ | environment(out, binaries), check=False)
     model.unlink()

@@ -145,8 +145,9 @@ class Typed(io.StringIO):
 
 
 @pytest.mark.parametrize(("answer", "starts"), [("n\n", False), ("\n", False), ("y\n", True), ("", False)])
-def test_chat_asks_before_it_starts_anything(
-    answer: str, starts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("words", "what"), [(["chat", "hello"], "answer"), (["bench"], "measurement")])
+def test_what_needs_a_cluster_asks_before_it_starts_one(
+    words: list[str], what: str, answer: str, starts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("STATE", "CACHE", "CONFIG", "RUNTIME"):
         monkeypatch.setenv(f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}", str(tmp_path))
@@ -161,10 +162,10 @@ def test_chat_asks_before_it_starts_anything(
     monkeypatch.setattr("hettui.wiring.bench.open_session", opened)
     monkeypatch.setattr(sys, "stdin", Typed(answer))
     monkeypatch.setattr(sys, "stderr", terminal := Typed())
-    assert main(["chat", "hello", str(file)]) == (1 if starts else 2)
+    assert main([*words, str(file)]) == (1 if starts else 2)
     if not starts:
         assert "nothing runs: hettui up starts the configured cluster" in terminal.getvalue()
-    assert f"Nothing runs. Start {file} for this answer" in terminal.getvalue()
+    assert f"Nothing runs. Start {file} for this {what}, and stop it then?" in terminal.getvalue()
     assert bool(started) is starts
 
 
@@ -176,6 +177,8 @@ def test_without_a_terminal_nothing_is_asked_and_nothing_started(
     file = tmp_path / "c.toml"
     file.write_text("[serving]\nport = 0\n")
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    assert main(["bench", str(file)]) == 2
+    capsys.readouterr()
     assert main(["chat", "hello", str(file)]) == 2
     said = capsys.readouterr().err
     assert "Nothing runs. Start" not in said

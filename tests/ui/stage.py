@@ -44,9 +44,11 @@ from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.cluster.world import Request
 from hettui.services.events import ClusterChanged, Event, SlotsChanged, TelemetryUpdated
 from hettui.services.library.search import ModelCatalogue, ModelSearch, PathCompleter
+from hettui.services.model_desk import ModelDesk
 from hettui.services.tuning import TuneJob
 from hettui.ui.app import HettuiApp
 from hettui.ui.screens.main import MainScreen
+from hettui.wiring.model_desk import ModelDeskAdapter
 from hettui.wiring.tuning import job_of
 from tests.fakes import cluster, shape, workers
 from tests.slot_scenes import day
@@ -269,6 +271,12 @@ class StageBackend:
         self.engine.calls.append("begin")
 
     edits: Callable[[str], str] | HettuiError = field(default_factory=lambda: UsageError("no editor is set"))
+
+    desk: ModelDesk = field(default_factory=ModelDeskAdapter)
+
+    @property
+    def model_desk(self) -> ModelDesk:
+        return self.desk
 
     def editor(self) -> Callable[[str], str]:
         if isinstance(self.edits, HettuiError):

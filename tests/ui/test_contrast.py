@@ -18,18 +18,21 @@ from hettui.domain.cluster.postmortem import End, examine
 from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.doctor.checks import examined
-from hettui.domain.errors import HostError
+from hettui.domain.errors import HostError, UsageError
 from hettui.domain.hosts.facts import HostFacts
 from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, OwnerLeft
+from hettui.services.model_desk import Done, Tell
 from hettui.ui.app import HettuiApp
 from hettui.ui.colours.colour_math import contrast
 from hettui.ui.colours.themes import TEXT_CONTRAST
+from hettui.ui.dialogs.add_card import AddCardScreen
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.dialogs.doctor import DoctorScreen
 from hettui.ui.dialogs.draft_picker import DraftPicker
 from hettui.ui.dialogs.hosts import HostsScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
+from hettui.ui.dialogs.model_work import ModelWorkScreen, Work
 from hettui.ui.dialogs.themes import ThemeScreen
 from hettui.ui.dialogs.tune import TuneScreen
 from hettui.ui.dialogs.welcome import WelcomeScreen
@@ -164,12 +167,18 @@ def drafts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def refuses(text: str, tell: Tell) -> Done:
+    raise UsageError(f"{text} is no type")
+
+
 def dialogs(backend: StageBackend, main: MainScreen) -> Iterator[tuple[Screen[Any], tuple[str, ...]]]:
     """Those that need no cluster, and the keys after which each is looked at once more."""
     asked = Conversation("k", "m", "2026-01-01T10:00:00", exchanges=(Exchange("why?", "so"),))
     findings = list(examined(SEED))
     there = HostFacts("attic", os="Linux", arch="x86_64", server="/usr/bin/rpc-server")
     backend.others.answers = {"attic": there, "shed": HostError("shed is not there; switch it on")}
+    yield AddCardScreen(["RTX 3090"], ["RTX 3090"]), ("x", "enter")
+    yield ModelWorkScreen(Work("Quantise m", "A type", refuses, typed="Q9")), ("enter",)
     yield ModelPicker(backend, main.known.session), ("down", "x")
     yield DraftPicker(backend, main.known.session), ("down",)
     yield WelcomeScreen(backend, main.known.session), ("tab",)

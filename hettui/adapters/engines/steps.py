@@ -66,7 +66,8 @@ def held(folder: Path, what: str) -> Iterator[int]:
 
 
 def run_step(step: Step, tell: Callable[[str], None]) -> int:
-    """Its exit code, once it has ended; `tell` gets what it prints, in pieces of whole lines. Blocks.
+    """Its exit code, once it has ended; `tell` gets what it prints, in pieces of whole lines, and
+    an empty one from time to time. Blocks.
 
     Raises HettuiError when it cannot be started. Whatever interrupts it ends the program first.
     """
@@ -95,6 +96,8 @@ def run_step(step: Step, tell: Callable[[str], None]) -> int:
             follow = _Follower(log, seen, tell)
             while (code := _ended(process)) is None:
                 follow.look()
+                # Also where it says nothing: whoever is told may have had enough.
+                tell("")
             follow.look()
             return code
         finally:

@@ -35,7 +35,12 @@ class CommonCard:
     @property
     def budget_bytes(self) -> int:
         """What is planned on it: its memory less what drivers keep, and the usual margin."""
-        return int(self.gib * GIB * (1 - _KEPT_BY_DRIVER_PART)) - _MARGIN_BYTES
+        return budget_of(self.gib)
+
+
+def budget_of(gib: float) -> int:
+    """Of a card with so much memory."""
+    return int(gib * GIB * (1 - _KEPT_BY_DRIVER_PART)) - _MARGIN_BYTES
 
 
 CARDS: tuple[CommonCard, ...] = (

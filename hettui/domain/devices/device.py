@@ -26,6 +26,10 @@ MAX_DEVICES = 15
 _OVERHEAD_BYTES = {"cpu": 20 * MIB, "cuda": 600 * MIB, "rocm": 600 * MIB, "vulkan": 300 * MIB}
 
 
+IMAGINED = "not-owned:"
+"""Before the id of a card that one does not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """One card or CPU as it was found. None is "not known"."""
@@ -109,6 +113,11 @@ class Device:
     def helps_host(self) -> bool:
         """llama.cpp can compute on it what lies in the master's RAM."""
         return self.via == "master" and self.host == LOCAL and self.backend != "cpu"
+
+    @property
+    def is_imagined(self) -> bool:
+        """Nobody has it here: it is only planned with."""
+        return self.id.startswith(IMAGINED)
 
     def with_lock(self, locked: bool) -> Device:
         return replace(self, locked=locked)

@@ -155,6 +155,16 @@ _OF_THE_PLAN = (
         "screen",
     ),
     Action(
+        "devices.add",
+        ("A",),
+        "add_card",
+        "Add a card",
+        "plan with a card that you do not have: name, GiB, GB/s and link, or one of the table; or take it away",
+        "Plan",
+        "screen",
+        why.another_machine,
+    ),
+    Action(
         "plan.even",
         ("equals_sign",),
         "even",

@@ -15,7 +15,9 @@ GONE = "it was here when hettui was opened and is not found any more"
 def looked_again(before: Session, found: Session) -> Session:
     """The session with the devices that are there now. Model and settings stay; a device that went stays as missing."""
     names = {d.name for d in found.devices}
-    gone = tuple(replace(d, missing=f"{d.name}: {GONE}") for d in before.devices if d.name not in names)
+    gone = tuple(
+        d if d.is_imagined else replace(d, missing=f"{d.name}: {GONE}") for d in before.devices if d.name not in names
+    )
     devices = (*found.devices, *gone)
     cluster = found.cluster and replace(
         found.cluster, devices=devices, model_path=before.config.model_path or "", params=before.config.params

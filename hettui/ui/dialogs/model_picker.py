@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -25,12 +26,16 @@ from hettui.ui.drawing import model_rows
 from hettui.ui.drawing.gauges import Runs, fit
 from hettui.ui.widgets.pick_list import NOWHERE, PickList
 
+if TYPE_CHECKING:
+    from hettui.ui.dialogs.model_work import Worked
+
 _MOST_CELLS, _FRAME_CELLS = 150, 4
 """Of the whole box, and of its border and padding."""
 _DWELL_S = 0.25
 """A row that is only passed is not asked for its largest context."""
 _PLACEHOLDER = "type to filter · / or ~ or tab: a path"
 _KEYS_LIST = "⏎ opens · ↑↓ choose · tab a path · esc closes"
+_WORKS = "f2 fetch · f3 convert · f4 quantise · f6 verify · f8 remove"
 _KEYS_PATH = "⏎ opens · ↑↓ choose · tab completes · esc the list"
 
 
@@ -54,6 +59,16 @@ class ModelPicker(SearchingScreen[str | None]):
         Binding("down", "move(1)", show=False),
         Binding("pageup", "page(-1)", show=False),
         Binding("pagedown", "page(1)", show=False),
+        *(
+            Binding(key, f"work('{kind}')", show=False)
+            for key, kind in (
+                ("f2", "fetch"),
+                ("f3", "convert"),
+                ("f4", "quantize"),
+                ("f6", "verify"),
+                ("f8", "remove"),
+            )
+        ),
         Binding("ctrl+home", "end(False)", show=False, priority=True),
         Binding("ctrl+end", "end(True)", show=False, priority=True),
     ]
@@ -68,7 +83,7 @@ class ModelPicker(SearchingScreen[str | None]):
     ModelPicker #nothing { height: 1fr; display: none; }
     ModelPicker #detail { height: 4; padding: 1 0 0 0; }
     ModelPicker #state { height: auto; max-height: 2; color: $hettui-muted; }
-    ModelPicker #keys { color: $hettui-muted; }
+    ModelPicker #keys, ModelPicker #works { color: $hettui-muted; }
     ModelPicker Input { background: $panel; }
     """
 
@@ -78,8 +93,8 @@ class ModelPicker(SearchingScreen[str | None]):
         self._field = Input(placeholder=_PLACEHOLDER, compact=True)
         self._pick = PickList()
         self._lines = {
-            name: Static(_KEYS_LIST if name == "keys" else "", id=name, markup=False)
-            for name in ("columns", "nothing", "detail", "state", "keys")
+            name: Static({"keys": _KEYS_LIST, "works": _WORKS}.get(name, ""), id=name, markup=False)
+            for name in ("columns", "nothing", "detail", "state", "keys", "works")
         }
         self._current = session.config.model_path
         self._preferred = preferred or (None if best else self._current)
@@ -203,6 +218,29 @@ class ModelPicker(SearchingScreen[str | None]):
         if chosen is not None and chosen.outlook is not None and not chosen.asked and self._search is not None:
             search, path = self._search, chosen.model.path
             self._dwell = self.set_timer(_DWELL_S, lambda: search.ask_context(path))
+
+    # -- what can be done with models ----------------------------------------------------------------------
+
+    def action_work(self, kind: str) -> None:
+        """In a dialog of its own."""
+        from hettui.ui.dialogs.model_work import ModelWorkScreen
+        from hettui.ui.dialogs.model_works import work
+
+        wanted = work(kind, self._backend.model_desk, self._session, None if self._in_path else self._chosen)
+        if wanted is None:
+            self.notify("no model is chosen in the list", severity="warning", markup=False)
+        else:
+            self.app.push_screen(ModelWorkScreen(wanted), self._worked)
+
+    def _worked(self, worked: Worked | None) -> None:
+        """What was made is opened, or stands under the cursor; what was removed is gone."""
+        if worked is None:
+            return
+        if worked.opens:
+            self.dismiss(worked.path)
+            return
+        self._preferred, self._touched = worked.path or self._selected, False
+        self.search_again()
 
     # -- a path --------------------------------------------------------------------------------------------
 

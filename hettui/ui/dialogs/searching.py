@@ -36,6 +36,14 @@ class SearchingScreen(ModalScreen[ScreenResultType]):
         self._search = self._backend.find_models(self._session, self._tell_changed)
         self._take()
 
+    def search_again(self) -> None:
+        """What is found from now on; what was found before is forgotten."""
+        if self._search is not None:
+            self._search.cancel()
+        self._entries, self._searched = {}, Searched()
+        self._search = self._backend.find_models(self._session, self._tell_changed)
+        self._take()
+
     def _tell_changed(self) -> None:
         """Called on other threads."""
         self.post_message(ModelsChanged())

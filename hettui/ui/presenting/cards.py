@@ -102,7 +102,9 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
 def _idle(facts: Facts, view: CardView, device: Device) -> tuple[str, str] | None:
     """Why it holds nothing, or is not there, and the key that changes it; None for one that is asked for something."""
     name, back = device.name, "{layers.more} gives it a layer"
-    if device.missing:
+    if device.is_imagined:
+        said, role = f"{{devices.add}} takes it away again · {clean_line(device.missing or '')}", "dim"
+    elif device.missing:
         said, role = f"{{devices.look}} looks again · {clean_line(device.missing)}", "crit"
     elif view.layers or not view.maximum:
         return None

@@ -122,6 +122,8 @@ class Body:
 
     def draw_panes(self, shown: Collection[str], facts: Facts) -> None:
         """Those that are to be seen, and made of the facts at once."""
+        # The pane says all of it: once is enough.
+        self.devices.below.display = self.devices.explains and EXPLAIN not in shown
         if COMMANDS in shown:
             self.commands.show(*presenter.commands(facts))
         if REQUESTS in shown:

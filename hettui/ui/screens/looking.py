@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
+from hettui.domain.devices.device import Device
 from hettui.domain.errors import HettuiError
 from hettui.domain.session.looked import difference, looked_again, on_devices
 from hettui.domain.session.session import Session
@@ -32,6 +33,27 @@ class DeviceLook:
         """Asking drivers and binaries takes a moment."""
         self._screen.remark("looking for devices again …")
         self._screen.in_thread(self._look, "devices", exclusive=True)
+
+    def add(self) -> None:
+        """A card that is not there is planned with, or no longer."""
+        from hettui.ui.dialogs.add_card import AddCardScreen
+
+        devices = self._screen.known.session.devices
+        added = [d.name for d in devices if d.is_imagined]
+        self._screen.app.push_screen(AddCardScreen(added, [d.name for d in devices]), self._added)
+
+    def _added(self, answer: Device | str | None) -> None:
+        from hettui.domain.session.imagined import with_devices
+
+        known = self._screen.known
+        session = known.session
+        if answer is None:
+            return
+        if isinstance(answer, str):
+            devices = tuple(d for d in session.devices if d.name != answer)
+        else:
+            devices = (*session.devices, answer)
+        self._screen.post_message(DevicesChanged(with_devices(session, known.plan, devices)))
 
     def _look(self) -> None:
         try:

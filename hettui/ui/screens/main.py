@@ -325,6 +325,9 @@ class MainScreen(Hearing):
     def action_look(self) -> None:
         self.look.begin()
 
+    def action_add_card(self) -> None:
+        self.look.add()
+
     def action_hosts(self) -> None:
         self.model_choice.see_hosts()
 

@@ -1,0 +1,184 @@
+"""Fetching, converting, quantising, verifying and removing by the picker's keys, with the plan following."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hettui.adapters.files.paths import cache_dir
+from hettui.adapters.library.demo_model import demo_model
+from hettui.adapters.llama.gguf import read_model
+from hettui.domain.errors import HettuiError
+from hettui.domain.model.shape import ModelShape
+from hettui.domain.session.session import Session
+from hettui.services.model_desk import Done, Tell, Told
+from hettui.ui.dialogs.model_picker import ModelPicker
+from hettui.ui.dialogs.model_work import ModelWorkScreen
+from hettui.wiring.model_desk import ModelDeskAdapter
+from tests.cli.test_making import place as place_fixture
+from tests.patience import patience
+from tests.ui.stage import Stage, StageBackend, session, stage
+from tests.ui.test_model_picker import HomeFinder, complete, names
+
+place = place_fixture
+"""A scripted llama-quantize and converter."""
+
+
+async def until(s: Stage, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + patience(8)
+    while not condition():
+        assert time.monotonic() < deadline, s.text()
+        await s.pilot.pause(0.01)
+
+
+def dialog(s: Stage) -> ModelWorkScreen:
+    assert isinstance(s.app.screen, ModelWorkScreen)
+    return s.app.screen
+
+
+class Opener:
+    """Reads what is opened, as the program does."""
+
+    def __init__(self, backend: StageBackend) -> None:
+        self.opened: list[str] = []
+        backend.with_model = self  # type: ignore[method-assign, assignment]
+
+    def __call__(self, opened: Session, path: str) -> Session:
+        self.opened.append(path)
+        shape = ModelShape.of(read_model(path))
+        return session(opened.devices, shape)
+
+
+def gather(folder: Path) -> Path:
+    """Where the picker looks."""
+    models = folder / "models"
+    models.mkdir()
+    shutil.copy(folder / "m.F16.gguf", models / "m.F16.gguf")
+    return models
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_from_a_folder_to_a_quantised_model_in_the_plan(place: Path, size: tuple[int, int]) -> None:
+    models = gather(place)
+    (models / "m.F16.gguf").unlink()
+    (place / "hf").mkdir()
+    (place / "hf" / "config.json").write_text("{}")
+    script = place / "cache" / "hettui" / "engines" / "b11434" / "source" / "llama.cpp" / "convert_hf_to_gguf.py"
+    script.parent.mkdir(parents=True)
+    (script.parent / "CMakeLists.txt").touch()
+    async with stage(finder=HomeFinder(place), size=size) as s:
+        opener = Opener(s.backend)
+        await s.press("m", "f3")
+        dialog(s)._field.value = f"{place}/hf --python {place}/engine/python --to {models}/hf.F16.gguf"
+        await s.press("enter")
+        await until(s, lambda: "the plan follows" in s.text())
+        # Back to the list: what was made is there, under the cursor.
+        await s.press("escape")
+        await complete(s)
+        assert isinstance(s.app.screen, ModelPicker)
+        picker = s.app.screen
+        await until(s, lambda: picker._selected == str(models / "hf.F16.gguf"))
+        await s.press("f4")
+        assert "Quantise hf.F16" in s.text()
+        dialog(s)._field.value = "q6_k"
+        await s.press("enter")
+        await until(s, lambda: "the plan follows" in s.text())
+        await s.press("enter")
+        await until(s, lambda: opener.opened == [str(models / "hf.Q6_K.gguf")])
+        await until(s, lambda: s.app.screen is s.main and sum(s.layers) == 2)
+
+
+async def test_verify_says_what_is_well_and_remove_asks_twice_for_what_is_not_hettuis(place: Path) -> None:
+    models = gather(place)
+    async with stage(finder=HomeFinder(place)) as s:
+        await s.press("m")
+        await complete(s)
+        await s.press("f6", "enter")
+        await until(s, lambda: "header and tensors are sound" in s.text())
+        await s.press("enter", "f8", "enter")
+        await until(s, lambda: "was not fetched by hettui" in s.text())
+        assert (models / "m.F16.gguf").exists()
+        await s.press("enter")
+        await until(s, lambda: "removed m.F16.gguf" in s.text())
+        assert not (models / "m.F16.gguf").exists()
+        await s.press("enter")
+        await complete(s)
+        assert names(s) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "says"),
+    [
+        ("f4", "Q4_K_N", "is no type of llama-quantize: did you mean"),
+        ("f4", "Q8_0 --imatrx x", "did you mean --imatrix?"),
+        ("f4", "Q8_0 --threads 0", "must be at least 1"),
+        ("f4", "", "a type is needed"),
+        ("f3", "/nowhere", "it has no config.json"),
+        ("f2", "'", "it cannot be read"),
+        ("f2", "no-repo", "user/repo"),
+    ],
+)
+async def test_what_cannot_be_is_a_sentence_and_can_be_mended(place: Path, key: str, typed: str, says: str) -> None:
+    gather(place)
+    async with stage(finder=HomeFinder(place)) as s:
+        await s.press("m")
+        await complete(s)
+        await s.press(key)
+        dialog(s)._field.value = typed
+        await s.press("enter")
+        await until(s, lambda: says in " ".join(s.text().split()))
+        assert not dialog(s)._field.disabled
+        await s.press("escape")
+        assert isinstance(s.app.screen, ModelPicker)
+
+
+class Endless(ModelDeskAdapter):
+    """Never done, but for whoever has had enough."""
+
+    def quantize(self, session: Session, path: str, text: str, tell: Tell) -> Done:
+        end = time.monotonic() + patience(8)
+        while time.monotonic() < end:
+            tell(Told("quantising", 0.25, 75.0))
+            time.sleep(0.001)
+        raise HettuiError("nobody stopped it")
+
+
+async def test_esc_stops_it_and_progress_was_told(place: Path) -> None:
+    gather(place)
+    async with stage(finder=HomeFinder(place)) as s:
+        s.backend.desk = Endless()
+        await s.press("m")
+        await complete(s)
+        await s.press("f4", "enter")
+        await until(s, lambda: "25%" in s.text() and "left" in s.text())
+        await s.press("escape")
+        await until(s, lambda: "stopped: nothing half-made" in s.text())
+
+
+TOOLS = Path(os.environ.get("LLAMA_CPP_BIN", "/nowhere"))
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(not (TOOLS / "llama-quantize").is_file(), reason="no llama-quantize in LLAMA_CPP_BIN")
+async def test_a_real_model_is_quantised_by_keys_with_the_real_tool(tmp_path: Path) -> None:
+    """SmolLM2 of the demo to Q8_0, then it is the plan's."""
+    models, source = tmp_path / "models", demo_model(cache_dir(), lambda done, total: None)
+    models.mkdir()
+    (models / "smol.Q4_1.gguf").symlink_to(source)
+    async with stage(finder=HomeFinder(tmp_path)) as s:
+        opener = Opener(s.backend)
+        await s.press("m")
+        await complete(s)
+        await s.press("f4")
+        dialog(s)._field.value = f"Q8_0 --allow-requantize --to {models}/smol.Q8_0.gguf"
+        await s.press("enter")
+        await until(s, lambda: "the plan follows" in s.text())
+        await s.press("enter")
+        await until(s, lambda: opener.opened == [str(models / "smol.Q8_0.gguf")])
+        await until(s, lambda: s.app.screen is s.main and sum(s.layers) == 31)
+    assert read_model(opener.opened[0]).file_bytes > read_model(str(source)).file_bytes
