@@ -26,6 +26,8 @@ def overridden(params: RuntimeParams, options: Namespace) -> RuntimeParams:
 def _checked(one: Option, value: Any) -> Any:
     if one.kind == "overrides":
         return _overrides(value)
+    if one.kind == "files":
+        return tuple(part for part in value.split(",") if part)
     if one.kind == "slots":
         return _parallel(value)
     if one.kind == "integer" and one.least is not None and value < one.least:

@@ -187,7 +187,7 @@ def _taught(session: Session, applied: Applied, decode: Decode) -> bool:
     """Experts and layers that the host computes between the devices are nobody's stage: then nothing is learned. Nor is
     it where another model speaks, too, or where it is not known what was said to llama-server."""
     params = applied.params
-    if session.shape is None or (params is not None and (params.overrides or params.draft is not None)):
+    if session.shape is None or (params is not None and (params.overrides or params.lora or params.draft is not None)):
         return False
     said = _said(session)
     if changes_speed(said) or applied.beside not in (None, mark(said)):
@@ -211,7 +211,7 @@ def _launched(session: Session, applied: Applied) -> bool:
     said = _said(session)
     if applied.beside not in (None, mark(said)):
         return False
-    workload = Workload(session.shape, applied.params, applied.build, said, session.draft)
+    workload = Workload(session.shape, applied.params, applied.build, said, session.draft, session.companions)
     key = launch_key(workload, applied.devices, applied.split)
     names = [applied.devices[i].name for i in applied.split.active]
     return session.learned.add_launch(key, applied.measured, names)

@@ -28,6 +28,7 @@ MODULES = (
     "hettui.services.tuning",
     "hettui.adapters.engines.shelf",
     "hettui.adapters.library.finder",
+    "hettui.adapters.llama.picture_files",
     "hettui.ui.drawing.bench_plot",
     "hettui.ui.palette",
     "hettui.ui.dialogs.ask",

@@ -20,6 +20,7 @@ from hettui.domain.plan.aim import Objective
 from hettui.domain.planner.objectives import Beside
 from hettui.domain.session.asked import NamedDevice, asked_plan
 from hettui.domain.session.plan_report import PlanReport
+from hettui.wiring.companions import with_companions
 from hettui.wiring.sessions import cluster_of, engine_or_problem, named_sizes, open_session, read_shape, with_draft
 
 # Where no binaries are found the command lines name them as they are called.
@@ -59,8 +60,9 @@ def plan_report(
     cluster = cluster or _cluster(config, members, _ANY_ENGINE)
     cluster = replace(cluster, model_path=shape.file.paths[0])
     config, draft = with_draft(config, shape, members, cluster.engine)
+    config, companions = with_companions(config, shape, members, cluster.engine, draft)
     said = config.serving.extra_args
-    workload = Workload(shape, config.params, build or cluster.engine.build, said, draft)
+    workload = Workload(shape, config.params, build or cluster.engine.build, said, draft, companions)
     beside = Beside(ram_bytes, learned.host_bytes_per_s)
     plan, best = asked_plan(
         workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective, beside=beside

@@ -33,6 +33,7 @@ from hettui.domain.llama.build import NEWEST_BUILD, EngineInfo
 from hettui.domain.llama.options import allocations
 from hettui.domain.llama.params import AUTO, Drafting
 from hettui.domain.memory.workload import Workload
+from hettui.domain.model.companions import ALONE
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.session.room import Room, no_room, room_as_found
@@ -40,6 +41,7 @@ from hettui.domain.session.session import Session, runnable
 from hettui.domain.text import clean_line
 from hettui.services.cluster.world import Request
 from hettui.wiring.chosen import engine_of, is_named
+from hettui.wiring.companions import alone, with_companions
 
 
 def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:
@@ -101,6 +103,7 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
         save_learned(memory_dir(), learned)
     devices = learned.with_measured(devices)
     config, draft = with_draft(config, shape, devices, engine)
+    config, companions = with_companions(config, shape, devices, engine, draft)
     cluster = None
     if engine is not None:
         cluster = cluster_of(config, devices, engine)
@@ -117,6 +120,7 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
         learned=learned,
         file_bytes=beside,
         draft=draft,
+        companions=companions,
     )
 
 
@@ -164,8 +168,8 @@ def with_model(session: Session, path: str) -> Session:
     draft = session.draft
     if draft is not None and not _suits(shape, draft):
         draft = None
-    config = replace(session.config, model_path=shape.file.paths[0])
-    return _opened_anew(replace(session, config=config, shape=shape), draft)
+    config = replace(session.config, model_path=shape.file.paths[0], params=alone(session.config.params))
+    return _opened_anew(replace(session, config=config, shape=shape, companions=ALONE), draft)
 
 
 def _suits(shape: ModelShape, draft: ModelShape) -> bool:
@@ -188,10 +192,11 @@ def _opened_anew(session: Session, draft: ModelShape | None) -> Session:
     else:
         mine = params.draft if params.draft is not None and params.draft.has_model else Drafting()
         params = replace(params, draft=replace(mine, model=draft.file.paths[0], device=AUTO))
-        workload = Workload(shape, params, session.build, session.config.serving.extra_args, draft)
+        said = session.config.serving.extra_args
+        workload = Workload(shape, params, session.build, said, draft, session.companions)
         params = with_draft_placed(workload, around.devices)
     config = replace(session.config, params=params)
-    around = replace(around, params=params, draft=draft)
+    around = replace(around, params=params, draft=draft, companions=session.companions)
     path = shape.file.paths[0]
     cluster = session.cluster and replace(session.cluster, model_path=path, params=params, devices=around.devices)
     plan = judge(shape, around, session.learned).plan

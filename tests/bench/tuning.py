@@ -283,7 +283,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hettui-tuning-") as place:
         folder = Path(place)
         session = prepared(wish, options, folder)
-        other = somebody_else(options.binaries, folder / "model.gguf", dry=False) if wish.loaded else nullcontext()
+        model = folder / "model.gguf"
+        other = somebody_else(options.binaries, model, 1, dry=False) if wish.loaded else nullcontext()
         with own_run("tuning") as runs, build_engine(folder / "logs", runs, 0.5) as engine, other:
             try:
                 run(name, Bench(engine, session), options, end)

@@ -21,7 +21,7 @@ from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.vocabulary import Words, misfit
-from hettui.domain.plan.draft_place import draft_place
+from hettui.domain.plan.beside_place import draft_place
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.drafts import with_draft_placed

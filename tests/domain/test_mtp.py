@@ -24,25 +24,17 @@ from hettui.domain.session.doubts import untested, warnings
 from hettui.domain.units import MIB
 from tests.gguf_files import write_gguf
 from tests.truth.compare import shape_of
-from tests.truth.models import Recipe, _linear_qwen
+from tests.truth.models import qwen35_with_mtp
 
-BLOCKS, N_EMBD = 8, 1024
+BLOCKS = 8
 WORKERS = [Device(name, via="worker", measured_overhead_bytes=0) for name in "ab"]
 _PRINTED = 0.011
 
 
 @cache
 def shape() -> ModelShape:
-    r = Recipe("qwen35", "Small Qwen3.5", BLOCKS + 1, N_EMBD, 3072, 32000, 16, 4, 256, ctx_train=262144)
-    r.key("rope.dimension_sections", [11, 11, 10, 0])
-    r.key("nextn_predict_layers", 1)
-    metadata, tensors = _linear_qwen(r, BLOCKS, r.dense, next80b=False)
-    # One more block that attends, and what joins the token with the last state.
-    own = [(n.replace("blk.3.", f"blk.{BLOCKS}."), s, kind) for n, s, kind in tensors if n.startswith("blk.3.")]
-    own.append((f"blk.{BLOCKS}.nextn.eh_proj.weight", (2 * N_EMBD, N_EMBD), "q8_0"))
-    own += [(f"blk.{BLOCKS}.nextn.{n}.weight", (N_EMBD,), "f32") for n in ("enorm", "hnorm", "shared_head_norm")]
     with TemporaryDirectory() as folder:
-        path = write_gguf(Path(folder) / "m.gguf", metadata, [*tensors, *own])
+        path = write_gguf(Path(folder) / "m.gguf", *qwen35_with_mtp(BLOCKS))
         return ModelShape.of(read_model(str(path)))
 
 

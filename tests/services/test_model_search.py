@@ -136,6 +136,16 @@ def test_a_place_that_hangs_is_named_and_holds_up_nobody() -> None:
     assert "/nfs/far" in entries
 
 
+def test_that_some_are_left_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hettui.services.library.search.MAX_MODELS", 2)
+    content = {"a": [found(name, "a") for name in ("x", "y", "y", "z", "w")]}
+    entries, searched = finished(begin(ModelCatalogue(ScriptedFinder(content))))
+    assert set(entries) == {"/a/x", "/a/y"}
+    assert [n for n in searched.notes if "listed" in n] == [
+        "only the first 2 models found are listed: the path of another can be typed"
+    ]
+
+
 def test_a_place_that_breaks_is_a_note() -> None:
     finder = ScriptedFinder({"breaks": [], "a": [found("m", "a")]}, {"/a/m": shape()})
     entries, searched = finished(begin(ModelCatalogue(finder)))

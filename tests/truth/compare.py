@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,19 +17,25 @@ from typing import Any
 from hettui.adapters.llama.gguf import read_model
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import Drafting, RuntimeParams
+from hettui.domain.memory.beside_model import host_adapters
 from hettui.domain.memory.forecast import Memory, forecast
 from hettui.domain.memory.workload import Workload
+from hettui.domain.model.companions import ALONE, Companions
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.units import MIB
 from tests.gguf_files import write_gguf
-from tests.truth.make import TABLE
-from tests.truth.models import MODELS
+from tests.truth.make import TABLE, written_beside
+from tests.truth.models import MODELS, qwen35_with_mtp
 
 ATTACHED = TABLE.with_name("attached.jsonl")
 """Made by `attached.py`."""
 EXPERTS = TABLE.with_name("experts.jsonl")
 """Made by `make.py --experts N --table experts.jsonl`: it goes on where it stopped."""
+BESIDE = TABLE.with_name("beside.jsonl")
+"""Made by `make.py --beside N --table beside.jsonl`."""
+MORE_ATTACHED = TABLE.with_name("attached-more.jsonl")
+"""Made by `attached.py … --more N --out attached-more.jsonl`."""
 DRAFTS = TABLE.with_name("drafts.jsonl")
 """Made by `make.py --drafts N --table drafts.jsonl`."""
 BUILDS = ("b10068", "b11434")
@@ -66,8 +72,9 @@ class Compared:
 
 @cache
 def shape_of(model: str, blocks: int) -> ModelShape:
+    header = qwen35_with_mtp(blocks) if model == "qwen35-mtp" else MODELS[model](blocks)
     with TemporaryDirectory() as folder:
-        return ModelShape.of(read_model(str(write_gguf(Path(folder) / "m.gguf", *MODELS[model](blocks)))))
+        return ModelShape.of(read_model(str(write_gguf(Path(folder) / "m.gguf", *header))))
 
 
 def cases(table: Path = TABLE) -> list[dict[str, Any]]:
@@ -88,11 +95,51 @@ def _devices(case: dict[str, Any]) -> list[Device]:
     return workers
 
 
+def companions_of(case: dict[str, Any]) -> Companions:
+    if "beside" not in case:
+        return ALONE
+    with TemporaryDirectory() as folder:
+        files = written_beside(case, Path(folder))
+        read = {name: [read_model(str(path)) for path in paths] for name, paths in files.items()}
+    projector = read["mmproj"][0] if "mmproj" in read else None
+    return Companions(projector, tuple(read.get("lora", ())))
+
+
+def compare_beside(case: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """What lies beside the model: by place, forecast minus reserved in bytes. Of the host, and of a card that the
+    master drives, only what it prints: adapters, and a projector's compute buffer."""
+    shape, params, companions = shape_of(case["model"], case["blocks"]), _beside_params(case), companions_of(case)
+    split = Split(tuple(case["split"]), shape.layers)
+    workload, devices = Workload(shape, params, int(case["build"][1:]), companions=companions), _devices(case)
+    outlook = forecast(workload, split, devices)
+    for i, (memory, reserved) in enumerate(zip(outlook.devices, case["beside_devices"], strict=True)):
+        if not (i == 0 and "attached" in case):
+            yield str(i), memory.beside_bytes - reserved
+    of_model = workload.having(replace(params, control_vector=(), mmproj=""))
+    found = outlook.projecting
+    adapters, pictures = case["beside_host"]
+    mine = host_adapters(of_model, len(split.block_range(HOST)), split.output_device == HOST)
+    yield "host adapters", mine - adapters
+    yield "host pictures", (found.host.compute if found else 0) - pictures
+    if "beside_card" in case:
+        adapters, pictures = case["beside_card"]
+        yield "card adapters", forecast(of_model, split, devices).devices[0].beside_bytes - adapters
+        yield "card pictures", (found.there.compute if found and found.device == 0 else 0) - pictures
+
+
+def _beside_params(case: dict[str, Any]) -> RuntimeParams:
+    beside, params = case.get("beside", {}), _params(case["params"])
+    device = beside.get("device", "host")
+    vectors = ("v.gguf",) if beside.get("control_vector") else ()
+    return replace(params, mmproj="p.gguf" if "mmproj" in beside else "", mmproj_device=device, control_vector=vectors)
+
+
 def compare(case: dict[str, Any]) -> Iterator[Compared]:
     shape = shape_of(case["model"], case["blocks"])
     split = Split(tuple(case["split"]), shape.layers)
-    drafted = shape_of(case["draft"], case["draft_blocks"]) if "draft" in case else None
-    workload = Workload(shape, _params(case["params"]), int(case["build"][1:]), draft=drafted)
+    drafted = shape_of(case["draft"], case["draft_blocks"]) if case.get("draft") else None
+    build, companions = int(case["build"][1:]), companions_of(case)
+    workload = Workload(shape, _beside_params(case), build, draft=drafted, companions=companions)
     outlook = forecast(workload, split, _devices(case))
     places = [str(i) for i in range(len(outlook.devices))] + ["host"]
     found = list(zip(places, (*outlook.devices, outlook.host), (*case["devices"], case["host"]), strict=True))

@@ -16,14 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
 from hettui.domain.plan.experts import blocks_away, override
 from hettui.domain.plan.split import Split
-from tests.gguf_files import write_gguf
-from tests.truth.measure import Engine, Held, LoadFailed, load
+from tests.gguf_files import with_tokenizer, write_gguf
+from tests.truth.measure import Engine, Held, LoadFailed, Reading, load
 from tests.truth.models import MODELS
+from tests.truth.projectors import PROJECTORS, control_vector, lora
 
 TABLE = Path(__file__).with_name("measured.jsonl")
 
@@ -99,9 +100,17 @@ def arguments(params: dict[str, Any], build: str) -> list[str]:
     return argv
 
 
-def draft_arguments(draft: dict[str, Any], path: Path) -> list[str]:
+def engine_name(device: str, card: str = "") -> str:
+    """What llama.cpp calls a device of a case, or the host. `card`: the first one, where the master drives it."""
+    if device == "host":
+        return "none"
+    number = int(device)
+    return (card if number == 0 else f"RPC{number - 1}") if card else f"RPC{number}"
+
+
+def draft_arguments(draft: dict[str, Any], path: Path, card: str = "") -> list[str]:
     """The same of `Drafting`'s names."""
-    place = "none" if draft["device"] == "host" else f"RPC{draft['device']}"
+    place = engine_name(draft["device"], card)
     argv = ["-md", str(path), "-devd", place, "--spec-type", "draft-simple"]
     argv += ["-ctkd", draft.get("cache_type_k", "f16"), "-ctvd", draft.get("cache_type_v", "f16")]
     return argv + (["--spec-draft-n-max", str(draft["n_max"])] if "n_max" in draft else [])
@@ -223,9 +232,97 @@ def draft_cases(names: list[str], builds: list[str], count: int, seed: int) -> I
             yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": params} | beside
 
 
+def beside_cases(names: list[str], builds: list[str], count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """A projector, LoRA adapters and a control vector beside a model, in any combination, wherever they can lie."""
+    dice = random.Random(seed)
+    quick = [n for n in names if n not in _SLOW]
+    for number in range(count):
+        name = quick[number % len(quick)]
+        blocks = CUT.get(name, 3)
+        layers = blocks + 1 - dice.choice([0, 0, 0, 1])
+        cuts = sorted(dice.randint(0, layers) for _ in range(dice.randint(0, 2)))
+        split = [b - a for a, b in zip([0, *cuts], [*cuts, layers], strict=True)]
+        holding = [i for i, n in enumerate(split) if n]
+        beside: dict[str, Any] = {}
+        if dice.random() < 0.6:
+            beside |= {"mmproj": dice.choice(list(PROJECTORS)), "device": dice.choice(["host", *map(str, holding)])}
+        if dice.random() < 0.6 or not beside:
+            kinds = [["attn_q", "attn_v"], ["attn"], [], ["ffn"]]
+            beside["lora"] = [[dice.choice([8, 16, 32, 64]), dice.choice(kinds)] for _ in range(dice.choice([1, 1, 2]))]
+        if dice.random() < 0.4:
+            beside["control_vector"] = True
+        params: dict[str, Any] = {
+            "ctx_size": dice.choice([1000, 2048, 4096, 8192]),
+            "parallel": dice.choice([1, 1, 2, 4, -1]),
+            "ubatch_size": dice.choice([64, 128, 512, 512]),
+        }
+        if dice.random() < 0.2:
+            params["flash_attn"] = "off"
+        for build in builds:
+            if build != "b10068" and layers <= blocks:
+                # It warms up, and newer builds may compute on the host with what a guest has not (AMX).
+                continue
+            case = {"model": name, "blocks": blocks, "build": build, "split": split, "params": params}
+            yield case | {"beside": beside}
+
+
+def written_beside(case: dict[str, Any], folder: Path) -> dict[str, list[Path]]:
+    """The files that a case loads beside its model, by the options' names."""
+    beside, model = case["beside"], MODELS[case["model"]](case["blocks"])
+    width = next(int(v) for k, v in model[0].items() if k.endswith(".embedding_length"))
+    found: dict[str, list[Path]] = {}
+
+    def write(option: str, name: str, header: Any) -> None:
+        # Names are of their content: two threads may write the same file.
+        found.setdefault(option, []).append(write_gguf(folder / f"{name}-{get_ident()}.gguf", *header))
+
+    if "mmproj" in beside:
+        write("mmproj", f"{beside['mmproj']}-{width}", PROJECTORS[beside["mmproj"]](width))
+    for rank, parts in beside.get("lora", ()):
+        header = lora(model, rank, parts=parts)
+        if header[1]:
+            write("lora", f"{case['model']}-{rank}-{'-'.join(parts)}", header)
+    if beside.get("control_vector"):
+        write("control-vector", f"{case['model']}-vector", control_vector(width, case["blocks"]))
+    return found
+
+
+def beside_arguments(
+    case: dict[str, Any], files: dict[str, list[Path]], card: str = ""
+) -> tuple[list[str], dict[str, str]]:
+    """llama-server's options, and its environment's variables."""
+    argv = [w for name, paths in files.items() for w in (f"--{name}", ",".join(map(str, paths)))]
+    place = case["beside"].get("device")
+    if place is None:
+        return argv, {}
+    if place == "host":
+        return [*argv, "--no-mmproj-offload"], {}
+    name = engine_name(place, card)
+    return ([*argv], {"MTMD_BACKEND_DEVICE": name}) if case["build"] == "b10068" else ([*argv, "-mmdev", name], {})
+
+
 def identity(case: dict[str, Any]) -> str:
     what = [case["model"], case["blocks"], case["build"], list(case["split"]), case["params"]]
-    return json.dumps(what + ([case["draft"]] if "draft" in case else []))
+    what += [case["draft"]] if "draft" in case else []
+    return json.dumps(what + ([case["beside"]] if "beside" in case else []))
+
+
+def needs_words(case: dict[str, Any]) -> bool:
+    """Its projector looks words up in the model's vocabulary."""
+    return bool(case.get("beside", {}).get("mmproj") == "idefics3")
+
+
+def header_of(model: str, blocks: int, *, speaks: bool) -> Any:
+    metadata, tensors = MODELS[model](blocks)
+    size = next((int(v) for k, v in metadata.items() if k.endswith(".vocab_size")), 0)
+    return (with_tokenizer(metadata, size) if speaks else metadata), tensors
+
+
+def beside_numbers(reading: Reading) -> dict[str, Any]:
+    """What the devices hold beside the model's own, and what the master prints of its RAM: adapters, pictures."""
+    own = [d.weights + d.context + d.compute for d in reading.devices]
+    more = [live - mine for live, mine in zip(reading.live, own, strict=True)]
+    return {"beside_devices": more, "beside_host": [reading.adapters_host, reading.pictures_host]}
 
 
 def _numbers(held: Held) -> list[int]:
@@ -241,6 +338,9 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=0, metavar="N", help="N random cases instead")
     parser.add_argument("--experts", type=int, default=0, metavar="N", help="N cases with experts in RAM instead")
     parser.add_argument("--drafts", type=int, default=0, metavar="N", help="N cases with a draft model instead")
+    parser.add_argument(
+        "--beside", type=int, default=0, metavar="N", help="N cases with files beside the model instead"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", type=Path, default=TABLE)
     options = parser.parse_args()
@@ -254,19 +354,25 @@ def main() -> None:
     lock = Lock()
     with TemporaryDirectory() as folder, ThreadPoolExecutor(options.parallel) as pool:
 
-        def written(model: str, blocks: int) -> Path:
-            path = Path(folder) / f"{model}-{blocks}.gguf"
+        def written(model: str, blocks: int, *, speaks: bool = False) -> Path:
+            path = Path(folder) / f"{model}-{blocks}{'-speaks' if speaks else ''}.gguf"
             with lock:
                 if not path.exists():
-                    write_gguf(path, *MODELS[model](blocks))
+                    write_gguf(path, *header_of(model, blocks, speaks=speaks))
             return path
 
         def measure(case: dict[str, Any]) -> None:
-            path, argv = written(case["model"], case["blocks"]), arguments(case["params"], case["build"])
+            beside, variables = case.get("beside"), dict[str, str]()
+            path = written(case["model"], case["blocks"], speaks=needs_words(case))
+            argv = arguments(case["params"], case["build"])
+            if beside is not None:
+                more, variables = beside_arguments(case, written_beside(case, Path(folder)))
+                argv += more
             if "draft" in case:
                 argv += draft_arguments(case["params"]["draft"], written(case["draft"], case["draft_blocks"]))
             try:
-                reading = load(engines[case["build"]], path, case["split"], argv)
+                engine = engines[case["build"]]
+                reading = load(engine, path, case["split"], argv, beside=beside is not None, variables=variables)
             except LoadFailed as e:
                 print("FAILED", identity(case), str(e)[-300:], flush=True)
                 return
@@ -274,6 +380,8 @@ def main() -> None:
             if "draft" in case:
                 row |= {"draft_devices": [_numbers(d) for d in reading.draft]}
                 row |= {"draft_host": _numbers(reading.draft_host)}
+            if beside is not None:
+                row |= beside_numbers(reading)
             with lock, options.table.open("a") as table:
                 table.write(json.dumps(row) + "\n")
 
@@ -283,6 +391,8 @@ def main() -> None:
             wanted = expert_cases(names, builds, options.experts, options.seed)
         elif options.drafts:
             wanted = draft_cases(names, builds, options.drafts, options.seed)
+        elif options.beside:
+            wanted = beside_cases(names, builds, options.beside, options.seed)
         elif options.random:
             wanted = random_cases(names, builds, options.random, options.seed)
         elif options.whole:

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +25,15 @@ _BUFFER = re.compile(
     r"(\w+):\s+(\S+)\s+(model|KV|RS|compute|output) buffer size\s*=\s*([\d.]+) MiB",
 )
 _ALLOCATION = re.compile(r"\[alloc_buffer\] device: (\d+), size: (\d+) -> remote_ptr: [0-9a-f]*[1-9a-f]")
+_FREED = re.compile(r"\[free_buffer\] remote_ptr: ([0-9a-f]+)")
+_PLACED = re.compile(r"\[alloc_buffer\] device: (\d+), size: (\d+) -> remote_ptr: ([0-9a-f]*[1-9a-f][0-9a-f]*)")
+_ADAPTER = re.compile(r":\s+(\S+)\s+LoRA buffer size\s*=\s*([\d.]+) MiB")
+_PICTURES = "reserve_compute_meta"
+"""Who tells of a projector's buffers."""
 _REMOTE = re.compile(r"RPC(\d+)\[")
 _COPIES = re.compile(r"pipeline parallelism enabled|sched copies = 4")
 _DRAFT = "loading draft model '"
+_CONTEXT = "constructing llama_context"
 _ALL_THERE = "initializing, n_slots"
 """The server's line behind everything that it has loaded."""
 
@@ -61,6 +67,14 @@ class Reading:
     draft: tuple[Held, ...] = ()
     """By device, of the draft model; empty without one."""
     draft_host: Held = field(default_factory=Held)
+    live: tuple[int, ...] = ()
+    """By worker's device: the bytes of everything that it holds at the end."""
+    adapters_host: int = 0
+    """Of LoRA adapters, as printed."""
+    pictures_host: int = 0
+    """Of a projector's compute buffer, as printed."""
+    printed: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By llama.cpp's name of a buffer: both of these."""
 
 
 class LoadFailed(Exception):
@@ -109,14 +123,14 @@ def worker(engine: Engine, devices: int, log: IO[bytes]) -> Iterator[str]:
 
 def load(
     engine: Engine, model: Path, split: Sequence[int], args: Sequence[str], timeout_s: float = 120, *,
-    attached: Sequence[str] = (),
+    attached: Sequence[str] = (), beside: bool = False, variables: Mapping[str, str] | None = None,
 ) -> Reading:  # fmt: skip
     """Loads `model` with integer layer counts per device, reads the buffers and ends everything.
 
     `attached`: the engine's names of the devices that the master drives itself, which come first.
 
     As hettui does, the master is told only of the devices that hold something: one with idle devices beside it would
-    keep copies of its inputs for nothing.
+    keep copies of its inputs for nothing. `beside`: something is loaded beside the model, which is waited for.
     """
     count = len(split) - len(attached)
     known = [*attached, *(f"RPC{i}" for i in range(count))]
@@ -130,16 +144,18 @@ def load(
         argv = [
             str(engine.server), "-m", str(model), "--host", "127.0.0.1", "--port", str(free_port()),
             *(["--rpc", endpoint] if count else []), "-dev", names, "-ngl", str(sum(split)), "-ts", counts,
-            "-fit", "off", "-lv", "5", "--no-warmup", *args,
+            "-fit", "off", "-lv", "5", *([] if beside else ["--no-warmup"]), *args,
         ]  # fmt: skip
-        master = subprocess.Popen(argv, stdout=master_log, stderr=subprocess.STDOUT, env=_environment())
+        master = subprocess.Popen(
+            argv, stdout=master_log, stderr=subprocess.STDOUT, env=_environment(**(variables or {}))
+        )
         try:
-            text = _wait(master, master_log, timeout_s, whole="-md" in args or "--spec-type" in args)
+            text = _wait(master, master_log, timeout_s, whole=beside or "-md" in args or "--spec-type" in args)
         finally:
             _end(master)
         worker_log.seek(0)
         allocations = worker_log.read().decode(errors="replace")
-    return _reading(text, allocations, known)
+    return _reading(text, allocations, known, own_block="draft-mtp" in args)
 
 
 def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float, *, whole: bool = False) -> str:
@@ -156,16 +172,45 @@ def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float, *, 
         time.sleep(0.05)
 
 
-def _reading(text: str, allocations: str, known: Sequence[str]) -> Reading:
+def _reading(text: str, allocations: str, known: Sequence[str], *, own_block: bool = False) -> Reading:
     exact: dict[int, list[int]] = {}
     for match in _ALLOCATION.finditer(allocations):
         exact.setdefault(int(match[1]), []).append(int(match[2]))
     of_model, separator, of_draft = text.partition(_DRAFT)
+    if own_block:
+        # The second context of the model's own MTP block.
+        first, _, rest = text.partition(_CONTEXT)
+        of_second = rest.partition(_CONTEXT)
+        of_model, separator, of_draft = first + of_second[0], of_second[1], of_second[2]
     devices, host = _buffers(of_model, exact, known)
     pipelined = bool(_COPIES.search(text))
-    if not separator:
-        return Reading(devices, host, pipelined, text)
-    return Reading(devices, host, pipelined, text, *_buffers(of_draft, exact, known))
+    draft = _buffers(of_draft, exact, known) if separator else ((), Held())
+    printed: dict[str, tuple[int, int]] = {}
+    for found in _ADAPTER.finditer(text):
+        name = found[1].partition("[")[0]
+        printed[name] = printed.get(name, (0, 0))[0] + round(float(found[2]) * MIB), 0
+    for name, size in _pictures(text).items():
+        printed[name] = printed.get(name, (0, 0))[0], size
+    on_host = [sizes for name, sizes in printed.items() if name not in known]
+    adapters, pictures = (sum(sizes[i] for sizes in on_host) for i in (0, 1))
+    live = _live(allocations, known)
+    return Reading(devices, host, pipelined, text, *draft, live, adapters, pictures, printed)
+
+
+def _live(allocations: str, known: Sequence[str]) -> tuple[int, ...]:
+    held: dict[str, tuple[int, int]] = {}
+    for line in allocations.splitlines():
+        if placed := _PLACED.search(line):
+            held[placed[3]] = int(placed[1]), int(placed[2])
+        elif freed := _FREED.search(line):
+            held.pop(freed[1], None)
+    return tuple(sum(size for device, size in held.values() if f"RPC{device}" == name) for name in known)
+
+
+def _pictures(text: str) -> dict[str, int]:
+    """The last ones told of: newer builds reserve for a picture twice, the first time to learn how much it is."""
+    lines = (found for found in _BUFFER.finditer(text) if found[1] == _PICTURES)
+    return {found[2].partition("[")[0]: round(float(found[4]) * MIB) for found in lines}
 
 
 def _buffers(text: str, exact: dict[int, list[int]], known: Sequence[str]) -> tuple[tuple[Held, ...], Held]:
@@ -174,7 +219,7 @@ def _buffers(text: str, exact: dict[int, list[int]], known: Sequence[str]) -> tu
     last: dict[tuple[str, str], int] = {}
     for line in text.splitlines():
         found = _BUFFER.search(line)
-        if found is None or found[3] == "output":
+        if found is None or found[3] == "output" or found[1] == _PICTURES:
             continue
         source, name, kind, mib = found[1], found[2], found[3], float(found[4])
         remote = _REMOTE.match(name)

@@ -307,6 +307,19 @@ def _linear_qwen(r: Recipe, n: int, feed: Callable[[int], None], *, next80b: boo
     return r.done()
 
 
+def qwen35_with_mtp(blocks: int = 8) -> Header:
+    """A small one, with one more block that attends, and what joins the token with the last state: its MTP block."""
+    width = 1024
+    r = Recipe("qwen35", "Small Qwen3.5", blocks + 1, width, 3072, 32000, 16, 4, 256, ctx_train=262144)
+    r.key("rope.dimension_sections", [11, 11, 10, 0])
+    r.key("nextn_predict_layers", 1)
+    metadata, tensors = _linear_qwen(r, blocks, r.dense, next80b=False)
+    own = [(n.replace("blk.3.", f"blk.{blocks}."), s, kind) for n, s, kind in tensors if n.startswith("blk.3.")]
+    own.append((f"blk.{blocks}.nextn.eh_proj.weight", (2 * width, width), "q8_0"))
+    own += [(f"blk.{blocks}.nextn.{n}.weight", (width,), "f32") for n in ("enorm", "hnorm", "shared_head_norm")]
+    return metadata, [*tensors, *own]
+
+
 def qwen3next(n: int = 48) -> Header:
     r = Recipe("qwen3next", "Qwen3 Next 80B A3B", n, 2048, 5120, 151936, 16, 2, 256, ctx_train=262144)
     r.key("expert_count", 512)

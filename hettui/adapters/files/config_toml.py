@@ -20,7 +20,7 @@ from hettui.domain.config.problem import Problem
 from hettui.domain.config.reading import read_config
 from hettui.domain.config.values import Config
 from hettui.domain.errors import ConfigError
-from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.llama.params import RuntimeParams, scaled
 from hettui.domain.plan.plan import Plan, plain_settings
 from hettui.domain.text import clean_line
 
@@ -113,6 +113,16 @@ def _with_real_paths(config: Config, folder: Path) -> Config:
     draft = config.params.draft
     if draft is not None and draft.model:
         config = replace(config, params=replace(config.params, draft=replace(draft, model=real(draft.model) or "")))
+
+    def file_of(said: str) -> str:
+        name, scale = scaled(said)
+        return f"{real(name)}:{scale}" if scale else real(name) or said
+
+    params = config.params
+    if params.mmproj or params.lora or params.control_vector:
+        lora, vectors = (tuple(map(file_of, said)) for said in (params.lora, params.control_vector))
+        params = replace(params, mmproj=real(params.mmproj or None) or "", lora=lora, control_vector=vectors)
+        config = replace(config, params=params)
     return replace(
         config,
         model_path=real(config.model_path),

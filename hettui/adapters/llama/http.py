@@ -183,7 +183,9 @@ class HttpLlamaClient:
     # -- answers ---------------------------------------------------------------------------------------------
 
     async def chat(self, turns: Sequence[ChatTurn], options: dict[str, object]) -> AsyncGenerator[ChatDelta, None]:
-        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        from hettui.adapters.llama.picture_files import messages_of
+
+        messages = await messages_of(turns)
         stream, done, chars = ChatStream(), False, 0
         async with aclosing(self._stream("/v1/chat/completions", {"messages": messages, **options})) as events:
             async for data in events:

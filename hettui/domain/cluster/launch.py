@@ -26,7 +26,7 @@ from hettui.domain.hosts.worker import HOLDER, RemoteWorker
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import flag, memory_options, spoken, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
-from hettui.domain.plan.draft_place import draft_place
+from hettui.domain.plan.beside_place import draft_place, projector_place
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, shell_join, shell_word
@@ -50,6 +50,8 @@ _LOAD_MODE_FLAGS = {
     "dio": ("--direct-io",),
 }
 """For builds without `--load-mode` (b10068)."""
+_SAID_APART = frozenset({"load-mode", "mmproj", "mmproj-device", "lora", "control-vector"})
+"""`beside_words` says them, and `_load_mode`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,15 +294,18 @@ class _Names:
     endpoints: list[str]
     draft: str
     """Of the draft model's device; `none` is the master's CPU."""
+    projector: str
+    """Of the projector's, likewise."""
 
 
 def _device_names(cluster: Cluster, split: Split, ports: Mapping[str, int]) -> _Names:
-    devices, place = cluster.devices, draft_place(cluster.params, cluster.devices)
+    devices, params = cluster.devices, cluster.params
+    places = draft_place(params, devices), projector_place(params, devices)
     found: dict[int, str] = {}
     owners: dict[str, str] = {}
     endpoints: list[str] = []
-    # The draft's device comes behind those with layers, so that it changes none of their names.
-    apart = () if place in (None, HOST, *split.active) else (place,)
+    # Devices of a draft or a projector alone come behind those with layers, so that they change none of their names.
+    apart = dict.fromkeys(one for one in places if one is not None and one not in (HOST, *split.active))
     attached_cuda = [d.name for d in _attached(devices, split) if d.backend == "cuda"]
     for index in (*split.active, *apart):
         device = devices[index]
@@ -314,14 +319,14 @@ def _device_names(cluster: Cluster, split: Split, ports: Mapping[str, int]) -> _
             name = device.engine_name
         found[index] = name
         owners[name] = device.name
-    draft = "none" if place is None or place == HOST else found[place]
-    return _Names([found[index] for index in split.active], owners, endpoints, draft)
+    draft, projector = ("none" if one is None or one == HOST else found[one] for one in places)
+    return _Names([found[index] for index in split.active], owners, endpoints, draft, projector)
 
 
 def _master(cluster: Cluster, split: Split, names: _Names) -> ProcessSpec:
     params, serving, engine = cluster.params, cluster.serving, cluster.engine
     argv = [str(engine.server), flag("model"), cluster.model_path, *words_of(serving, ("host", "port"))]
-    argv += words_of(params, (o.name for o in memory_options() if o.name != "load-mode"))
+    argv += words_of(params, (o.name for o in memory_options() if o.name not in _SAID_APART))
     argv += _load_mode(params.load_mode, engine)
     if names.endpoints:
         argv += [flag("rpc"), ",".join(names.endpoints)]
@@ -337,11 +342,17 @@ def _master(cluster: Cluster, split: Split, names: _Names) -> ProcessSpec:
         from hettui.domain.llama.drafting import draft_words
 
         argv += draft_words(params.draft, names.draft, engine.options)
+    told: Mapping[str, str] = {}
+    if params.mmproj or params.lora or params.control_vector:
+        from hettui.domain.llama.beside_words import beside_words
+
+        words, told = beside_words(params, names.projector, engine.options)
+        argv += words
     # Everything is set above, so llama.cpp must not adjust anything; level 4 prints the buffers.
     argv += [flag("fit"), "off", flag("log-verbosity"), "4"]
     argv += words_of(serving, ("alias", "api-key-file", "slot-save-path"))
     argv += serving.extra_args
-    env = dict(engine.env)
+    env = {**dict(engine.env), **told}
     if any(d.backend == "cuda" and d.host == LOCAL for d in cluster.devices):
         env |= _cuda_env(_attached(cluster.devices, split))
     return ProcessSpec("master", "master", tuple(argv), env, address=(serving.host, serving.port))

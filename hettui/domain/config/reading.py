@@ -105,6 +105,10 @@ def _check(key: Key, raw: Any) -> Any:
             for word in raw:
                 override_pattern(word)
             return tuple(raw)
+    elif key.kind == "files":
+        # llama-server cuts at commas.
+        if isinstance(raw, list) and all(isinstance(w, str) and w and w.isprintable() and "," not in w for w in raw):
+            return tuple(raw)
     elif key.kind == "paths":
         if isinstance(raw, list) and all(isinstance(word, str) and word and word.isprintable() for word in raw):
             return tuple(raw)

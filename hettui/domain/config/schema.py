@@ -45,6 +45,7 @@ class Key:
             "watts": 'a power such as "1200W", or a number of watts',
             "texts": "a list of texts",
             "paths": "a list of folders",
+            "files": 'a list of files, each "FILE" or "FILE:SCALE", without commas',
             "device-id": '"cpu", "pci:0000:01:00.0", "uuid:GPU-…" or llama.cpp\'s name such as "CUDA0"',
             "options": "a list of texts",
             "destination": "one destination such as me@attic, without options: those belong to ~/.ssh/config",
@@ -64,6 +65,9 @@ class Section:
 
 def _serving_key(option: Option) -> Key:
     default = list(option.default) if isinstance(option.default, tuple) else option.default
+    if default == "":
+        # Nothing is said where there is none: an empty text stands nowhere in a configuration.
+        default = None
     return Key(option.name, option.kind, option.doc, default, option.least, option.most, option.choices)
 
 

@@ -12,6 +12,7 @@ from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.context import context_size
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.memory.workload import Workload
+from hettui.domain.model.companions import ALONE, Companions
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.headroom import propose
@@ -53,10 +54,11 @@ class Surroundings:
     build: int = NEWEST_BUILD
     draft: ModelShape | None = None
     """Of the settings."""
+    companions: Companions = ALONE
 
     def workload(self, shape: ModelShape) -> Workload:
         """The model, run here."""
-        return Workload(shape, self.params, self.build, draft=self.draft)
+        return Workload(shape, self.params, self.build, draft=self.draft, companions=self.companions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +156,7 @@ def short_of_ram(plan: Plan, outlook: Forecast, ram_bytes: int | None) -> int:
     if (draft := outlook.draft) is not None:
         need += min(draft.host.weights_bytes, draft.host_read_bytes)
         need += draft.host.context_bytes + draft.host.compute_bytes
+    need += host.beside_bytes
     cpus = zip(plan.devices, outlook.devices, strict=True)
     need += sum(m.total_bytes for d, m in cpus if d.backend == "cpu" and d.host == LOCAL)
     return max(0, need - ram_bytes)

@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving
+from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving, scaled
 from hettui.domain.records import dataclass
 from hettui.domain.units import MIB
 
-Kind = Literal["integer", "slots", "boolean", "text", "path", "overrides", "file", "mebibytes"]
+Kind = Literal["integer", "slots", "boolean", "text", "path", "overrides", "file", "files", "mebibytes"]
 _DEFAULTS: dict[str, RuntimeParams | Serving] = {"memory": RuntimeParams(), "serving": Serving()}
 
 
@@ -52,6 +52,8 @@ class Option:
     """Why hettui cannot work with a server that has it, and what to do instead; then it stands in no `extra-args`."""
     loose: bool = False
     """It may stand in `extra-args` as well, where it always could; what is said there holds."""
+    says_zero: bool = False
+    """0 is a value of its own, and said; of other options it is what holds anyway."""
     shape: str = ""
     """A regular expression that its value must match whole, where hettui depends on it."""
     shape_said: str = ""
@@ -76,7 +78,8 @@ class Option:
         flag = self.spellings[0]
         if self.kind == "boolean":
             return [flag] if value else []
-        if value is None or not (self.always or value not in (self.default, 0, "", ())):
+        unsaid = (self.default, "", ()) if self.says_zero else (self.default, 0, "", ())
+        if value is None or not (self.always or value not in unsaid):
             return []
         return [flag, ",".join(value) if isinstance(value, tuple) else str(value)]
 
@@ -140,6 +143,36 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "load-mode", ("--load-mode", "-lm"), "text", "how the file is read", "memory", choices=LOAD_MODES,
         also=("--mmap", "--no-mmap", "--mlock", "-dio", "--direct-io", "-ndio", "--no-direct-io"),
+    ),
+    # How these are said differs, too, and by where the projector lies.
+    Option(
+        "mmproj", ("--mmproj", "-mm"), "file", "the projector's file: the model sees pictures with it", "memory",
+        placeholder="FILE", always=False, loose=True, allocates="a vision tower with its weights and compute buffers",
+    ),
+    Option(
+        "mmproj-device", ("--mmproj-device", "-mmdev"), "text",
+        'where it lies: a name of [[devices]], "host" (this machine\'s CPU), or "auto": the fastest card of the '
+        "master's own that has room, else host; never a worker, unless named", "memory", placeholder="NAME",
+        always=False, loose=True, newer=True, also=("--mmproj-offload", "--no-mmproj-offload"),
+    ),
+    Option(
+        "lora", ("--lora",), "files", 'LoRA adapters, each "FILE" or "FILE:SCALE"', "memory",
+        placeholder="FILE[:SCALE],…", always=False, loose=True, allocates="an adapter's weights",
+    ),
+    Option(
+        "control-vector", ("--control-vector",), "files", 'control vectors, each "FILE" or "FILE:SCALE"', "memory",
+        placeholder="FILE[:SCALE],…", always=False, loose=True, allocates="a control vector for every block",
+    ),
+    Option(
+        "ctx-checkpoints", ("--ctx-checkpoints", "-ctxcp", "--swa-checkpoints"), "integer",
+        "copies of a slot's context kept in this machine's memory, of models with windows or recurrent states",
+        "memory", 0, 4096, always=False, loose=True, says_zero=True,
+        allocates="copies of the context on the host, so many for every slot",
+    ),
+    Option(
+        "cache-ram", ("--cache-ram", "-cram"), "integer",
+        "MiB of prompts kept in this machine's memory; 0: none, -1: without a limit", "memory", -1, always=False,
+        loose=True, says_zero=True, allocates="prompts kept on the host, up to so many MiB",
     ),
     Option("alias", ("--alias", "-a"), "text", "the model's name in the API", "serving"),
     Option(
@@ -227,19 +260,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("spec-ngram-map-k-size-m", ("--spec-ngram-map-k-size-m",), allocates=_SPECULATING),
     Option("spec-ngram-map-k4v-size-m", ("--spec-ngram-map-k4v-size-m",), allocates=_SPECULATING),
     Option("spec-default", ("--spec-default",), "boolean", allocates="speculation: tables on the host, or more"),
-    Option("mmproj", ("--mmproj", "-mm"), "file", allocates="a vision tower with its weights and compute buffers"),
     Option("mmproj-url", ("--mmproj-url", "-mmu"), allocates="a vision tower with its weights and compute buffers"),
-    Option("lora", ("--lora",), "file", allocates="an adapter's weights"),
     Option("lora-scaled", ("--lora-scaled",), "file", allocates="an adapter's weights"),
-    Option("control-vector", ("--control-vector",), "file", allocates="a control vector for every block"),
     Option("control-vector-scaled", ("--control-vector-scaled",), "file", allocates="a control vector for every block"),
     Option("model-vocoder", ("--model-vocoder", "-mv"), "file", allocates="a vocoder with its weights"),
     Option("hf-repo-v", ("--hf-repo-v", "-hfv", "-hfrv"), allocates="a vocoder with its weights"),
-    Option(
-        "ctx-checkpoints", ("--ctx-checkpoints", "-ctxcp", "--swa-checkpoints"), "integer",
-        allocates="copies of the context on the host, so many for every slot",
-    ),
-    Option("cache-ram", ("--cache-ram", "-cram"), "integer", allocates="prompts kept on the host, up to so many MiB"),
     Option(
         "moe-cache-mib", ("--moe-cache-mib",), "mebibytes", newer=True,
         allocates="experts of the host kept on the cards",
@@ -332,7 +357,7 @@ def allocations(argv: Sequence[str]) -> tuple[Allocation, ...]:
         one = _BY_SPELLING.get(spelling)
         value = after if separator else following
         if one is not None and one.allocates and value.strip().lower() != "none":
-            files = tuple(_file(part) for part in value.split(",") if part) if one.kind == "file" else ()
+            files = tuple(_file(part) for part in value.split(",") if part) if one.kind in ("file", "files") else ()
             number = int(value) * MIB if one.kind == "mebibytes" and value.isdecimal() else 0
             before = found.get(one.allocates, Allocation(spelling, one.allocates))
             found[one.allocates] = replace(before, files=before.files + files, least_bytes=before.least_bytes + number)
@@ -345,5 +370,4 @@ def allocations(argv: Sequence[str]) -> tuple[Allocation, ...]:
 
 def _file(value: str) -> str:
     """`FNAME` of `FNAME:SCALE`."""
-    name, separator, scale = value.rpartition(":")
-    return name if separator and scale.lstrip("+-").replace(".", "", 1).isdecimal() else value
+    return scaled(value)[0]

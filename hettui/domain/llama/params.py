@@ -17,6 +17,7 @@ SPECULATION = (DRAFT_MODEL, DRAFT_MTP, "ngram-simple", "ngram-map-k", "ngram-map
 were there before."""
 _USUAL_MOST = {DRAFT_MODEL: 3, DRAFT_MTP: 3, "ngram-mod": 64}
 _USUAL_MOST_OF_OTHERS = 48
+_SCALE = re.compile(r"[+-]?\d+(\.\d+)?")
 AUTO = "auto"
 """In place of a device: the planner's choice."""
 
@@ -71,6 +72,18 @@ class RuntimeParams:
     """Of the master's CPU while it generates; -1: llama.cpp's own choice."""
     predict: int = -1
     """Tokens that one answer has at most, whatever its request says; -1: no limit."""
+    mmproj: str = ""
+    """The projector's file; empty: the model sees nothing."""
+    mmproj_device: str = AUTO
+    """As of `Drafting`."""
+    lora: tuple[str, ...] = ()
+    """Adapters, each `FILE` or `FILE:SCALE`."""
+    control_vector: tuple[str, ...] = ()
+    """The same of control vectors."""
+    ctx_checkpoints: int = 32
+    """Copies of a slot's context that are kept at most, of models with windows or recurrent states."""
+    cache_ram: int = 8192
+    """MiB of prompts that are kept in the master's RAM; -1: without a limit."""
     draft: Drafting | None = None
     """Speculative decoding; None: without."""
 
@@ -109,6 +122,12 @@ class Serving:
     """Clients talk to a front door at host and port, where they wait while llama-server is restarted behind it."""
     hold_seconds: int = 300
     hold_limit: int = 100
+
+
+def scaled(said: str) -> tuple[str, str]:
+    """The file of `FILE` or `FILE:SCALE`, and the scale, empty where none is said."""
+    name, separator, scale = said.rpartition(":")
+    return (name, scale) if separator and _SCALE.fullmatch(scale) else (said, "")
 
 
 def override_pattern(said: str) -> re.Pattern[str]:

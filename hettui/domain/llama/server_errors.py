@@ -27,11 +27,18 @@ _NO_WORDS = re.compile(r"<(script|style|svg)\b.*?</\1\s*>|<!--.*?-->", re.IGNORE
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 _TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,500})", re.IGNORECASE)
 SILENT = "no reason given"
+_BLIND = "image input is not supported"
+_NO_PROJECTOR = (
+    "this model sees no pictures: set [serving] mmproj to its projector's file, mostly named mmproj-….gguf, and start "
+    "again; if the model has none, ask without /image"
+)
 
 
 def http_reason(status: int, body: bytes) -> str:
     """The server's own words for an HTTP error, with what to do where we know it."""
     text = body_words(body) or _phrase(status)
+    if _BLIND in text:
+        return _NO_PROJECTOR
     if status == 401:
         return (
             f"llama-server wants an API key ({text}): set [serving] api-key-file or LLAMA_API_KEY to one that it "

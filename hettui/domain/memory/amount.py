@@ -15,6 +15,8 @@ class Memory:
     overhead_bytes: int = 0
     draft_bytes: int = 0
     """Everything of a draft model's: its weights, its context, its compute buffer."""
+    beside_bytes: int = 0
+    """Of a projector, of LoRA adapters, of control vectors: weights and compute buffers."""
 
     @property
     def own_bytes(self) -> int:
@@ -23,4 +25,4 @@ class Memory:
 
     @property
     def total_bytes(self) -> int:
-        return self.own_bytes + self.overhead_bytes + self.draft_bytes
+        return self.own_bytes + self.overhead_bytes + self.draft_bytes + self.beside_bytes

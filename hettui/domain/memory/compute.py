@@ -62,6 +62,8 @@ class Layout:
     """Per block: all of them; empty where no block lies on the host."""
     rope_table_bytes: int = 0
     altup: AltUp | None = None
+    adapted: tuple[tuple[tuple[str, tuple[int, ...]], ...], ...] = ()
+    """Per block: its tensors that LoRA adapters change, with the adapters' ranks; empty without any."""
     sizes: dict[tuple[object, ...], int] = field(default_factory=dict)
     """What was laid out already, by `_signature`."""
 
@@ -75,8 +77,10 @@ class Layout:
         """A number per block; blocks of the same kind need the same."""
         known: dict[tuple[object, ...], int] = {}
         return tuple(
-            known.setdefault((c, tuple(sorted(b.items())), tuple(sorted(kept.items()))), len(known))
-            for b, c, kept in zip(self.blocks, self.contexts, self.on_host, strict=True)
+            known.setdefault((c, tuple(sorted(b.items())), tuple(sorted(kept.items())), adapted), len(known))
+            for b, c, kept, adapted in zip(
+                self.blocks, self.contexts, self.on_host, self.adapted or ((),) * len(self.blocks), strict=True
+            )
         )
 
     @cached_property
@@ -179,6 +183,7 @@ def _graph(
     for i in blocks:
         g.place = places[i]
         g.on_host = layout.tensors[i] if g.helped else layout.on_host[i]
+        g.adapted = dict(layout.adapted[i]) if layout.adapted else {}
         last = i == layout.last_block and not layout.late_outputs
         if stack is not None:
             x = stack.block(x, layout.blocks[i], layout.contexts[i], i)

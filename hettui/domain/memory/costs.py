@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.beside import offloads_operations
 from hettui.domain.memory import compute
+from hettui.domain.memory.beside_model import adapter_buffers, projecting
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.forecast import draft_of, mtp_of
 from hettui.domain.memory.layout import input_copies, layout_of
@@ -58,9 +59,11 @@ class LayerCosts:
         self._copies = input_copies(workload, several=several, full_offload=full_offload)
         # Whoever stands before a run of layers, or the host where that can be: it may hand over work, too.
         self._before = (_OTHER,) if full_offload else (_OTHER, HOST)
-        draft = draft_of(workload, devices)
+        draft, project = draft_of(workload, devices), projecting(workload, devices)
         self._besides = [
-            d.overhead_bytes + (draft.there.own_bytes if draft is not None and draft.device == i else 0)
+            d.overhead_bytes
+            + (draft.there.own_bytes if draft is not None and draft.device == i else 0)
+            + (project.there.total if project is not None and project.device == i else 0)
             for i, d in enumerate(devices)
         ]
         # Of several the first that holds layers: one that is passed over is thought to help as well.
@@ -81,10 +84,11 @@ class LayerCosts:
         self._rope: list[int] = []
         for device in devices:
             weights = model_buffers(workload, buffer_kind(device.backend))
+            adapters = adapter_buffers(workload, buffer_kind(device.backend))
             below = [0]
-            for w, c in zip(weights.blocks, context, strict=True):
-                below.append(below[-1] + w + c)
-            self._below.append([*below, below[-1] + weights.output])
+            for w, a, c in zip(weights.blocks, adapters.blocks, context, strict=True):
+                below.append(below[-1] + w + a + c)
+            self._below.append([*below, below[-1] + weights.output + adapters.output])
             self._rope.append(weights.rope)
 
     def held_bytes(self, device: int, first: int, last: int) -> int:

@@ -14,6 +14,7 @@ from hettui.domain.llama.beside import offloads_operations
 from hettui.domain.llama.params import DRAFT_MTP
 from hettui.domain.memory import compute
 from hettui.domain.memory.amount import Memory as Memory
+from hettui.domain.memory.beside_model import Projecting, adapter_buffers, host_adapters, projecting
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.draft import draft_workload
 from hettui.domain.memory.flash import attention
@@ -21,7 +22,7 @@ from hettui.domain.memory.layout import input_copies, layout_of
 from hettui.domain.memory.weights import host_weights, model_buffers
 from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.weights import CPU, buffer_kind
-from hettui.domain.plan.draft_place import draft_place
+from hettui.domain.plan.beside_place import draft_place
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
@@ -55,6 +56,8 @@ class Forecast:
     """What is really read of the weights in the master's RAM; `host.weights_bytes` is the range that is mapped."""
     draft: Draft | None = None
     """The draft model's part in these numbers."""
+    projecting: Projecting | None = None
+    """The projector's part in them."""
 
     def short_bytes(self, device: int) -> int:
         """How much is missing on a device; 0 when it fits or no budget is known."""
@@ -93,7 +96,7 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
     `devices` is in the order of `split.layers`; without it the devices are anonymous: CPU workers without a budget
     and overhead.
     """
-    outlook, draft = _of_model(workload, split, devices), draft_of(workload, devices)
+    outlook, draft = _with_beside(workload, split, devices), draft_of(workload, devices)
     if draft is None and (index := _of_last_block(split, workload.shape.blocks)) is not None:
         draft = mtp_of(workload, index, devices[index] if devices and index != HOST else None)
     if draft is None:
@@ -105,6 +108,29 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
         held[draft.device] = replace(mine, overhead_bytes=overhead_bytes, draft_bytes=there_bytes)
     host = replace(host, draft_bytes=draft.host.own_bytes)
     return replace(outlook, devices=tuple(held), host=host, draft=draft)
+
+
+def _with_beside(workload: Workload, split: Split, devices: Sequence[Device] | None) -> Forecast:
+    """The model with the adapters, control vectors and the projector of the settings."""
+    outlook, project = _of_model(workload, split, devices), projecting(workload, devices)
+    if project is None and not (workload.companions.adapters or workload.params.control_vector):
+        return outlook
+    held = list(outlook.devices)
+    for i in split.active:
+        buffers = adapter_buffers(workload, buffer_kind(devices[i].backend) if devices else CPU)
+        blocks = split.block_range(i)
+        adapted = sum(buffers.blocks[blocks.start : blocks.stop])
+        adapted += buffers.output if split.output_device == i else 0
+        held[i] = replace(held[i], beside_bytes=adapted)
+    host = host_adapters(workload, len(split.block_range(HOST)), split.output_device == HOST)
+    if project is not None:
+        host += project.host.total
+        if project.device != HOST:
+            mine, overhead = held[project.device], devices[project.device].overhead_bytes if devices else 0
+            more = mine.beside_bytes + project.there.total
+            held[project.device] = replace(mine, overhead_bytes=overhead, beside_bytes=more)
+    told = replace(outlook.host, beside_bytes=host)
+    return replace(outlook, devices=tuple(held), host=told, projecting=project)
 
 
 def draft_of(workload: Workload, devices: Sequence[Device] | None = None) -> Draft | None:

@@ -104,6 +104,8 @@ class Graph:
         """The device of the block that is being added."""
         self.on_host: Mapping[str, int] = {}
         """Its tensors that stay on the host (`n-cpu-moe`, `override-tensor`), with their bytes."""
+        self.adapted: Mapping[str, tuple[int, ...]] = {}
+        """Its tensors that LoRA adapters change, with the adapters' ranks."""
         self.helper: int | None = None
         """The device that computes for the host where a batch is large enough."""
         self.rope_table: Tensor | None = None
@@ -159,7 +161,15 @@ class Graph:
 
     def project(self, name: str, b: Shapes, *parents: Tensor) -> Tensor:
         """As many values per token as that matrix of the block has rows."""
-        return self.weighted(f"{name}.weight", b[f"{name}.weight"][1] * self.token_bytes, *parents)
+        out = self.weighted(f"{name}.weight", b[f"{name}.weight"][1] * self.token_bytes, *parents)
+        return self._adapted(out, f"{name}.weight", *parents) if self.adapted else out
+
+    def _adapted(self, out: Tensor, name: str, *parents: Tensor) -> Tensor:
+        """With what each adapter adds: first as narrow as its rank, then as wide as the result (`build_lora_mm`)."""
+        for rank in self.adapted.get(name, ()):
+            low = self.rows(rank, *parents)
+            out = self.over(out, self.over(self.raw(out.size_bytes, low)))
+        return out
 
     @property
     def token_bytes(self) -> int:
@@ -606,7 +616,7 @@ def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
     """From here on only the rows that become logits are computed."""
     few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
     few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
-    few.on_host, few.helper, few.rope_table = g.on_host, g.helper, g.rope_table
+    few.on_host, few.helper, few.rope_table, few.adapted = g.on_host, g.helper, g.rope_table, g.adapted
     out_ids = g.given("out_ids")
     sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
     return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]

@@ -8,6 +8,7 @@ from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory import compute
 from hettui.domain.memory.altup import AltUp
+from hettui.domain.memory.beside_model import ranks
 from hettui.domain.memory.context import CACHE_BYTES, cells, context_size, contexts, padded
 from hettui.domain.memory.flash import Attention
 from hettui.domain.memory.graph import Batch, Rules, Shapes
@@ -61,6 +62,7 @@ def layout_of(
         on_host=tensors_on_host(workload),
         tensors=() if full_offload else tensor_bytes(workload),
         altup=_altup(shape),
+        adapted=ranks(workload),
         rope_table_bytes=max((p.tensor.size_bytes for p in shape.placed if p.part is Part.ROPE), default=0),
     )
 

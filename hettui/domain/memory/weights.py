@@ -45,7 +45,8 @@ def _patterns(said: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
     return tuple(override_pattern(one) for one in said)
 
 
-def _stays_on_host(placed: Placed, params: RuntimeParams) -> bool:
+def stays_on_host(placed: Placed, params: RuntimeParams) -> bool:
+    """The tensor of a block lies in the master's RAM wherever the block lies."""
     if placed.expert and placed.block < params.n_cpu_moe:
         return True
     return any(pattern.search(placed.tensor.name) for pattern in _patterns(params.override_tensor))
@@ -61,7 +62,7 @@ def tensor_bytes(workload: Workload) -> tuple[Mapping[str, int], ...]:
 def tensors_on_host(workload: Workload) -> tuple[Mapping[str, int], ...]:
     """As `tensor_bytes`, of those that the host keeps wherever the block lies."""
     shape, params = workload.shape, workload.params
-    return _by_block(shape, [p for p in shape.placed if _stays_on_host(p, params)] if params.overrides else ())
+    return _by_block(shape, [p for p in shape.placed if stays_on_host(p, params)] if params.overrides else ())
 
 
 def _by_block(shape: ModelShape, tensors: Iterable[Placed]) -> tuple[Mapping[str, int], ...]:
@@ -80,7 +81,7 @@ def model_buffers(workload: Workload, kind: BufferKind) -> ModelBuffers:
     blocks, output, rope = [0] * shape.blocks, 0, 0
     for placed in shape.placed:
         size = kind.size_bytes(placed.tensor)
-        if placed.part is Part.BLOCK and _used(workload, placed) and not _stays_on_host(placed, params):
+        if placed.part is Part.BLOCK and _used(workload, placed) and not stays_on_host(placed, params):
             blocks[placed.block] += size
         elif placed.part is Part.OUTPUT or (shape.tied and placed.tensor.name == "token_embd.weight"):
             output += size
@@ -107,7 +108,7 @@ def host_weights(workload: Workload, host_blocks: int, output: bool, repacks: bo
 
     def held(placed: Placed) -> bool:
         if placed.part is Part.BLOCK:
-            mine = placed.block < host_blocks or _stays_on_host(placed, params)
+            mine = placed.block < host_blocks or stays_on_host(placed, params)
             return mine and _used(workload, placed)
         if placed.part is Part.ROPE:
             return host_blocks > 0
@@ -128,5 +129,5 @@ def reads_apart(workload: Workload) -> tuple[Reads, Reads]:
     shape, params = workload.shape, workload.params
     there, here = list[Read](), list[Read]()
     for placed, read in shape.reads:
-        (there if placed.part is Part.BLOCK and _stays_on_host(placed, params) else here).append(read)
+        (there if placed.part is Part.BLOCK and stays_on_host(placed, params) else here).append(read)
     return reads_by_layer(there, shape.layers), reads_by_layer(here, shape.layers)

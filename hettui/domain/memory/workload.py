@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.model.companions import ALONE, Companions
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.records import dataclass
 
@@ -34,6 +35,8 @@ class Workload:
     """What is said to llama-server besides: it may reserve more for that, or compute elsewhere."""
     draft: ModelShape | None = None
     """The draft model of the settings; None: there is none, or nobody has read it."""
+    companions: Companions = ALONE
+    """What was read of the files that the settings load beside the model."""
     _relatives: dict[RuntimeParams, Workload] = field(default_factory=dict, compare=False, repr=False)
     """The same model and build with other settings: sliders and searches come back to them."""
     _known: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -46,7 +49,8 @@ class Workload:
         self._relatives.setdefault(self.params, self)
         found = self._relatives.get(params)
         if found is None:
-            found = Workload(self.shape, params, self.build, self.extra_args, self.draft, self._relatives)
+            more = self.extra_args, self.draft, self.companions
+            found = Workload(self.shape, params, self.build, *more, self._relatives)
             self._relatives[params] = found
             # Threads may search side by side: one that another has just dropped is made again, which costs time only.
             while len(self._relatives) > _MOST_RELATIVES:

@@ -16,9 +16,10 @@ Setting = int | str | bool
 
 
 def plain_settings() -> tuple[str, ...]:
-    """The attributes of `RuntimeParams` that are a number, a word, or on or off."""
+    """The attributes of `RuntimeParams` that are a number, a word, or on or off; a projector is no plan's."""
     usual = RuntimeParams()
-    return tuple(f.name for f in fields(RuntimeParams) if isinstance(getattr(usual, f.name), Setting))
+    names = (f.name for f in fields(RuntimeParams) if isinstance(getattr(usual, f.name), Setting))
+    return tuple(name for name in names if not name.startswith("mmproj"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def ways_to_fit(asked: Question) -> list[Way]:
 
 
 def _quantised(workload: Workload, smaller: ModelShape) -> Workload:
-    return Workload(smaller, workload.params, workload.build, workload.extra_args, workload.draft)
+    return Workload(smaller, workload.params, workload.build, workload.extra_args, workload.draft, workload.companions)
 
 
 def _way(asked: Question, words: str, workload: Workload) -> Way | None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, field, replace
 
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
 from hettui.domain.llama.beside import mark
-from hettui.domain.llama.params import BESIDE_MEMORY
+from hettui.domain.llama.params import BESIDE_MEMORY, RuntimeParams
 from hettui.domain.memory.forecast import Forecast, Memory, forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
@@ -33,6 +33,10 @@ def streams_name(streams: int) -> str:
     return f"x{streams}"
 
 
+_USUAL = RuntimeParams()
+_LATER_SETTINGS = ("draft", "mmproj", "mmproj_device", "lora", "control_vector", "ctx_checkpoints", "cache_ram")
+
+
 def launch_key(workload: Workload, devices: Sequence[Device], split: Split, beside: str | None = None) -> str:
     """Equal for launches that reserve the same: model, settings, backends, split, build and what is said besides.
 
@@ -41,9 +45,10 @@ def launch_key(workload: Workload, devices: Sequence[Device], split: Split, besi
     held = [(d.backend, d.via, n) for d, n in zip(devices, split.layers, strict=True) if n]
     shape = workload.shape
     params = {name: value for name, value in asdict(workload.params).items() if name not in BESIDE_MEMORY}
-    if workload.params.draft is None:
+    for name in _LATER_SETTINGS:
         # As it was before there was such a setting: what was learned then holds.
-        del params["draft"]
+        if params[name] == getattr(_USUAL, name):
+            del params[name]
     said = [shape.file.architecture, shape.fingerprint, params, held, split.host_layers, workload.build]
     said += [told] if (told := mark(workload.extra_args) if beside is None else beside) else []
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]

@@ -22,6 +22,7 @@ from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.domain.text import clean_line
 
 _MOST_TOKENS = 1 << 31
+_MOST_PATH_CHARS = 4096
 _MOST_NAME_CHARS = 200
 _LONGEST_INTERVAL_S = 3600.0
 _NESTED_REPEAT = re.compile(r"[*+}]\)[*+{]")
@@ -90,13 +91,16 @@ def _params_problems(params: RuntimeParams) -> Iterator[str]:
         if getattr(params, name) not in choices:
             yield f"{name} is {clean_line(getattr(params, name), 40)}, which llama.cpp does not know"
     for name, least in (("ctx_size", 0), ("batch_size", 1), ("ubatch_size", 1), ("n_cpu_moe", 0), ("parallel", -1),
-                        ("threads", -1), ("predict", -1)):  # fmt: skip
+                        ("threads", -1), ("predict", -1), ("ctx_checkpoints", 0), ("cache_ram", -1)):  # fmt: skip
         if not least <= getattr(params, name) <= _MOST_TOKENS:
             yield f"{name} is {getattr(params, name)}"
     if params.parallel == 0:
         yield "parallel is 0"
     if params.draft is not None:
         yield from _draft_problems(params.draft)
+    for path in (params.mmproj, params.mmproj_device, *params.lora, *params.control_vector):
+        if len(path) > _MOST_PATH_CHARS:
+            yield "a file that is loaded beside its model has an impossible name"
     for one in params.override_tensor:
         try:
             override_pattern(one)

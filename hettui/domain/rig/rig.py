@@ -83,8 +83,15 @@ def rig_of(
         version,
         session.build,
         hide(engine.version) if engine else "",
-        # A draft model is a file of this machine: a plan for another one is made without it.
-        replace(params, override_tensor=tuple(map(hide, params.override_tensor)), draft=None),
+        # A draft model, a projector and adapters are files of this machine: a plan for another one is made without.
+        replace(
+            params,
+            override_tensor=tuple(map(hide, params.override_tensor)),
+            draft=None,
+            mmproj="",
+            lora=(),
+            control_vector=(),
+        ),
         _apart([_device(one, hosts, hide) for one in session.learned.with_measured(session.devices)]),
         tuple(_card(one, hosts, hide) for one in session.hardware),
         session.surroundings.ram_bytes,

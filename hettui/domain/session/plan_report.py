@@ -23,6 +23,7 @@ from hettui.domain.planner.learned import PROMPT, Learned
 from hettui.domain.planner.objectives import Best, comparable
 from hettui.domain.planner.promise import promised
 from hettui.domain.records import dataclass
+from hettui.domain.session.beside_report import beside_json, beside_lines, known_projector
 from hettui.domain.session.doubts import Uncounted, not_counted, untested, warnings
 from hettui.domain.session.draft_report import draft_json, draft_lines
 from hettui.domain.session.model_report import model_json
@@ -64,8 +65,9 @@ class PlanReport:
 
     @property
     def _known(self) -> bool:
-        """The architectures were read in llama.cpp."""
-        return known(self.shape) and (self.workload.draft is None or known(self.workload.draft))
+        """The architectures were read in llama.cpp, and so was the projector's kind."""
+        drafts = self.workload.draft is None or known(self.workload.draft)
+        return known(self.shape) and drafts and known_projector(self.workload)
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -188,6 +190,7 @@ class PlanReport:
                 "context_bytes": outlook.host.context_bytes,
                 "compute_bytes": outlook.host.compute_bytes,
                 "draft_bytes": outlook.host.draft_bytes,
+                "beside_bytes": outlook.host.beside_bytes,
                 "free_bytes": self.ram_bytes,
             },
             "fits": self.fits,
@@ -197,6 +200,7 @@ class PlanReport:
             "warnings": self.warnings,
             "exact": not self.not_counted and self.untested is None and self._known,
             "draft": draft_json(self._planned, outlook, devices),
+            "beside": beside_json(self._planned, outlook, devices),
             "not_counted": [
                 {"option": one.option, "what": one.what, "at_least_bytes": one.least_bytes} for one in self.not_counted
             ],
@@ -210,6 +214,12 @@ class PlanReport:
                 for spec in self._processes
             ],
         }
+
+    @property
+    def _beside(self) -> bool:
+        """Something is loaded beside the model."""
+        params = self.workload.params
+        return bool(params.mmproj or params.lora or params.control_vector)
 
     def _advice(self) -> list[str]:
         if self.forecast.fits and not self.plan.split.host_layers:
@@ -239,6 +249,7 @@ class PlanReport:
             "compute_basis": "measured" if index in outlook.measured else "forecast",
             "overhead_bytes": memory.overhead_bytes,
             "draft_bytes": memory.draft_bytes,
+            "beside_bytes": memory.beside_bytes,
             "total_bytes": memory.total_bytes,
             "budget_bytes": device.budget_bytes,
             "fits": not outlook.short_bytes(index),
@@ -257,6 +268,7 @@ class PlanReport:
             self._verdict(),
             *self._speed(),
             *draft_lines(self._planned, self.forecast, self.plan.devices),
+            *beside_lines(self._planned, self.forecast, self.plan.devices),
             *self._advice(),
             *self._host_words(),
             *self._doubts(),
@@ -309,18 +321,18 @@ class PlanReport:
     def as_text(self) -> str:
         outlook = self.forecast
         split = self.plan.split
-        drafted = outlook.draft is not None
-        kinds = ("weights", "KV", "compute", *(("draft",) if drafted else ()), "other", "total")
+        more = [name for name, there in (("draft", outlook.draft is not None), ("beside", self._beside)) if there]
+        kinds = ("weights", "KV", "compute", *more, "other", "total")
         rows = [("device", "layers", "blocks", *kinds, "budget", "")]
         for i, device in enumerate(self.plan.devices):
             short = outlook.short_bytes(i)
             verdict = f"short by {missing_mib(short)}" if short else ""
             memory, budget = outlook.devices[i], mib(device.budget_bytes)
             name = shorten_middle(clean_line(device.name), 24)
-            rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory, drafted), budget, verdict))
+            rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory, more), budget, verdict))
         short = self.host_short_bytes
         budget, verdict = (mib(self.ram_bytes), f"short by {missing_mib(short)}") if short else (UNKNOWN, "")
-        held = (str(split.host_layers), _span(split, HOST), *_columns(outlook.host, drafted))
+        held = (str(split.host_layers), _span(split, HOST), *_columns(outlook.host, more))
         rows.append(("host (CPU)", *held, budget, verdict))
         lines = [_headline(self._planned), "", *table(rows), "", *self.explanation(), ""]
         lines += [f"# {spec.name}\n{shell_line(spec)}" for spec in self._processes]
@@ -346,9 +358,9 @@ def _span(split: Split, device: int) -> str:
     return " + ".join(parts) or UNKNOWN
 
 
-def _columns(memory: Memory, drafted: bool) -> list[str]:
+def _columns(memory: Memory, more: Sequence[str]) -> list[str]:
     sizes = [memory.weights_bytes, memory.context_bytes, memory.compute_bytes]
-    sizes += [memory.draft_bytes] if drafted else []
+    sizes += [memory.draft_bytes if name == "draft" else memory.beside_bytes for name in more]
     return [mib(size) for size in (*sizes, memory.overhead_bytes, memory.total_bytes)]
 
 

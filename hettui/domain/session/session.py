@@ -15,8 +15,9 @@ from hettui.domain.llama.build import NEWEST_BUILD
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import Forecast, shortage
 from hettui.domain.memory.workload import Workload
+from hettui.domain.model.companions import ALONE, Companions
 from hettui.domain.model.shape import ModelShape
-from hettui.domain.plan.draft_place import draft_place
+from hettui.domain.plan.beside_place import draft_place
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
@@ -54,6 +55,8 @@ class Session:
     """Sizes of the files that `extra-args` name."""
     draft: ModelShape | None = None
     """The draft model of the settings."""
+    companions: Companions = ALONE
+    """What was read of the files that are loaded beside the model."""
 
     @property
     def title(self) -> str:
@@ -70,7 +73,8 @@ class Session:
         """What is to be run, with the configured settings; None without a model."""
         if self.shape is None:
             return None
-        return Workload(self.shape, self.config.params, self.build, self.config.serving.extra_args, self.draft)
+        said = self.config.serving.extra_args
+        return Workload(self.shape, self.config.params, self.build, said, self.draft, self.companions)
 
     def workload_of(self, plan: Plan) -> Workload | None:
         """The same with the plan's own settings."""
@@ -102,8 +106,8 @@ class Session:
         from hettui.domain.library.fit import Surroundings, for_another_model
 
         ram = next((h.free_bytes for h in self.hardware if h.backend == "cpu" and h.host == LOCAL), None)
-        # Whether the draft suits another model is not known before that is read.
-        params = replace(self.config.params, draft=None)
+        # Whether the draft suits another model is not known before that is read; adapters and projectors do not.
+        params = replace(self.config.params, draft=None, mmproj="", lora=(), control_vector=())
         return Surroundings(params, for_another_model(self.devices), ram, self.build)
 
     def planned(self) -> Session:

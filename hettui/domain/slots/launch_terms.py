@@ -40,7 +40,7 @@ def terms_of(workload: Workload, model: str, engine: EngineInfo | str, extra_arg
         swa_full=params.swa_full,
         recurrent=any(c.state_values for c in kept),
         long_rope=_long_rope(shape, params, geometry.full),
-        altered=altered(extra_args),
+        altered=(*_altered_by(params), *altered(extra_args)),
         token_bytes=sum(per_block) - sum(windowed),
         window_token_bytes=sum(windowed),
         window_tokens=geometry.windowed(window, params) if windowed else 0,
@@ -53,6 +53,12 @@ def _long_rope(shape: ModelShape, params: RuntimeParams, slot_tokens: int) -> bo
     trained = shape.file.integer("rope.scaling.original_context_length") or shape.n_ctx_train
     has = any(t.name.endswith(_LONG_ROPE) for t in shape.file.tensors)
     return has and slot_tokens > trained
+
+
+def _altered_by(params: RuntimeParams) -> tuple[str, ...]:
+    """The same of the settings, as words of a command line."""
+    said = [("--lora", params.lora), ("--control-vector", params.control_vector)]
+    return tuple(f"{word} {','.join(files)}" for word, files in said if files)
 
 
 def altered(extra_args: Sequence[str]) -> tuple[str, ...]:

@@ -21,11 +21,11 @@ from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.ports import ModelFinder
 
-MAX_MODELS = 5_000
+MAX_MODELS = 20_000
 _POLL_S = 0.2
 _TURN_S = 1.0
 """How long one waits for another thread's arithmetic; whoever takes longer hangs."""
-_KEPT = 10_000
+_KEPT = 40_000
 """Headers and outlooks that are remembered."""
 
 FileKey = tuple[str, int, float]
@@ -209,9 +209,13 @@ class ModelSearch:
         """False for a file that is in the list already, under whatever name."""
         with self._lock:
             known = model.path in self._entries or any(i in self._identities for i in model.identities if i != (0, 0))
-            if known or len(self._entries) >= MAX_MODELS:
-                return False
-            self._identities.update(model.identities)
+            full = len(self._entries) >= MAX_MODELS
+            if not known and not full:
+                self._identities.update(model.identities)
+        if full and not known:
+            self._note(f"only the first {MAX_MODELS:,} models found are listed: the path of another can be typed")
+        if full or known:
+            return False
         self._put(ModelEntry(model))
         return True
 

@@ -206,6 +206,7 @@ def _memory_parts(view: CardView) -> list[tuple[str, str, str, int]]:
     """Glyph, role, word and bytes."""
     memory = view.memory
     draft = [(gauges.DRAFT, "weights", "draft", memory.draft_bytes)] if memory.draft_bytes else []
+    draft += [(gauges.DRAFT, "weights", "beside", memory.beside_bytes)] if memory.beside_bytes else []
     return [
         (gauges.WEIGHTS, "weights", "weights", memory.weights_bytes),
         (gauges.CONTEXT, "kv", "KV cache", memory.context_bytes),

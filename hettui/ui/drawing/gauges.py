@@ -127,7 +127,7 @@ def memory_bar(width: int, memory: Memory, scale: MemoryScale) -> Runs:
         (WEIGHTS, "weights", memory.weights_bytes),
         (CONTEXT, "kv", memory.context_bytes),
         (COMPUTE, "compute", memory.compute_bytes),
-        (DRAFT, "weights", memory.draft_bytes),
+        (DRAFT, "weights", memory.draft_bytes + memory.beside_bytes),
         (OVERHEAD, "overhead", memory.overhead_bytes),
     ):
         reached += size

@@ -59,6 +59,8 @@ class BenchPane(VerticalScroll, Reading):
         self._run: BenchRun | None = None
         self._runs: list[BenchRun] = []
         """Of this model, the oldest first."""
+        self._unread = True
+        """They are read when somebody looks: not while the first frame is made."""
 
     def compose(self) -> ComposeResult:
         yield from (self._status, self._results, self._history)
@@ -69,6 +71,9 @@ class BenchPane(VerticalScroll, Reading):
 
     def on_resize(self) -> None:
         self._draw()
+
+    def on_show(self) -> None:
+        self._read_once()
 
     @property
     def busy(self) -> bool:
@@ -82,8 +87,14 @@ class BenchPane(VerticalScroll, Reading):
     def use_session(self, session: Session) -> None:
         """The model may be another: its runs are shown when they have been read."""
         self._session = session
-        self._run, self._runs = None, []
-        self._read(session)
+        self._run, self._runs, self._unread = None, [], True
+        if self.is_on_screen:
+            self._read_once()
+
+    def _read_once(self) -> None:
+        if self._unread and self._session is not None:
+            self._unread = False
+            self._read(self._session)
 
     @work(thread=True, group="bench runs", exclusive=True, exit_on_error=False)
     def _read(self, session: Session) -> None:

@@ -59,6 +59,9 @@ class MainScreen(Hearing):
     ) -> None:
         """`mark` is what the header says beside DEMO; asked at every drawing. `begun`: it follows another one."""
         super().__init__()
+        # Textual finds them out after the first layout, and lays out again: what is known is said at once.
+        for cells, points in zip(self.app.size, (self.HORIZONTAL_BREAKPOINTS, self.VERTICAL_BREAKPOINTS), strict=True):
+            self.add_class(max(point for point in points if point[0] <= cells)[1], update=False)
         self._begun = begun
         self.keymap = Keymap(session.config.keys)
         self.known = Known(session, backend.engine.snapshot)
