@@ -46,9 +46,20 @@ def patience(seconds: float) -> float:
     return seconds * slowness()
 
 
+def pause_s(looked_s: float, least_s: float = 0.01) -> float:
+    """How long to wait before looking again, where a look took so long: looking takes a quarter of a core at most.
+
+    Looking by a command in another namespace, or by `hettui status`, was half the work of the tests that do it.
+    """
+    return min(max(least_s, 3 * looked_s), 0.5)
+
+
 def until(condition: Callable[[], object], seconds: float = 30.0, said: Callable[[], object] = str) -> None:
     """Waits for the condition; fails with what `said` returns when it does not come true in time."""
-    deadline = time.monotonic() + patience(seconds)
+    begun_s = time.monotonic()
+    deadline = begun_s + patience(seconds)
     while not condition():
-        assert time.monotonic() < deadline, said()
-        time.sleep(0.01)
+        looked_s = time.monotonic()
+        assert looked_s < deadline, said()
+        time.sleep(pause_s(looked_s - begun_s))
+        begun_s = time.monotonic()

@@ -184,14 +184,19 @@ def _context_gb(session: Session, applied: Applied, depth: float) -> dict[int, f
 
 
 def _taught(session: Session, applied: Applied, decode: Decode) -> bool:
-    """Experts and layers that the host computes between the devices are nobody's stage: then nothing is learned. Nor is
-    it where another model speaks, too, or where it is not known what was said to llama-server."""
+    """Of experts and layers that the host computes between the devices only the host's pace is learned; and nothing is
+    where another model speaks, too, or where it is not known what was said to llama-server."""
     params = applied.params
-    if session.shape is None or (params is not None and (params.overrides or params.lora or params.draft is not None)):
+    if session.shape is None or (params is not None and (params.lora or params.draft is not None)):
         return False
     said = _said(session)
     if changes_speed(said) or applied.beside not in (None, mark(said)):
         return False
+    if params is not None and (params.overrides or applied.split.host_layers):
+        if applied.build is None:
+            return False
+        workload = Workload(session.shape, params, applied.build, said)
+        return session.learned.add_host(workload, applied.devices, applied.split, decode.token_s)
     return session.learned.add_decode(session.shape, applied.devices, applied.split, decode)
 
 
@@ -218,8 +223,11 @@ def _launched(session: Session, applied: Applied) -> bool:
 
 
 def _weighed(learned: Learned, applied: Applied, readings: TelemetrySnapshot) -> bool:
-    """Keeps what the cards' drivers take beside the buffers. Whether that was new."""
-    new = False
+    """Keeps what the cards' drivers take beside the buffers. Whether that was new. Of what lies beside a model no line
+    of the log tells: then nobody knows whose the rest is."""
+    new, params = False, applied.params
+    if params is not None and (params.mmproj or params.lora or params.control_vector):
+        return False
     for device in applied.devices:
         sample, buffers = readings.samples.get(device.name), applied.measured.get(device.name)
         if sample is not None and sample.own_bytes is not None and buffers is not None:

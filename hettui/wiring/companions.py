@@ -9,7 +9,7 @@ from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import ConfigError
 from hettui.domain.llama.build import NEWEST_BUILD, EngineInfo
-from hettui.domain.llama.params import RuntimeParams, scaled
+from hettui.domain.llama.params import DRAFT_MTP, RuntimeParams, scaled
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.companions import ALONE, Companions
 from hettui.domain.model.shape import ModelShape
@@ -24,13 +24,14 @@ def read_companions(params: RuntimeParams, shape: ModelShape) -> Companions:
     from hettui.domain.model.companions import no_adapter, no_projector
 
     projector, adapters = None, []
+    mtp = params.draft is not None and params.draft.type == DRAFT_MTP
     if params.mmproj:
         projector = read_model(params.mmproj)
         if why := no_projector(projector):
             raise ConfigError(f"mmproj {clean_line(params.mmproj, 300)}: {why}")
     for said in params.lora:
         adapters.append(read_model(scaled(said)[0]))
-        if why := no_adapter(adapters[-1], shape):
+        if why := no_adapter(adapters[-1], shape, with_mtp=mtp):
             raise ConfigError(f"lora {clean_line(said, 300)}: {why}")
     return Companions(projector, tuple(adapters))
 

@@ -63,7 +63,7 @@ def plan_report(
     config, companions = with_companions(config, shape, members, cluster.engine, draft)
     said = config.serving.extra_args
     workload = Workload(shape, config.params, build or cluster.engine.build, said, draft, companions)
-    beside = Beside(ram_bytes, learned.host_bytes_per_s)
+    beside = Beside(ram_bytes, learned.host_rate_bytes_per_s)
     plan, best = asked_plan(
         workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective, beside=beside
     )

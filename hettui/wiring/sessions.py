@@ -244,10 +244,11 @@ def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room
         raise ConfigError(f"{reason}. To start it all the same: Force start in the palette, or hettui up --force")
     outlook = session.forecast(plan)
     assert outlook is not None  # noqa: S101 - runnable() has refused a session without a model
-    drafted = outlook.draft
+    drafted, project = outlook.draft, outlook.projecting
     on_workers = sum(
         outlook.devices[i].weights_bytes
         + (drafted.there.weights_bytes if drafted is not None and drafted.device == i else 0)
+        + (project.there.weights if project is not None and project.device == i else 0)
         for i, device in enumerate(plan.devices)
         if device.via == "worker"
     )

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hettui.adapters.llama.gguf import read_model
 from hettui.domain.cluster.launch import plan_launch
 from hettui.domain.config.reading import read_config
+from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device
-from hettui.domain.errors import ConfigError
+from hettui.domain.errors import ConfigError, HettuiError
 from hettui.domain.llama.beside_words import beside_words
 from hettui.domain.llama.options import option
 from hettui.domain.llama.params import RuntimeParams, scaled
@@ -32,7 +33,7 @@ from hettui.domain.planner.learned import launch_key
 from hettui.domain.recording.plausible import session_problem
 from hettui.domain.session.beside_report import beside_lines
 from hettui.domain.session.plan_report import PlanReport
-from hettui.domain.session.session import Session
+from hettui.domain.session.session import Session, runnable
 from hettui.domain.units import GIB, MIB
 from tests.domain.test_drafts import card, worker
 from tests.fakes import cluster
@@ -168,6 +169,10 @@ def test_what_does_not_belong_to_the_model_is_told(files: dict[str, ModelFile]) 
     assert "was made for qwen2" in (no_adapter(files["lora"], shape_of("llama-1b", 3)) or "")
     assert "no LoRA adapter" in (no_adapter(files["gemma3"], shape()) or "")
     assert "does not have" in (no_adapter(files["lora"], shape_of(MODEL, 2)) or "")
+    glm = replace(files["lora"], metadata={**files["lora"].metadata, "general.architecture": "glm4moe"})
+    two = replace(glm, tensors=tuple(t for t in glm.tensors if t.name.startswith("blk.2.")))
+    assert "an MTP block" in (no_adapter(two, shape_of("glm4moe", 3)) or "")
+    assert "an MTP block" not in (no_adapter(two, shape_of("glm4moe", 3), with_mtp=True) or "")
     assert no_projector(files["gemma3"]) is None
     assert "no projector" in (no_projector(files["lora"]) or "")
 
@@ -252,7 +257,11 @@ def test_a_plan_tells_where_each_lies(files: dict[str, ModelFile]) -> None:
     assert "b is a worker" in lines[1]
     plan = Plan(devices, split)
     launch = plan_launch(replace(cluster(devices), params=workload.params), split)
+    # Other cards than NVIDIA's were not measured with such things.
+    others = replace(devices[0], backend="vulkan"), devices[1]
+    assert not PlanReport(workload, Plan(others, split), launch).as_json()["exact"]
     report = PlanReport(workload, plan, launch)
+    assert report.as_json()["exact"]
     assert "beside" in report.as_text()
     told = report.as_json()["beside"]
     assert isinstance(told, dict)
@@ -275,8 +284,16 @@ def test_what_was_learned_before_there_was_such_a_setting_holds(files: dict[str,
 
 
 def test_a_recording_with_impossible_ones_is_not_played() -> None:
-    from hettui.domain.config.values import Config
-
     odd = RuntimeParams(cache_ram=-5)
     session = Session(Config(params=odd), (), (), None, None)
     assert "cache_ram is -5" in (session_problem(session) or "")
+
+
+def test_a_projector_on_a_missing_card_is_not_started(files: dict[str, ModelFile]) -> None:
+    devices = (worker("a", 4000), replace(card("own", 4000), missing="own is not there"))
+    workload = beside(files, "own")
+    made = cluster(devices, params=workload.params)
+    config = Config(params=workload.params)
+    session = Session(config, (), devices, made, shape(), companions=workload.companions)
+    with pytest.raises(HettuiError, match="own is not there"):
+        runnable(session, Plan(devices, Split((4, 0), 4)))

@@ -225,11 +225,13 @@ def test_what_launches_taught_without_a_draft_is_found_again_and_not_with_one() 
     assert launch_key(plain, devices, split) != launch_key(drafted(), devices, split)
 
 
-def test_beside_cards_it_is_said_to_be_an_estimate() -> None:
-    """Real loads of drafts were made over CPU workers only."""
+def test_beside_cards_that_were_not_measured_it_is_said_to_be_an_estimate() -> None:
+    """Real loads of drafts were made over CPU workers and beside an NVIDIA card."""
     split = Split((2, 2), 4)
     cards, cpus = (card("a", 9000), card("b", 9000)), (Device("a", via="worker"), Device("b", via="worker"))
-    assert untested(drafted(), Plan(cards, split)) == "with a draft model beside cards"
+    others = (replace(cards[0], backend="vulkan"), cards[1])
+    assert untested(drafted(), Plan(others, split)) == "with a draft model beside cards other than NVIDIA's"
+    assert untested(drafted(), Plan(cards, split)) is None
     assert untested(drafted(), Plan(cpus, split)) is None
 
 

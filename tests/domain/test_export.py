@@ -20,7 +20,7 @@ from hettui.domain.cluster.supervision import Supervision
 from hettui.domain.devices.device import Device, Host
 from hettui.domain.export import compose, shell, systemd
 from hettui.domain.export.parts import ENV_FILE, Exported, Parts, parts_of
-from hettui.domain.llama.params import RuntimeParams, Serving
+from hettui.domain.llama.params import Drafting, RuntimeParams, Serving
 from hettui.domain.plan.split import Split
 from tests.fakes import cluster
 
@@ -146,6 +146,23 @@ def test_the_compose_file_reserves_cards_by_uuid_and_waits_for_health() -> None:
 
 
 SPECIFICATION = json.loads((Path(__file__).parents[1] / "fixtures" / "compose_spec.json").read_text(encoding="utf-8"))
+
+
+def test_files_beside_the_model_are_there_in_the_container_and_their_card_is_reserved() -> None:
+    params = RuntimeParams(
+        4096,
+        draft=Drafting(model="/drafts/small.gguf", device="host"),
+        mmproj="/eyes/mmproj.gguf",
+        mmproj_device=DEVICES[0].name,
+        lora=("/tone/a.gguf:0.5", "/tone/b.gguf"),
+    )
+    of = replace(cluster((DEVICES[0], DEVICES[1]), params=params), model_path=MODEL)
+    written = by_path(compose.files(parts_of(of, Split((0, 31), 31), NIGHTLY)))["compose.yaml"].text
+    master = read(written)["services"]["master"]
+    assert master["volumes"] == ["/models:/models:ro", "/drafts:/drafts:ro", "/eyes:/eyes:ro", "/tone:/tone:ro"]
+    assert {"/drafts/small.gguf", "/eyes/mmproj.gguf"} <= set(master["command"])
+    (device,) = master["deploy"]["resources"]["reservations"]["devices"]
+    assert device["device_ids"] == [UUIDS[0]]
 
 
 @pytest.mark.parametrize("supervision", [NIGHTLY, Supervision()], ids=["restarts", "as usual"])

@@ -159,3 +159,24 @@ def test_another_way_to_the_same_card_is_another_speed() -> None:
     card = replace(DEVICES[0], backend="cuda", uuid="GPU-1", via="master")
     assert speed_key(card) != speed_key(replace(card, via="worker"))
     assert speed_key(DEVICES[0]) != speed_key(replace(DEVICES[0], threads=8))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"host_off": 2.5, "host_answers": 3}, (2.5, 3)),
+        ({"host_off": 2.5}, (1.0, 0)),
+        ({"host_off": 1e9, "host_answers": 3}, (1.0, 0)),
+        ({"host_off": "2", "host_answers": 3}, (1.0, 0)),
+        ({"host_off": 2.0, "host_answers": True}, (1.0, 0)),
+        ({"host_off": 2.0, "host_answers": -1}, (1.0, 0)),
+    ],
+)
+def test_the_hosts_pace_is_kept_and_a_damaged_one_is_none(
+    tmp_path: Path, said: dict[str, object], expected: tuple[float, int]
+) -> None:
+    (tmp_path / "measured.json").write_text(json.dumps({"host_bytes_per_s": 40e9, **said}))
+    found = load_learned(tmp_path)
+    assert (found.host_off, found.host_answers) == expected
+    save_learned(tmp_path, found)
+    assert load_learned(tmp_path) == found

@@ -200,3 +200,14 @@ def test_permuting_the_cards_permutes_what_they_add(backends: list[str]) -> None
     outlook = forecast(Workload(shape(), RuntimeParams()), split, devices)
     for i, device in enumerate(devices):
         assert outlook.devices[i] == forecast(Workload(shape(), RuntimeParams()), split, (device,) * 3).devices[i]
+
+
+@pytest.mark.parametrize(
+    ("build", "reserved_mib"), [(10068, (365.0, 365.0, 365.0)), (11434, (650.1, 542.1, 542.1))], ids=["old", "new"]
+)
+def test_flash_attention_reads_a_cache_of_f32_as_f16(build: int, reserved_mib: tuple[float, ...]) -> None:
+    """phi3 cut to three blocks on three workers: both builds convert K and V beside the cache: 246 MiB."""
+    params = RuntimeParams(ctx_size=24000, ubatch_size=1024, cache_type_k="f32", cache_type_v="f32", flash_attn="on")
+    outlook = forecast(Workload(shape_of("phi3", 3), params, build), Split((1, 1, 2), 4))
+    for memory, reserved in zip(outlook.devices, reserved_mib, strict=True):
+        assert memory.compute_bytes / MIB == pytest.approx(reserved, rel=0.01)

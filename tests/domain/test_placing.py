@@ -71,16 +71,16 @@ class Small:
 
     def problem(self) -> Placing:
         prices = [
-            p / size
+            min(
+                (p / size for p, size in zip(row, self.experts, strict=True) if size and attached), default=float("inf")
+            )
             for row, attached in zip(self.penalties, self.attached, strict=True)
-            for p, size in zip(row, self.experts, strict=True)
-            if size and attached
         ]
         return Placing(
             len(self.dense), len(self.budgets), self.run, self.seconds, self.fixed,
             [d + e for d, e in zip(self.dense, [*self.experts, 0], strict=True)],
             [max(0.0, b - w) for b, w in zip(self.budgets, self.work, strict=True)],
-            min(prices, default=0.0), self.ram, self.locked,
+            prices, self.ram, self.locked,
         )  # fmt: skip
 
     def brute(self) -> float | None:

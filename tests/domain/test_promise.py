@@ -16,7 +16,7 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import HOST, Split
-from hettui.domain.planner.learned import launch_key
+from hettui.domain.planner.learned import Learned, launch_key
 from hettui.domain.planner.promise import promised
 from hettui.domain.units import GIB, MIB
 from tests.truth.compare import shape_of
@@ -135,3 +135,45 @@ def test_without_op_offload_the_card_gets_none_of_the_hosts_weights() -> None:
     assert (round(helped / MIB, 2), round(alone / MIB, 2)) == (101.51, 52.01)
     assert not offloads_operations(("--no-op-offload",))
     assert offloads_operations(("--no-op-offload", "--op-offload"))
+
+
+# -- the host's pace, by answers -------------------------------------------------------------------------------------
+
+
+def _answered(learned: Learned, slower: float, away: int = BLOCKS) -> bool:
+    """An answer of which the host's part took so much longer than its memory alone says."""
+    workload = Workload(coder(), RuntimeParams(n_cpu_moe=away))
+    found = promised(workload, (CARD,), Split((49,), 49), 40e9)
+    assert found is not None
+    token_s = found.token_s + (slower - 1) * found.stages_s[HOST]
+    return learned.add_host(workload, (CARD,), Split((49,), 49), token_s)
+
+
+@pytest.mark.parametrize("slower", [0.6, 1.0, 3.0])
+def test_answers_teach_how_fast_the_host_is(slower: float) -> None:
+    learned = Learned(host_bytes_per_s=40e9)
+    workload = Workload(coder(), RuntimeParams(n_cpu_moe=BLOCKS))
+    whole = promised(workload, (CARD,), Split((49,), 49), 40e9)
+    assert whole is not None
+    for _ in range(12):
+        assert _answered(learned, slower)
+    found = promised(workload, (CARD,), Split((49,), 49), learned.host_rate_bytes_per_s)
+    assert found is not None
+    assert found.stages_s[HOST] == pytest.approx(slower * whole.stages_s[HOST], rel=0.1)
+    assert learned.forget_speeds() == 0
+    assert learned.host_rate_bytes_per_s == 40e9
+
+
+def test_an_answer_of_which_the_host_did_little_teaches_nothing_of_it() -> None:
+    learned = Learned(host_bytes_per_s=40e9)
+    assert not _answered(learned, 2.0, away=1)
+    assert not learned.add_host(Workload(coder()), (CARD,), Split((49,), 49), 1.0)
+    assert learned.host_rate_bytes_per_s == 40e9
+
+
+def test_one_strange_answer_does_not_decide() -> None:
+    learned = Learned(host_bytes_per_s=40e9)
+    for _ in range(8):
+        _answered(learned, 1.0)
+    _answered(learned, 500.0)
+    assert learned.host_off < 2

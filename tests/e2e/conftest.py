@@ -16,7 +16,7 @@ import pytest
 from hettui.adapters.files.paths import cache_dir
 from hettui.adapters.library.demo_model import demo_model
 from tests.hettui import HETTUI
-from tests.patience import patience
+from tests.patience import patience, pause_s
 
 DEADLINE_S = 30.0
 
@@ -122,13 +122,13 @@ class Terminal:
     def wait(self, text: str, *, gone: bool = False) -> str:
         """Returns the screen once `text` is on it (or is gone). Fails with the screen when it never is."""
         deadline = time.monotonic() + patience(DEADLINE_S)
-        while time.monotonic() < deadline:
+        while (begun_s := time.monotonic()) < deadline:
             shown = self.screen()
             if (text in shown) is not gone:
                 return shown
             if "EXIT=" in shown:
                 break
-            time.sleep(0.05)
+            time.sleep(pause_s(time.monotonic() - begun_s, 0.05))
         pytest.fail(f"{text!r} {'did not go from' if gone else 'never came to'} the screen:\n{shown}")
 
     def wait_until(self, condition: Callable[[str], bool]) -> str:

@@ -31,8 +31,13 @@ WITH_TTY = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def hettui(home: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    if words[0] in ("status", "logs"):
-        return in_process.hettui(*words, environment=home)
+    """A process of its own where it leaves some running."""
+    if words[0] in ("up", "demo"):
+        return process(home, *words)
+    return in_process.hettui(*words, environment=home)
+
+
+def process(home: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=patience(60))
 
 
@@ -166,7 +171,7 @@ def test_left_running_it_is_found_by_status_logs_and_down(
     assert "master | " in logs.stdout
     assert hettui(home, "logs", "--process", "nobody").returncode == 2
     follow(home, str(found["api"]))
-    down = hettui(home, "down")
+    down = process(home, "down")
     assert (down.returncode, down.stdout) == (0, "Stopped 4 processes.\n"), down.stderr
     assert hettui(home, "down").stdout == "Nothing ran.\n"
     assert hettui(home, "status").returncode == 1

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.conftest import DEADLINE_S, engine_processes
 from tests.hettui import HETTUI
+from tests.in_process import hettui
 from tests.patience import patience
 
 pytestmark = pytest.mark.engine
@@ -46,9 +47,7 @@ def test_the_figures_of_a_whole_run(home: dict[str, str], nothing_left: None) ->
 
 
 def test_the_text_for_people(home: dict[str, str], nothing_left: None) -> None:
-    result = subprocess.run(
-        [*HETTUI, "demo", "--headless"], env=home, capture_output=True, text=True, timeout=patience(60)
-    )
+    result = hettui("demo", "--headless", environment=home)
     assert result.returncode == 0, result.stderr
     assert "tok/s" in result.stdout
     assert "big" in result.stdout
@@ -81,10 +80,7 @@ def test_a_signal_in_the_middle_leaves_nothing(
 
 
 def test_without_an_engine_one_line_says_what_to_install(home: dict[str, str], tmp_path: Path) -> None:
-    environment = home | {"LLAMA_CPP_BIN": str(tmp_path)}
-    result = subprocess.run(
-        [*HETTUI, "demo", "--headless"], env=environment, capture_output=True, text=True, timeout=patience(60)
-    )
+    result = hettui("demo", "--headless", environment=home | {"LLAMA_CPP_BIN": str(tmp_path)})
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert "LLAMA_CPP_BIN" in result.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import in_process
 from tests.e2e.conftest import engine_processes
 from tests.hettui import HETTUI
 from tests.patience import patience
@@ -20,8 +21,16 @@ pytestmark = pytest.mark.engine
 ROUNDS = int(os.environ.get("LOGOUT_ROUNDS", "3"))
 
 
+def start(home: dict[str, str], config: Path) -> None:
+    """By a process of its own, which is gone by the time of a logout."""
+    argv = [*HETTUI, "up", str(config)]
+    done = subprocess.run(argv, env=home, capture_output=True, text=True, timeout=patience(60))
+    assert done.returncode == 0, done.stderr
+
+
 def hettui(home: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=patience(60))
+    """Of what runs already."""
+    return in_process.hettui(*words, environment=home)
 
 
 def logged_out(home: dict[str, str], number: int = 0) -> dict[str, str]:
@@ -58,7 +67,7 @@ def pids(home: dict[str, str]) -> list[int]:
 
 
 def test_a_cluster_outlives_logouts_and_every_login_finds_it(home: dict[str, str], config: Path) -> None:
-    assert hettui(home, "up", str(config)).returncode == 0
+    start(home, config)
     first = pids(home)
     assert len(first) == 2
     login = home
@@ -75,7 +84,7 @@ def test_a_cluster_outlives_logouts_and_every_login_finds_it(home: dict[str, str
 
 
 def test_up_refuses_to_start_over_a_cluster_without_a_record(home: dict[str, str], config: Path) -> None:
-    assert hettui(home, "up", str(config)).returncode == 0
+    start(home, config)
     first = pids(home)
     shutil.rmtree(Path(home["XDG_STATE_HOME"]) / "hettui")
     shutil.rmtree(home["XDG_RUNTIME_DIR"])

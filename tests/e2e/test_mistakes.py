@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Terminal, engine_processes
-from tests.hettui import HETTUI
 from tests.in_process import hettui
-from tests.patience import patience
 
 pytestmark = pytest.mark.engine
 
@@ -73,7 +70,7 @@ def test_a_missing_binary(home: dict[str, str], tmp_path: Path, model: Path) -> 
 
 def test_a_plan_that_does_not_fit_names_device_and_mib(home: dict[str, str], model: Path) -> None:
     words = ["plan", str(model), "--devices", "big=400MiB,small=20MiB", "--split", "20,11"]
-    result = subprocess.run([*HETTUI, *words], env=home, capture_output=True, text=True, timeout=patience(60))
+    result = hettui(*words, environment=home)
     assert result.returncode == 1
     assert "small is short by" in result.stdout
     assert "MiB" in result.stdout

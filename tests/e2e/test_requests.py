@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 
 from tests import own_ports, tiny_models
 from tests.e2e.conftest import Terminal, engine_processes
-from tests.hettui import HETTUI
+from tests.in_process import hettui
 from tests.patience import patience
 
 pytestmark = [pytest.mark.engine, pytest.mark.tmux]
@@ -64,10 +63,10 @@ def test_a_new_split_and_a_lost_worker_keep_the_context(
     assert re.search(r"▏ +0 +1,200 +0 +1,200 +2 ", shown), shown
     assert re.search(r"▏ +0 +1,220 +1,200 +20 +2 ", shown), shown
 
-    said = subprocess.run([*HETTUI, "requests", "--json"], env=home, capture_output=True, timeout=patience(30))
+    said = hettui("requests", "--json", environment=home)
     (request,) = json.loads(said.stdout)["requests"]
     assert (request["prompt_tokens"], request["reused_tokens"], request["reread"]) == (PROMPT + 20, PROMPT, None)
-    lines = subprocess.run([*HETTUI, "requests"], env=home, capture_output=True, text=True, timeout=patience(30))
+    lines = hettui("requests", environment=home)
     assert re.search(r"^ +0 +1,220 +1,200 +20 ", lines.stdout, re.MULTILINE), lines
 
     # Twenty tokens are no snapshot yet. A worker dies, and the key that relaunches brings back what was saved.
@@ -86,6 +85,6 @@ def test_a_new_split_and_a_lost_worker_keep_the_context(
 
 
 def test_requests_without_a_cluster(home: dict[str, str]) -> None:
-    said = subprocess.run([*HETTUI, "requests"], env=home, capture_output=True, text=True, timeout=patience(30))
+    said = hettui("requests", environment=home)
     assert said.returncode == 1
     assert "nothing runs" in said.stderr

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
@@ -60,10 +61,12 @@ def test_three_machines_by_commands(bed: Bed) -> None:
 
 
 class Screen:
-    """hettui's screen on the desk, in tmux."""
+    """hettui's screen on the desk, in tmux, each on a server of its own: one that is ending takes nobody in."""
+
+    _made = count()
 
     def __init__(self, bed: Bed) -> None:
-        self._words = ["tmux", "-L", f"hettui-hosts-{bed.number}", "-f", "/dev/null"]
+        self._words = ["tmux", "-L", f"hettui-hosts-{bed.number}-{next(self._made)}", "-f", "/dev/null"]
         argv = bed.desk.enter([*HETTUI, "cluster.toml"], {"TERM": "xterm-256color"})
         self._tmux("new-session", "-d", "-x", "120", "-y", "40", shlex.join(argv))
 

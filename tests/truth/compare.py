@@ -36,6 +36,8 @@ BESIDE = TABLE.with_name("beside.jsonl")
 """Made by `make.py --beside N --table beside.jsonl`."""
 MORE_ATTACHED = TABLE.with_name("attached-more.jsonl")
 """Made by `attached.py … --more N --out attached-more.jsonl`."""
+RANDOM = TABLE.with_name("random.jsonl")
+"""Made by `make.py --random N --seed S --table random.jsonl`."""
 DRAFTS = TABLE.with_name("drafts.jsonl")
 """Made by `make.py --drafts N --table drafts.jsonl`."""
 BUILDS = ("b10068", "b11434")
@@ -62,7 +64,7 @@ class Compared:
     @property
     def exact(self) -> int:
         """What counts as equal: several buffers of the master's, each printed with two decimals, add up."""
-        printed = self.place.endswith("host") or (self.place == "0" and "attached" in self.case)
+        printed = self.place.endswith("host") or (self.place in ("0", "draft 0") and "attached" in self.case)
         return 4 * PRINTED_BYTES if printed else 0
 
     @property

@@ -130,7 +130,11 @@ def lora(model: Header, rank: int, *, parts: Sequence[str] = (), type_name: str 
     metadata, tensors = model
     arch = str(metadata["general.architecture"])
     found: list[Tensor] = []
+    # MTP blocks are not loaded unless they are asked for.
+    own = {name.partition(".nextn.")[0] + "." for name, _, _ in tensors if ".nextn." in name}
     for name, shape, _ in tensors:
+        if name.startswith(tuple(own)):
+            continue
         if len(shape) != 2 or not name.startswith("blk.") or not name.endswith(".weight"):
             continue
         if "ffn_gate_inp" in name or "conv1d" in name or not any(part in name for part in parts or ("",)):

@@ -8,13 +8,16 @@ import pytest
 
 from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.model.architecture import architecture
+from hettui.domain.units import MIB
 from tests.truth.compare import (
     ATTACHED,
     BESIDE,
     BUILDS,
     DRAFTS,
     EXPERTS,
+    MORE_ATTACHED,
     PRINTED_BYTES,
+    RANDOM,
     Compared,
     cases,
     compare,
@@ -83,9 +86,31 @@ def test_beside_a_card_of_the_masters_own_weights_and_context_are_exact(attached
 def test_what_a_card_computes_for_the_host_is_in_its_buffer(attached: list[Compared]) -> None:
     """Weights are copied to it: without that 143 of the 183 cards were out of bounds, the worst by 792 MiB."""
     cards = [c for c in attached if c.place == "0"]
-    assert sum(c.compute_within for c in cards) / len(cards) >= 0.91
+    assert len(cards) >= 300
+    assert sum(c.compute_within for c in cards) / len(cards) >= 0.9
+    assert min(c.compute_error for c in cards) > -70 * MIB
     hosts = [c for c in attached if c.place == "host"]
     assert sum(c.compute_within for c in hosts) / len(hosts) >= 0.99
+
+
+def test_what_lies_beside_a_model_is_exact_on_a_card_too() -> None:
+    """The same H200: projectors and adapters, draft models, the model's own MTP block, on the card and beside it. Of
+    what the master drives itself it prints some lines only."""
+    rows = cases(MORE_ATTACHED)
+    assert len(rows) >= 130
+    kinds = [_kind(row) for row in rows]
+    assert {kind: kinds.count(kind) >= 30 for kind in set(kinds)} == dict.fromkeys(("beside", "draft", "mtp"), True)
+    beside = [row for row in rows if "beside" in row]
+    assert [f for row in beside for f in compare_beside(row) if abs(f[1]) > _said_to(row, f[0])] == []
+    found = [c for row in rows for c in compare(row)]
+    assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+    assert sum(c.compute_within for c in found) / len(found) >= 0.95
+    # What is wrong is said too high: none is short by more than a few MiB.
+    assert min(c.compute_error for c in found) > -8 * MIB
+
+
+def _kind(row: dict[str, Any]) -> str:
+    return "beside" if "beside" in row else "draft" if row["draft"] else "mtp"
 
 
 def test_experts_in_ram_block_by_block_are_exact() -> None:
@@ -126,3 +151,19 @@ def _said_to(row: dict[str, Any], place: str) -> int:
     """Small inputs of a projector's graph are rounded up to 128 bytes here, and to 32 by a CPU; MiB are printed with
     two decimals, for each adapter."""
     return 256 if place.isdigit() else PRINTED_BYTES * (1 + 2 * len(row["beside"].get("lora", ())))
+
+
+def test_settings_thrown_by_dice_are_exact_too() -> None:
+    """Small models under random settings, b10068 and b11434: a cache of f32 was found by them. Where layers lie on the
+    host the newer build's weights there are left out: that machine's CPU kept an order of its own (AMX)."""
+    rows = cases(RANDOM)
+    assert len(rows) >= 400
+    found = [c for row in rows for c in compare(row)]
+    found = [c for c in found if c.build == "b10068" or c.place != "host" or not _on_host(c)]
+    assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+    assert sum(c.compute_within for c in found) / len(found) >= 0.994
+    assert min(c.compute_error for c in found) > -16 * MIB
+
+
+def _on_host(c: Compared) -> bool:
+    return bool(sum(c.case["split"]) <= c.case["blocks"])

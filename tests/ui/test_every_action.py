@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 import pytest
 from textual.command import CommandPalette
@@ -43,6 +44,7 @@ pytestmark = pytest.mark.matrix
 
 Prepare = Callable[[Stage], Awaitable[None]]
 Effect = Callable[[Stage], bool]
+T = TypeVar("T")
 
 
 async def nothing(s: Stage) -> None:
@@ -73,7 +75,8 @@ async def died(s: Stage) -> None:
 
 async def logged(s: Stage) -> None:
     for n in range(90):
-        await s.emit(LogLines("master" if n % 2 else "worker big", (f"line {n} " + "x" * 300,)))
+        s.engine.emit(LogLines("master" if n % 2 else "worker big", (f"line {n} " + "x" * 300,)))
+    await s.pilot.pause()
     await s.press("g")
 
 
@@ -266,6 +269,19 @@ DOES: dict[str, tuple[Prepare, Effect]] = {
 }
 """By action: a state in which it makes sense, and what is so afterwards."""
 
+OPENS = [
+    "plan.propose", "plan.settings", "model.choose", "model.draft", "cluster.tune", "jump", "help", "doctor",
+    "app.themes", "app.palette",
+]  # fmt: skip
+FRONTS = [
+    "pane.chat", "pane.requests", "pane.logs", "pane.bench", "pane.commands", "pane.explain", "pane.next",
+    "pane.previous",
+]  # fmt: skip
+MOVES = [
+    "layers.less", "layers.more", "layers.less4", "layers.more4", "layers.none", "layers.all", "plan.lock",
+    "plan.even",
+]  # fmt: skip
+
 OF_EXPERTS = ("experts.less", "experts.more")
 """They take a model that has some: test_experts.py."""
 
@@ -283,10 +299,10 @@ CANNOT: dict[str, tuple[Prepare, str]] = {
     "plan.lock": (pressed("up", "down", "down", "down"), "cannot be locked"),
     "plan.earlier": (nothing, "big is the first device already"),
     "plan.later": (pressed("down", "down"), "small is the last device already"),
-    **{
-        f"layers.{name}": (pressed("space"), "big is locked: space unlocks it")
-        for name in ("less", "more", "less4", "more4", "none", "all")
-    },
+    **dict.fromkeys(
+        [f"layers.{name}" for name in ("less", "more", "less4", "more4", "none", "all")],
+        (pressed("space"), "big is locked: space unlocks it"),
+    ),
     **dict.fromkeys(("experts.less", "experts.more"), (nothing, "this model has no experts")),
     "plan.undo": (nothing, "nothing to undo"),
     "plan.redo": (nothing, "nothing to redo"),
@@ -350,8 +366,16 @@ RECORDED = {a.id for a in ACTIONS if a.place == "chat" and a.why_not is not why.
 """Refused by the screen of a recording, whatever else is so."""
 
 
-def every_key(names: dict[str, object]) -> list[object]:
+def every_key(names: Iterable[str]) -> list[object]:
     return [pytest.param(BY_ID[name], key, id=f"{name}-{key}") for name in names for key in BY_ID[name].keys]
+
+
+def by_state(cases: dict[str, tuple[Prepare, T]]) -> list[object]:
+    """One case for each state, with every action that is tried in it: none of them may change it."""
+    found: dict[Prepare, list[tuple[str, T]]] = {}
+    for name, (prepare, wanted) in cases.items():
+        found.setdefault(prepare, []).append((name, wanted))
+    return [pytest.param(prepare, tried, id=", ".join(name for name, _ in tried)) for prepare, tried in found.items()]
 
 
 def test_no_action_is_forgotten() -> None:
@@ -363,19 +387,43 @@ def test_no_reason_is_forgotten() -> None:
     assert {a.id for a in ACTIONS if a.why_not is not why.possible} == told
 
 
-@pytest.mark.parametrize(("action", "key"), every_key({**DOES}))
+GOES_BACK = {**dict.fromkeys(OPENS, "escape"), **dict.fromkeys(FRONTS, "escape"), **dict.fromkeys(MOVES, "u")}
+"""By action that can be tried in the screen as it opens: the key after which that is again as it was."""
+
+
+async def does(s: Stage, key: str, effect: Effect) -> None:
+    await s.app.workers.wait_for_complete()
+    assert not effect(s), f"{key}: it is so already"
+    await s.press(*key.split())
+    await s.pilot.pause()
+    assert effect(s), f"{key}\n{s.text()}"
+
+
+@pytest.mark.parametrize(("action", "key"), every_key([name for name in DOES if name not in GOES_BACK]))
 async def test_every_key_does_what_it_says(action: Action, key: str) -> None:
     prepare, effect = DOES[action.id]
     async with stage(size=(120, 24)) as s:
         await prepare(s)
+        await does(s, key, effect)
+
+
+@pytest.mark.parametrize("names", [OPENS, FRONTS, MOVES], ids=["opens", "front", "layers"])
+async def test_every_key_does_what_it_says_and_there_is_a_way_back(names: list[str]) -> None:
+    async with stage(size=(120, 24)) as s:
         await s.app.workers.wait_for_complete()
-        assert not effect(s), "it is so already"
-        await s.press(*key.split())
-        await s.pilot.pause()
-        assert effect(s), s.text()
+        before = state(s)
+        for name in names:
+            prepare, effect = DOES[name]
+            assert prepare is nothing
+            for key in BY_ID[name].keys:
+                await does(s, key, effect)
+                assert state(s) != before, key
+                await s.press(GOES_BACK[name])
+                await s.pilot.pause()
+                assert state(s) == before, key
 
 
-@pytest.mark.parametrize(("action", "key"), every_key({**OF_TIME}))
+@pytest.mark.parametrize(("action", "key"), every_key(OF_TIME))
 async def test_every_key_of_a_recording(action: Action, key: str) -> None:
     from_s, effect = OF_TIME[action.id]
     async with show() as s:
@@ -394,59 +442,69 @@ def state(s: Stage) -> tuple[object, ...]:
     """Everything that an action could have changed."""
     asked = s.engine.requests, s.engine.calls, s.engine.chats, s.engine.prompts
     kept = s.backend.store.exported, s.app.clipboard, s.app.focused, len(s.app.screen_stack)
-    return s.plan, s.main.facts.selected, *(list(made) for made in asked), *kept
+    return s.main.facts.plan, s.main.facts.selected, *(list(made) for made in asked), *kept
 
 
-async def refused(s: Stage, words: str, act: Callable[[], Awaitable[None]]) -> None:
+async def refused(s: Stage, what: str, words: str, act: Callable[[], Awaitable[None]]) -> None:
+    """Says why, changes nothing, and takes the words away again."""
     await s.app.workers.wait_for_complete()
     before = state(s)
-    assert words not in shown(s), "it is said already"
+    assert words not in shown(s), f"{what}: it is said already"
     await act()
     await s.pilot.pause()
-    assert words in shown(s)
-    assert state(s) == before
+    assert words in shown(s), what
+    assert state(s) == before, what
+    s.app.clear_notifications()
+    for pane in s.main.query("ChatPane, BenchPane"):
+        assert isinstance(pane, ChatPane | BenchPane)
+        pane.status("")
+    await s.pilot.pause()
 
 
-@pytest.mark.parametrize(("action", "key"), every_key({**CANNOT}))
-async def test_a_key_that_cannot_says_why(action: Action, key: str) -> None:
-    prepare, words = CANNOT[action.id]
+async def every_key_refused(s: Stage, tried: list[tuple[str, str]]) -> None:
+    for name, words in tried:
+        for key in BY_ID[name].keys:
+            await refused(s, f"{name} by {key}", words, partial(s.press, *key.split()))
+
+
+@pytest.mark.parametrize(("prepare", "tried"), by_state(CANNOT))
+async def test_a_key_that_cannot_says_why(prepare: Prepare, tried: list[tuple[str, str]]) -> None:
     async with stage() as s:
         await prepare(s)
-        await refused(s, words, lambda: s.press(*key.split()))
+        await every_key_refused(s, tried)
 
 
-@pytest.mark.parametrize(("action", "key"), every_key({**BUSY}))
-async def test_a_key_that_has_to_wait_says_for_what(action: Action, key: str) -> None:
-    prepare, words = BUSY[action.id]
+@pytest.mark.parametrize(("prepare", "tried"), by_state(BUSY))
+async def test_a_key_that_has_to_wait_says_for_what(prepare: Prepare, tried: list[tuple[str, str]]) -> None:
     async with stage() as s:
         await prepare(s)
-        await refused(s, words, lambda: s.press(*key.split()))
+        await every_key_refused(s, tried)
 
 
-@pytest.mark.parametrize(("action", "key"), every_key({**WITHOUT_MODEL}))
-async def test_without_a_model_a_key_says_so(action: Action, key: str) -> None:
+async def test_without_a_model_a_key_says_so() -> None:
     async with stage(replace(session(), shape=None)) as s:
-        await refused(s, WITHOUT_MODEL[action.id], lambda: s.press(*key.split()))
+        await every_key_refused(s, list(WITHOUT_MODEL.items()))
 
 
-@pytest.mark.parametrize("name", BY_NAME)
-async def test_what_only_the_palette_can_ask_for_says_why(name: str) -> None:
-    prepare, words = BY_NAME[name]
+@pytest.mark.parametrize(("prepare", "tried"), by_state(BY_NAME))
+async def test_what_only_the_palette_can_ask_for_says_why(prepare: Prepare, tried: list[tuple[str, str]]) -> None:
     async with stage() as s:
         await prepare(s)
-        await refused(s, words, lambda: s.screen.action_perform(name))
+        for name, words in tried:
+            await refused(s, name, words, partial(s.screen.action_perform, name))
 
 
-@pytest.mark.parametrize("name", sorted(RECORDED))
-async def test_a_recording_refuses_what_is_the_chat_s(name: str) -> None:
+async def test_a_recording_refuses_what_is_the_chat_s() -> None:
     async with show() as s:
         await s.press("c")
-        s.screen.query_one(ChatPane).status("")
-        await s.pilot.pause()
-        assert "this is a recording of" not in s.text()
-        await s.screen.action_perform(name)
-        await s.pilot.pause()
-        assert "this is a recording of" in s.text()
+        for name in sorted(RECORDED):
+            s.app.clear_notifications()
+            s.screen.query_one(ChatPane).status("")
+            await s.pilot.pause()
+            assert "this is a recording of" not in s.text(), name
+            await s.screen.action_perform(name)
+            await s.pilot.pause()
+            assert "this is a recording of" in s.text(), name
 
 
 async def test_a_recording_has_no_machine_that_could_be_looked_at() -> None:

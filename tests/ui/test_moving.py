@@ -61,8 +61,8 @@ async def test_enter_where_an_answer_is_being_written_lets_it_end() -> None:
 @pytest.mark.parametrize("panes", [PanesState(), PanesState(LOGS, LOGS, LOGS)], ids=["as usual", "left in the logs"])
 async def test_logs_open_at_their_end(size: tuple[int, int], panes: PanesState) -> None:
     async with stage(size=size, panes=panes) as s:
-        for n in range(200):
-            await s.emit(LogLines("master", (f"line {n}",)))
+        for n in range(0, 200, 25):
+            await s.emit(LogLines("master", tuple(f"line {m}" for m in range(n, n + 25))))
         if s.main.front != LOGS:
             await s.press("g")
         await s.pilot.pause()

@@ -25,6 +25,7 @@ _MOST_RATES = 70
 """Of one plan: the prompt, and each number of streams."""
 _SPEEDS = "stages"
 """Of 2026-11 on. `speeds` before that held one factor a device, learned from sums alone: it blamed the wrong one."""
+_MOST_ANSWERS, _SOUND_OFF = 1000, (0.01, 100.0)
 _SET_ASIDE = (
     "speeds that an earlier hettui measured were set aside: it could not tell the devices apart. The next answer "
     "measures them anew"
@@ -39,15 +40,26 @@ def load_learned(folder: Path) -> Learned:
     compute = {k: row for k, v in _table(found.get("compute")) if (row := _numbers(v))}
     speeds = {k: known for k, v in _table(found.get(_SPEEDS))[-_MOST_DEVICES:] if (known := _evidence(v))}
     rates = {k: rows for k, v in _table(found.get("rates"))[-MAX_LAUNCHES:] if (rows := _rates(v))}
+    off, answers = _host(found)
     return Learned(
         dict(list(compute.items())[-MAX_LAUNCHES:]),
         _numbers(found.get("overhead")),
         speeds,
         rates,
         host_bytes_per_s=_positive(found.get("host_bytes_per_s")),
+        host_off=off,
+        host_answers=answers,
         at_unix_s=time.time() if speeds else 0.0,
         set_aside=_SET_ASIDE if _table(found.get("speeds")) and not speeds else "",
     )
+
+
+def _host(found: dict[str, Any]) -> tuple[float, int]:
+    """How much slower than its memory the host was, and in how many answers; none for what is damaged."""
+    off, answers = _positive(found.get("host_off")), found.get("host_answers")
+    least, most = _SOUND_OFF
+    sound = off is not None and least <= off <= most and type(answers) is int and 0 < answers <= _MOST_ANSWERS
+    return (off, answers) if sound and off is not None and type(answers) is int else (1.0, 0)
 
 
 def _table(value: Any) -> list[tuple[str, Any]]:
@@ -98,6 +110,7 @@ def save_learned(folder: Path, learned: Learned) -> None:
     speeds = {key: asdict(known) for key, known in dict(learned.speeds).items()}
     said = {"compute": dict(learned.compute), "overhead": dict(learned.overhead), _SPEEDS: speeds}
     said["rates"] = {key: dict(rates) for key, rates in dict(learned.rates).items()}
-    text = json.dumps(said | {"host_bytes_per_s": learned.host_bytes_per_s}, indent=1)
+    host = {"host_off": learned.host_off, "host_answers": learned.host_answers}
+    text = json.dumps(said | {"host_bytes_per_s": learned.host_bytes_per_s, **host}, indent=1)
     with contextlib.suppress(OSError):
         replace_file(folder / _NAME, text.encode(), 0o600)

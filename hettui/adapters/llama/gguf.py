@@ -26,6 +26,7 @@ from hettui.domain.model.header import ModelFile, TensorInfo, Value
 from hettui.domain.model.no_gguf import by_first_bytes, raw_piece
 from hettui.domain.text import clean_line
 
+_LENGTH = struct.Struct("<Q")
 _MAGIC = b"GGUF"
 _CHUNK_BYTES = 256 * 1024
 _MAX_KEYS = 65_536
@@ -322,15 +323,17 @@ class HeaderReader:
                 f"the array {clean_line(key, 80)} has {count} strings: more than any vocabulary", self._offset - 8
             )
         self._need(count * 8)
-        left = count
+        left, unpack = count, _LENGTH.unpack_from
         while left:
             window, at = self._window, self._at
-            last = len(window) - 8
-            from_bytes = int.from_bytes
-            while left and at <= last:
-                at += 8 + from_bytes(window[at : at + 8], "little")
-                left -= 1
-            # `at` may now lie behind the window: the last string reaches beyond it.
+            walked = 0
+            try:
+                for walked in range(left):  # noqa: B007 - how many there were
+                    at += 8 + unpack(window, at)[0]
+                left = 0
+            except (struct.error, OverflowError):
+                # The next length is not in the window: the last string reaches to its end or beyond.
+                left -= walked
             self._at = min(at, len(window))
             self._skip(at - self._at)
             if left and self._at + 8 > len(self._window):

@@ -68,15 +68,14 @@ def _marked(variable: str, value: str) -> Iterator[tuple[int, list[bytes]]]:
     Another user's could say it, too, to be ended or believed by an administrator's hettui.
     """
     wanted, user = f"{variable}={value}".encode(errors="surrogateescape"), os.getuid()
-    for entry in os.listdir(_PROC):  # noqa: PTH208 - a thousand names, of which no Path is needed
-        if not entry.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            if (_PROC / entry).stat().st_uid != user:
+    # Every start of hettui looks: a thousand processes, of which no Path is made.
+    with os.scandir(_PROC) as entries:
+        for entry in entries:
+            if not entry.name.isdigit():
                 continue
-            said = _environment(int(entry)).split(b"\0")
-            if wanted in said:
-                yield int(entry), said
+            with contextlib.suppress(OSError):
+                if entry.stat().st_uid == user and wanted in (said := _environment(int(entry.name)).split(b"\0")):
+                    yield int(entry.name), said
 
 
 def _environment(pid: int) -> bytes:
@@ -85,15 +84,14 @@ def _environment(pid: int) -> bytes:
     Between exec's closing of descriptors, which wakes whoever started it, and the new program's stack there is neither
     environment nor command line to be seen: such a process is looked at again.
     """
-    folder = _PROC / str(pid)
-    last_look = time.monotonic() + _EXEC_S
-    while not (text := kernel_bytes(folder / "environ")):
+    environment, last_look = f"{_PROC}/{pid}/environ", time.monotonic() + _EXEC_S
+    while not (text := kernel_bytes(environment)):
         # Neither a kernel thread nor a dead one has a program.
-        if not (folder / "exe").exists() or time.monotonic() > last_look:
+        if not Path(_PROC, str(pid), "exe").exists() or time.monotonic() > last_look:
             break
-        if kernel_bytes(folder / "cmdline"):
+        if kernel_bytes(f"{_PROC}/{pid}/cmdline"):
             # It is there in whole, and without an environment; or became so since the line before last.
-            return kernel_bytes(folder / "environ")
+            return kernel_bytes(environment)
         time.sleep(0.001)
     return text
 

@@ -40,7 +40,9 @@ def _document(parts: Parts, workers: Sequence[Part], *, master: bool) -> str:
     services: dict[str, object] = {part.slug: _service(parts, part, _listens(part.port)) for part in workers}
     if master:
         service = _service(parts, parts.master, f"curl -fs -o /dev/null {parts.url}/health")
-        service["volumes"] = [f"{_folder(parts)}:{_MODELS}:ro"]
+        # Files beside the model stand where they do outside: the command line names them so.
+        others = dict.fromkeys(_dollars(str(PurePosixPath(file).parent)) for file in parts.beside)
+        service["volumes"] = [f"{_folder(parts)}:{_MODELS}:ro", *(f"{one}:{one}:ro" for one in others)]
         service["depends_on"] = {part.slug: {"condition": "service_healthy"} for part in workers}
         services["master"] = service
     return "\n".join([*lines, *_yaml({"name": "hettui", "services": services})]) + "\n"

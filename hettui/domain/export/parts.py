@@ -11,6 +11,8 @@ from hettui.domain.cluster.launch import LOOPBACK, Cluster, default_ports, plan_
 from hettui.domain.cluster.supervision import Supervision
 from hettui.domain.devices.device import LOCAL, Device, Host
 from hettui.domain.errors import UsageError
+from hettui.domain.llama.params import RuntimeParams, scaled
+from hettui.domain.plan.beside_place import draft_place, projector_place
 from hettui.domain.plan.split import Split
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
@@ -61,6 +63,8 @@ class Parts:
     others: Mapping[str, str] = field(default_factory=dict)
     """For the environment file."""
     supervision: Supervision = field(default_factory=Supervision)
+    beside: tuple[str, ...] = ()
+    """Files that the master reads beside the model: a draft model, a projector, adapters, control vectors."""
 
     @property
     def here(self) -> tuple[Part, ...]:
@@ -104,10 +108,19 @@ def parts_of(
     master = Part("master", "master", plan.master.argv, plan.master.env, serving.port)
     host = LOOPBACK if serving.host in ("0.0.0.0", "::") else serving.host  # noqa: S104 - where it is asked
     held = zip(cluster.devices, split.layers, strict=True)
-    uuids = tuple(d.uuid for d, n in held if d.via == "master" and n and d.uuid)
+    places = draft_place(cluster.params, cluster.devices), projector_place(cluster.params, cluster.devices)
+    used = [(d, n or i in places) for i, (d, n) in enumerate(held)]
+    uuids = tuple(d.uuid for d, is_used in used if d.via == "master" and is_used and d.uuid)
     others = {"LLAMA_API_KEY": key} if key and not serving.api_key_file else {}
     url = api_url(host, serving.port, plan.master.argv)
-    return Parts(tuple(workers), master, url, cluster.model_path, uuids, others, supervision)
+    beside = _files_beside(cluster.params)
+    return Parts(tuple(workers), master, url, cluster.model_path, uuids, others, supervision, beside)
+
+
+def _files_beside(params: RuntimeParams) -> tuple[str, ...]:
+    found = [params.draft.model if params.draft is not None else "", params.mmproj]
+    found += [scaled(said)[0] for said in (*params.lora, *params.control_vector)]
+    return tuple(file for file in found if file)
 
 
 def _far(cluster: Cluster, device: Device, port: int, name: str, slug: str) -> Part:

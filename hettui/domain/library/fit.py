@@ -88,7 +88,7 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
     the CPU. Takes 10 to 200 ms: not between two keys."""
     learned = learned or Learned()
     workload, devices = around.workload(shape), around.devices
-    plan = _first(workload, devices, Beside(around.ram_bytes, learned.host_bytes_per_s))
+    plan = _first(workload, devices, Beside(around.ram_bytes, learned.host_rate_bytes_per_s))
     workload = workload.having(plan.settings(around.params))
     outlook = learned.forecast(workload, plan)
     if not devices or plan.split.host_layers or plan.away or not outlook.fits:
@@ -99,7 +99,7 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
     ctx_size = context_size(workload)
     short_bytes = short_of_ram(plan, outlook, around.ram_bytes)
     short_bytes += sum(outlook.short_bytes(i) for i in range(len(devices)))
-    speed = promised(workload, plan.devices, plan.split, learned.host_bytes_per_s)
+    speed = promised(workload, plan.devices, plan.split, learned.host_rate_bytes_per_s)
     fit = _fit(plan, short_bytes)
     if speed is None:
         return Outlook(fit, plan, ctx_size, short_bytes)

@@ -97,7 +97,7 @@ def kept_bytes_per_cell(workload: Workload) -> tuple[int, ...]:
     return tuple(_cell_bytes(c, params, widest_v if transposed and c.v_width else c.v_width) for c in kept)
 
 
-def _state_copies(workload: Workload) -> int:
+def state_copies(workload: Workload) -> int:
     """Of a recurrent state: what an MTP block proposed may have to be taken back (`need_n_rs_seq`)."""
     draft = workload.params.draft
     back = draft is not None and draft.type == DRAFT_MTP and architecture(workload.shape.file.architecture).rolls_back
@@ -108,7 +108,7 @@ def _state_copies(workload: Workload) -> int:
 def context_bytes_per_block(workload: Workload) -> tuple[int, ...]:
     """What each block keeps, for all slots: KV cache and recurrent state."""
     params = workload.params
-    geometry, copies = cells(params, context_size(workload)), _state_copies(workload)
+    geometry, copies = cells(params, context_size(workload)), state_copies(workload)
     found = []
     for context, cell_bytes in zip(contexts(workload), kept_bytes_per_cell(workload), strict=True):
         depth = geometry.windowed(context.window, params) if context.window else geometry.full

@@ -72,7 +72,7 @@ class LayerCosts:
         self._helps = [
             bool(needed and (i == first if helps is None else helps and d.helps_host)) for i, d in enumerate(devices)
         ]
-        mtp = [mtp_of(workload, i, d) for i, d in enumerate(devices)]
+        mtp = [mtp_of(workload, i, d, several=several and full_offload) for i, d in enumerate(devices)]
         self._with_last = [0 if one is None else one.there.own_bytes for one in mtp]
         """What the last block brings along: the context of an MTP block at work."""
         self._work = [

@@ -98,7 +98,8 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
     """
     outlook, draft = _with_beside(workload, split, devices), draft_of(workload, devices)
     if draft is None and (index := _of_last_block(split, workload.shape.blocks)) is not None:
-        draft = mtp_of(workload, index, devices[index] if devices and index != HOST else None)
+        own, several = devices[index] if devices and index != HOST else None, len(split.active) > 1
+        draft = mtp_of(workload, index, own, several=several and not split.host_layers)
     if draft is None:
         return outlook
     held, host = list(outlook.devices), outlook.host
@@ -150,14 +151,15 @@ def _of_last_block(split: Split, blocks: int) -> int | None:
     return next((i for i in (HOST, *split.active) if last in split.block_range(i)), None)
 
 
-def mtp_of(workload: Workload, place: int, device: Device | None = None) -> Draft | None:
+def mtp_of(workload: Workload, place: int, device: Device | None = None, *, several: bool = False) -> Draft | None:
     """The second context of the model's own MTP block, which lies with it; None where nobody asks for it. Its weights
-    are counted with the model's blocks."""
+    are counted with the model's blocks. `several`: more than one device holds the model's layers, and the host none:
+    newer builds overlap this context's micro-batches, too."""
     draft = workload.params.draft
     if draft is None or draft.type != DRAFT_MTP:
         return None
     backend, attached = (device.backend, device.via == "master") if device is not None else ("cpu", False)
-    found = _draft_in(workload, HOST_KEY if place == HOST else backend, attached)
+    found = _draft_in(workload, HOST_KEY if place == HOST else backend, attached, several)
     if found is None:
         return None
     there, host = replace(found.there, weights_bytes=0), replace(found.host, weights_bytes=0)
@@ -165,7 +167,7 @@ def mtp_of(workload: Workload, place: int, device: Device | None = None) -> Draf
 
 
 @remembered
-def _draft_in(workload: Workload, backend: str, attached: bool) -> Draft | None:
+def _draft_in(workload: Workload, backend: str, attached: bool, several: bool = False) -> Draft | None:
     """On a device of that kind, or on the host."""
     own = draft_workload(workload)
     if own is None:
@@ -174,13 +176,13 @@ def _draft_in(workload: Workload, backend: str, attached: bool) -> Draft | None:
         outlook = _of_model(own, Split((), own.shape.layers), ())
         return Draft(HOST, Memory(), outlook.host, outlook.host_weights_bytes)
     device = Device("draft", backend=backend, via="master" if attached else "worker")
-    outlook = _of_model(own, Split((own.shape.layers,), own.shape.layers), (device,))
+    outlook = _of_model(own, Split((own.shape.layers,), own.shape.layers), (device,), several=several)
     return Draft(0, outlook.devices[0], outlook.host, outlook.host_weights_bytes)
 
 
-def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None) -> Forecast:
-    context = context_bytes_per_block(workload)
-    copies = input_copies(workload, several=len(split.active) > 1, full_offload=not split.host_layers)
+def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None, *, several: bool = False) -> Forecast:
+    context, several = context_bytes_per_block(workload), several or len(split.active) > 1
+    copies = input_copies(workload, several=several, full_offload=not split.host_layers)
     beside = helping(devices or (), split)
     helper = beside if offloads_operations(workload.extra_args) else None
     attends = attention(workload, split, devices or ())

@@ -89,6 +89,8 @@ class Rules:
     """The card has no kernel for flash attention with such heads, and it was asked for."""
     gathers_states: bool = False
     """Of a scan's states all but the first are looked up apart, whether they are used or not (`build_rs`, b11434)."""
+    state_copies: int = 1
+    """Of a recurrent state what a gated delta net gives: more where tokens may have to be taken back."""
     fuses: bool = False
     """A card of the master's own whose backend computes several operations as one, and keeps what they read."""
 
@@ -380,7 +382,8 @@ class Graph:
         if batch.flash_attn:
             size = v_width * self.token_bytes + self._converted_bytes(context)
             there = HOST if self.rules.attends_on_host and self.place in (HOST, self.helper) else None
-            out = self._at(there, size, self.view(query), *cache, mask)
+            asked = self.view(query)
+            out = self._at(there, size, asked, *self._halved(cache), mask)
             return self.view(out, v_width * self.token_bytes)
         width = (batch.window_cells if windowed else batch.cells) * self.rules.heads
         values = cache[1]
@@ -404,6 +407,12 @@ class Graph:
             Tensor(depth * context.k_width * k_bytes // k_elements, home=self.place),
             Tensor(depth * v_width * v_bytes // v_elements, home=self.place),
         )
+
+    def _halved(self, cache: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Flash attention reads a cache of f32 as f16: all of it is converted beside it first (`build_attn_mha`, both
+        builds)."""
+        pairs = zip(cache, self.batch.cache_types, strict=True)
+        return tuple(self.raw(one.size_bytes // 2, one, anchored=False) if t == (F32, 1) else one for one, t in pairs)
 
     def _converted_bytes(self, context: BlockContext) -> int:
         batch = self.batch
@@ -434,7 +443,8 @@ class Graph:
         value, cache = b["attn_v_b.weight"][1] * heads, self._cache(context)
         if batch.flash_attn:
             size = heads * lora * self.token_bytes + self._converted_bytes(context)
-            out = self.raw(size, self.view(query), *cache, mask, anchored=False)
+            asked = self.view(query)
+            out = self.raw(size, asked, *self._halved(cache), mask, anchored=False)
             return self.view(self.rows(value, self.part(self.rows(value, self.part(out)))))
         kq = self.over(self.rows(batch.cells * heads, cache[0], self.view(query)), mask)
         turned_v = self.raw(batch.cells * batch.streams * lora * 2, cache[1])
@@ -530,7 +540,7 @@ class Graph:
         decay = self.over(self.rows(rank, self.part(self.rows(2 * rank, x))))
         strength = self.over(self.rows(rank, self.part(decay)))
         scanned = self.raw(
-            inner * batch.tokens * F32 + scan_state * F32,
+            inner * batch.tokens * F32 + scan_state * self.rules.state_copies * F32,
             self.view(query), self.view(key), self.part(mixed), decay, strength, self.view(state),
         )  # fmt: skip
         self.store(self.part(scanned))

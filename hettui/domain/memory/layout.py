@@ -9,7 +9,7 @@ from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory import compute
 from hettui.domain.memory.altup import AltUp
 from hettui.domain.memory.beside_model import ranks
-from hettui.domain.memory.context import CACHE_BYTES, cells, context_size, contexts, padded
+from hettui.domain.memory.context import CACHE_BYTES, cells, context_size, contexts, padded, state_copies
 from hettui.domain.memory.flash import Attention
 from hettui.domain.memory.graph import Batch, Rules, Shapes
 from hettui.domain.memory.weights import tensor_bytes, tensors_on_host
@@ -45,6 +45,7 @@ def layout_of(
             _rules(workload, head_v, full_offload=full_offload, windows=window > 0),
             fuses=newer and attached and backend == "cuda",
             gathers_states=newer,
+            state_copies=state_copies(workload),
             attends_on_host=attends == "on the host",
         ),
         batch=_batch(workload, window, attends, cache_in_f16=newer and backend == "cuda"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from hettui.domain.model.header import ModelFile, TensorInfo
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.model.weights import BLOCK_TENSOR
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
@@ -34,8 +35,9 @@ def changed_by(adapter: ModelFile) -> Mapping[str, tuple[TensorInfo, ...]]:
     return found
 
 
-def no_adapter(adapter: ModelFile, shape: ModelShape) -> str | None:
-    """Why llama.cpp would not take this adapter for this model; None: it would."""
+def no_adapter(adapter: ModelFile, shape: ModelShape, *, with_mtp: bool = False) -> str | None:
+    """Why llama.cpp would not take this adapter for this model; None: it would. `with_mtp`: the model's MTP blocks are
+    loaded, too."""
     said = adapter.metadata
     if said.get("general.type") != "adapter" or said.get("adapter.type") != "lora":
         return "it is no LoRA adapter in GGUF: convert_lora_to_gguf.py of llama.cpp makes one"
@@ -45,6 +47,10 @@ def no_adapter(adapter: ModelFile, shape: ModelShape) -> str | None:
     shapes = {tensor.name: tensor.shape for tensor in shape.file.tensors}
     for name, pair in changed_by(adapter).items():
         parts = {tensor.name[-len(_A) :]: tensor.shape for tensor in pair}
+        block = BLOCK_TENSOR.match(name)
+        if block and not with_mtp and shape.blocks - shape.mtp_blocks <= int(block[1]) < shape.blocks:
+            # glm4moe in b10068 and b11434: "does not exist in base model".
+            return f"it changes block {int(block[1])}, an MTP block that is not loaded without [draft] type = draft-mtp"
         if name not in shapes:
             return f"it changes {clean_line(name, 60)}, which the model does not have: it was made for another one"
         if len(parts) < len((_A, _B)):

@@ -46,8 +46,8 @@ class Placing:
     """Bytes that each layer takes at least, experts included."""
     room: Sequence[float]
     """By device: the most that all of its layers can take; infinite without a budget."""
-    price: float
-    """Of a byte of experts in RAM instead of on a card, at least."""
+    prices: Sequence[float]
+    """By device: of a byte of its experts in RAM instead, at least; infinite where none may leave."""
     ram_bytes: float
     """What may lie there of experts."""
     locked: Mapping[int, int] = field(default_factory=dict)
@@ -86,17 +86,31 @@ _Found = tuple[int, int, int, int]
 """A device with its first and last layer, and the blocks whose experts lie in RAM."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """Devices that are left."""
+
+    room: float
+    """The most that they hold together."""
+    price: float
+    """Of a byte that must leave them, at least."""
+    below: Sequence[float]
+    """What the first n layers cost at least, each on the one where it is cheapest, and the cheapest of them begins."""
+
+
 class _Search:
     def __init__(self, problem: Placing, most_runs: int) -> None:
         self.p, self.left = problem, most_runs
         self.value, self.best = INFINITE, tuple[_Found, ...]()
-        cheapest = (min(layer) for layer in zip(*problem.layer_s, strict=True))
-        self.below: list[float] = [*accumulate(cheapest, initial=0.0)]
+        self.own = [[*accumulate(layers, initial=0.0)] for layers in problem.layer_s]
+        self.left_over: dict[int, _Rest] = {}
         self.needed = [*accumulate(problem.needed, initial=0)]
         self.usable = [d for d in range(problem.devices) if problem.locked.get(d) != 0]
         self.must = sum(1 << d for d, n in problem.locked.items() if n)
         self.known: dict[tuple[int, int, int], Run | None] = {}
         self.most = {d: self._most(d) for d in self.usable}
+        self.ram_counts = self.needed[-1] > problem.ram_bytes
+        """More experts could leave than there is room for."""
         self.seen: dict[tuple[int, int], list[tuple[float, int]]] = {}
 
     def run(self, device: int, first: int, last: int) -> Run | None:
@@ -141,13 +155,19 @@ class _Search:
             low, high = (middle, high) if run is not None and not run.away else (low, middle - 1)
         return low
 
-    def bound(self, last: int, rest: int) -> float:
-        """The least that the layers 0 … last cost on the rest of the devices."""
-        p = self.p
-        room = sum(p.room[d] for d in self.usable if rest >> d & 1)
-        least = min((p.fixed[d] for d in self.usable if rest >> d & 1), default=INFINITE)
-        over = self.needed[last + 1] - room
-        return self.below[last + 1] + least + (over * p.price if over > 0 else 0.0)
+    def _behind(self, rest: int) -> _Rest:
+        found = self.left_over.get(rest)
+        if found is None:
+            own = [d for d in self.usable if rest >> d & 1]
+            room = sum(self.p.room[d] for d in own)
+            least = min((self.p.fixed[d] for d in own), default=INFINITE)
+            price = min((self.p.prices[d] for d in own), default=INFINITE)
+            cheapest = (
+                [*map(min, zip(*(self.p.layer_s[d] for d in own), strict=True))] if own else [INFINITE] * self.p.layers
+            )
+            below = [*accumulate(cheapest, initial=least)]
+            found = self.left_over[rest] = _Rest(room, price, below)
+        return found
 
     def visit(self, last: int, rest: int, value: float, away_bytes: int, runs: tuple[_Found, ...]) -> None:
         """The layers 0 … last are open, for the rest of the devices."""
@@ -166,27 +186,37 @@ class _Search:
     def _children(
         self, last: int, rest: int, value: float, away_bytes: int
     ) -> list[tuple[float, float, int, int, Run]]:
-        p, found = self.p, []
+        p, found, limit = self.p, [], self.value * (1 - TIE)
         for d in self.usable:
             if not rest >> d & 1:
                 continue
-            others, count = rest & ~(1 << d), p.locked.get(d)
+            others, count, mine = rest & ~(1 << d), p.locked.get(d), self.own[d]
+            left = self._behind(others)
+            start = value + p.fixed[d] + mine[last + 1]
             for first in range(last, -1, -1) if count is None else (last + 1 - count,):
-                run = self.run(d, first, last) if first >= 0 else None
+                if first < 0 or start - mine[first] >= limit:
+                    break
+                behind = 0.0 if not self.must & others else INFINITE
+                if first:
+                    over = self.needed[first] - left.room
+                    behind = left.below[first] + (over * left.price if over > 0 else 0.0)
+                # Whatever its experts cost: looked at only where it can be better than the best.
+                if start - mine[first] + behind >= limit:
+                    continue
+                run = self.run(d, first, last)
                 if run is None or away_bytes + run.away_bytes > p.ram_bytes:
                     break
                 after = value + run.cost
-                if after >= self.value * (1 - TIE):
+                if after >= limit:
                     break
-                low = after + (self.bound(first - 1, others) if first else 0.0)
-                if low < self.value * (1 - TIE) and (first or not self.must & others):
-                    found.append((low, after, d, first, run))
+                if after + behind < limit:
+                    found.append((after + behind, after, d, first, run))
         found.sort(key=lambda child: child[:4])
         return found
 
     def _dominated(self, last: int, rest: int, value: float, away_bytes: int) -> bool:
         """Whether the same layers were left to the same devices before, for no more time and no more RAM."""
-        before = self.seen.setdefault((last, rest), [])
+        before, away_bytes = self.seen.setdefault((last, rest), []), away_bytes if self.ram_counts else 0
         if any(v <= value and b <= away_bytes for v, b in before):
             return True
         before[:] = [(v, b) for v, b in before if v < value or b < away_bytes]

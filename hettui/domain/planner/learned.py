@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field, replace
+from math import exp, log
 
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
 from hettui.domain.llama.beside import mark
@@ -14,10 +15,12 @@ from hettui.domain.memory.forecast import Forecast, Memory, forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.plan import Plan
-from hettui.domain.plan.split import Split
+from hettui.domain.plan.split import HOST, Split
+from hettui.domain.planner.promise import promised
 from hettui.domain.records import dataclass
 from hettui.domain.speed.evidence import Evidence
 from hettui.domain.speed.learning import Now, device_key, known_speed, lesson, speed_key
+from hettui.domain.speed.prior import prior
 from hettui.domain.speed.shares import Decode
 
 MAX_LAUNCHES = 500
@@ -33,6 +36,11 @@ def streams_name(streams: int) -> str:
     return f"x{streams}"
 
 
+_HOST_COUNTS = 0.3
+"""Of a token's time: a smaller part is lost in what is not known of the devices."""
+_MOST_HOST_OFF = 30.0
+_HOST_ANSWERS = 8
+"""So many of the last answers count."""
 _USUAL = RuntimeParams()
 _LATER_SETTINGS = ("draft", "mmproj", "mmproj_device", "lora", "control_vector", "ctx_checkpoints", "cache_ram")
 
@@ -76,7 +84,11 @@ class Learned:
     now: dict[str, Now] = field(default_factory=dict)
     """By `speed_key`: of devices that are slower now than they are. Never written: it ends with its reason."""
     host_bytes_per_s: float | None = None
-    """What this machine's CPUs can read from memory."""
+    """What this machine's CPUs can read from memory, by a measurement of that alone."""
+    host_off: float = 1.0
+    """How much longer the master's CPU took for its part of answers than that says: a mean of the last ones."""
+    host_answers: int = 0
+    """Of how many."""
     at_unix_s: float = 0.0
     """When it was last looked at: what is older weighs less."""
     beside: str | None = None
@@ -117,6 +129,30 @@ class Learned:
         self.now.update(found.now)
         return True
 
+    @property
+    def host_rate_bytes_per_s(self) -> float | None:
+        """What the master's CPU reads while it computes, as answers have shown it; None: nothing is known."""
+        if not self.host_answers:
+            return self.host_bytes_per_s
+        usual = 1 / prior(Device(HOST_KEY)).seconds_per_byte
+        return (self.host_bytes_per_s or usual) / self.host_off
+
+    def add_host(self, workload: Workload, devices: Sequence[Device], split: Split, token_s: float) -> bool:
+        """One stream was answered of which the master's CPU computed a part. Whether something was learned of that:
+        what is left when the devices' parts are taken off is its, if it is a part that counts."""
+        found = promised(workload, self.with_measured(devices), split, self.host_rate_bytes_per_s)
+        expected_s = 0.0 if found is None else found.stages_s.get(HOST, 0.0)
+        if found is None or expected_s < _HOST_COUNTS * found.token_s:
+            return False
+        took_s = token_s - (found.token_s - expected_s)
+        if took_s < _HOST_COUNTS * token_s:
+            return False
+        off = min(max(took_s / expected_s * self.host_off, 1 / _MOST_HOST_OFF), _MOST_HOST_OFF)
+        before = min(self.host_answers, _HOST_ANSWERS - 1)
+        self.host_off = exp((log(self.host_off) * before + log(off)) / (before + 1))
+        self.host_answers = before + 1
+        return True
+
     def add_rate(self, workload: Workload, plan: Plan, what: str, per_second: float) -> bool:
         """What exactly this plan did. Whether that was new."""
         key = run_key(workload, plan.devices, plan.split)
@@ -141,6 +177,7 @@ class Learned:
         self.speeds.clear()
         self.rates.clear()
         self.now.clear()
+        self.host_off, self.host_answers = 1.0, 0
         return count
 
     def with_measured(self, devices: Sequence[Device]) -> tuple[Device, ...]:

@@ -99,10 +99,10 @@ class _Table:
             for i, d in enumerate(devices)
         ]
         prices = [
-            (table[b + 1] - table[b]) / size
-            for table, device in zip(self.penalties, devices, strict=True)
-            for b, size in enumerate(self.expert_bytes)
-            if size and device.helps_host
+            min(((t[b + 1] - t[b]) / size for b, size in enumerate(self.expert_bytes) if size), default=INFINITE)
+            if d.helps_host
+            else INFINITE
+            for t, d in zip(self.penalties, devices, strict=True)
         ]
         return Placing(
             shape.layers,
@@ -112,7 +112,7 @@ class _Table:
             [p.hop_s for p in self.paces],
             _needed(self.workload),
             rooms,
-            min(prices, default=0.0),
+            prices,
             ram_bytes,
             locked_layers(devices),
         )

@@ -15,7 +15,7 @@ from hettui.domain.memory.weights import reads_apart
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.speed.pace import Expected, below_s, expected, pace, stage_doubt_s
-from hettui.domain.speed.prior import DOUBT_CPU
+from hettui.domain.speed.prior import DOUBT_CPU, DOUBT_UNKNOWN
 
 CROSSING_S = 100e-6
 """To the host and back between two parts of a block on an attached card. With its experts in RAM a block of the host's
@@ -52,7 +52,7 @@ def promised(
         crossings_s = len(apart) * crossing
         stages[i] += crossings_s
         doubt_s2 += (_CROSSING_DOUBT * crossings_s) ** 2
-    doubt_s2 += (DOUBT_CPU * on_host) ** 2
+    doubt_s2 += ((DOUBT_UNKNOWN if host_bytes_per_s is None else DOUBT_CPU) * on_host) ** 2
     doubt_s2 += sum((_doubt(workload, devices[i], split.layer_range(i)) * s) ** 2 for i, s in stages.items())
     stages[HOST] = on_host
     total_s = sum(stages.values())

@@ -98,7 +98,7 @@ def rig_of(
         session.learned.compute,
         extra_args,
         mark(session.config.serving.extra_args),
-        session.learned.host_bytes_per_s,
+        session.learned.host_rate_bytes_per_s,
         file_bytes,
         {name: hide(said) for name, said in machine.items()},
         tuple(findings),

@@ -169,7 +169,7 @@ class _Asking:
             own,
             problem or said,
             not problem,
-            promised(workload, devices, own.split, session.learned.host_bytes_per_s),
+            promised(workload, devices, own.split, session.learned.host_rate_bytes_per_s),
             context_size(workload),
             None if least is None else (least[1], least[0]),
             objective,

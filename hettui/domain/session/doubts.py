@@ -53,8 +53,12 @@ def untested(workload: Workload, plan: Plan) -> str | None:
     draft = workload.params.draft
     if draft is not None and draft.type == DRAFT_MTP:
         return "with the model's own MTP block proposing tokens"
-    if draft is not None and draft.has_model and any(d.backend != "cpu" for d in plan.devices):
-        return "with a draft model beside cards"
+    unmeasured = any(d.backend not in ("cpu", "cuda") for d in plan.devices)
+    if draft is not None and draft.has_model and unmeasured:
+        return "with a draft model beside cards other than NVIDIA's"
+    beside = workload.params.mmproj or workload.params.lora or workload.params.control_vector
+    if beside and unmeasured:
+        return "with a projector, adapters or control vectors beside cards other than NVIDIA's"
     if workload.params.overrides:
         return "with tensors kept on the host by n-cpu-moe or override-tensor"
     attached = [d for d, n in zip(plan.devices, plan.split.layers, strict=True) if n and d.via != "worker"]

@@ -126,7 +126,7 @@ class PlanReport:
     @cached_property
     def speed(self) -> Expected | None:
         """None where it is not known."""
-        return promised(self._planned, self.plan.devices, self.plan.split, self.learned.host_bytes_per_s)
+        return promised(self._planned, self.plan.devices, self.plan.split, self.learned.host_rate_bytes_per_s)
 
     def _speed(self) -> list[str]:
         lines = []

@@ -40,6 +40,6 @@ def without(session: Session, plan: Plan, device: str) -> Rescue | None:
     best = Plan(best.devices, best.split, plan.ctx_size, best.away, plan.changed)
     workload = workload.having(best.settings(workload.params))
     outlook = forecast(workload, best.split, best.devices)
-    speed = promised(workload, best.devices, best.split, session.learned.host_bytes_per_s)
+    speed = promised(workload, best.devices, best.split, session.learned.host_rate_bytes_per_s)
     missing = "" if outlook.fits else shortage(outlook, best.devices)
     return Rescue(best, outlook.fits, missing, None if speed is None else speed.per_second)

@@ -17,7 +17,7 @@ from hettui.domain.memory.forecast import Forecast, shortage
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.companions import ALONE, Companions
 from hettui.domain.model.shape import ModelShape
-from hettui.domain.plan.beside_place import draft_place
+from hettui.domain.plan.beside_place import draft_place, projector_place
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
@@ -124,7 +124,7 @@ class Session:
     @property
     def beside(self) -> Beside:
         """This machine's memory, for what no device holds."""
-        return Beside(self.surroundings.ram_bytes, self.learned.host_bytes_per_s)
+        return Beside(self.surroundings.ram_bytes, self.learned.host_rate_bytes_per_s)
 
     @property
     def knows_speeds(self) -> bool:
@@ -164,9 +164,10 @@ def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
         raise ConfigError("no model is chosen: choose one on the screen, or set [model] path")
     if session.cluster is None:
         raise HettuiError(session.problem or "no llama.cpp binaries were found")
-    drafts_on = draft_place(session.params(plan), plan.devices)
+    params = session.params(plan)
+    beside = draft_place(params, plan.devices), projector_place(params, plan.devices)
     for index, (device, layers) in enumerate(zip(plan.devices, plan.split.layers, strict=True)):
-        if device.missing and (layers or device.via == "worker" or index == drafts_on):
+        if device.missing and (layers or device.via == "worker" or index in beside):
             raise HettuiError(device.missing)
     outlook = session.forecast(plan)
     if outlook is not None and not outlook.fits and not force:

@@ -84,6 +84,8 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
         view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
         if view.memory.draft_bytes:
             view = replace(view, role=f"{view.role}, draft")
+        if outlook.projecting is not None and outlook.projecting.device == index:
+            view = replace(view, role=f"{view.role}, projector")
     if facts.speed is not None and index in facts.speed.stages_s and len(facts.speed.stages_s) > 1:
         view = replace(view, share=facts.speed.stages_s[index] / facts.speed.token_s)
     view = _with_readings(facts, view, device.name)
@@ -162,6 +164,8 @@ def _after_launch(facts: Facts, view: CardView, name: str) -> tuple[str, str] | 
     if not view.memory.draft_bytes:
         # Of a draft model in `extra-args` the plan knows nothing.
         reported = replace(reported, draft_bytes=0)
+    # Of what lies beside the model the log says nothing, or too little: it is taken as planned.
+    reported = replace(reported, beside_bytes=view.memory.beside_bytes)
     planned = view.memory.total_bytes
     told = {"llama.cpp": reported.total_bytes + view.memory.overhead_bytes - planned}
     if not view.is_cpu and view.own_bytes is not None:
@@ -197,8 +201,12 @@ def _of_experts(facts: Facts) -> str:
 
 
 def _drafts_here(outlook: Forecast | None) -> str:
-    draft = None if outlook is None else outlook.draft
-    return "the draft model" if draft is not None and draft.device == HOST else ""
+    if outlook is None:
+        return ""
+    draft, project = outlook.draft, outlook.projecting
+    here = ["the draft model"] if draft is not None and draft.device == HOST else []
+    here += ["the projector"] if project is not None and project.device == HOST else []
+    return " and ".join(here)
 
 
 def _read(outlook: Forecast | None) -> str:

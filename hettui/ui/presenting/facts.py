@@ -128,7 +128,7 @@ class Facts:
         workload = session.workload_of(plan)
         if workload is None:
             return None
-        return promised(workload, plan.devices, plan.split, session.learned.host_bytes_per_s)
+        return promised(workload, plan.devices, plan.split, session.learned.host_rate_bytes_per_s)
 
     @cached_property
     def wanted(self) -> Best | None:
