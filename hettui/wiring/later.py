@@ -31,6 +31,7 @@ MODULES = (
     "hettui.adapters.engines.shelf",
     "hettui.adapters.library.finder",
     "hettui.adapters.llama.picture_files",
+    "hettui.adapters.machine.editor",
     "hettui.ui.drawing.bench_plot",
     "hettui.ui.palette",
     "hettui.ui.dialogs.add_card",
@@ -58,6 +59,7 @@ MODULES = (
     "hettui.wiring.doctor",
     "hettui.wiring.host_desk",
     "hettui.wiring.init",
+    "hettui.wiring.model_desk",
     "hettui.wiring.tuning",
 )
 """Whatever is imported inside a function that the main screen can come to."""

@@ -18,7 +18,7 @@ from hettui.domain.chat.conversation import Conversation, Exchange, Sampling
 from hettui.domain.cluster.postmortem import PostMortem
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, Waiting
 from hettui.domain.doctor.finding import Finding
-from hettui.domain.errors import HostError
+from hettui.domain.errors import HettuiError, HostError
 from hettui.domain.library.found import FoundModel
 from hettui.domain.library.places import ModelPlace
 from hettui.domain.model.shape import ModelShape
@@ -27,13 +27,24 @@ from hettui.domain.statistics import Spread
 from hettui.domain.text import clean, clean_line
 from hettui.domain.tuning.report import TuneOutcome, TuneProgress
 from hettui.domain.tuning.search import Trial
-from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, LogLines, Notice, SlotsChanged
+from hettui.services.events import (
+    ChatEnded,
+    ChatProgressed,
+    ClusterChanged,
+    LogLines,
+    Notice,
+    ParallelChanged,
+    SlotsChanged,
+)
+from hettui.services.model_desk import Done, Tell, Told
+from hettui.ui.dialogs.add_card import AddCardScreen
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen
 from hettui.ui.dialogs.doctor import DoctorScreen
 from hettui.ui.dialogs.draft_picker import DraftPicker
 from hettui.ui.dialogs.hosts import HostsScreen
 from hettui.ui.dialogs.model_picker import ModelPicker
+from hettui.ui.dialogs.model_work import ModelWorkScreen, Work
 from hettui.ui.dialogs.post_mortem import PostMortemScreen
 from hettui.ui.dialogs.themes import ThemeScreen
 from hettui.ui.dialogs.tune import TuneScreen
@@ -130,6 +141,9 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
     await eyes.look()
     await s.emit(ChatEnded(None, problem=clean_line(text)))
     await eyes.look()
+    await s.press("f5")
+    await s.emit(ParallelChanged((), done=True, problem=clean_line(text)))
+    await eyes.look()
     await s.press("escape")
     for key in ("p", "S", "question_mark", "q", "o"):
         await s.press(key)
@@ -148,10 +162,16 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
         ChatListScreen([asked]),
         ChatSettingsScreen(ChatSettings(False, clean(text), Sampling())),
         # A theme's name is a word, or there is no theme.
+        AddCardScreen([text], [text]),
+        ModelWorkScreen(Work(clean_line(text, 60), clean_line(text, 60), refusing(text))),
         ThemeScreen(s.app.sorted_themes, s.app.theme, lambda name: None),
     ):
         s.app.push_screen(screen)
         await eyes.look()
+        if isinstance(screen, ModelWorkScreen):
+            await s.press("enter")
+            await s.app.workers.wait_for_complete()
+            await eyes.look()
         await s.press("escape")
     await tuned(s, text, eyes)
     await s.emit(ClusterChanged(ClusterSnapshot(ClusterState.FAILED, problem=text, post_mortem=post_mortem(text))))
@@ -159,6 +179,16 @@ async def tour(s: Stage, text: str) -> set[type[Widget]]:
     assert isinstance(s.app.screen, PostMortemScreen)
     await eyes.look()
     return eyes.seen
+
+
+def refusing(text: str) -> Callable[[str, Tell], Done]:
+    """What a hub, a file or a tool says reaches the dialog as it is."""
+
+    def run(typed: str, tell: Tell) -> Done:
+        tell(Told(text, 0.5, 3.0))
+        raise HettuiError(text)
+
+    return run
 
 
 async def tuned(s: Stage, text: str, eyes: Eyes) -> None:

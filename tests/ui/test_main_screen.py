@@ -22,7 +22,7 @@ from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.prompt import Prompt
 from tests.fakes import shape, workers
 from tests.patience import patience
-from tests.ui.stage import card_session, readings, running, session, stage
+from tests.ui.stage import readings, running, session, stage
 
 
 async def test_one_layer_goes_to_the_neighbour_and_the_sum_stays() -> None:
@@ -511,7 +511,7 @@ async def test_an_explanation_that_comes_after_the_end_is_nobodys() -> None:
 
 
 async def test_what_the_pane_explains_does_not_stand_under_the_cards_as_well() -> None:
-    async with stage(card_session(), size=(120, 60)) as s:
+    async with stage(size=(120, 40)) as s:
         await s.app.workers.wait_for_complete()
         await s.pilot.pause()
         assert s.text().count("This plan") == 1

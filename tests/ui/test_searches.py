@@ -87,3 +87,17 @@ async def test_what_is_found_within_a_frame_is_drawn_at_once() -> None:
         await s.press("space")
         assert "tok/s" in s.text()
         assert s.screen.searches.done == 0
+
+
+async def test_what_is_found_after_the_screen_was_left_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage(card_session()) as s:
+        with slow(s, monkeypatch) as planner:
+            await s.press("space")
+            await until(s, TOLD)
+            s.screen.searches.close()
+            drawn: list[bool] = []
+            monkeypatch.setattr(s.screen, "draw", lambda: drawn.append(True))
+            planner.may.set()
+            s.screen.searches._pool.shutdown(wait=True)  # type: ignore[union-attr]
+            await s.pilot.pause()
+            assert not drawn

@@ -17,12 +17,13 @@ from hettui.domain.devices.common_cards import common_card
 from hettui.domain.devices.device import Device
 from hettui.domain.errors import UsageError
 from hettui.domain.session.imagined import imagined, matching
+from hettui.domain.text import clean_line
 from hettui.ui.drawing.gauges import Runs, fit
 from hettui.ui.widgets.pick_list import PickList
 
 _KEYS = "⏎ plans with it · ↑↓ choose · esc closes"
 _SAYS = "NAME, 24 GiB, 936 GB/s, and a link behind it: pcie, or the round trip to its host such as 0.3 ms"
-_ROWS = 8
+_ROWS, _MOST_CHARS = 8, 80
 
 
 class AddCardScreen(ModalScreen[Device | str | None]):
@@ -87,7 +88,7 @@ class AddCardScreen(ModalScreen[Device | str | None]):
         name = self._rows[index][0]
         card = common_card(name)
         facts = "" if card is None else f"{card.gib:>3} GiB {card.bandwidth_bytes_per_s / 1e9:>6.0f} GB/s"
-        return [(fit(name, max(0, width - len(facts))), ""), (facts, "muted")]
+        return [(fit(clean_line(name, _MOST_CHARS), max(0, width - len(facts))), ""), (facts, "muted")]
 
     def action_move(self, rows: int) -> None:
         self._cursor = min(max(self._cursor + rows, 0), max(0, len(self._rows) - 1))

@@ -62,7 +62,8 @@ def _role(device: Device) -> str:
 def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None) -> CardView:
     device, split = facts.plan.devices[index], facts.plan.split
     owner = worker_name(device) if device.via == "worker" else "master"
-    process = next((p for p in facts.cluster.processes if p.name == owner), None)
+    # What nobody has is no process's.
+    process = next((p for p in facts.cluster.processes if p.name == owner and not device.is_imagined), None)
     view = CardView(
         index=index,
         name=clean_line(device.name, 200),

@@ -41,6 +41,7 @@ class Searches:
         self._waiting: list[Asked] = []
         self._given_up: set[Asked] = set()
         self._timer: Timer | None = None
+        self._is_over = False
         self.marked = False
         """It takes so long that one is told."""
         self.done = 0
@@ -77,11 +78,13 @@ class Searches:
 
     def _mark(self) -> None:
         self._timer = None
-        if self._running is not None:
+        if self._running is not None and not self._is_over:
             self.marked = True
             self._screen.draw()
 
     def _ended(self, done: Future[Best]) -> None:
+        if self._is_over:
+            return
         self._running, self.done = None, self.done + 1
         if self._waiting:
             self._follow(self._begin(self._waiting.pop(0)))
@@ -100,5 +103,7 @@ class Searches:
         return True
 
     def close(self) -> None:
+        """The screen is left: nothing is drawn any more."""
+        self._is_over = True
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
