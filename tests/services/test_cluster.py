@@ -280,6 +280,23 @@ async def test_the_api_is_asked_where_the_master_listens(bench: Bench, host: str
     assert bench.world.asked == [api] * 3
 
 
+async def test_what_is_said_to_be_ready_can_be_asked(bench: Bench) -> None:
+    """Also in the moment of a takeover: the screen offered the chat, and the engine refused it."""
+    await bench.controller.start(request())
+    record = bench.world.runs.load()
+    assert record is not None
+    asked: list[bool] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, ClusterChanged) and event.snapshot.state is ClusterState.READY:
+            asked.append(second.client is not None)
+
+    second = ClusterController(bench.world.world(), hear)
+    await second.take_over(record)
+    assert asked
+    assert all(asked)
+
+
 @pytest.mark.parametrize(
     ("host", "says"),
     [

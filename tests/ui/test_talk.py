@@ -104,9 +104,9 @@ def test_what_was_read_for_a_model_that_is_gone_is_dropped(store: MemoryStore) -
 
 
 def test_settings_stay_for_the_next_conversation(talk: Talk) -> None:
-    assert talk.settings_words == ""
+    assert talk.settings_words == "token limit as the server's ({chat.limit})"
     talk.set(raw=True, system="be brief", sampling=Sampling(temperature=0.5, max_tokens=9))
-    assert talk.settings_words == "raw · system prompt · temperature 0.5 · max_tokens 9"
+    assert talk.settings_words == "raw · system prompt · temperature 0.5 · token limit 9 ({chat.limit})"
     fresh = talk.fresh()
     assert (fresh.raw, fresh.system, fresh.sampling) == (True, "be brief", Sampling(temperature=0.5, max_tokens=9))
     assert fresh.key != talk.now.key

@@ -316,7 +316,9 @@ class ClusterController:
 
     async def _take_over_whole(self, record: RunState, request: Request, master: Supervised) -> None:
         self._running.wanted = True
-        self._running.publish()
+        if master.state is not ProcessState.READY:
+            self._running.publish()
+        # One that is ready is told of once it can be asked: what is said to be ready must answer.
         going_on = self._command.begin(self._go_on(record, request, master), "going on")
         # Not waited for while it still loads: whoever wants to stop it need not wait.
         if master.state is ProcessState.READY:
