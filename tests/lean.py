@@ -124,7 +124,9 @@ def _config(folder: Path) -> Path:
 
 def _child(code: str, words: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
     argv = [sys.executable, "-c", code, *words]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    # Of its own: the screen ends where the terminal of whoever runs this hangs up.
+    own = subprocess.DEVNULL
+    done = subprocess.run(argv, env=env, stdin=own, capture_output=True, text=True, timeout=_SECONDS, check=False)
     if done.returncode:
         sys.exit(f"{words}: {done.stderr[-2000:]}")
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
