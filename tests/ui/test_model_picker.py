@@ -231,6 +231,8 @@ async def test_a_list_that_is_drawn_before_the_next_answer_is_the_one_before(hom
         picker(s)._completer = Silent()  # type: ignore[assignment]
         await s.type("zzz")
         picker(s).query_one(PickList).refresh()
+        # As when a row is found meanwhile, or the size changes.
+        picker(s)._draw()
         await s.pilot.pause()
         assert "alpha.gguf" in s.text()
         # What stands under the cursor is no candidate of what is typed now.

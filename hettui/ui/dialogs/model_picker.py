@@ -106,6 +106,8 @@ class ModelPicker(SearchingScreen[str | None]):
         """Whether the user moved the cursor: before that it goes to what is preferred."""
         self._completer: PathCompleter | None = None
         self._completion = Completion("")
+        self._asked = False
+        """What is typed now has no answer yet: what stands there is left as it is."""
         self._dwell: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -174,7 +176,8 @@ class ModelPicker(SearchingScreen[str | None]):
         # At first nothing is laid out: as wide as the style sheet will make it.
         width = self._lines["detail"].content_size.width or min(_MOST_CELLS, self.app.size.width) - _FRAME_CELLS
         if self._in_path:
-            self._draw_path(pick, width)
+            if not self._asked:
+                self._draw_path(pick, width)
             return
         cursor = next((i for i, e in enumerate(self._shown) if e.model.path == self._selected), NOWHERE)
         pick.show(
@@ -263,7 +266,7 @@ class ModelPicker(SearchingScreen[str | None]):
     @on(PathCompleted)
     def _completed(self, message: PathCompleted) -> None:
         if message.typed == self._typed:
-            self._completion = message.completion
+            self._completion, self._asked = message.completion, False
             self._draw()
 
     def _complete(self) -> None:
@@ -297,7 +300,7 @@ class ModelPicker(SearchingScreen[str | None]):
     @on(Input.Changed)
     def _input_changed(self) -> None:
         if self._in_path and self._completer is not None:
-            self._completion = Completion(self._typed)
+            self._completion, self._asked = Completion(self._typed), True
             self._completer.ask(self._typed)
         else:
             self._arrange()
