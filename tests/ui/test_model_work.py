@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from hettui.adapters.files.paths import cache_dir
 from hettui.adapters.library.demo_model import demo_model
@@ -65,6 +66,19 @@ def gather(folder: Path) -> Path:
     models.mkdir()
     shutil.copy(folder / "m.F16.gguf", models / "m.F16.gguf")
     return models
+
+
+async def test_enter_comes_after_what_was_typed_before_it(place: Path) -> None:
+    """All in one packet, as over a slow line: the field has not seen its keys yet when the screen sees Enter."""
+    gather(place)
+    async with stage(finder=HomeFinder(place)) as s:
+        await s.press("m", "f3")
+        dialog(s)
+        for character in "/nowhere/at/all":
+            s.app.post_message(events.Key({"/": "slash"}.get(character, character), character))
+        s.app.post_message(events.Key("enter", None))
+        await until(s, lambda: "no folder" in said(s))
+        assert "/nowhere/at/all is no folder" in said(s)
 
 
 async def test_from_a_folder_to_a_quantised_model_in_the_plan(place: Path) -> None:

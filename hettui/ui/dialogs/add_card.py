@@ -31,7 +31,8 @@ class AddCardScreen(ModalScreen[Device | str | None]):
 
     BINDINGS = [
         Binding("escape", "dismiss(None)", "Close", priority=True),
-        Binding("enter", "take", "Take", priority=True),
+        # Not before what was typed ahead of it: no priority, and from the field as its own message.
+        Binding("enter", "take", "Take"),
         Binding("up", "move(-1)", show=False),
         Binding("down", "move(1)", show=False),
     ]
@@ -102,6 +103,7 @@ class AddCardScreen(ModalScreen[Device | str | None]):
         if message.again:
             self.action_take()
 
+    @on(Input.Submitted)
     def action_take(self) -> None:
         try:
             answer = self._rows[self._cursor][1]() if self._rows else imagined(self._field.value, self._taken)

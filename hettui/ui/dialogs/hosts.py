@@ -51,7 +51,8 @@ class HostsScreen(ModalScreen[Session | None]):
 
     BINDINGS = [
         Binding("escape", "leave", "Close", priority=True),
-        Binding("enter", "go_on", "Ask", priority=True),
+        # Not before what was typed ahead of it: no priority, and from the field as its own message.
+        Binding("enter", "go_on", "Ask"),
         Binding("tab", "type", "Type", priority=True),
         Binding("up", "move(-1)", show=False, priority=True),
         Binding("down", "move(1)", show=False, priority=True),
@@ -159,6 +160,7 @@ class HostsScreen(ModalScreen[Session | None]):
         if message.again:
             self.action_go_on()
 
+    @on(Input.Submitted)
     def action_go_on(self) -> None:
         """The next step with the host under the cursor, or the one that was typed."""
         if self.focused is self._field:

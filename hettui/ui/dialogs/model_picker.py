@@ -53,8 +53,9 @@ class ModelPicker(SearchingScreen[str | None]):
 
     BINDINGS = [
         Binding("escape", "back", "Close", priority=True),
-        Binding("enter", "open", "Open", priority=True),
-        Binding("tab", "path", "Path", priority=True),
+        # Not before what was typed ahead of it: no priority, and from the field as its own message.
+        Binding("enter", "open", "Open"),
+        Binding("tab", "path", "Path"),
         Binding("up", "move(-1)", show=False),
         Binding("down", "move(1)", show=False),
         Binding("pageup", "page(-1)", show=False),
@@ -311,6 +312,7 @@ class ModelPicker(SearchingScreen[str | None]):
         else:
             self.dismiss(None)
 
+    @on(Input.Submitted)
     def action_open(self) -> None:
         chosen = self._chosen
         if self._in_path:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -54,7 +55,8 @@ class ModelWorkScreen(ModalScreen[Worked | None]):
     """Enter begins, and then opens what was made; Esc stops it, and leaves nothing half-made."""
 
     BINDINGS = [
-        Binding("enter", "go", "Go", priority=True),
+        # Not before what was typed ahead of it: no priority, and from the field as its own message.
+        Binding("enter", "go", "Go"),
         Binding("escape", "back", "Back", priority=True),
     ]
     DEFAULT_CSS = """
@@ -99,6 +101,7 @@ class ModelWorkScreen(ModalScreen[Worked | None]):
 
     # -- the work, on a thread -----------------------------------------------------------------------------
 
+    @on(Input.Submitted)
     def action_go(self) -> None:
         if self._at_work:
             return
