@@ -10,6 +10,7 @@ from hettui.domain.errors import UsageError
 from hettui.domain.llama.options import Option, memory_options
 from hettui.domain.llama.params import RuntimeParams, override_pattern
 from hettui.domain.session.asked import NamedDevice
+from hettui.domain.text import free_name
 from hettui.domain.units import parse_bytes
 
 
@@ -98,11 +99,7 @@ def _common(name: str, taken: list[str]) -> NamedDevice:
         near = like(name)
         hint = f"did you mean {near}? Else " if near else ""
         raise UsageError(f"--devices {name}: {hint}it must be NAME=BUDGET, such as big=16GiB, or big=16GiB@960GB")
-    own, number = card.name, 1
-    while own in taken:
-        number += 1
-        own = f"{card.name} {number}"
-    return NamedDevice(own, card.budget_bytes, card.bandwidth_bytes_per_s)
+    return NamedDevice(free_name(card.name, taken), card.budget_bytes, card.bandwidth_bytes_per_s)
 
 
 def weights(text: str | None) -> list[float] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 MAX_LINE_CHARS = 4096
 
@@ -155,3 +155,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, with a number behind it where others have it."""
+    own, number = name, 1
+    while own in taken:
+        number += 1
+        own = f"{name} {number}"
+    return own

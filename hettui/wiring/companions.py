@@ -11,7 +11,7 @@ from hettui.domain.errors import ConfigError
 from hettui.domain.llama.build import NEWEST_BUILD, EngineInfo
 from hettui.domain.llama.params import DRAFT_MTP, RuntimeParams, scaled
 from hettui.domain.memory.workload import Workload
-from hettui.domain.model.companions import ALONE, Companions
+from hettui.domain.model.companions import ALONE, Companions, no_adapter, no_projector
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.text import clean_line
 
@@ -21,8 +21,6 @@ def read_companions(params: RuntimeParams, shape: ModelShape) -> Companions:
     for this model."""
     if not (params.mmproj or params.lora):
         return ALONE
-    from hettui.domain.model.companions import no_adapter, no_projector
-
     projector, adapters = None, []
     mtp = params.draft is not None and params.draft.type == DRAFT_MTP
     if params.mmproj:

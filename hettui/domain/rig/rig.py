@@ -20,7 +20,7 @@ from hettui.domain.planner.learned import Learned
 from hettui.domain.recording.plausible import session_problem
 from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
-from hettui.domain.text import clean_line
+from hettui.domain.text import clean_line, free_name
 from hettui.domain.units import MIB
 
 FORMAT = 1
@@ -127,11 +127,7 @@ def _apart(devices: Sequence[Device]) -> tuple[Device, ...]:
     """Names that the veil has made equal are told apart again."""
     found: list[Device] = []
     for device in devices:
-        name, number = device.name, 1
-        while any(one.name == name for one in found):
-            number += 1
-            name = f"{device.name} {number}"
-        found.append(replace(device, name=name))
+        found.append(replace(device, name=free_name(device.name, [one.name for one in found])))
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from hettui.domain.errors import UsageError
 from hettui.domain.plan.plan import Plan
 from hettui.domain.session.looked import on_devices
 from hettui.domain.session.session import Session
-from hettui.domain.text import clean_line
+from hettui.domain.text import clean_line, free_name
 
 _NAME_CHARS = 40
 _BACKENDS = {"rx": "rocm", "radeon": "rocm", "arc": "vulkan"}
@@ -34,7 +34,7 @@ def imagined(text: str, taken: Collection[str]) -> Device:
     speed = _number(rest[1], "GB/s", 1, 50_000) if len(rest) > 1 else None
     link = rest[2].lower() if len(rest) > 2 else "pcie"
     round_trip_s = None if link == "pcie" else _number(link, "ms", 0.001, 1000) / 1000
-    own = _free(clean_line(name if known is None else known.name, _NAME_CHARS), taken)
+    own = free_name(clean_line(name if known is None else known.name, _NAME_CHARS), taken)
     return Device(
         own,
         f"{IMAGINED}{own}",
@@ -56,14 +56,6 @@ def _number(text: str, unit: str, least: float, most: float) -> float:
     if not least <= value <= most:
         raise UsageError(f"{clean_line(text, _NAME_CHARS)}: {unit} are {least:g} to {most:g}")
     return value
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    own, number = name, 1
-    while own in taken:
-        number += 1
-        own = f"{name} {number}"
-    return own
 
 
 def matching(text: str) -> list[str]:

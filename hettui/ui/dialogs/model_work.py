@@ -19,6 +19,7 @@ from hettui.domain.records import dataclass
 from hettui.domain.text import clean, clean_line
 from hettui.domain.units import format_seconds
 from hettui.services.model_desk import Done, Stopped, Tell, Told
+from hettui.ui.drawing.gauges import progress_bar
 
 Run = Callable[[str, Tell], Done]
 _BAR_CELLS = 30
@@ -138,7 +139,7 @@ class ModelWorkScreen(ModalScreen[Worked | None]):
         bar = ""
         if told.fraction is not None:
             full = round(min(1.0, max(0.0, told.fraction)) * _BAR_CELLS)
-            bar = f"\n{'█' * full}{'░' * (_BAR_CELLS - full)} {told.fraction:4.0%}"
+            bar = f"\n{progress_bar(full, _BAR_CELLS)} {told.fraction:4.0%}"
         left = "" if told.left_s is None else f" · {format_seconds(told.left_s)} left"
         self._say(f"{clean_line(told.what, 200)}{bar}{left}")
 

@@ -29,6 +29,11 @@ SHADE = "░"
 """Below the line of a tall graph."""
 
 
+def progress_bar(filled: int, cells: int) -> str:
+    """How far something is: so many of all cells."""
+    return "█" * filled + SHADE * (cells - filled)
+
+
 def fit(text: str, width: int) -> str:
     """`text` in exactly `width` cells: padded, or cut in the middle."""
     if width <= 0:

@@ -20,6 +20,7 @@ from hettui.domain.text import clean, shorten_middle
 from hettui.domain.units import UNKNOWN, format_bytes, format_ms, format_seconds
 from hettui.services.backend import Backend
 from hettui.services.events import BenchChanged, BenchEnded
+from hettui.ui.drawing.gauges import progress_bar
 from hettui.ui.keys import keymap_of
 from hettui.ui.messages import NoticeArrived
 from hettui.ui.widgets.reading import Reading
@@ -233,7 +234,7 @@ class BenchPane(VerticalScroll, Reading):
 def _bar(progress: BenchProgress) -> str:
     filled = int(progress.done * _BAR_CELLS)
     left = "" if progress.left_s is None else f", {format_seconds(progress.left_s)} left"
-    return f"{'█' * filled}{'░' * (_BAR_CELLS - filled)} {progress.done:.0%}{left}"
+    return f"{progress_bar(filled, _BAR_CELLS)} {progress.done:.0%}{left}"
 
 
 def _result_lines(results: Sequence[BenchResult]) -> list[str]:

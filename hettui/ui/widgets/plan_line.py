@@ -7,6 +7,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from hettui.ui.drawing.gauges import progress_bar
 from hettui.ui.presenting.views import PlanLineView
 
 _STYLES = {
@@ -33,7 +34,7 @@ class PlanLine(Widget):
         if self.view.fraction is not None:
             cells = min(30, max(10, width // 4))
             filled = round(self.view.fraction * cells)
-            bar = "█" * filled + "░" * (cells - filled) + " "
+            bar = progress_bar(filled, cells) + " "
         text = self.view.text
         room = max(1, width - cell_len(bar))
         if cell_len(text + self.view.extra) <= room:
