@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.hosts import bed as beds
-from tests.hosts.bed import SHELLS, Bed
+from tests.hosts.bed import HETTUI, SHELLS, Bed
 from tests.hosts.driving import configure, hettui, log_of, programs_here
 from tests.patience import patience, until
 
@@ -98,7 +99,7 @@ def test_a_cluster_on_another_machine_leaves_nothing(bed: Bed, programs: Path) -
     assert hettui(bed, "down").returncode == 0
     assert bed.attic.workers() == []
     cleaned = hettui(bed, "hosts", "clean", "cluster.toml")
-    assert "attic: 0 workers ended, 1 file removed" in cleaned.stdout
+    assert "attic: 0 workers ended, 2 files removed" in cleaned.stdout
     assert bed.attic.run("find", "/home/me", "-path", "*hettui*").stdout == ""
 
 
@@ -144,3 +145,24 @@ def test_a_line_that_is_lost_for_longer_than_its_patience_comes_back(bed: Bed, p
     assert bed.attic.workers() == [worker]
     done = hettui(bed, "chat", "Say hello.", "--max-tokens", "4", "--url", "http://127.0.0.1:8080")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_start_that_was_given_up_while_the_other_machine_was_slow_leaves_no_worker(bed: Bed, programs: Path) -> None:
+    """It was asked to end before there was anything to end."""
+    bed.attic.write(".bashrc", "export PATH=$HOME/slow:$PATH")
+    waits = 'touch ~/begun; until [ -e ~/go ]; do sleep 0.1; done; exec /usr/bin/df "$@"'
+    bed.attic.run("mkdir", "slow")
+    bed.attic.write("slow/df", f"#!/bin/sh\n{waits}\n")
+    bed.attic.run("chmod", "+x", "slow/df")
+    try:
+        argv = bed.desk.enter([*HETTUI, "up", configure(bed, str(programs))])
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as starting:
+            until(lambda: bed.attic.run("test", "-e", "begun").returncode == 0)
+            bed.desk.run("pkill", "-INT", "-f", "hettui up")
+            starting.communicate()
+        assert starting.returncode == 130
+        assert bed.desk.processes() == []
+    finally:
+        bed.attic.write("go", "")
+        until(lambda: not bed.attic.run("pgrep", "-f", "slow/df").stdout)
+        bed.attic.run("rm", "-r", ".bashrc", "slow", "begun", "go")

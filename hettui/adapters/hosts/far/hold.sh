@@ -42,6 +42,9 @@ take_line() {
     [ -n "$LINE" ] && echo "$LINE $BORN" >"$rec.line"
 }
 
+# Whoever asked last is followed: a start that is still on its way finds here that it is not wanted any more.
+last_word() { echo "$1 $N" >"$rec.turn"; }
+
 end_it() {
     known || return 0
     echo asked >"$rec.why"
@@ -152,8 +155,9 @@ launch() {
     new=
     command -v setsid >/dev/null 2>&1 && new=setsid
     GGML_NO_BACKTRACE=1 HETTUI_WORKER=$id $new /bin/sh "$rec.sh" </dev/null >>"$log" 2>&1 &
-    for t in 1 2 3 4 5 6 7 8 9 10; do
-        [ -e "$rec.pid" ] && return
+    new=$! n=0
+    while [ ! -e "$rec.pid" ] && kill -0 "$new" 2>/dev/null && [ "$n" -lt 200 ]; do
+        n=$((n + 1))
         sleep 0.05 2>/dev/null || sleep 1
     done
 }
@@ -167,6 +171,7 @@ stream() {
     while IFS= read -r word; do
         case $word in
         end)
+            last_word ended
             if end_it; then say gone; fi
             break
             ;;
@@ -186,6 +191,9 @@ case $op in
 start)
     bin=$3 lease=$4 like=$5 fixed=$6 cache=$7 what=$8
     shift 8
+    { IFS= read -r said <"$rec.turn"; } 2>/dev/null || said=
+    [ "$said" = "ended $N" ] && exit 73
+    last_word start
     end_it || exit 72
     take_line
     begin "$@"
@@ -202,6 +210,7 @@ attach)
     ;;
 end)
     take_line
+    last_word ended
     end_it && say gone
     ;;
 esac

@@ -12,6 +12,12 @@ trap 'kill -TERM "$pid"' TERM
 look "$pid" || S=gone
 start=$S
 printf '%s %s %s\n' "$pid" "$start" "$$" >"$rec.new" && mv "$rec.new" "$rec.pid"
+# Whoever ends a worker leaves word of it, and then looks for the process: one of the two sees the other.
+{ IFS= read -r said <"$rec.turn"; } 2>/dev/null || said=
+if [ "$said" != "start $m" ]; then
+    echo asked >"$rec.why"
+    finish "$pid" "$start"
+fi
 
 # While the lease file says something new from time to time, somebody is there. Counted, not compared with a clock: the
 # time during which this machine slept does not count.
@@ -47,6 +53,10 @@ why=
 if [ "$code" = 137 ] && [ -z "$why" ]; then
     dmesg 2>/dev/null | tail -n 200 | grep "Killed process $pid " | tail -n 1
 fi
-rm -f "$rec.pid" "$rec.lease" "$rec.line" "$rec.why" "$rec.port" "$rec.what" "$rec.sh"
+# Unless the next worker of that name has its records there already.
+{ read -r p s warden <"$rec.pid"; } 2>/dev/null || warden=
+if [ "$warden" = "$$" ]; then
+    rm -f "$rec.pid" "$rec.lease" "$rec.line" "$rec.why" "$rec.port" "$rec.what" "$rec.sh"
+fi
 # Before the line that tells of it: whoever reads that may start anew at once.
 printf '%s exit %s %s\n' "$m" "$code" "${why:-itself}"
