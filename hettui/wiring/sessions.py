@@ -27,6 +27,7 @@ from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import Found
 from hettui.domain.door.words import DOOR_MODULE
 from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, HettuiError, ModelFileError
+from hettui.domain.hosts.kept import large_tensors
 from hettui.domain.hosts.known import hardware_of, with_lines
 from hettui.domain.hosts.worker import HOLDER_MODULE
 from hettui.domain.llama.build import NEWEST_BUILD, EngineInfo
@@ -256,6 +257,10 @@ def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room
     # Whoever reads the record may stand in another folder.
     path = None if config.path is None else os.path.abspath(config.path)  # noqa: PTH100 - links stay as they are
     terms = session.terms(plan)
+    files = (session.shape, session.draft)
+    beside = (session.companions.projector, *session.companions.adapters)
+    large = large_tensors((*(shape.file for shape in files if shape is not None), *beside))
+    cluster = replace(cluster, large_tensors=large)
     return Request(
         cluster, plan.split, on_workers, key, config.supervision, path, session.demo, config.keeping, terms
     )  # fmt: skip
