@@ -222,6 +222,9 @@ def _inputs(g: Graph, layout: Layout, copies: int) -> None:
     put("tokens", batch.tokens * F32)
     put("out_ids", batch.outputs * F32)
     put("positions", layout.positions * batch.tokens * F32)
+    if any(c.state_values for c in layout.contexts):
+        # Which states a micro-batch goes on with: a few bytes, but between two holes.
+        put("rs_s_copy", batch.sequences * F32)
     attending = [c for c in layout.contexts if c.k_width]
     for windowed in (False, True):
         group = [c for c in attending if (c.window > 0) == windowed]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Literal
 
 from hettui.domain.memory.allocator import Tensor
 from hettui.domain.model.block_context import BlockContext
@@ -77,8 +78,9 @@ class Rules:
     """K is computed before V: models with windows."""
     weights_before_experts: bool
     """llama4 weighs the input of its experts, not their output."""
-    residual_first: bool
-    """LFM2 adds to the residual, the others add the residual to what is new: that decides which is overwritten."""
+    residual_first: Literal["", "both", "mixer", "feed"]
+    """Which additions are to the residual; all others add the residual to what is new. The first operand is
+    overwritten."""
     full_offload: bool
     """Nothing stays on the host."""
     rank_mla: int
@@ -352,8 +354,8 @@ class Graph:
         return x if rotation is None else self.view(self.raw(x.size_bytes, self.view(x), rotation))
 
     def _turned(self, x: Tensor, context: BlockContext) -> Tensor:
-        """RoPE, which never overwrites what it reads."""
-        return self.raw(x.size_bytes, x, *self._turning()) if context.positions else x
+        """RoPE, in place where a norm gave a result of its own."""
+        return self.over(x, *self._turning(), anchored=True) if context.positions else x
 
     def _turning(self) -> tuple[Tensor, ...]:
         """Positions, and the table of frequencies where somebody else than its holder needs it."""
@@ -470,7 +472,7 @@ class Graph:
 
     def _state(self, values: int) -> Tensor:
         """Looked up in the cache ahead of everything that is not yet in the graph for good."""
-        state = Tensor(values * self.batch.sequences * F32, home=self.place)
+        state = Tensor(values * self.batch.sequences * F32, (self.given("rs_s_copy"),), home=self.place)
         self.operations.insert(self.fixed, state)
         self.fixed += 1
         return state
@@ -509,7 +511,7 @@ class Graph:
         scanned = self._at(self.place, (inner * batch.tokens + scan_state) * F32, *of)
         if self.rules.gathers_states and batch.sequences > 1:
             others = scan_state // batch.sequences * (batch.sequences - 1)
-            self.store(self.part(self._at(self.place, others * F32)))
+            self.store(self.part(self._at(self.place, others * F32, self.given("rs_s_copy"))))
         self.store(self.part(scanned))
 
         def finish() -> Tensor:
@@ -576,14 +578,15 @@ def add_block(g: Graph, x: Tensor, b: Shapes, context: BlockContext, inner: int,
         return g.over(_fed(g, normed, b), x)
     if last:
         g, (mixed, x) = _outputs_only(g, mixed, x)
-    residual = g.over(x, mixed) if g.rules.residual_first else g.over(mixed, x)
+    first = g.rules.residual_first
+    residual = g.over(x, mixed) if first in ("both", "mixer") else g.over(mixed, x)
     if not feeds:
         return residual
     pre_norm = "post_ffw_norm.weight" not in b or "ffn_norm.weight" in b
     fed = _fed(g, g.norm(residual) if pre_norm else residual, b)
     if "post_ffw_norm.weight" in b:
         fed = g.norm(fed)
-    return g.over(residual, fed) if g.rules.residual_first else g.over(fed, residual)
+    return g.over(residual, fed) if first in ("both", "feed") else g.over(fed, residual)
 
 
 def _mixed(
@@ -595,10 +598,12 @@ def _mixed(
         return g.project("shortconv.out_proj", b, g.short_convolution(normed, b, context.state_values))
     if "ssm_out.weight" in b:
         if "attn_gate.weight" in b:
-            return g.project("ssm_out", b, g.delta_net(normed, b, context.state_values, inner, kernel))
+            return g.view(g.project("ssm_out", b, g.delta_net(normed, b, context.state_values, inner, kernel)))
         finish = g.state_space(g.norm(x) if attend is not None else normed, b, context.state_values, inner, kernel)
         if attend is None:
-            return g.project("ssm_out", b, finish())
+            out = g.project("ssm_out", b, finish())
+            # Mamba's is three-dimensional still, mamba2's is not.
+            return g.view(out) if "ssm_dt.weight" in b else out
         attended = attend()
         return g.over(attended, g.project("ssm_out", b, finish()))
     return None if attend is None else attend()
