@@ -67,6 +67,8 @@ class Poller:
         """Asks all sources and emits what they say. One that is still busy with an earlier round is left out."""
         targets = self.targets
         asked = [asyncio.wrap_future(f) for c in self._channels if (f := c.ask(targets)) is not None]
+        for answer in asked:
+            answer.add_done_callback(_heard)
         if asked:
             await asyncio.wait(asked, timeout=self._interval_s)
         self._publish(targets)
@@ -85,6 +87,13 @@ class Poller:
         """Ends the threads; one that hangs in a driver is left behind and does not keep the program alive."""
         for channel in self._channels:
             channel.close()
+
+
+def _heard(answer: asyncio.Future[dict[str, DeviceSample]]) -> None:
+    """`collect` reads what failed from the source's own answer; of one that nobody reads asyncio would tell on stderr,
+    which is the terminal while ssh or an editor has it."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 class _Call:
