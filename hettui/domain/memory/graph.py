@@ -534,13 +534,8 @@ class Graph:
         joined = self._joined(self.project("attn_qkv", b, x), recent, kernel, channels)
         state = self._at(self.place, scan_state * F32)
         mixed = self.over(self.weighted("ssm_conv1d.weight", channels * self.token_bytes, joined))
-        query = self.over(self.rows(keys, self.part(mixed)))
-        query = self.rows(inner, self.view(query)) if inner > keys else query
-        key = self.over(self.rows(keys, self.part(mixed)))
-        key = self.rows(inner, self.view(key)) if inner > keys else key
-        rank = b["ssm_alpha.weight"][1] or b["ssm_ba.weight"][1] // 2
-        decay = self.over(self.rows(rank, self.part(self.rows(2 * rank, x))))
-        strength = self.over(self.rows(rank, self.part(decay)))
+        query, key = (self._unit(mixed, b, keys, inner) for _ in range(2))
+        decay, strength = self._decay_and_strength(x, b)
         scanned = self.raw(
             inner * batch.tokens * F32 + scan_state * self.rules.state_copies * F32,
             self.view(query), self.view(key), self.part(mixed), decay, strength, self.view(state),
@@ -549,6 +544,25 @@ class Graph:
         out = self.norm(self.view(scanned, inner * batch.tokens * F32))
         gate = self.over(self.view(self.project("attn_gate", b, x)))
         return self.view(self.over(out, gate))
+
+    def _unit(self, mixed: Tensor, b: Shapes, keys: int, inner: int) -> Tensor:
+        """Q or K of a delta net, of length one. Repeated for each head of V where the model is built so (qwen3next;
+        qwen35 leaves that to the fused operation)."""
+        unit = self.over(self.rows(keys, self.part(mixed)))
+        return self.rows(inner, self.view(unit)) if inner > keys and "ssm_ba.weight" in b else unit
+
+    def _decay_and_strength(self, x: Tensor, b: Shapes) -> tuple[Tensor, Tensor]:
+        """Of a delta net, per head: how much of the state stays, and how much of what is new comes in."""
+        if "ssm_ba.weight" in b:
+            both, rank = self.project("ssm_ba", b, x), b["ssm_ba.weight"][1] // 2
+            decay = self._decay(self.rows(rank, self.part(both)), b)
+            return decay, self.over(self.rows(rank, self.part(both)))
+        decay = self._decay(self.view(self.project("ssm_alpha", b, x)), b)
+        return decay, self.over(self.view(self.project("ssm_beta", b, x)))
+
+    def _decay(self, x: Tensor, b: Shapes) -> Tensor:
+        x = self.over(self._biased(x, b, "ssm_dt"))
+        return self.weighted("ssm_a", x.size_bytes, x, inplace=True)
 
     def short_convolution(self, x: Tensor, b: Shapes, state_values: int) -> Tensor:
         """LFM2, up to before the output matrix."""
