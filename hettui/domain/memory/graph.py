@@ -161,7 +161,10 @@ class Graph:
         if helper is None:
             return self._at(HOST, size_bytes, *parents, inplace=inplace)
         weight = Tensor(weight_bytes, home=HOST, weight=True)
-        return self._at(helper, size_bytes, *parents, weight, inplace=inplace)
+        # Copied in this order. A matrix comes before what it is multiplied with, what is multiplied or added in place
+        # after it.
+        read = (*parents, weight) if inplace else (weight, *parents)
+        return self._at(helper, size_bytes, *read, inplace=inplace)
 
     def project(self, name: str, b: Shapes, *parents: Tensor) -> Tensor:
         """As many values per token as that matrix of the block has rows."""
@@ -218,11 +221,13 @@ class Graph:
 
     # -- parts of a block ----------------------------------------------------------------------------------
 
-    def norm(self, x: Tensor) -> Tensor:
-        """Norm and its weight. With everything offloaded llama.cpp keeps the norm on its block's device."""
+    def norm(self, x: Tensor, name: str = "") -> Tensor:
+        """Norm and its weight, which is as wide as `x` where no tensor is named. With everything offloaded llama.cpp
+        keeps the norm on its block's device."""
         bare = self.raw(x.size_bytes, x, inplace=True, anchored=self.rules.full_offload)
         if self.helped:
-            return self._on_host(x.size_bytes, x.size_bytes // self.batch.tokens, bare, inplace=True)
+            weight_bytes = self.on_host.get(name, x.size_bytes // self.batch.tokens)
+            return self._on_host(x.size_bytes, weight_bytes, bare, inplace=True)
         return self.over(bare, anchored=True)
 
     def feed_forward(self, x: Tensor, b: Shapes, suffix: str = "") -> Tensor:
@@ -295,9 +300,7 @@ class Graph:
         def output() -> Tensor:
             out = self._rotated(heads, "rot_v", windowed=context.window > 0) if context.v_width else heads
             if gate is not None:
-                out = self.over(
-                    self.view(out), self.over(self.rows(gate.size_bytes // 2 // self.token_bytes, self.part(gate)))
-                )
+                out = self.over(out, self.over(self.rows(gate.size_bytes // 2 // self.token_bytes, self.part(gate))))
             return self._biased(self.project("attn_output", b, out), b, "attn_output")
 
         heads, gate = self._heads(x, b, context)
@@ -331,7 +334,7 @@ class Graph:
             else:
                 query = self.view(query)
             if "attn_q_norm.weight" in b:
-                query = self.norm(query)
+                query = self.norm(query, "attn_q_norm.weight")
             query = self._rotated(self._turned(query, context), "rot_k", windowed=windowed)
             if self.rules.keys_first:
                 key, value = self._key(x, b, context), self._value(x, b, windowed=windowed)
@@ -345,7 +348,7 @@ class Graph:
             return _CACHE
         key = self.view(self._biased(self.project("attn_k", b, x), b, "attn_k"))
         if "attn_k_norm.weight" in b:
-            key = self.norm(key)
+            key = self.norm(key, "attn_k_norm.weight")
         return self._rotated(self._turned(key, context), "rot_k", windowed=context.window > 0)
 
     def _rotated(self, x: Tensor, matrix: str, *, windowed: bool) -> Tensor:
@@ -501,17 +504,23 @@ class Graph:
         first = "ssm_dt.weight" in b
         if first:
             parts = self.project("ssm_x", b, mixed)
-            width = b["ssm_dt.weight"][0]
-            step = self.weighted("ssm_dt.weight", inner * self.token_bytes, self.rows(width, self.part(parts)))
-            of = self.view(mixed), self._biased(step, b, "ssm_dt"), self.part(parts), self.part(parts)
+            step = self._scan_part("ssm_dt_norm.weight", b["ssm_dt.weight"][0], b, parts)
+            step = self.weighted("ssm_dt.weight", inner * self.token_bytes, step)
+            step = self._biased(step, b, "ssm_dt")
+            of = (
+                self.view(mixed),
+                step,
+                *(self._scan_part(name, b[name][0], b, parts) for name in ("ssm_b_norm.weight", "ssm_c_norm.weight")),
+            )
         else:
             step = self._biased(self.rows(b["ssm_dt.bias"][0], self.part(projected)), b, "ssm_dt")
             of = self.part(mixed), step, self.part(mixed), self.part(mixed)
         # One long row: to a helping device that is too little to take it over.
-        scanned = self._at(self.place, (inner * batch.tokens + scan_state) * F32, *of)
+        chosen = self.given("rs_s_copy_main" if self.rules.gathers_states else "rs_s_copy")
+        scanned = self._at(self.place, (inner * batch.tokens + scan_state) * F32, *of, chosen)
         if self.rules.gathers_states and batch.sequences > 1:
             others = scan_state // batch.sequences * (batch.sequences - 1)
-            self.store(self.part(self._at(self.place, others * F32, self.given("rs_s_copy"))))
+            self.store(self.part(self._at(self.place, others * F32, self.given("rs_s_copy_tail"))))
         self.store(self.part(scanned))
 
         def finish() -> Tensor:
@@ -519,9 +528,15 @@ class Graph:
             seen = mixed if first else self.part(mixed)
             skip = self.weighted("ssm_d", inner * self.token_bytes, seen, inplace=first)
             out = self.rows(inner, gate, self.over(self.view(scanned, inner * batch.tokens * F32), skip))
-            return self.norm(self.view(out)) if "ssm_norm.weight" in b else out
+            return self.norm(self.view(out), "ssm_norm.weight") if "ssm_norm.weight" in b else out
 
         return finish
+
+    def _scan_part(self, norm: str, width: int, b: Shapes, parts: Tensor) -> Tensor:
+        """Some columns of what a scan is steered by; where a model norms them (jamba) a result of its own."""
+        if norm in b:
+            return self.weighted(norm, width * self.token_bytes, self.rows(width, self.part(parts)), inplace=True)
+        return self.rows(width, self.part(parts)) if norm == "ssm_dt_norm.weight" else self.part(parts)
 
     def delta_net(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Tensor:
         """Gated delta net of qwen3next and qwen35, up to before the output matrix."""
@@ -541,7 +556,7 @@ class Graph:
             self.view(query), self.view(key), self.part(mixed), decay, strength, self.view(state),
         )  # fmt: skip
         self.store(self.part(scanned))
-        out = self.norm(self.view(scanned, inner * batch.tokens * F32))
+        out = self.norm(self.view(scanned, inner * batch.tokens * F32), "ssm_norm.weight")
         gate = self.over(self.view(self.project("attn_gate", b, x)))
         return self.view(self.over(out, gate))
 
