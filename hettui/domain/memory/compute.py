@@ -225,7 +225,7 @@ def _inputs(g: Graph, layout: Layout, copies: int) -> None:
     if any(c.state_values for c in layout.contexts):
         # Which states a micro-batch goes on with: a few bytes, but between two holes. Views of it are copied apart.
         put("rs_s_copy", batch.sequences * F32)
-        if layout.rules.gathers_states and any("ssm_in.weight" in b for b in layout.blocks):
+        if layout.rules.newer and any("ssm_in.weight" in b for b in layout.blocks):
             put("rs_s_copy_main", batch.sequences * F32)
             put("rs_s_copy_tail", (batch.sequences - 1) * F32)
     attending = [c for c in layout.contexts if c.k_width]

@@ -89,8 +89,8 @@ class Rules:
     head_v: int
     attends_on_host: bool = False
     """The card has no kernel for flash attention with such heads, and it was asked for."""
-    gathers_states: bool = False
-    """Of a scan's states all but the first are looked up apart, whether they are used or not (`build_rs`, b11434)."""
+    newer: bool = False
+    """Graphs are built as b11434 does; else as b10068."""
     state_copies: int = 1
     """Of a recurrent state what a gated delta net gives: more where tokens may have to be taken back."""
     fuses: bool = False
@@ -114,6 +114,8 @@ class Graph:
         """The device that computes for the host where a batch is large enough."""
         self.rope_table: Tensor | None = None
         """The host's own; every device with blocks has another one."""
+        self.norms_values = False
+        """V, too, is normed (gemma3n)."""
         self.fixed = 0
         """How many operations llama.cpp has put into its graph for good. What comes after is put there when
         something needs it, so that the state of the next recurrent block gets in before it."""
@@ -369,6 +371,8 @@ class Graph:
         if "attn_v.weight" not in b:
             return _CACHE
         value = self._biased(self.project("attn_v", b, x), b, "attn_v")
+        if self.norms_values:
+            value = self.raw(value.size_bytes, self.view(value))
         return self._rotated(value, "rot_v", windowed=windowed)
 
     def _remembered(self, query: Tensor, key: Tensor, value: Tensor, v_width: int, context: BlockContext) -> Tensor:
@@ -451,8 +455,8 @@ class Graph:
             asked = self.view(query)
             out = self.raw(size, asked, *self._halved(cache), mask, anchored=False)
             return self.view(self.rows(value, self.part(self.rows(value, self.part(out)))))
-        kq = self.over(self.rows(batch.cells * heads, cache[0], self.view(query)), mask)
         turned_v = self.raw(batch.cells * batch.streams * lora * 2, cache[1])
+        kq = self.over(self.rows(batch.cells * heads, cache[0], self.view(query)), mask)
         out = self.rows(heads * lora, turned_v, kq)
         return self.rows(value, self.part(self.rows(value, out)))
 
@@ -460,12 +464,15 @@ class Graph:
         heads, lora, rope, head_v = self.rules.heads, self.rules.rank_mla, self.rules.rope_dims, self.rules.head_v
         width = query.size_bytes // self.token_bytes
         positions = self.given("positions")
-        query = self.rows(width, self.view(query), positions)
+        if self.rules.newer:
+            query = self.rows(width, self.view(query), positions)
+        else:
+            query = self.rows(width, self.part(query), self.rows(heads * rope, self.part(query), positions))
         compressed = self.project("attn_kv_a_mqa", b, x)
         latent = self.over(self.rows(lora, self.part(compressed)))
         both = self.project("attn_kv_b", b, latent)
-        turned_k = self.rows(rope, self.part(compressed), positions)
         value = self.rows(heads * head_v, self.part(both))
+        turned_k = self.rows(rope, self.part(compressed), positions)
         key = self.rows(width, self.part(both), self.rows(heads * rope, turned_k))
         self.store(self.view(key), self.given("k_idxs"))
         self.store(self.view(value), self.given("v_idxs"))
@@ -516,9 +523,10 @@ class Graph:
             step = self._biased(self.rows(b["ssm_dt.bias"][0], self.part(projected)), b, "ssm_dt")
             of = self.part(mixed), step, self.part(mixed), self.part(mixed)
         # One long row: to a helping device that is too little to take it over.
-        chosen = self.given("rs_s_copy_main" if self.rules.gathers_states else "rs_s_copy")
+        chosen = self.given("rs_s_copy_main" if self.rules.newer else "rs_s_copy")
         scanned = self._at(self.place, (inner * batch.tokens + scan_state) * F32, *of, chosen)
-        if self.rules.gathers_states and batch.sequences > 1:
+        if self.rules.newer and batch.sequences > 1:
+            # All but the first are looked up apart, whether they are used or not (`build_rs`).
             others = scan_state // batch.sequences * (batch.sequences - 1)
             self.store(self.part(self._at(self.place, others * F32, self.given("rs_s_copy_tail"))))
         self.store(self.part(scanned))
@@ -631,8 +639,8 @@ def _mixed(
         finish = g.state_space(g.norm(x) if attend is not None else normed, b, context.state_values, inner, kernel)
         if attend is None:
             out = g.project("ssm_out", b, finish())
-            # Mamba's is three-dimensional still, mamba2's is not.
-            return g.view(out) if "ssm_dt.weight" in b else out
+            # Three-dimensional still, in newer builds mamba's only.
+            return g.view(out) if "ssm_dt.weight" in b or not g.rules.newer else out
         attended = attend()
         return g.over(attended, g.project("ssm_out", b, finish()))
     return None if attend is None else attend()
