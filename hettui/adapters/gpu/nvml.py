@@ -158,10 +158,14 @@ class NvmlSource:
 
     # -- reading -------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def is_about(target: TelemetryTarget) -> bool:
+        return bool(target.uuid or target.pci_address)
+
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
         now_s, samples = self._clock(), {}
         for target in targets:
-            if not target.uuid and not target.pci_address:
+            if not self.is_about(target):
                 continue
             left_alone = None if target.pids else self._left_alone(target, now_s)
             sample = left_alone or self._read(target, now_s)
