@@ -272,8 +272,9 @@ class Graph:
             hidden = self.rows(width // 2 * used, self.part(both), self.part(both), anchored=False)
         else:
             width = b["ffn_up_exps.weight"][1]
-            gate = self._expert("ffn_gate_exps", width * used, b, self.view(x), chosen)
-            up = self._expert("ffn_up_exps", width * used, b, self.view(x), chosen)
+            seen = self.view(x)
+            gate = self._expert("ffn_gate_exps", width * used, b, seen, chosen)
+            up = self._expert("ffn_up_exps", width * used, b, seen, chosen)
             hidden = self.rows(width * used, gate, up, anchored=False)
         raw = out = self._expert("ffn_down_exps", n_embd * used, b, hidden, chosen)
         if not self.rules.weights_before_experts:
