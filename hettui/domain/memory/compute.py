@@ -183,6 +183,7 @@ def _graph(
     for i in blocks:
         g.place = places[i]
         g.on_host = layout.tensors[i] if g.helped else layout.on_host[i]
+        g.weights = {}
         g.adapted = dict(layout.adapted[i]) if layout.adapted else {}
         last = i == layout.last_block and not layout.late_outputs
         if stack is not None:

@@ -78,6 +78,8 @@ class Rules:
     """K is computed before V: models with windows."""
     weights_before_experts: bool
     """llama4 weighs the input of its experts, not their output."""
+    norms_expert_weights: bool
+    """The chosen experts' weights are made to sum to one."""
     residual_first: Literal["", "both", "mixer", "feed"]
     """Which additions are to the residual; all others add the residual to what is new. The first operand is
     overwritten."""
@@ -108,6 +110,8 @@ class Graph:
         """The device of the block that is being added."""
         self.on_host: Mapping[str, int] = {}
         """Its tensors that stay on the host (`n-cpu-moe`, `override-tensor`), with their bytes."""
+        self.weights: dict[str, Tensor] = {}
+        """Of the block, by name: those that another device than theirs reads."""
         self.adapted: Mapping[str, tuple[int, ...]] = {}
         """Its tensors that LoRA adapters change, with the adapters' ranks."""
         self.helper: int | None = None
@@ -156,13 +160,16 @@ class Graph:
         weight_bytes = self.on_host.get(name)
         if weight_bytes is None:
             return self.raw(size_bytes, *parents, inplace=inplace)
-        return self._on_host(size_bytes, weight_bytes, *parents, inplace=inplace)
+        return self._on_host(name, size_bytes, weight_bytes, *parents, inplace=inplace)
 
-    def _on_host(self, size_bytes: int, weight_bytes: int, *parents: Tensor, inplace: bool) -> Tensor:
+    def _on_host(self, name: str, size_bytes: int, weight_bytes: int, *parents: Tensor, inplace: bool) -> Tensor:
         helper = self._willing
         if helper is None:
             return self._at(HOST, size_bytes, *parents, inplace=inplace)
-        weight = Tensor(weight_bytes, home=HOST, weight=True)
+        # What is read twice is copied once.
+        weight = self.weights.get(name) or Tensor(weight_bytes, home=HOST, weight=True)
+        if name:
+            self.weights[name] = weight
         # Copied in this order. A matrix comes before what it is multiplied with, what is multiplied or added in place
         # after it.
         read = (*parents, weight) if inplace else (weight, *parents)
@@ -229,7 +236,7 @@ class Graph:
         bare = self.raw(x.size_bytes, x, inplace=True, anchored=self.rules.full_offload)
         if self.helped:
             weight_bytes = self.on_host.get(name, x.size_bytes // self.batch.tokens)
-            return self._on_host(x.size_bytes, weight_bytes, bare, inplace=True)
+            return self._on_host(name, x.size_bytes, weight_bytes, bare, inplace=True)
         return self.over(bare, anchored=True)
 
     def feed_forward(self, x: Tensor, b: Shapes, suffix: str = "") -> Tensor:
@@ -254,7 +261,7 @@ class Graph:
 
     def experts(self, x: Tensor, b: Shapes) -> Tensor:
         """The chosen experts of each token, weighted and summed up, and the shared ones."""
-        n_embd = b["ffn_down_exps.weight"][1]
+        n_embd, normed = b["ffn_down_exps.weight"][1], x
         used = max(1, min(self.rules.experts_used, b["ffn_down_exps.weight"][2], _MAX_EXPERTS_USED))
         count = b["ffn_gate_inp.weight"][1]
         logits = self._biased(self.project("ffn_gate_inp", b, x), b, "ffn_gate_inp")
@@ -262,8 +269,11 @@ class Graph:
         choice = self.rows(count, probs) if "exp_probs_b.bias" in b else probs
         sorted_ = self.rows(count, choice)
         chosen = self.part(sorted_)
-        weights = self.rows(used, self.view(probs), chosen)
-        weights = self.over(weights, self.rows(1, weights))
+        weights = looked_up = self.rows(used, self.view(probs), chosen)
+        if self.rules.norms_expert_weights:
+            weights = self.over(looked_up, self.rows(1, looked_up))
+        if self.rules.fuses and _chosen_at_once(count):
+            self.keep(logits, probs, choice, sorted_, looked_up)
         if self.rules.weights_before_experts:
             x = self.over(self.rows(n_embd * used, self.view(x)), weights)
         if "ffn_gate_up_exps.weight" in b:
@@ -291,9 +301,9 @@ class Graph:
                 self.keep(raw, weights)
             self.fix()
         if "ffn_up_shexp.weight" in b:
-            shared = self.feed_forward(x, b, "_shexp")
+            shared = self.feed_forward(normed, b, "_shexp")
             if "ffn_gate_inp_shexp.weight" in b:
-                shared = self.over(shared, self.over(self.rows(1, x)))
+                shared = self.over(shared, self.over(self.rows(1, normed)))
             total = self.over(total, shared)
         return total
 
@@ -601,7 +611,7 @@ class Graph:
 
 def add_block(g: Graph, x: Tensor, b: Shapes, context: BlockContext, inner: int, kernel: int, *, last: bool) -> Tensor:
     """One block on `g`; returns its result. The last block goes on with the rows that become logits only."""
-    normed = g.norm(x) if "attn_norm.weight" in b else x
+    normed = g.norm(x, "attn_norm.weight") if "attn_norm.weight" in b else x
     own_norm = any(n in b for n in ("ffn_norm.weight", "ffn_norm", "post_attention_norm.weight"))
     feeds = any(n.startswith("ffn_") and n.endswith(".weight") and "norm" not in n for n in b)
     if _attends(b) and feeds and not own_norm:
@@ -637,7 +647,8 @@ def _mixed(
     if "ssm_out.weight" in b:
         if "attn_gate.weight" in b:
             return g.view(g.project("ssm_out", b, g.delta_net(normed, b, context.state_values, inner, kernel)))
-        finish = g.state_space(g.norm(x) if attend is not None else normed, b, context.state_values, inner, kernel)
+        seen = normed if attend is None else g.norm(x, "attn_norm.weight")
+        finish = g.state_space(seen, b, context.state_values, inner, kernel)
         if attend is None:
             out = g.project("ssm_out", b, finish())
             # Three-dimensional still, in newer builds mamba's only.
@@ -665,11 +676,17 @@ def _fed(g: Graph, x: Tensor, b: Shapes) -> Tensor:
     return g.experts(x, b) if "ffn_gate_inp.weight" in b else g.feed_forward(x, b)
 
 
+def _chosen_at_once(experts: int) -> bool:
+    """One kernel goes from the router's numbers to the chosen experts' weights (`ggml_cuda_should_use_topk_moe`)."""
+    return experts in (288, 576) or (experts <= 512 and experts & (experts - 1) == 0)
+
+
 def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
     """From here on only the rows that become logits are computed."""
     few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
     few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
     few.on_host, few.helper, few.rope_table, few.adapted = g.on_host, g.helper, g.rope_table, g.adapted
+    few.weights = g.weights
     out_ids = g.given("out_ids")
     sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
     return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]
