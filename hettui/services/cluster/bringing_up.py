@@ -90,7 +90,6 @@ class BringingUp:
         running = self._running
         loading = master.state is ProcessState.STARTING
         await running.slots.contexts.adopted(request)
-        running.slots.go_on(request)
         api = running.connect(master.spec, request)
         await self._door.adopted(record, master.spec.address[1], ready=not loading)
         running.tell(

@@ -301,7 +301,9 @@ class ClusterController:
             adopting.note_abandoned(found, running)
             if record is not None:
                 running.request = takeover.request_of(record, api_key, supervision)
-                running.load.owners = record.owners
+                # Before there is a log to read: what is read from then on is of this master.
+                running.load.begin(record.owners)
+                running.slots.go_on(running.request)
                 adopting.adopt_recorded(found, running)
         if unknown := found.unknown:
             running.unrecognised = unrecognised([(process.pid, process.argv) for process in unknown])
@@ -328,7 +330,6 @@ class ClusterController:
 
     async def _go_on(self, record: RunState, request: Request, master: Supervised) -> None:
         running = self._running
-        running.load.begin(record.owners)
         if running.unrecognised:
             self._emit(Notice(running.unrecognised, "warning"))
         else:
