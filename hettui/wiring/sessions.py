@@ -230,6 +230,14 @@ def api_key(config: Config) -> str | None:
     return os.environ.get("LLAMA_API_KEY") if path is None else first_key(path)
 
 
+def _large_tensors(session: Session) -> tuple[int, ...]:
+    """Of all files that are loaded: what other hosts may keep of them."""
+    from hettui.domain.hosts.kept import large_tensors
+
+    shapes = (shape.file for shape in (session.shape, session.draft) if shape is not None)
+    return large_tensors((*shapes, session.companions.projector, *session.companions.adapters))
+
+
 def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room | None = None) -> Request:
     """What the engine is asked to run. Raises the reason when this plan cannot be started.
 
@@ -252,16 +260,12 @@ def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room
         for i, device in enumerate(plan.devices)
         if device.via == "worker"
     )
-    from hettui.domain.hosts.kept import large_tensors
-
     config = session.config
     # Whoever reads the record may stand in another folder.
     path = None if config.path is None else os.path.abspath(config.path)  # noqa: PTH100 - links stay as they are
     terms = session.terms(plan)
-    files = (session.shape, session.draft)
-    beside = (session.companions.projector, *session.companions.adapters)
-    large = large_tensors((*(shape.file for shape in files if shape is not None), *beside))
-    cluster = replace(cluster, large_tensors=large)
+    if cluster.hosts:
+        cluster = replace(cluster, large_tensors=_large_tensors(session))
     return Request(
         cluster, plan.split, on_workers, key, config.supervision, path, session.demo, config.keeping, terms
     )  # fmt: skip

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from hettui.adapters.files.paths import cache_dir
 from hettui.adapters.library.demo_model import demo_model
+from hettui.adapters.llama.gguf import read_model
 from tests.gguf_files import with_tokenizer, write_gguf
 from tests.hosts import bed as beds
 from tests.hosts.bed import HETTUI, Bed
@@ -189,12 +190,9 @@ def wide(folder: Path, *, wider: bool) -> Path:
         else _llama("Wide", 3, 2048, 8192, 32, 8, _VOCABULARY, fine=True)
     )
     path = write_gguf(folder / f"wide-{int(wider)}.gguf", with_tokenizer(metadata, _VOCABULARY), tensors)
-    from hettui.adapters.llama.gguf import read_model
-
     header = read_model(str(path))
     with path.open("r+b") as file:
-        size, begin = path.stat().st_size, 0
-        begin = size - sum(-(-tensor.size_bytes // 32) * 32 for tensor in header.tensors)
+        begin = path.stat().st_size - sum(-(-tensor.size_bytes // 32) * 32 for tensor in header.tensors)
         for number, tensor in enumerate(header.tensors):
             # The second value of its first block, whose scale is zero.
             file.seek(begin + 3)

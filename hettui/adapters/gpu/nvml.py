@@ -104,10 +104,13 @@ class NvmlSource:
         except (self._nvml.NVMLError, OSError, UnicodeDecodeError):
             return None
 
+    def _is_on_bus(self) -> bool:
+        """A card that NVIDIA's driver has."""
+        return any(card.driver == "nvidia" for card in pci_cards(self._sys, NVIDIA))
+
     def _open(self) -> bool:
         if self._opened is None:
-            here = any(card.driver == "nvidia" for card in pci_cards(self._sys, NVIDIA))
-            if self._nvml is None and not here and not _has_library():
+            if self._nvml is None and not _has_library() and not self._is_on_bus():
                 self._opened = False
                 return False
             try:
@@ -119,7 +122,9 @@ class NvmlSource:
                 self._opened = True
             except Exception as error:  # no driver, no library, no permission: there are no NVIDIA cards for us
                 self._opened = False
-                if here or not (getattr(error, "value", None) in NO_DRIVER or isinstance(error, ImportError)):
+                if self._is_on_bus() or not (
+                    getattr(error, "value", None) in NO_DRIVER or isinstance(error, ImportError)
+                ):
                     self.problems = (refused_altogether(error),)
         return self._opened
 

@@ -259,11 +259,12 @@ def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: 
     host = next((h for h in cluster.hosts if h.name == device.host), None)
     if host is None or host.ssh is None:
         raise ConfigError(f'device "{device.name}" names host "{device.host}", which no [[hosts]] table describes')
+    large_bytes = sum(cluster.large_tensors)
     held = RemoteWorker(
         worker_name(device), host.name, host.ssh, port, tuple(options), env, host.bin, host.lease_s,
         host.patience_s, fixed=device.port is not None or device.expose, cache_bytes=host.cache_bytes,
         address=address_of(cluster.hosts, device), kept_sizes=tuple(sorted(set(cluster.large_tensors))),
-        kept_bytes=min(sum(cluster.large_tensors), device.budget_bytes or sum(cluster.large_tensors)),
+        kept_bytes=min(large_bytes, device.budget_bytes or large_bytes),
     )  # fmt: skip
     return (*cluster.holder, *held.words())
 

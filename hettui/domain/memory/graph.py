@@ -8,6 +8,7 @@ that `GGML_SCHED_DEBUG=2` prints in b10068 and b11434). `allocator.peak_bytes` t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Literal
 
@@ -522,14 +523,12 @@ class Graph:
         first = "ssm_dt.weight" in b
         if first:
             parts = self.project("ssm_x", b, mixed)
-            step = self._scan_part("ssm_dt_norm.weight", b["ssm_dt.weight"][0], b, parts)
-            step = self.weighted("ssm_dt.weight", inner * self.token_bytes, step)
-            step = self._biased(step, b, "ssm_dt")
-            of = (
-                self.view(mixed),
-                step,
-                *(self._scan_part(name, b[name][0], b, parts) for name in ("ssm_b_norm.weight", "ssm_c_norm.weight")),
+            steps = self._normed_part("ssm_dt_norm.weight", b, parts) or self.rows(
+                b["ssm_dt.weight"][0], self.part(parts)
             )
+            step = self._biased(self.weighted("ssm_dt.weight", inner * self.token_bytes, steps), b, "ssm_dt")
+            more = (self._normed_part(f"ssm_{name}_norm.weight", b, parts) or self.part(parts) for name in "bc")
+            of = self.view(mixed), step, *more
         else:
             step = self._biased(self.rows(b["ssm_dt.bias"][0], self.part(projected)), b, "ssm_dt")
             of = self.part(mixed), step, self.part(mixed), self.part(mixed)
@@ -551,11 +550,12 @@ class Graph:
 
         return finish
 
-    def _scan_part(self, norm: str, width: int, b: Shapes, parts: Tensor) -> Tensor:
-        """Some columns of what a scan is steered by; where a model norms them (jamba) a result of its own."""
-        if norm in b:
-            return self.weighted(norm, width * self.token_bytes, self.rows(width, self.part(parts)), inplace=True)
-        return self.rows(width, self.part(parts)) if norm == "ssm_dt_norm.weight" else self.part(parts)
+    def _normed_part(self, norm: str, b: Shapes, parts: Tensor) -> Tensor | None:
+        """Some columns of what a scan is steered by, where a model norms them (jamba)."""
+        if norm not in b:
+            return None
+        columns = self.rows(b[norm][0], self.part(parts))
+        return self.weighted(norm, columns.size_bytes, columns, inplace=True)
 
     def delta_net(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Tensor:
         """Gated delta net of qwen3next and qwen35, up to before the output matrix."""
@@ -683,10 +683,8 @@ def _chosen_at_once(experts: int) -> bool:
 
 def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
     """From here on only the rows that become logits are computed."""
-    few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
-    few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
-    few.on_host, few.helper, few.rope_table, few.adapted = g.on_host, g.helper, g.rope_table, g.adapted
-    few.weights = g.weights
+    few = copy(g)
+    few.batch = replace(g.batch, tokens=g.batch.outputs)
     out_ids = g.given("out_ids")
     sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
     return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]

@@ -107,16 +107,14 @@ def _outputs(params: RuntimeParams, tokens: int) -> int:
 def _rules(workload: Workload, head_v: int, *, full_offload: bool, windows: bool) -> Rules:
     shape, file = workload.shape, workload.shape.file
     kind = architecture(file.architecture)
+    weights_said = file.metadata.get(f"{file.architecture}.expert_weights_norm") is True
     return Rules(
         heads=max(shape.n_head, default=0),
         experts_used=file.integer("expert_used_count"),
         softcap=f"{file.architecture}.attn_logit_softcapping" in file.metadata,
         keys_first=windows,
         weights_before_experts=kind.weights_before_experts,
-        norms_expert_weights=kind.norms_expert_weights
-        or (
-            kind.norms_expert_weights is None and file.metadata.get(f"{file.architecture}.expert_weights_norm") is True
-        ),
+        norms_expert_weights=weights_said if kind.norms_expert_weights is None else kind.norms_expert_weights,
         residual_first=kind.residual_first,
         full_offload=full_offload,
         rank_mla=file.integer("attention.kv_lora_rank"),
