@@ -79,7 +79,9 @@ class Master:
         assert self.server is not None
         self.server.close()
         for served in self.seen:
-            served.writer.transport.abort()
+            # One whose client has gone has broken off already, and cannot a second time.
+            if not served.writer.is_closing():
+                served.writer.transport.abort()
         for task in list(self.tasks):
             task.cancel()
         if self.tasks:

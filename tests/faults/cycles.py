@@ -22,9 +22,11 @@ from hettui.domain.cluster.launch import Cluster
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
 from hettui.services.cluster.world import Request
+from hettui.services.events import TelemetryUpdated
 from hettui.wiring.engine import build_engine
 from tests.faults.owner import DEVICES
 from tests.faults.rig import LAYERS
+from tests.patience import until
 
 KIB = 1024
 
@@ -36,18 +38,25 @@ class Reading:
     cycles: int
     descriptors: int
     threads: int
+    """Without those of asyncio's pool, which has a limit of its own."""
     resident_kib: int
     children: int
 
 
 def _now(cycles: int, runs: RunFolder) -> Reading:
     gc.collect()
+    # asyncio's pool grows to its own limit with what it is given at once: chance, and no leak.
+    threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
     status = Path("/proc/self/status").read_text()
     resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     marked = len(LocalRunner(runs.mark).marked())
-    return Reading(
-        cycles, len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), int(resident.split()[1]), marked
-    )
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    return Reading(cycles, descriptors, len(threads), int(resident.split()[1]), marked)
+
+
+def _note_samples(event: object, read: threading.Event) -> None:
+    if isinstance(event, TelemetryUpdated) and event.snapshot.samples:
+        read.set()
 
 
 def run(count: int, model: Path, folder: Path, every: int) -> list[Reading]:
@@ -59,6 +68,11 @@ def run(count: int, model: Path, folder: Path, every: int) -> list[Reading]:
     # What was there before is not looked through six times.
     gc.freeze()
     with build_engine(folder / "logs", runs) as engine:
+        # As a screen does; the threads that ask sensors are then there from the first reading on.
+        read = threading.Event()
+        engine.subscribe(lambda event: _note_samples(event, read))
+        engine.watch(DEVICES)
+        until(read.is_set)
         for cycle in range(count + 1):
             if cycle % every == 0 or cycle in (1, count):
                 readings.append(_now(cycle, runs))
