@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -194,3 +195,21 @@ def test_a_card_that_is_lost_behind_its_handle_says_so() -> None:
     (lost,) = [card for card in NvmlSource(nvml).list_cards() if card.trouble]
     assert lost.trouble == "it fell off the bus: see dmesg"
     assert lost.id == "nvml:0"
+
+
+def test_without_the_library_its_module_is_not_read(sys_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hettui.adapters.gpu.nvml._has_library", lambda: False)
+    # Whoever imports it all the same gets an ImportError.
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    source = NvmlSource(sys_root=sys_root)
+    assert source.list_cards() == ()
+    assert source.problems == ()
+
+
+def test_with_a_card_there_the_library_is_missed(sys_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_bus(sys_root, "0000:01:00.0")
+    monkeypatch.setattr("hettui.adapters.gpu.nvml._has_library", lambda: False)
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml([], init_error=12))
+    source = NvmlSource(sys_root=sys_root)
+    assert source.list_cards() == ()
+    assert any("libnvidia-ml" in problem for problem in source.problems)

@@ -53,6 +53,20 @@ def test_old_readings_are_forgotten() -> None:
     assert series.bins(now_s + 1000, 10) == (None,) * 10
 
 
+@given(readings, st.lists(st.integers(1, 80), min_size=1, max_size=4), st.floats(0, 10))
+def test_counted_one_by_one_the_parts_are_those_of_all_readings_at_once(
+    steps: list[tuple[float, float | None]], counts: list[int], hold_s: float
+) -> None:
+    followed, now_s = Series(60), 1000.0
+    for place, (step_s, value) in enumerate(steps):
+        now_s += step_s
+        followed.push(now_s, value)
+        # Asked all the time, in whatever width.
+        followed.bins(now_s, counts[place % len(counts)], hold_s)
+    at_once, _ = filled(steps)
+    assert followed.bins(now_s, counts[0], hold_s) == at_once.bins(now_s, counts[0], hold_s)
+
+
 @pytest.mark.parametrize(("link", "gb_per_s"), [(Link(4, 16), 31.5), (Link(3, 4), 3.94), (Link(9, 16), None)])
 def test_what_a_link_carries(link: Link, gb_per_s: float | None) -> None:
     carried = link.bytes_per_s

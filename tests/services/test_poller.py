@@ -120,3 +120,40 @@ async def test_a_shorter_interval_does_not_wait_for_the_longer_one() -> None:
             await asyncio.sleep(0.01)
     running.cancel()
     bench.poller.close()
+
+
+async def test_a_source_with_nothing_to_read_is_not_even_made() -> None:
+    bench = Bench()
+    bench.poller.targets = ()
+    assert await bench.round() is None
+    assert bench.driver.made == 0
+    bench.poller.targets = TARGETS
+    assert await bench.round() == 1
+    bench.poller.close()
+
+
+async def test_a_source_is_told_once_that_there_is_nothing_any_more() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Heard(Source):
+        def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
+            asked.append(tuple(t.name for t in targets))
+            return super().sample(targets)
+
+        @staticmethod
+        def is_about(target: TelemetryTarget) -> bool:
+            return target.backend == "cuda"
+
+    class MadeOf:
+        is_about = staticmethod(Heard.is_about)
+
+        def __call__(self) -> Heard:
+            return Heard(Driver())
+
+    seen: list[Event] = []
+    poller = Poller([MadeOf()], FakeClock(), seen.append, interval_s=patience(5.0))
+    for targets in (TARGETS, (*TARGETS, TelemetryTarget("worker", "cpu")), (TelemetryTarget("worker", "cpu"),), ()):
+        poller.targets = targets
+        await poller.round()
+    assert asked == [("card",), ("card",), ()]
+    poller.close()

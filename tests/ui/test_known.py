@@ -193,3 +193,26 @@ def test_without_a_model_all_layers_are_none() -> None:
     assert bare.plan == Plan(bare.session.devices, Split((0, 0), 0))
     nothing = Known(replace(session(()), shape=None), ClusterSnapshot())
     assert nothing.editor.selected == HOST
+
+
+def test_a_reading_works_nothing_out_again_that_the_plan_alone_decides() -> None:
+    made = known()
+    first = made.facts()
+    worked_out = first.outlook, first.costs, first.colours
+    made.take_readings(readings(made.plan.devices).snapshot)
+    second = made.facts()
+    assert second is not first
+    assert all(a is b for a, b in zip((second.outlook, second.costs, second.colours), worked_out, strict=True))
+
+
+def test_what_is_learned_and_another_plan_are_worked_out_anew() -> None:
+    made = known()
+    before = made.facts().outlook
+    assert before is not None
+    made.session.learned.overhead["another card"] = 7
+    made.take_readings(readings(made.plan.devices).snapshot)
+    learned = made.facts()
+    assert learned.outlook is not before
+    assert learned.outlook == before
+    made.editor = made.editor.choosing(0).shifted(-1)
+    assert made.facts().outlook != before
