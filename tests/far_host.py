@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,10 +83,13 @@ class FarHost:
         (self.home / name).write_text(text)
         (self.home / name).chmod(0o755)
 
-    def hold(self, *options: str, lease_s: int = 30, bin: str | None = "~/lc") -> subprocess.Popen[bytes]:
+    def hold(
+        self, *options: str, lease_s: int = 30, bin: str | None = "~/lc", cache_bytes: int = 0, kept: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
         worker = RemoteWorker(
-            "worker a", "attic", "me@attic", self.port, options, {"CUDA_VISIBLE_DEVICES": "1"}, bin, lease_s
-        )
+            "worker a", "attic", "me@attic", self.port, options, {"CUDA_VISIBLE_DEVICES": "1"}, bin, lease_s,
+            cache_bytes=cache_bytes, kept_sizes=tuple(kept), kept_bytes=sum(kept),
+        )  # fmt: skip
         environment = os.environ | self.desk_env
         with self.log.open("ab") as log:
             holder = subprocess.Popen(
@@ -113,8 +116,10 @@ class FarHost:
         until(lambda: self.said().count("tick") > ticks, said=self.said)
 
     def records(self) -> list[Path]:
-        """Of workers that live there."""
-        return [p for p in (self.home / ".local/state/hettui/workers").rglob("*") if p.suffix not in ("", ".log")]
+        """Of workers that live there; what remembers a start that never came is none."""
+        return [
+            p for p in (self.home / ".local/state/hettui/workers").rglob("*") if p.suffix not in ("", ".log", ".ended")
+        ]
 
     def worker(self) -> int:
         """The pid of the worker that runs there."""

@@ -252,10 +252,16 @@ def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room
         for i, device in enumerate(plan.devices)
         if device.via == "worker"
     )
+    from hettui.domain.hosts.kept import large_tensors
+
     config = session.config
     # Whoever reads the record may stand in another folder.
     path = None if config.path is None else os.path.abspath(config.path)  # noqa: PTH100 - links stay as they are
     terms = session.terms(plan)
+    files = (session.shape, session.draft)
+    beside = (session.companions.projector, *session.companions.adapters)
+    large = large_tensors((*(shape.file for shape in files if shape is not None), *beside))
+    cluster = replace(cluster, large_tensors=large)
     return Request(
         cluster, plan.split, on_workers, key, config.supervision, path, session.demo, config.keeping, terms
     )  # fmt: skip

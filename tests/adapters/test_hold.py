@@ -162,3 +162,51 @@ def test_what_was_asked_to_end_while_it_starts_ends(far: FarHost) -> None:
     assert holder.wait(patience(30)) in (-signal.SIGTERM, 69)
     until(lambda: not far.living(), said=far.living)
     assert far.records() == []
+
+
+@pytest.mark.parametrize("sh", ["/bin/sh", *(["busybox sh"] if shutil.which("busybox") else [])])
+def test_what_the_cache_holds_is_taken_for_a_tensor_only_where_it_is_as_large_as_one(far: FarHost, sh: str) -> None:
+    """b10068 and b11434 never look: a file that a kill or a full disk has cut short made answers wrong."""
+    cache = far.made(sh=sh).home / ".cache/hettui/rpc"
+    cache.mkdir(parents=True)
+    whole, torn, foreign = (cache / (letter * 16) for letter in "abc")
+    whole.write_bytes(bytes(5000))
+    torn.write_bytes(bytes(4096))
+    foreign.write_bytes(bytes(7000))
+    (cache / "notes").write_text("not llama.cpp's")
+    (cache.parent / "rpc.sizes").write_text("7000\n")
+    holder = far.hold(cache_bytes=64 << 20, kept=[5000, 6000])
+    far.says(f"listens {far.port} 1 None -c\n")
+    assert sorted(path.name for path in cache.iterdir()) == [whole.name, foreign.name, "notes"]
+    holder.terminate()
+    holder.wait(patience(30))
+    # Of a model of which nothing is known all is left as it is, and what was known of others stays known.
+    assert (cache.parent / "rpc.sizes").read_text().split() == ["7000", "5000", "6000"]
+
+
+def test_weights_that_have_no_room_there_are_not_kept(far: FarHost) -> None:
+    (far.made().home / "tools/df").write_text("#!/bin/sh\necho\necho disk 9 9 3000000 9% /\n")
+    (far.home / "tools/df").chmod(0o755)
+    cache = far.home / ".cache/hettui/rpc"
+    cache.mkdir(parents=True)
+    (cache / ("a" * 16)).write_bytes(bytes(5000))
+    far.hold(cache_bytes=64 << 30, kept=[5000, 1 << 30])
+    far.says("weights are not kept on attic: 1024 MiB, and 2 GiB to spare, are not free")
+    far.says(f"listens {far.port} 1 None\n")
+    assert [path.name for path in cache.iterdir()] == ["a" * 16]
+
+
+def test_a_start_that_was_given_up_before_it_began_does_not_begin_and_others_do(far: FarHost) -> None:
+    """The far side takes up two starts when both are wanted no more."""
+    waits = 'until [ -e "$HOME/go" ]; do sleep 0.05; done'
+    far.made(before=f'n=$(wc -l <"{far.home}/sessions"); case $n in 1 | 3) HOME="{far.home}"; {waits} ;; esac')
+    for count in (1, 3):
+        holder = far.hold()
+        until(lambda count=count: len(far.sessions()) == count)  # type: ignore[misc]
+        holder.terminate()
+        assert holder.wait(patience(30)) == -signal.SIGTERM
+    (far.home / "go").touch()
+    until(lambda: not far.living(), said=far.living)
+    assert "listens" not in far.said()
+    far.hold()
+    far.says("listens")

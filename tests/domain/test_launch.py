@@ -138,6 +138,14 @@ def test_a_remote_worker_is_held_by_a_local_process() -> None:
     assert (held.bin, held.fixed, held.env["CUDA_VISIBLE_DEVICES"]) == ("/opt/llama.cpp/bin/", True, "GPU-x")
 
 
+def test_a_remote_worker_is_told_what_its_cache_may_hold_of_the_model() -> None:
+    remote = Device("attic card", "cuda", "attic", "worker", "cuda", "CUDA0", budget_bytes=5 << 25)
+    spec = replace(cluster((remote,)), hosts=(Host("attic", "me@attic"),), large_tensors=(2 << 25, 2 << 25, 3 << 25))
+    worker = plan_launch(spec, Split((31,), 31)).workers[0]
+    held = RemoteWorker.of(worker.argv[len(HOLDER) :])
+    assert (held.kept_sizes, held.kept_bytes) == ((2 << 25, 3 << 25), 5 << 25)
+
+
 def test_ports_of_remote_workers_lie_below_those_that_the_kernel_gives_away() -> None:
     there = replace(workers(None)[0], host="attic")
     ports = default_ports((replace(there, name="a"), replace(there, name="b", port=18053), replace(there, name="c")))

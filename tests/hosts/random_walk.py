@@ -11,6 +11,7 @@ import argparse
 import os
 import random
 import secrets
+import subprocess
 import sys
 import tempfile
 import time
@@ -75,13 +76,27 @@ def lose_power(bed: Bed, dice: random.Random) -> str:
 
 def lose_hettui(bed: Bed, dice: random.Random) -> str:
     """Killed while it starts."""
-    import subprocess
-
     with subprocess.Popen(bed.desk.enter([*HETTUI, "up", "cluster.toml"]), stderr=subprocess.DEVNULL) as begun:
         time.sleep(dice.uniform(0.2, 4.0))
         bed.desk.run("sh", "-c", "kill -9 $(pgrep -f 'hettui up')")
         begun.wait()
     return ""
+
+
+def give_up_slow(bed: Bed, dice: random.Random) -> str:
+    """A host that is slow for some seconds: a start is given up there, and perhaps another one, before it is itself."""
+    box, times = dice.choice(list(bed.hosts.values())), dice.choice((1, 2))
+    slow = dice.uniform(2.0, 6.0)
+    box.write(".bashrc", f"sleep {slow:.1f}\n")
+    try:
+        for _ in range(times):
+            with subprocess.Popen(bed.desk.enter([*HETTUI, "up", "cluster.toml"]), stderr=subprocess.DEVNULL) as begun:
+                time.sleep(dice.uniform(1.5, slow + 3.0))
+                bed.desk.run("pkill", "-INT", "-f", "hettui up")
+                begun.wait()
+    finally:
+        box.run("rm", ".bashrc")
+    return f"{box.name}, {times}"
 
 
 def sshd_again(bed: Bed, dice: random.Random) -> str:
@@ -95,6 +110,7 @@ THINGS: dict[str, Callable[[Bed, random.Random], str]] = {
     "start": start, "stop": stop, "talk": talk, "cut for a moment": _cut((1, 8)), "cut for long": _cut((12, 20)),
     "worker killed": lose_worker, "ssh killed": lose_ssh, "holders killed": lose_holders, "power lost": lose_power,
     "hettui killed": lose_hettui, "sshd ends its sessions": sshd_again,
+    "given up while slow": give_up_slow,
 }  # fmt: skip
 LIKELY = {"start": 4, "talk": 2}
 

@@ -145,3 +145,14 @@ def test_a_card_behind_a_line_that_is_lost_or_silent_is_not_called_up() -> None:
     assert way_of("the line to attic was lost: Timeout") == "lost"
     assert way_of("attic has said nothing for 8 s") == "silent"
     assert way_of("the worker on attic is stopped by a signal there") == way_of("") == ""
+
+
+async def test_a_worker_elsewhere_is_started_anew_for_another_model_whose_weights_it_may_keep(bench: Bench) -> None:
+    before = dict(bench.world.children)
+    asked = far_request()
+    await bench.controller.start(replace(asked, cluster=replace(asked.cluster, large_tensors=(11 << 20,))))
+    assert bench.state is ClusterState.READY
+    now = bench.world.children
+    assert now["worker d0"] is before["worker d0"]
+    assert now["worker d2"] is not before["worker d2"]
+    assert not before["worker d2"].alive

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hettui.adapters.hosts.complaints import Missing, complain
 from hettui.adapters.hosts.identity import worker_id
 from hettui.adapters.hosts.session import Session
 from hettui.adapters.hosts.ssh import Line, far_script, new_marker, why
@@ -46,10 +47,6 @@ NOT_REACHED, NOT_ENDED, NOT_FOUND = 69, 75, 127
 """Exit codes of our own (EX_UNAVAILABLE, EX_TEMPFAIL), and a shell's."""
 
 
-class Missing(HostError):
-    """There is no rpc server there."""
-
-
 class Asked(Exception):
     """Somebody wants the worker to end."""
 
@@ -69,7 +66,7 @@ class Holder:
         self._log_bytes = 0
         self._there = 0
         """The worker's port there."""
-        self._asked = False
+        self._begun = self._asked = False
         read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._wake = read
@@ -115,11 +112,12 @@ class Holder:
 
     def _start(self) -> int | None:
         """None: it runs. Its exit code when it has ended at once."""
-        worker = self._worker
+        worker, self._begun = self._worker, True
         environment = [f"{key}={value}" for key, value in worker.env.items()]
         arguments = [
             worker.bin or "", str(worker.lease_s), str(worker.port), str(int(worker.fixed)),
-            str(worker.cache_bytes >> 20), self._what, *environment, "--", *worker.options,
+            str(worker.cache_bytes >> 20), self._what, str(worker.kept_bytes >> 20),
+            ",".join(map(str, worker.kept_sizes)), *environment, "--", *worker.options,
         ]  # fmt: skip
         self._open("start", arguments)
         return self._bring_port() if self._await_worker() else self._end_in_log()
@@ -152,7 +150,7 @@ class Holder:
                     case ["ended", *_]:
                         return False
                     case _:
-                        self._complain(words)
+                        complain(self._line.host, words)
             if session.over or time.monotonic() > deadline:
                 late = not session.over
                 code = None if late else session.close()
@@ -163,21 +161,6 @@ class Holder:
     def _tell_build(self, words: Sequence[str]) -> None:
         if words and words != ["again"]:
             say(f"the worker on {self._line.host} is of build {clean_line(words[0], 40)}")
-
-    def _complain(self, words: Sequence[str]) -> None:
-        host, said = clean_line(self._line.host, 60), clean_line(" ".join(words[1:]), 200)
-        match words[0]:
-            case "missing":
-                raise Missing(
-                    f"{host} has neither ggml-rpc-server nor rpc-server in {said} (127: not found); name the folder of "
-                    "its llama.cpp as bin in [[hosts]], or bring that of this machine there: hettui hosts push --host "
-                    f"{host}",
-                    hopeless=True,
-                )
-            case "taken":
-                raise HostError(f"port {said} is in use on {host}; choose another port for it, or stop what holds it")
-            case "problem":
-                raise HostError(f"{host}: {said}; free it, or name another home for its user")
 
     def _bring_port(self) -> int | None:
         """As `_start`: the worker's port becomes one here, over the shared connection or with a session of its own."""
@@ -342,7 +325,7 @@ class Holder:
         self._drop_session()
         self._line = replace(self._line, shared=False)
         try:
-            self._open("end", [])
+            self._open("end", ["own" if self._begun else "other"])
             session = self._need()
             session.unwatch(self._wake)
             if session.until(lambda: ["gone"] in session.not_heard, ANOTHER_END_S):

@@ -69,6 +69,8 @@ class Cluster:
     """The command that holds a worker on another host."""
     door: tuple[str, ...] = DOOR
     """The command of the front door."""
+    large_tensors: tuple[int, ...] = ()
+    """As `domain/hosts/kept.py` has them; none: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,8 @@ def _held(cluster: Cluster, device: Device, port: int, options: list[str], env: 
     held = RemoteWorker(
         worker_name(device), host.name, host.ssh, port, tuple(options), env, host.bin, host.lease_s,
         host.patience_s, fixed=device.port is not None or device.expose, cache_bytes=host.cache_bytes,
-        address=address_of(cluster.hosts, device),
+        address=address_of(cluster.hosts, device), kept_sizes=tuple(sorted(set(cluster.large_tensors))),
+        kept_bytes=min(sum(cluster.large_tensors), device.budget_bytes or sum(cluster.large_tensors)),
     )  # fmt: skip
     return (*cluster.holder, *held.words())
 

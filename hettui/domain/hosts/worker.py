@@ -50,6 +50,10 @@ class RemoteWorker:
     """What its tensor cache there may take; 0: it keeps none."""
     address: str | None = None
     """It listens there, and llama.cpp goes there directly; None: on loopback, behind the tunnel."""
+    kept_sizes: tuple[int, ...] = ()
+    """Of the tensors that may come into its cache; none: not known, and the cache is taken as it is."""
+    kept_bytes: int = 0
+    """What it may get of them at most."""
 
     def words(self) -> tuple[str, ...]:
         """As arguments of the holder."""
@@ -58,6 +62,7 @@ class RemoteWorker:
         said += ["fixed"] if self.fixed else []
         said += [f"cache={self.cache_bytes}"] if self.cache_bytes else []
         said += [f"address={self.address}"] if self.address else []
+        said += [f"kept={self.kept_bytes}:{','.join(map(str, self.kept_sizes))}"] if self.kept_sizes else []
         return (*said, *(f"env:{key}={value}" for key, value in self.env.items()), "--", *self.options)
 
     @classmethod
@@ -73,10 +78,11 @@ class RemoteWorker:
             key, _, value = word.partition("=")
             if key.startswith("env:"):
                 env[key.removeprefix("env:")] = value
-            elif key in ("lease", "patience", "bin", "fixed", "cache", "address"):
+            elif key in ("lease", "patience", "bin", "fixed", "cache", "address", "kept"):
                 plain[key] = value
             else:
                 raise ValueError(f"{word} is nothing that a worker is told")
+        kept_bytes, _, sizes = plain.get("kept", "0:").partition(":")
         return cls(
             name,
             host,
@@ -90,6 +96,8 @@ class RemoteWorker:
             "fixed" in plain,
             int(plain.get("cache", 0)),
             plain.get("address"),
+            tuple(int(size) for size in sizes.split(",") if size),
+            int(kept_bytes),
         )
 
 

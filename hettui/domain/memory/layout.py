@@ -44,7 +44,7 @@ def layout_of(
         rules=replace(
             _rules(workload, head_v, full_offload=full_offload, windows=window > 0),
             fuses=newer and attached and backend == "cuda",
-            gathers_states=newer,
+            newer=newer,
             state_copies=state_copies(workload),
             attends_on_host=attends == "on the host",
         ),

@@ -57,8 +57,9 @@ class Architecture:
     flash_attn: bool = True
     weights_before_experts: bool = False
     """An expert's weight is applied to what goes in."""
-    residual_first: bool = False
-    """What is kept for the addition at a block's end is kept before its norm."""
+    residual_first: Literal["", "both", "mixer", "feed"] = ""
+    """Which of a block's two additions have the residual as their first operand, which is what they overwrite: that
+    after what works across tokens, that after the feed-forward (`ggml_add` in src/models/*.cpp)."""
     mixed_batches: bool = True
     """`llm_arch_supports_mixed_batch` of b11434."""
     late_outputs: Literal["", "after norm", "before norm"] = ""
@@ -79,7 +80,7 @@ class Architecture:
 _GENERAL = (
     "arcee baichuan bailingmoe bailingmoe2 chatglm codeshell command-r dbrx deci deepseek dots1 ernie4_5 exaone "
     "falcon glm4 glm4moe gptneox granite granite_swa hunyuan-dense internlm2 llama maple mimo2 minicpm minicpm3 "
-    "mistral3 nemotron olmo olmoe openelm orion phi2 phimoe plamo plm qwen qwen2 qwen2vl qwen3 qwen3vl qwen3vlmoe "
+    "mistral3 nemotron olmo olmoe orion phi2 phimoe plamo plm qwen qwen2 qwen2vl qwen3 qwen3vl qwen3vlmoe "
     "refact seed_oss stablelm starcoder2 xverse "
 )  # fmt: skip
 """Nothing but the general rule; of some the file says which blocks have windows."""
@@ -123,7 +124,9 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "grok": Architecture(flash_attn=False),
     "hunyuan-moe": Architecture(compute_error=0.05),
     "hy_v3": Architecture(known=False, late_outputs="after norm"),
-    "jamba": Architecture(positions="nowhere", recurrent="without KV heads", compute_error=0.1),
+    "jamba": Architecture(
+        positions="nowhere", recurrent="without KV heads", residual_first="both", compute_error=0.1,
+    ),
     "jina-bert-v2": Architecture(keeps_context=False),
     "jina-bert-v3": Architecture(keeps_context=False),
     "kimi-k3": Architecture(recurrent="without KV heads"),
@@ -131,11 +134,11 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "laguna": Architecture(windows=Windows(4, dense_first=True)),
     "lfm2": Architecture(
         window_everywhere=True, recurrent="without KV heads", embedding_norm_is_output_norm=True,
-        residual_first=True, rolls_back=True,
+        residual_first="both", rolls_back=True,
     ),
     "lfm2moe": Architecture(
         window_everywhere=True, recurrent="without KV heads", embedding_norm_is_output_norm=True,
-        residual_first=True, rolls_back=True,
+        residual_first="both", rolls_back=True,
     ),
     "llada": Architecture(keeps_context=False),
     "llada-moe": Architecture(keeps_context=False),
@@ -163,7 +166,8 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "nomic-bert": Architecture(keeps_context=False),
     "nomic-bert-moe": Architecture(keeps_context=False),
     "olmo2": Architecture(windows=Windows(4)),
-    "phi3": Architecture(ignores_window=True),
+    "openelm": Architecture(residual_first="mixer"),
+    "phi3": Architecture(ignores_window=True, residual_first="feed"),
     "plamo2": Architecture(positions="nowhere", recurrent="without KV heads"),
     "plamo3": Architecture(windows=Windows(8)),
     "qwen2moe": Architecture(compute_error=0.09),

@@ -118,8 +118,12 @@ class BringingUp:
         workers, applied = self._running.workers, self._running.snapshot.applied
         wanted = {d.name: d for d in cluster.devices if d.via == "worker"}
         running = {d.name: d for d in (applied.devices if applied else ())}
+        before = self._running.request
+        kept_alike = before is not None and before.cluster.large_tensors == cluster.large_tensors
         for name in list(workers):
             same = name in wanted and name in running and same_worker(wanted[name], running[name])
+            # One there would not know what its cache may hold of another model.
+            same = same and (kept_alike or wanted[name].host == LOCAL)
             if not same or not workers[name].alive:
                 await self._running.end_for_certain([workers[name]])
                 del workers[name]

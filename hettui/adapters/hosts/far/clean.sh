@@ -24,5 +24,6 @@ for kind in rpc engine; do
     size=$(du -sk "$cache/$kind" 2>/dev/null | awk '{print $1}')
     rm -rf "$cache/$kind" && if [ "$kind" = rpc ]; then say cache "${size:-0}"; else say engine "${size:-0}"; fi
 done
+rm -f "$cache/rpc.sizes"
 rmdir "$cache" 2>/dev/null
 say done

@@ -25,6 +25,13 @@ look() {
 }
 is() { look "$1" && [ "$S" = "$2" ]; }
 
+# Whether the start $1 of the worker whose records are $rec was asked to end.
+given_up() { grep -qxF "$1" "$rec.ended" 2>/dev/null; }
+forget_end() {
+    grep -vxF "$1" "$rec.ended" >"$rec.$$"
+    if [ -s "$rec.$$" ]; then mv "$rec.$$" "$rec.ended"; else rm -f "$rec.$$" "$rec.ended"; fi
+}
+
 # Ends process $1, if it is still the one that was started at $2. True when it is gone.
 finish() {
     is "$1" "$2" || return 0
@@ -46,6 +53,18 @@ workers_folder() {
     [ -d "$W" ] && [ ! -h "$W" ] && [ -O "$W" ] && W=$W/workers && mkdir -p "$W" && return 0
     say problem "neither its home nor ${TMPDIR:-/tmp} can be written there"
     return 1
+}
+
+# Takes away what in the cache of tensors $1 is as large as no tensor: it was cut short, or is no weight, and llama.cpp
+# takes it for what its name says. Where $2 is said, only what is among those names: it was so a while ago, too, and is
+# not on its way. ODD is what was found.
+sweep() {
+    ODD=$(ls -ln "$1" 2>/dev/null | awk -v sizes="$1.sizes" '
+        BEGIN { while ((getline line < sizes) > 0) { good[line] = 1; some = 1 } }
+        some && NF > 8 && !($5 in good) && length($NF) == 16 && $NF !~ /[^0-9a-f]/ { printf "%s ", $NF }')
+    for f in $ODD; do
+        case " ${2-$ODD}" in *" $f "*) rm -f "$1/$f" ;; esac
+    done
 }
 
 # $1 with the tilde of that machine.

@@ -1,6 +1,8 @@
 # One worker on this machine: started and told about, found again, ended. $1 start, attach or end; $2 the worker's id;
+# for `end` also $3 own when this run of it is what ends;
 # for `start` also $3 the folder of llama.cpp, $4 lease in seconds, $5 port that is liked best, $6 1: that port or none,
-# $7 MiB that the cache of tensors may take, $8 what it is, for people; then NAME=VALUE…, --, options.
+# $7 MiB that the cache of tensors may take, $8 what it is, for people, $9 MiB that this worker may have to keep there,
+# $10 the sizes of such tensors with a comma between, nothing where they are not known; then NAME=VALUE…, --, options.
 # `N` is the marker of this run of the worker, `G` the warden's text, `A` the address at which it listens.
 op=$1 id=$2
 workers_folder || exit 70
@@ -8,7 +10,7 @@ rec=$W/$id
 log=$rec.log
 
 known() {
-    pid= born= port=
+    pid= born= port= run=
     { read -r pid born warden <"$rec.pid"; } 2>/dev/null && is "$pid" "$born" || return 1
     { read -r port run <"$rec.port"; } 2>/dev/null
 }
@@ -42,8 +44,12 @@ take_line() {
     [ -n "$LINE" ] && echo "$LINE $BORN" >"$rec.line"
 }
 
-# Whoever asked last is followed: a start that is still on its way finds here that it is not wanted any more.
-last_word() { echo "$1 $N" >"$rec.turn"; }
+# Whoever asks last is followed: a start that is still on its way finds its turn gone. One that has not got as far as
+# taking it is remembered where it is ours: $1 is `own`, and no worker of it was found.
+give_up() {
+    rm -f "$rec.turn"
+    if [ "$1" = own ] && ! { known && [ "$run" = "$N" ]; }; then echo "$N" >>"$rec.ended"; fi
+}
 
 end_it() {
     known || return 0
@@ -57,17 +63,36 @@ end_it() {
     rm -f "$rec.pid" "$rec.lease" "$rec.line" "$rec.why" "$rec.port" "$rec.what" "$rec.sh"
 }
 
-# Lets go of what was not read for longest, until the cache takes no more than it may. False where the disk is so full
-# that weights had better not be kept.
+free_mib() { df -Pk "$place" 2>/dev/null | awk 'NR == 2 {print int($4 / 1024)}'; }
+
+# MiB of the files in the cache; of those as large as one of $1, where that is said.
+kept_mib() {
+    ls -ln "$place/rpc" 2>/dev/null | awk -v sizes="$1" '
+        BEGIN { n = split(sizes, part, ","); for (i = 1; i <= n; i++) wanted[part[i]] = 1 }
+        NF > 8 && (!n || $5 in wanted) { sum += $5 } END { print int(sum / 1048576) }'
+}
+
+# Takes away what is no tensor, and then what was not read for longest, until the cache takes no more than it may and
+# what is still to come has room: a disk that becomes full cuts it short. False where there is none even so.
 make_room() {
+    for size in $(printf %s "$sizes" | tr , ' '); do
+        grep -qx "$size" "$place/rpc.sizes" 2>/dev/null || echo "$size" >>"$place/rpc.sizes"
+    done
+    sweep "$place/rpc"
+    [ -z "$sizes" ] || most=$((most - $(kept_mib "$sizes")))
+    [ "$most" -gt 0 ] || most=0
+    free=$(free_mib)
+    room=$(($(kept_mib '') + ${free:-0} - 2048 - most))
+    [ "$room" -ge 0 ] || return 1
+    [ "$room" -lt "$cache" ] || room=$cache
     kept=0
     ls -tu "$place/rpc" 2>/dev/null | while IFS= read -r f; do
         size=$(($(wc -c <"$place/rpc/$f") / 1048576 + 1))
         kept=$((kept + size))
-        [ "$kept" -le "$cache" ] || rm -f "$place/rpc/$f"
+        [ "$kept" -le "$room" ] || rm -f "$place/rpc/$f"
     done
-    free=$(df -Pk "$place" 2>/dev/null | awk 'NR == 2 {print $4}')
-    [ "${free:-0}" -gt 2097152 ]
+    free=$(free_mib)
+    [ "${free:-0}" -ge $((2000 + most)) ]
 }
 
 # A port that nobody uses: $1 if it can be, else the next one; below those that the kernel gives to whoever asks for any.
@@ -94,6 +119,9 @@ begin() {
     place=${XDG_CACHE_HOME:-$HOME/.cache}/hettui
     if [ "$cache" -gt 0 ] && mkdir -p "$place" 2>/dev/null && make_room; then
         set -- "LLAMA_CACHE=$place" "$@" -c
+    else
+        [ "$cache" = 0 ] || say unkept "$most"
+        place=
     fi
     [ -n "$LIBS" ] && set -- "LD_LIBRARY_PATH=$LIBS${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$@"
     for n in 1 2 3 4 5; do
@@ -110,6 +138,9 @@ begin() {
         grep -q 'Failed to create server socket' "$log" 2>/dev/null || break
         [ "$fixed" = 1 ] && { say taken "$port"; exit 71; }
         like=$((port + 1))
+        # Its warden takes the records away, and the turn.
+        wait "$new" 2>/dev/null
+        echo "$N" >"$rec.turn"
     done
     take_line
     if known; then
@@ -149,6 +180,7 @@ launch() {
     [ -n "$own" ] || set -- "$@" "$PROGRAM" -H "$A" -p "$port"
     # In a file: whoever looks for the rpc server's name among the processes finds the worker alone.
     {
+        printf 'C=%s\n' "$(quoted "$place")"
         printf 'set -- %s\n' "$(quoted "$rec" "$lease" "$N" env "$@")"
         printf '%s\n' "$G"
     } >"$rec.sh"
@@ -171,7 +203,7 @@ stream() {
     while IFS= read -r word; do
         case $word in
         end)
-            last_word ended
+            give_up other
             if end_it; then say gone; fi
             break
             ;;
@@ -191,9 +223,13 @@ case $op in
 start)
     bin=$3 lease=$4 like=$5 fixed=$6 cache=$7 what=$8
     shift 8
-    { IFS= read -r said <"$rec.turn"; } 2>/dev/null || said=
-    [ "$said" = "ended $N" ] && exit 73
-    last_word start
+    most=$1 sizes=$2
+    shift 2
+    if given_up "$N"; then
+        forget_end "$N"
+        exit 73
+    fi
+    echo "$N" >"$rec.turn"
     end_it || exit 72
     take_line
     begin "$@"
@@ -210,7 +246,8 @@ attach)
     ;;
 end)
     take_line
-    last_word ended
+    give_up "$3"
     end_it && say gone
+    [ -e "$rec.pid" ] || rm -f "$rec.line"
     ;;
 esac
