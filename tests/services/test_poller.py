@@ -123,7 +123,6 @@ async def test_a_shorter_interval_does_not_wait_for_the_longer_one() -> None:
     bench.poller.close()
 
 
-<<<<<<< HEAD
 async def test_a_source_with_nothing_to_read_is_not_even_made() -> None:
     bench = Bench()
     bench.poller.targets = ()
@@ -159,7 +158,8 @@ async def test_a_source_is_told_once_that_there_is_nothing_any_more() -> None:
         await poller.round()
     assert asked == [("card",), ("card",), ()]
     poller.close()
-=======
+
+
 async def test_a_source_that_fails_writes_nothing_to_the_terminal() -> None:
     """While ssh or an editor has it, asyncio's word about an exception that nobody read would stand in its question."""
     told: list[object] = []
@@ -187,4 +187,3 @@ class Failing:
 
     def close(self) -> None:
         pass
->>>>>>> main
