@@ -198,11 +198,12 @@ def test_without_a_model_all_layers_are_none() -> None:
 def test_a_reading_works_nothing_out_again_that_the_plan_alone_decides() -> None:
     made = known()
     first = made.facts()
-    worked_out = first.outlook, first.keys, first.colours
+    worked_out = first.outlook, first.keys, first.costs, first.colours
     made.take_readings(readings(made.plan.devices).snapshot)
     second = made.facts()
     assert second is not first
-    assert all(a is b for a, b in zip((second.outlook, second.keys, second.colours), worked_out, strict=True))
+    kept = second.outlook, second.keys, second.costs, second.colours
+    assert all(a is b for a, b in zip(kept, worked_out, strict=True))
 
 
 def test_what_is_learned_and_another_plan_are_worked_out_anew() -> None:

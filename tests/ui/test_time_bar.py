@@ -47,8 +47,8 @@ def test_the_card_with_few_layers_and_most_of_the_time_is_seen() -> None:
     assert view.shares == pytest.approx((0.4, 0.6), abs=0.03)
     assert sum(view.shares) == pytest.approx(1)
     (first, second, _) = cards(facts(taught=True))
-    assert first.share == view.shares[0]
-    assert second.share == view.shares[1]
+    assert first.share == pytest.approx(view.shares[0], abs=0.005)
+    assert second.share == pytest.approx(view.shares[1], abs=0.005)
 
 
 def test_what_runs_is_measured_and_what_is_only_data_says_so() -> None:

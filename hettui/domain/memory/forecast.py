@@ -186,6 +186,7 @@ def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None
     beside = helping(devices or (), split)
     helper = beside if offloads_operations(workload.extra_args) else None
     attends = attention(workload, split, devices or ())
+    output_device = split.output_device
     places = [HOST] * min(split.host_layers, workload.shape.blocks)
     for i in range(len(split.layers)):
         places += [i] * len(split.block_range(i))
@@ -193,7 +194,7 @@ def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None
     def work(index: int, device: Device | None) -> int:
         backend, attached = (device.backend, device.helps_host) if device else ("cpu", False)
         layout = layout_of(workload, not split.host_layers, backend, attached, attends)
-        return compute.device_bytes(layout, index, places, split.output_device, copies, helper)
+        return compute.device_bytes(layout, index, places, output_device, copies, helper)
 
     def held(index: int) -> Memory:
         if not split.layers[index]:
@@ -201,7 +202,7 @@ def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None
         device = devices[index] if devices else None
         blocks = split.block_range(index)
         weights = model_buffers(workload, buffer_kind(device.backend) if device else CPU)
-        output = split.output_device == index
+        output = output_device == index
         return Memory(
             sum(weights.blocks[blocks.start : blocks.stop])
             + (weights.rope if blocks else 0)
@@ -212,7 +213,7 @@ def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None
         )
 
     host_blocks = split.block_range(HOST)
-    kept = host_weights(workload, len(host_blocks), split.output_device == HOST, beside is None)
+    kept = host_weights(workload, len(host_blocks), output_device == HOST, beside is None)
     host = Memory(
         kept.buffers_bytes,
         sum(context[host_blocks.start : host_blocks.stop]),

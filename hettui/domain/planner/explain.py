@@ -29,10 +29,13 @@ class WhatIf:
     measured: bool = False
     """By answers on these devices; else by their data."""
     roomier: str = ""
-    """The device that gains most."""
+    """The device that gains most; empty where the plan is not slower by enough to be worth telling."""
     gained_bytes: int = 0
     """How much more stays free there."""
 
+
+WORTH_TELLING = 0.02
+"""Of the time: less is no reason to change a plan or a machine."""
 
 Search = Callable[[Asked], Best | None]
 """Answers what the planner is asked; None: not yet."""
@@ -49,11 +52,13 @@ def what_if(workload: Workload, plan: Plan, search: Search = answer) -> WhatIf |
     best = search(asked_of(workload, plan, "latency"))
     if best is None or best.value is None:
         return None
+    slower = max(0.0, 1 - best.value / mine.token_s)
+    fastest = max(1 / best.value, mine.per_second)
+    if slower < WORTH_TELLING:
+        return WhatIf(slower, mine.per_second, fastest, mine.measured)
     now, then = _free(workload, plan), _free(workload, best.plan)
     gains = {name: free - then[name] for name, free in now.items()}
     most = max(gains, key=lambda name: gains[name], default="")
-    slower = max(0.0, 1 - best.value / mine.token_s)
-    fastest = max(1 / best.value, mine.per_second)
     return WhatIf(slower, mine.per_second, fastest, mine.measured, most, max(0, gains.get(most, 0)))
 
 
@@ -65,10 +70,6 @@ def _free(workload: Workload, plan: Plan) -> dict[str, int]:
         for d, m in zip(plan.devices, held, strict=True)
         if d.budget_bytes is not None
     }
-
-
-_WORTH_TELLING = 0.02
-"""Of the time: less is no reason to change a machine."""
 
 
 def explain(workload: Workload, best: Best) -> list[str]:
@@ -119,7 +120,7 @@ def _change(workload: Workload, best: Best, index: int, device: Device | None, w
         context = then.plan.ctx_size
         return [] if context == best.plan.ctx_size else [f"{what}: a context of {context} tokens."]
     faster = 1 - then.value / best.value
-    if device and faster < _WORTH_TELLING:
+    if device and faster < WORTH_TELLING:
         return []
     if abs(faster) < _SAME:
         return [f"{what}: as fast."]

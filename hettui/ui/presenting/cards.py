@@ -118,11 +118,11 @@ def _whole_role(device: Device, outlook: Forecast | None, index: int, read: _Rea
 
 
 def _share(facts: Facts, index: int) -> float | None:
-    """Of a token's time."""
+    """Of a token's time, in whole percent as it is shown: what nobody would see draws no card anew."""
     speed = facts.speed
     if speed is None or index not in speed.stages_s or len(speed.stages_s) < 2:
         return None
-    return speed.stages_s[index] / speed.token_s
+    return round(100 * speed.stages_s[index] / speed.token_s) / 100
 
 
 def _idle(facts: Facts, view: CardView, device: Device) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ from hettui.domain.devices.colours import colours
 from hettui.domain.memory.forecast import Forecast
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
-from hettui.domain.planner.explain import Search
+from hettui.domain.planner.explain import Search, WhatIf, what_if
 from hettui.domain.planner.moves import Running
 from hettui.domain.planner.objectives import Best, answer, asked_of
 from hettui.domain.planner.promise import promised
@@ -27,6 +27,8 @@ from hettui.services.events import SlotsChanged
 
 HISTORY_S = 120.0
 USUAL_HISTORY_CELLS = 30
+_WORKED_OUT = ("keys", "colours", "outlook", "speed", "costs", "wanted")
+"""Of `Facts`, by the plan alone."""
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Facts:
         """What was worked out of the same plan: with every reading it would be the same. Only while nothing was learned
         in between."""
         if self.session is before.session and self.plan is before.plan and self._question == before._question:
-            found = ((name, before.__dict__.get(name)) for name in ("keys", "colours", "outlook", "speed", "wanted"))
+            found = ((name, before.__dict__.get(name)) for name in _WORKED_OUT)
             # What is not known yet is asked again.
             self.__dict__.update((name, value) for name, value in found if value is not None)
 
@@ -141,6 +143,14 @@ class Facts:
         if workload is None:
             return None
         return promised(workload, plan.devices, plan.split, session.learned.host_rate_bytes_per_s)
+
+    @cached_property
+    def costs(self) -> WhatIf | None:
+        """How fast one stream is with the plan and with the fastest split; None where that is not known, or not yet."""
+        session = self.session
+        if session.workload is None:
+            return None
+        return what_if(session.workload, session.measured(self.plan), self.search)
 
     @cached_property
     def wanted(self) -> Best | None:

@@ -12,7 +12,7 @@ from hettui.domain.errors import HettuiError
 from hettui.domain.library.fit import short_of_ram
 from hettui.domain.memory.forecast import Forecast, forecast, shortage
 from hettui.domain.memory.reconcile import differences
-from hettui.domain.planner.explain import WhatIf, explain, what_if
+from hettui.domain.planner.explain import WORTH_TELLING, WhatIf, explain
 from hettui.domain.session.doubts import not_counted, warnings
 from hettui.domain.session.draft_gain import DraftGain, draft_gain
 from hettui.domain.text import clean_line
@@ -27,7 +27,6 @@ __all__ = [
     "time_bar",    "why", "why_no_chat",
 ]  # fmt: skip
 
-_WORTH_A_WORD_PART = 0.02
 _MORE_ROOM_BYTES = 100 * MIB
 _FEW_DEVICES = 4
 _PLANNING = " · … the planner searches, {back} stops it"
@@ -100,7 +99,7 @@ def plan_line(facts: Facts) -> PlanLineView:
 def _with_faint(facts: Facts, view: PlanLineView) -> PlanLineView:
     """A speed is only expected until this very split has answered."""
     answered = facts.cluster.state is ClusterState.READY and not facts.differs and facts.rate is not None
-    found = None if answered or "tok/s" not in view.text else _what_if(facts)
+    found = None if answered or "tok/s" not in view.text else facts.costs
     return view if found is None else replace(view, faint=_rate(found))
 
 
@@ -168,20 +167,15 @@ def _with_costs(text: str, facts: Facts) -> PlanLineView:
     return PlanLineView(text + slower, "ok", extra=roomier)
 
 
-def _what_if(facts: Facts) -> WhatIf | None:
-    session = facts.session
-    return None if session.workload is None else what_if(session.workload, session.measured(facts.plan), facts.search)
-
-
 def _costs(facts: Facts) -> tuple[str, str]:
     """How fast one stream is with this plan and with the planner's fastest split, and where that has less room."""
-    found = _what_if(facts)
+    found = facts.costs
     if found is None and facts.planning:
         return facts.keys.fill(_PLANNING), ""
     if found is None:
         return "", "" if facts.session.knows_speeds else _NOTHING_KNOWN
     now = _rate(found)
-    if found.slower < _WORTH_A_WORD_PART:
+    if found.slower < WORTH_TELLING:
         return now, ""
     roomier = ""
     if found.gained_bytes >= _MORE_ROOM_BYTES:
@@ -215,7 +209,7 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
     mine = PlanReport(
         workload, plan, learned=session.learned, extra_args=said, file_bytes=session.file_bytes
     ).explanation()
-    if (costs := _what_if(facts)) is not None and costs.slower >= _WORTH_A_WORD_PART:
+    if (costs := facts.costs) is not None and costs.slower >= WORTH_TELLING:
         faster = costs.slower / (1 - costs.slower)
         fastest = f"{costs.fastest_per_second:.3g}"
         mine.insert(1, f"The fastest split for one stream would be {faster:.0%} faster: {fastest} tokens a second.")
