@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from hettui.adapters.files.paths import cache_dir
-from hettui.adapters.library.demo_model import Progress, demo_model
+from hettui.adapters.library.demo_model import Progress, demo_model, is_kept, kept_demo_model
 from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device
@@ -23,8 +24,23 @@ MAX_ANSWER_TOKENS = 256
 
 def demo_session(progress: Progress) -> Session:
     """Fetches the model if need be and opens the demo. Raises EngineError when there is no engine."""
+    return _opened(demo_model(cache_dir(), progress))
+
+
+def fetch_model(progress: Progress) -> None:
+    """If need be: while one still sees how far it is."""
+    if not is_kept(cache_dir()):
+        demo_model(cache_dir(), progress)
+
+
+def fetched_session() -> Session:
+    """As `demo_session` of a model that was fetched: may run beside a screen that opens."""
+    return _opened(kept_demo_model(cache_dir()))
+
+
+def _opened(model: Path) -> Session:
     config = Config(
-        model_path=str(demo_model(cache_dir(), progress)),
+        model_path=str(model),
         # The master shares this machine's cores with the workers: a draft model would wait for them with every thread.
         params=RuntimeParams(ctx_size=8192, parallel=1, threads=1),
         # So small a model may well talk without end.

