@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # More than two cores have: tests that wait for an engine or a terminal leave theirs to others.
-WORKERS ?= 4
+WORKERS ?= 6
 PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder --numprocesses
 
 # Every worker and every hettui that a test starts reads the same modules: compiled once is enough.

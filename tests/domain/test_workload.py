@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split
 from tests.fakes import shape
+from tests.garbage import collected
 
 _asked: list[tuple[int, str]] = []
 
@@ -59,11 +59,11 @@ def test_other_settings_and_builds_have_answers_of_their_own() -> None:
 
 def test_a_model_that_nobody_looks_at_leaves_the_memory() -> None:
     """Thousands are judged while a folder is searched."""
-    model = shape()
-    gone: weakref.ref[ModelShape] = weakref.ref(model)
-    workload = Workload(model)
-    forecast(workload, Split((31,), 31))
-    forecast(workload.having(RuntimeParams(ctx_size=512)), Split((31,), 31))
-    del model, workload
-    gc.collect()
+    with collected():
+        model = shape()
+        gone: weakref.ref[ModelShape] = weakref.ref(model)
+        workload = Workload(model)
+        forecast(workload, Split((31,), 31))
+        forecast(workload.having(RuntimeParams(ctx_size=512)), Split((31,), 31))
+        del model, workload
     assert gone() is None

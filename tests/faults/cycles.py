@@ -56,6 +56,8 @@ def run(count: int, model: Path, folder: Path, every: int) -> list[Reading]:
     cluster = Cluster(str(model), RuntimeParams(ctx_size=512), Serving(port=0), DEVICES, programs)
     request = Request(cluster, Split(LAYERS, 31), 40_000_000)
     runs, readings = RunFolder(folder), []
+    # What was there before is not looked through six times.
+    gc.freeze()
     with build_engine(folder / "logs", runs) as engine:
         for cycle in range(count + 1):
             if cycle % every == 0 or cycle in (1, count):

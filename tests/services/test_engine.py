@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from hettui.services.cluster.world import Request, Supervision
 from hettui.services.engine import Engine
 from hettui.services.events import ChatEnded, ChatProgressed, Event, Notice, TelemetryUpdated
 from tests.fakes import ANSWER, FakeClock, FakeWorld, cluster, workers
+from tests.garbage import collected
 from tests.patience import patience
 
 DEADLINE_S = 10.0
@@ -155,13 +155,14 @@ def use_outside(engine: Engine) -> None:
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
 def test_after_the_end_every_command_is_refused_with_a_sentence(command: Callable[[Engine], Future[Any]]) -> None:
     """A screen that is being closed may ask for a moment yet. Nothing is left behind that was never awaited."""
-    with Engine(FakeWorld().world(), []) as engine:
-        pass
-    refused = command(engine)
-    with pytest.raises(HettuiError, match="hettui is ending"):
-        refused.result(0)
-    use_outside(engine)
-    gc.collect()
+    with collected():
+        with Engine(FakeWorld().world(), []) as engine:
+            pass
+        refused = command(engine)
+        with pytest.raises(HettuiError, match="hettui is ending"):
+            refused.result(0)
+        use_outside(engine)
+        del engine, refused
 
 
 def test_while_it_ends_nothing_new_is_begun() -> None:
@@ -183,12 +184,13 @@ def test_while_it_ends_nothing_new_is_begun() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
 def test_before_it_runs_every_command_is_refused_with_a_sentence(command: Callable[[Engine], Future[Any]]) -> None:
-    engine = Engine(FakeWorld().world(), [])
-    use_outside(engine)
-    with pytest.raises(HettuiError, match="has not begun"):
-        command(engine).result(0)
-    engine.close()
-    gc.collect()
+    with collected():
+        engine = Engine(FakeWorld().world(), [])
+        use_outside(engine)
+        with pytest.raises(HettuiError, match="has not begun"):
+            command(engine).result(0)
+        engine.close()
+        del engine
 
 
 def test_what_was_said_before_it_runs_holds_when_it_does() -> None:

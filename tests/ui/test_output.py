@@ -185,10 +185,26 @@ async def test_without_colours_everything_is_still_told() -> None:
 # -- glyphs ------------------------------------------------------------------------------------------------------
 
 
+def seen_in_ascii(app: HettuiApp, where: str = "") -> None:
+    assert written(app).isascii(), where
+    for strip in app.screen._compositor.render_strips():
+        assert sum(len(segment.text) for segment in strip) == 100, where
+
+
 @pytest.mark.parametrize("scene", SCENES, ids=lambda f: f.__name__)
 async def test_ascii_is_all_that_is_written(scene: Any) -> None:
+    async with on(ASCII, scene, (100, 30)) as (app, _, _):
+        seen_in_ascii(app)
+
+
+# One of each: nothing runs, something does, an answer stands there, a pane has the whole body, a dialog lies over it.
+@pytest.mark.parametrize(
+    "scene",
+    [scenes.stopped, scenes.cards, scenes.chatting, scenes.zoomed, scenes.palette, scenes.post_mortem],
+    ids=lambda f: f.__name__,
+)
+async def test_whatever_arrives_ascii_is_all_that_is_written(scene: Any) -> None:
     async with on(ASCII, scene, (100, 30)) as (app, backend, pilot):
-        assert written(app).isascii()
         hostile = "漢字 👨‍👩‍👧 é ñ ’x’ ∑ " + " ".join(HOSTILE)
         for text in HOSTILE:
             backend.engine.emit(LogLines("worker " + text, (text,)))
@@ -197,9 +213,7 @@ async def test_ascii_is_all_that_is_written(scene: Any) -> None:
         for key in ("c", "escape", "g", "T"):
             await pilot.press(key)
             await pilot.pause()
-            assert written(app).isascii(), key
-            for strip in app.screen._compositor.render_strips():
-                assert sum(len(segment.text) for segment in strip) == 100
+            seen_in_ascii(app, key)
 
 
 async def test_the_configuration_asks_for_ascii() -> None:

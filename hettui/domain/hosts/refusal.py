@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hettui.domain.errors import HostError
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
@@ -51,7 +52,7 @@ class _Pattern:
 
 
 def _p(kind: Kind, pattern: str, what: str, remedy: str, *, hopeless: bool = False) -> _Pattern:
-    return _Pattern(kind, re.compile(pattern), what, remedy, hopeless)
+    return _Pattern(kind, late_pattern(pattern), what, remedy, hopeless)
 
 
 _ONCE = "let ssh ask once, for eight hours: hettui hosts connect --host {host} (on the screen: Hosts in the palette)"
