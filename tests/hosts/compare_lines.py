@@ -1,10 +1,12 @@
-"""`python -m tests.hosts.compare_lines [decode|loads …]`: what hettui's line costs, and how long weights take.
+"""`python -m tests.hosts.compare_lines [decode|starts|loads …]`: what hettui's line costs, and how long weights take.
 
 Two machines on the bed behind cables of a chosen length and width (`wire.py`), real llama.cpp, workers started by
 `hettui up`. Everything that is compared is done in turns within one run, and given as medians.
 
     decode   SmolLM2 over two CPU workers: through hettui's shared ssh connection against `expose = true`, where
-             llama.cpp goes to the workers directly. Round trips of 0.5, 5 and 50 ms.
+             llama.cpp goes to the workers directly; two clusters that run and answer in turns. Round trips of 0.5, 5
+             and 50 ms.
+    starts   the same model's load, in both ways in turns.
     loads    a model whose matrices are as wide as those of real ones, over one worker at 100 Mbit/s: first start, and
              second start with what the worker has kept; as parts of what the line could carry. 0.5 and 50 ms.
 
@@ -30,12 +32,14 @@ from hettui.adapters.llama.gguf import read_model
 from tests.gguf_files import with_tokenizer, write_gguf
 from tests.hosts import bed as beds
 from tests.hosts.bed import HETTUI, Bed
-from tests.hosts.driving import programs_here, settled
+from tests.hosts.driving import hettui, programs_here, settled
 from tests.truth.models import _llama
 
 HOSTS = ("attic", "cellar")
 NUMBER = 7
 _VOCABULARY = 512
+_PAIRS = 8
+"""Of answers of both ways, for each start."""
 _LOAD = """
 import os, subprocess, sys, time, urllib.request
 tick = os.sysconf("SC_CLK_TCK")
@@ -46,8 +50,8 @@ def master():
             began = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[19]) / tick
         except OSError:
             continue
-        # One that is only asked for its devices has none.
-        if "--port" in words:
+        # One that is only asked for its devices has none; those that ran before are named.
+        if "--port" in words and pid not in sys.argv:
             return words[words.index("--port") + 1], began
 found = None
 while found is None:
@@ -66,11 +70,11 @@ import json, sys, urllib.request
 def ask(count):
     body = {"prompt": [100 + i * 37 % 400 for i in range(64)], "n_predict": count, "temperature": 0,
             "ignore_eos": True, "cache_prompt": False}
-    call = urllib.request.Request("http://127.0.0.1:8080/completion", json.dumps(body).encode(),
+    call = urllib.request.Request(f"http://127.0.0.1:{sys.argv[1]}/completion", json.dumps(body).encode(),
                                   {"Content-Type": "application/json"})
     return json.load(urllib.request.urlopen(call, timeout=600))["timings"]["predicted_per_second"]
 ask(8)
-print(ask(int(sys.argv[1])))
+print(ask(int(sys.argv[2])))
 """
 
 
@@ -113,26 +117,48 @@ def laid(bed: Bed, cable: Cable, names: tuple[str, ...]) -> Iterator[None]:
             wire.wait()
 
 
-def configure(bed: Bed, model: Path, *, direct: bool, names: tuple[str, ...]) -> None:
-    lines = ["[model]", f'path = "{model}"', "[serving]", "port = 8080", "ctx-size = 512", "parallel = 1"]
+@dataclass(frozen=True)
+class Way:
+    """One of two clusters of the same machines: each belongs to a desk of its own."""
+
+    name: str
+    user: str
+    port: int
+    direct: bool
+
+
+SSH, DIRECT = Way("ssh", "me", 8080, direct=False), Way("direct", "you", 8081, direct=True)
+
+
+def configure(bed: Bed, model: Path, way: Way, names: tuple[str, ...]) -> None:
+    lines = ["[model]", f'path = "{model}"', "[serving]", f"port = {way.port}", "ctx-size = 512", "parallel = 1"]
     for name in names:
         number = bed.number + 50 * HOSTS.index(name)
         lines += ["[[hosts]]", f'name = "{name}"', f'ssh = "{name}"', f'bin = "{programs_here()}"']
-        lines += [f'address = "10.79.{number}.2"'] if direct else []
-    for name in names:
+        lines += [f'address = "10.79.{number}.2"'] if way.direct else []
+    for place, name in enumerate(names):
         lines += ["[[devices]]", f'name = "{name}"', f'host = "{name}"', 'id = "cpu"', "threads = 1", 'budget = "2GiB"']
-        lines += ["expose = true"] if direct else []
-    bed.desk.write("cluster.toml", "\n".join(lines))
+        # What is exposed keeps its port, and the other cluster has taken the first ones.
+        lines += ["expose = true", f"port = {18200 + place}"] if way.direct else []
+    bed.desk.as_user(way.user).write("cluster.toml", "\n".join(lines))
 
 
-def loaded(bed: Bed) -> float:
-    """Seconds from the start of llama-server until it can be asked."""
-    with subprocess.Popen(bed.desk.enter([sys.executable, "-c", _LOAD]), stdout=subprocess.PIPE, text=True) as watch:
-        done = bed.desk.run(*HETTUI, "up", "cluster.toml", seconds=900)
+def loaded(bed: Bed, way: Way) -> float:
+    """Seconds from the start of its llama-server until that can be asked. Nothing was kept before."""
+    desk = bed.desk.as_user(way.user)
+    watching = desk.enter([sys.executable, "-c", _LOAD, *desk.run("pgrep", "-x", "llama-server").stdout.split()])
+    with subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as watch:
+        done = desk.run(*HETTUI, "up", "cluster.toml", seconds=900)
         if done.returncode != 0:
             watch.kill()
             raise SystemExit(done.stderr)
         return float(watch.communicate(timeout=60)[0])
+
+
+def speed(bed: Bed, way: Way, tokens: int) -> float:
+    """Tokens a second while it answers."""
+    done = bed.desk.run(sys.executable, "-c", _ASK, str(way.port), str(tokens), seconds=600)
+    return float(done.stdout)
 
 
 def forget(bed: Bed) -> None:
@@ -156,27 +182,62 @@ def sent(bed: Bed) -> int:
 def decode(bed: Bed, rounds: int, tokens: int) -> None:
     model = demo_model(cache_dir(), lambda done, total: None)
     for cable in (Cable(0.25, 1000, 9000), Cable(2.5, 1000, 9000), Cable(25, 100)):
+        found: dict[Way, list[tuple[float, list[float]]]] = {SSH: [], DIRECT: []}
         with laid(bed, cable, HOSTS):
-            found: dict[str, list[tuple[float, float]]] = {"direct": [], "ssh": []}
+            # There each load takes minutes.
+            for number in range(rounds if cable.delay_ms < 10 else 1):
+                for way, row in zip(found, _both(bed, model, tokens, turned=number % 2 == 1), strict=True):
+                    found[way].append(row)
+        _tell_decode(cable, found)
+
+
+def _both(bed: Bed, model: Path, tokens: int, *, turned: bool) -> list[tuple[float, list[float]]]:
+    """Both clusters are started, one after the other, and answer in turns while the other one waits."""
+    ways = (SSH, DIRECT)
+    loads, speeds = dict.fromkeys(ways, 0.0), {way: list[float]() for way in ways}
+    for way in reversed(ways) if turned else ways:
+        configure(bed, model, way, HOSTS)
+        forget(bed)
+        loads[way] = loaded(bed, way)
+    for number in range(_PAIRS):
+        for way in ways if number % 2 == 0 else reversed(ways):
+            speeds[way].append(speed(bed, way, tokens))
+    hettui(bed, "down", user=DIRECT.user)
+    settled(bed, SSH.user)
+    return [(loads[way], speeds[way]) for way in ways]
+
+
+def starts(bed: Bed, rounds: int) -> None:
+    model = demo_model(cache_dir(), lambda done, total: None)
+    for cable in (Cable(0.25, 1000, 9000), Cable(2.5, 1000, 9000)):
+        found: dict[Way, list[float]] = {SSH: [], DIRECT: []}
+        with laid(bed, cable, HOSTS):
             for number in range(rounds):
-                for way in ("direct", "ssh") if number % 2 == 0 else ("ssh", "direct"):
-                    configure(bed, model, direct=way == "direct", names=HOSTS)
+                for way in (SSH, DIRECT) if number % 2 == 0 else (DIRECT, SSH):
+                    configure(bed, model, way, HOSTS)
                     forget(bed)
-                    load_s = loaded(bed)
-                    speed = float(bed.desk.run(sys.executable, "-c", _ASK, str(tokens), seconds=600).stdout)
-                    found[way].append((load_s, speed))
-                    settled(bed)
-            _tell_decode(cable, found)
+                    found[way].append(loaded(bed, way))
+                    settled(bed, way.user)
+        ssh_s, direct_s = (statistics.median(found[way]) for way in (SSH, DIRECT))
+        pairs = [ssh / direct for ssh, direct in zip(found[SSH], found[DIRECT], strict=True)]
+        print(
+            f"{cable}: load {ssh_s:.2f} s through ssh, {direct_s:.2f} s direct: {ssh_s / direct_s:.2f}; {rounds} pairs "
+            f"{min(pairs):.2f} to {max(pairs):.2f}, median {statistics.median(pairs):.2f}; load of the machine "
+            f"{os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
 
 
-def _tell_decode(cable: Cable, found: dict[str, list[tuple[float, float]]]) -> None:
-    medians = {way: [statistics.median(column) for column in zip(*rows, strict=True)] for way, rows in found.items()}
-    (load_s, speed), (far_load_s, far_speed) = medians["direct"], medians["ssh"]
-    pairs = [ssh[1] / direct[1] for direct, ssh in zip(found["direct"], found["ssh"], strict=True)]
+def _tell_decode(cable: Cable, found: dict[Way, list[tuple[float, list[float]]]]) -> None:
+    loads = {way: statistics.median(load_s for load_s, _ in rows) for way, rows in found.items()}
+    all_ssh, all_direct = ([one for _, speeds in found[way] for one in speeds] for way in (SSH, DIRECT))
+    pairs = sorted(ssh / direct for ssh, direct in zip(all_ssh, all_direct, strict=True))
+    low, middle, high = statistics.quantiles(pairs, n=4)
     print(
-        f"{cable}: decode {far_speed:.1f} through ssh, {speed:.1f} direct: {far_speed / speed:.3f} "
-        f"(pairs {min(pairs):.2f} to {max(pairs):.2f}); load {far_load_s:.2f} and {load_s:.2f} s: "
-        f"{far_load_s / load_s:.2f}; load of the machine {os.getloadavg()[0]:.1f}",
+        f"{cable}: decode {statistics.median(all_ssh):.1f} tok/s through ssh, {statistics.median(all_direct):.1f} "
+        f"direct: {statistics.median(all_ssh) / statistics.median(all_direct):.3f}; {len(pairs)} pairs {middle:.3f} "
+        f"(quartiles {low:.2f} to {high:.2f}); load {loads[SSH]:.2f} and {loads[DIRECT]:.2f} s: "
+        f"{loads[SSH] / loads[DIRECT]:.2f} of {len(found[SSH])}; load of the machine {os.getloadavg()[0]:.1f}",
         flush=True,
     )
 
@@ -208,7 +269,7 @@ def loads(bed: Bed, rounds: int, folder: Path) -> None:
         size = model.stat().st_size
         for cable in (Cable(0.25, 100), Cable(25, 100)):
             with laid(bed, cable, ("attic",)):
-                configure(bed, model, direct=False, names=("attic",))
+                configure(bed, model, SSH, ("attic",))
                 rows = [_cold_and_warm(bed) for _ in range(rounds)]
             first, second, first_bytes, second_bytes = (statistics.median(c) for c in zip(*rows, strict=True))
             line = cable.rate_mbit * 1e6 / 8
@@ -227,7 +288,7 @@ def _cold_and_warm(bed: Bed) -> tuple[float, float, int, int]:
     sizes: list[int] = []
     for _ in range(2):
         before = sent(bed)
-        found.append(loaded(bed))
+        found.append(loaded(bed, SSH))
         sizes.append(sent(bed) - before)
         settled(bed)
     return found[0], found[1], sizes[0], sizes[1]
@@ -235,9 +296,9 @@ def _cold_and_warm(bed: Bed) -> tuple[float, float, int, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["decode", "loads"])
+    parser.add_argument("what", nargs="*", default=["decode", "starts", "loads"])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=96)
+    parser.add_argument("--tokens", type=int, default=48)
     options = parser.parse_args()
     if (why := beds.missing()) is not None:
         print(why)
@@ -247,6 +308,8 @@ def main() -> int:
         try:
             if "decode" in options.what:
                 decode(bed, options.rounds, options.tokens)
+            if "starts" in options.what:
+                starts(bed, options.rounds)
             if "loads" in options.what:
                 loads(bed, options.rounds, Path(folder))
         finally:
