@@ -53,13 +53,13 @@ def run_demo(options: Namespace) -> int:
 
 @_collector_off()
 def _demo_screen(options: Namespace) -> int:
-    from hettui.wiring.demo import fetch_model, fetched_session
+    from hettui.wiring.demo import demo_session, fetch_model
 
     with interruptible():
         fetch_model(show_fetch)
     from hettui.wiring.screen import run_session
 
-    return run_session(fetched_session, options.theme, options.record)
+    return run_session(lambda: demo_session(show_fetch), options.theme, options.record)
 
 
 def _headless_demo(session: Any, *, as_json: bool, record: str | None) -> int:

