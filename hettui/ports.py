@@ -341,8 +341,8 @@ class TelemetrySource(Protocol):
 
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
         """A sample for each target it knows about; others are left out. Raises PartlyRead to say why.
-
-        It is asked about devices of this machine; where what makes it has a true attribute `far`, of all others.
+        It is asked about devices of this machine, or, where its maker has a true attribute `far`, of all others; where
+        that has a function `is_about`, only about those of which that is true.
         """
 
     def close(self) -> None: ...

@@ -1,9 +1,10 @@
 """Dataclasses that cost little until they are used: `from hettui.domain.records import dataclass`.
 
 The standard library writes `__init__`, `__repr__`, `__eq__`, `__hash__` and two more as text for every class, and
-compiles that at import: 0.5 to 0.9 ms a class in Python 3.11, a third of what hettui's own modules took. Here fields,
-slots and what reads them (`replace`, `fields`, `asdict`, `match`) are the library's; `__init__` is compiled when the
-first instance is made, and the others need no text. Of the library's options there are those that hettui uses.
+compiles that at import; it also looks at each annotation three times to see whether it is one of its own marks: 0.5 to
+0.9 ms a class in Python 3.11, a third of what hettui's own modules took. Here the fields are the library's, so that
+what reads them (`replace`, `fields`, `asdict`, `match`) is too; `__init__` is compiled when the first instance is made,
+and the others need no text. Of the library's options there are those that hettui uses.
 """
 
 from __future__ import annotations
@@ -25,18 +26,58 @@ else:
 
         def made(body):
             own = set(body.__dict__)
-            # Without a text of its own the library would work out a signature for it.
-            body.__doc__ = body.__doc__ or body.__name__
-            made = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)(body)
-            for name, method in _methods(made, frozen, slots, eq).items():
+            fields = _fields(body)
+            if "__match_args__" not in own:
+                body.__match_args__ = tuple(fields)
+            made = _with_slots(body, fields) if slots else body
+            for name, method in _methods(made, list(fields.values()), frozen, slots, eq).items():
                 if name not in own:
                     setattr(made, name, method)
             return made
 
         return made if cls is None else made(cls)
 
-    def _methods(cls, frozen, slots, eq):
-        fields = dataclasses.fields(cls)
+    @dataclasses.dataclass(init=False, repr=False, eq=False)
+    class _Plain:
+        """Whose parameters every class of ours has: the methods are not the library's."""
+
+    def _fields(cls):
+        """By name, those of its bases first; leaves in the class what the library leaves there."""
+        found = {}
+        for base in cls.__mro__[-1:0:-1]:
+            found |= base.__dict__.get("__dataclass_fields__", {})
+        for name, kind in cls.__annotations__.items():
+            if "ClassVar" in str(kind):
+                continue
+            default = cls.__dict__.get(name, dataclasses.MISSING)
+            field = default if isinstance(default, dataclasses.Field) else dataclasses.field(default=default)
+            if field.default.__class__.__hash__ is None:
+                raise ValueError(f"mutable default {field.default!r} for field {name}: use default_factory")
+            field.name, field.type, field.kw_only = name, kind, False
+            field._field_type = dataclasses._FIELD
+            found[name] = field
+            if default is field:
+                if field.default is dataclasses.MISSING:
+                    delattr(cls, name)
+                else:
+                    setattr(cls, name, field.default)
+        cls.__dataclass_fields__, cls.__dataclass_params__ = found, _Plain.__dataclass_params__
+        return found
+
+    def _with_slots(cls, fields):
+        """The same class once more: slots cannot be given to one that stands."""
+        body, above = dict(cls.__dict__), set()
+        for base in cls.__mro__[1:-1]:
+            slots = base.__dict__.get("__slots__", ())
+            above |= {slots} if isinstance(slots, str) else set(slots)
+        for name in ("__dict__", "__weakref__", *fields):
+            body.pop(name, None)
+        body["__slots__"] = tuple(name for name in fields if name not in above)
+        made = type(cls)(cls.__name__, cls.__bases__, body)
+        made.__qualname__ = cls.__qualname__
+        return made
+
+    def _methods(cls, fields, frozen, slots, eq):
         found = {"__init__": _first_init(cls, frozen), "__repr__": _repr(tuple(f.name for f in fields if f.repr))}
         if frozen:
             found |= _frozen(cls, frozenset(f.name for f in fields))

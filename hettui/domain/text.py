@@ -13,16 +13,18 @@ import re
 import shlex
 from collections.abc import Collection, Iterable
 
+from hettui.domain.patterns import late_pattern
+
 MAX_LINE_CHARS = 4096
 
 # Each alternative also matches when its end is missing, so one pass drops finished and broken sequences alike.
 # Lengths are bounded: an unfinished sequence swallows a line at most, never a whole answer.
-_SEQUENCE = re.compile(
+_SEQUENCE = late_pattern(
     r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}(?P<csi>[@-~])?"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]{0,4096}(?P<string>\x07|\x1b\\|\x9c)?"  # OSC, DCS, …
     r"|\x1b[ -/]{0,8}(?P<short>[0-~])?"
 )
-_UNWANTED = re.compile(
+_UNWANTED = late_pattern(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"
     "\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f\ud800-\udfff]"

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 
+from hettui.domain.patterns import late_pattern
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 UNKNOWN = "–"
 
-_BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_BYTES = late_pattern(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 _FACTOR = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 

@@ -26,6 +26,7 @@ from hettui.services.chat.parallel import ParallelTest
 from hettui.services.chat.session import ChatSession
 from hettui.services.cluster.controller import ClusterController
 from hettui.services.cluster.facade import ClusterFacade
+from hettui.services.cluster.log_clock import LogClock
 from hettui.services.cluster.viewer import Viewer
 from hettui.services.cluster.world import Request, Supervision, World
 from hettui.services.events import ClusterChanged, Event, Notice
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BUSY_TICK_S = 0.1
-QUIET_TICK_S = 0.25
-"""How often logs are read: quickly while something starts, calmly while all is well."""
 TUNING_INTERVAL_S = 1.0
 """Between two rounds of readings while the best split is searched for: they tell each device's part."""
 _NOT_BEGUN = "the engine has not begun: nothing can be started or asked yet"
@@ -82,6 +80,7 @@ class Engine:
         )
         if takes_over:
             self._controller.expect_takeover()
+        self._log_clock = LogClock(lambda: self._controller, self._emit)
         self._poller = Poller(sources, world.clock, self._emit, interval_s)
         self._memory_back = MemoryBack(world.clock, self._emit)
         self._alerts = AlertWatcher(self._emit, time_of_day)
@@ -90,6 +89,7 @@ class Engine:
             self._answering.hear,
             self._memory_back.hear,
             self._jobs.hear,
+            self._log_clock.hear,
             self._follow_processes,
         ]
         """Our own: they hear an event before anybody outside does, who then finds everything up to date."""
@@ -263,23 +263,9 @@ class Engine:
     async def _begin(self) -> None:
         self._background = [
             asyncio.create_task(self._poller.run(), name="telemetry"),
-            asyncio.create_task(self._follow_logs(), name="logs"),
+            asyncio.create_task(self._log_clock.run(), name="logs"),
             asyncio.create_task(self._controller.watch_slots(), name="slots"),
         ]
-
-    async def _follow_logs(self) -> None:
-        complained = False
-        while True:
-            try:
-                self._controller.read_logs()
-                complained = False
-            except (HettuiError, OSError) as error:
-                # A folder that vanished or may not be read: what runs is not concerned.
-                if not complained:
-                    self._emit(Notice(f"the logs cannot be read: {error}", "warning"))
-                complained = True
-            quiet = self._controller.snapshot.state in (ClusterState.READY, ClusterState.DOWN)
-            await asyncio.sleep(QUIET_TICK_S if quiet else BUSY_TICK_S)
 
     async def _start(self, request: Request) -> None:
         await self._cancel_requests()

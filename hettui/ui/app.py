@@ -125,6 +125,7 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         self._themes = ThemeSet()
         self._wanted_theme = theme
         self._problems = [*problems, *self._themes.update(themes)]
+        self.open_in(self._themes.themes.get(theme or DEFAULT_THEME) or self._themes.themes[DEFAULT_THEME])
         self._shelf = shelf
         self._stop_watching: Callable[[], None] = lambda: None
         self._mark = mark

@@ -32,6 +32,7 @@ from hettui.domain.doctor.finding import Fix
 from hettui.domain.errors import HettuiError, HostError
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.options import option_spelled
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.session.doubts import warnings
 from hettui.domain.session.room import no_room, room_as_found
@@ -44,7 +45,7 @@ from hettui.wiring import hosts as other_machines
 from hettui.wiring.sessions import api_key, engine_or_problem, look_around, open_session, read_shape
 
 _LOG_BYTES = 4 << 20
-_ABOUT_CARDS = re.compile(r"NVRM: Xid|amdgpu .*(GPU reset|ring \S+ timeout)", re.IGNORECASE)
+_ABOUT_CARDS = late_pattern(r"NVRM: Xid|amdgpu .*(GPU reset|ring \S+ timeout)", re.IGNORECASE)
 _HIDING = (
     "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
     "GGML_VK_VISIBLE_DEVICES", "ONEAPI_DEVICE_SELECTOR", "ZE_AFFINITY_MASK",

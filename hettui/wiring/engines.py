@@ -20,11 +20,12 @@ from hettui.domain.engines.progress import why_failed
 from hettui.domain.engines.record import EngineRecord, InUse, Listed, checked_name, known, rolled_back, used
 from hettui.domain.errors import EngineError, HettuiError, UsageError
 from hettui.domain.llama.build import ChosenEngine, EngineInfo, build_of
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 from hettui.wiring.building import now, protocol_of
 from hettui.wiring.chosen import engine_of
 
-_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(?:==[A-Za-z0-9.+!_-]{1,60})?")
+_PACKAGE = late_pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(?:==[A-Za-z0-9.+!_-]{1,60})?")
 _INNER = ("", "bin", "build/bin")
 """Where llama.cpp's own build and its packages lay programs."""
 _MOST_FOLDERS = 5000

@@ -27,7 +27,6 @@ from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import Found
 from hettui.domain.door.words import DOOR_MODULE
 from hettui.domain.errors import ConfigError, DoesNotFit, EngineError, HettuiError, ModelFileError
-from hettui.domain.hosts.kept import large_tensors
 from hettui.domain.hosts.known import hardware_of, with_lines
 from hettui.domain.hosts.worker import HOLDER_MODULE
 from hettui.domain.llama.build import NEWEST_BUILD, EngineInfo
@@ -253,6 +252,8 @@ def request_for(session: Session, plan: Plan, *, force: bool = False, room: Room
         for i, device in enumerate(plan.devices)
         if device.via == "worker"
     )
+    from hettui.domain.hosts.kept import large_tensors
+
     config = session.config
     # Whoever reads the record may stand in another folder.
     path = None if config.path is None else os.path.abspath(config.path)  # noqa: PTH100 - links stay as they are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import fcntl
 import os
 import platform
@@ -14,12 +15,21 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _WHERE = b"\x1b[6n"
 """The question for the cursor's place, which every terminal answers."""
 _SEQUENCES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][0-9A-B]|\x1b[=>]")
 _TICK = os.sysconf("SC_CLK_TCK")
+
+
+@cache
+def _compile() -> None:
+    """As an installed program is: where Python may write no bytecode, a checkout would be compiled at every start, and
+    that takes longer than half of the start itself."""
+    for folder in ("hettui", "tests"):
+        compileall.compile_dir(Path(__file__).parents[2] / folder, quiet=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Terminal:
 
     def __init__(self, argv: Sequence[str], size: tuple[int, int], env: Mapping[str, str] | None = None) -> None:
         columns, lines = size
+        _compile()
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             said = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}

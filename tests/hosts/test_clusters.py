@@ -65,10 +65,10 @@ class Screen:
 
     _made = count()
 
-    def __init__(self, bed: Bed) -> None:
+    def __init__(self, bed: Bed, columns: int = 120, rows: int = 40) -> None:
         self._words = ["tmux", "-L", f"hettui-hosts-{bed.number}-{next(self._made)}", "-f", "/dev/null"]
         argv = bed.desk.enter([*HETTUI, "cluster.toml"], {"TERM": "xterm-256color"})
-        self._tmux("new-session", "-d", "-x", "120", "-y", "40", shlex.join(argv))
+        self._tmux("new-session", "-d", "-x", str(columns), "-y", str(rows), shlex.join(argv))
 
     def _tmux(self, *words: str) -> str:
         return subprocess.run([*self._words, *words], capture_output=True, text=True, check=True).stdout
@@ -93,6 +93,34 @@ def screen(bed: Bed) -> Iterator[Screen]:
     opened = Screen(bed)
     yield opened
     opened.close()
+
+
+def test_a_question_of_ssh_has_the_terminal_to_itself(bed: Bed) -> None:
+    spread(bed, {"attic": "locked"}, str(programs_here()))
+    screen = Screen(bed, 80, 24)
+    try:
+        screen.shows("stopped")
+        screen.press("s")
+        screen.shows("would ask for a password", "hosts connect")
+        screen.press("Escape")
+        until(lambda: "What to do" not in screen.text(), said=screen.text)
+        screen.press("C-p")
+        screen.shows("Search")
+        screen.press("hosts")
+        screen.shows("a login that may ask")
+        screen.press("Enter")
+        screen.shows("Other machines", "attic")
+        screen.press("Enter")
+        screen.shows("gives the terminal to ssh")
+        screen.press("Enter")
+        for asked in (1, 2, 3):
+            until(lambda asked=asked: screen.text().count("'s password:") == asked, said=screen.text)  # type: ignore[misc]
+            lines = [line for line in screen.text().splitlines() if line.strip()]
+            assert all(line.startswith(("hettui steps aside", "locked@", "Permission denied")) for line in lines), lines
+            screen.press("Enter")
+        screen.shows("Other machines", "would ask for a password", "gives the terminal to ssh")
+    finally:
+        screen.close()
 
 
 def test_two_hosts_by_keys_and_a_hettui_that_is_killed_is_followed_by_one_that_takes_over(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hettui.domain.telemetry.readings import DeviceSample, TelemetrySnapshot
-from hettui.ports import TelemetryTarget
+from hettui.ports import PartlyRead, TelemetryTarget
 from hettui.services.events import Event, TelemetryUpdated
 from hettui.services.telemetry.poller import ABANDON_AFTER_S, MOST_HUNG_THREADS, RETRY_AFTER_S, Poller
 from tests.fakes import FakeClock
@@ -120,3 +121,32 @@ async def test_a_shorter_interval_does_not_wait_for_the_longer_one() -> None:
             await asyncio.sleep(0.01)
     running.cancel()
     bench.poller.close()
+
+
+async def test_a_source_that_fails_writes_nothing_to_the_terminal() -> None:
+    """While ssh or an editor has it, asyncio's word about an exception that nobody read would stand in its question."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    bench = Bench()
+
+    def fails(targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
+        raise PartlyRead({}, {"card": "silent"})
+
+    bench.poller = Poller([lambda: Failing(fails)], bench.clock, bench._take, interval_s=patience(DEADLINE_S))
+    bench.poller.targets = TARGETS
+    # An answer lives until the next one is asked for.
+    for _ in range(3):
+        await bench.poller.round()
+    bench.poller.close()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert bench.seen[-1].errors == {"card": "silent"}
+    assert told == []
+
+
+class Failing:
+    def __init__(self, sample: Callable[[Sequence[TelemetryTarget]], dict[str, DeviceSample]]) -> None:
+        self.sample = sample
+
+    def close(self) -> None:
+        pass

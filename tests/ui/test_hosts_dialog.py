@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from textual.widgets import Static
 
 from hettui.domain.errors import HostError
 from hettui.domain.hosts.facts import FarCard, FarDevice, HostFacts
@@ -78,6 +79,8 @@ async def test_a_question_of_ssh_gets_the_terminal(monkeypatch: pytest.MonkeyPat
         await opened(s, "h")
         await s.press("down", "enter")
         await says(s, "would ask for a password", "⏎ gives the terminal to ssh")
+        # The step comes first: on 80 columns the reason takes all lines, and more.
+        assert str(s.app.screen.query_one("#detail", Static).content).startswith("⏎ gives the terminal to ssh")
         await s.press("enter")
         await says(s, "1 card, 12.0 GiB")
         assert aside == ["begin", "end"]

@@ -10,11 +10,12 @@ import re
 import h11
 
 from hettui.domain.door.rules import Asked
+from hettui.domain.patterns import late_pattern
 
 HEAD_BYTES = 64 * 1024
 MOST_BYTES = 64 * 1024 * 1024
 """Of one request, pictures included: it is kept until an answer begins, to be asked again of the next master."""
-_EXPECT = re.compile(rb"\r\nexpect:[^\r\n]*(?=\r\n)", re.IGNORECASE)
+_EXPECT = late_pattern(rb"\r\nexpect:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 _HEAD_END = b"\r\n\r\n"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -27,11 +26,12 @@ from hettui.domain.engines.record import (
 )
 from hettui.domain.errors import HettuiError
 from hettui.domain.llama.build import ChosenEngine
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 
 RECORD = "engine.json"
 _IN_USE = "in-use.json"
-_BACKEND = re.compile(r"libggml-(cuda|hip|vulkan|sycl|cpu)\b")
+_BACKEND = late_pattern(r"libggml-(cuda|hip|vulkan|sycl|cpu)\b")
 _MOST_BYTES = 64 * 1024
 _MOST_ENGINES = 200
 _LEFT_S = 24 * 3600.0

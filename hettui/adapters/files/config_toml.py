@@ -21,6 +21,7 @@ from hettui.domain.config.reading import read_config
 from hettui.domain.config.values import Config
 from hettui.domain.errors import ConfigError
 from hettui.domain.llama.params import RuntimeParams, scaled
+from hettui.domain.patterns import late_pattern
 from hettui.domain.plan.plan import Plan, plain_settings
 from hettui.domain.text import clean_line
 
@@ -75,7 +76,7 @@ def _sentence(file: Path, text: str, problem: Problem) -> str:
     return f"{file}:{_line_of(text, problem)}: {clean_line(where, 100)}: {problem.message}"
 
 
-_HEADER = re.compile(r"\s*\[\[?\s*([^\]#]+?)\s*\]\]?\s*(?:#.*)?")
+_HEADER = late_pattern(r"\s*\[\[?\s*([^\]#]+?)\s*\]\]?\s*(?:#.*)?")
 
 
 def _line_of(text: str, problem: Problem) -> int:

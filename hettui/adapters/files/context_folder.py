@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +18,14 @@ from hettui.adapters.files.atomic import has_room, make_private, replace_file
 from hettui.adapters.files.bounded import read_text_file
 from hettui.adapters.files.paths import memory_dir, owned
 from hettui.domain.errors import HettuiError
+from hettui.domain.patterns import late_pattern
 from hettui.domain.slots.saved import Saved, from_text, to_text
 from hettui.domain.text import safe_identifier
 
 _LIST = "contexts.json"
 _LIST_BYTES = 4 << 20
-_NAME = re.compile(r"slot-\d{1,6}-[0-9a-f]{12}\.ctx")
-_ASIDE = re.compile(r"aside-(?P<host>.+)-(?P<pid>\d{1,10})-[0-9a-f]{8}-\d{1,6}\.ctx")
+_NAME = late_pattern(r"slot-\d{1,6}-[0-9a-f]{12}\.ctx")
+_ASIDE = late_pattern(r"aside-(?P<host>.+)-(?P<pid>\d{1,10})-[0-9a-f]{8}-\d{1,6}\.ctx")
 """Of a measurement."""
 _SUBFOLDER = "hettui-contexts"
 _PIECE_BYTES = 64 * 1024

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from hettui.adapters.files.atomic import replace_file
 from hettui.adapters.files.json_file import read_json_file
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
 _NAME = "fetched.json"
 _MOST_BYTES = 16 << 20
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = late_pattern(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from hettui.domain.text import clean_line
 from hettui.ports import ThemeFiles
 
 _MAX_BYTES = 256 * 1024
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 2.0
 
 _Seen = tuple[tuple[str, int, int, int], ...]
 """Name, inode, size and time of change of each file."""

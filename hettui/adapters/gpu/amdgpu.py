@@ -30,12 +30,13 @@ from hettui.adapters.machine.sysfs import (
     watts,
 )
 from hettui.domain.devices.device import Hardware
+from hettui.domain.patterns import late_pattern
 from hettui.domain.telemetry.bounds import believed_memory
 from hettui.domain.telemetry.readings import DeviceSample, Throttle
 from hettui.domain.text import clean_line
 
-_LEVEL = re.compile(r"^\s*\w+:\s*([0-9]{1,6})\s*mhz\s*(\*?)", re.IGNORECASE | re.MULTILINE)
-_UNCORRECTED = re.compile(r"^ue:\s*([0-9]{1,12})\s*$", re.MULTILINE)
+_LEVEL = late_pattern(r"^\s*\w+:\s*([0-9]{1,6})\s*mhz\s*(\*?)", re.IGNORECASE | re.MULTILINE)
+_UNCORRECTED = late_pattern(r"^ue:\s*([0-9]{1,12})\s*$", re.MULTILINE)
 
 
 class AmdGpuSource(DrmSource):

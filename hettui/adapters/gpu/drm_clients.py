@@ -6,17 +6,17 @@ the card's used memory. Our own processes are read every round, the rest of /pro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hettui.adapters.machine.sysfs import children, read_text
+from hettui.domain.patterns import late_pattern
 from hettui.domain.telemetry.readings import Holder
 from hettui.domain.text import clean_line
 
 _FDINFO_BYTES = 16384
 _MOST_DESCRIPTORS = 4096
-_SIZE = re.compile(r"([0-9]{1,15})(?: ([KMG]i)?B)?")
+_SIZE = late_pattern(r"([0-9]{1,15})(?: ([KMG]i)?B)?")
 _UNIT_BYTES = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 
 Held = dict[str, dict[int, int]]

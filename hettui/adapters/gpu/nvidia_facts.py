@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ from hettui.adapters.gpu.nvml_card import NvmlCard
 from hettui.adapters.machine.sysfs import read_text
 from hettui.domain.devices.identity import pci_address
 from hettui.domain.doctor.facts import NvidiaFacts
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.telemetry.bounds import within
 from hettui.domain.text import clean_line
 
-_MODULE = re.compile(r"NVRM version: .*?(Open Kernel Module|Kernel Module).*?\s(\d{3,4}\.[0-9.]{1,16})")
+_MODULE = late_pattern(r"NVRM version: .*?(Open Kernel Module|Kernel Module).*?\s(\d{3,4}\.[0-9.]{1,16})")
 _VGPU = (1, 2)
 """NVML_GPU_VIRTUALIZATION_MODE: passed through, lent in parts."""
 _MOST_CARDS = 64

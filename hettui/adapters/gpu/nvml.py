@@ -106,6 +106,10 @@ class NvmlSource:
 
     def _open(self) -> bool:
         if self._opened is None:
+            here = any(card.driver == "nvidia" for card in pci_cards(self._sys, NVIDIA))
+            if self._nvml is None and not here and not _has_library():
+                self._opened = False
+                return False
             try:
                 if self._nvml is None:
                     import pynvml
@@ -115,7 +119,6 @@ class NvmlSource:
                 self._opened = True
             except Exception as error:  # no driver, no library, no permission: there are no NVIDIA cards for us
                 self._opened = False
-                here = any(card.driver == "nvidia" for card in pci_cards(self._sys, NVIDIA))
                 if here or not (getattr(error, "value", None) in NO_DRIVER or isinstance(error, ImportError)):
                     self.problems = (refused_altogether(error),)
         return self._opened
@@ -158,10 +161,14 @@ class NvmlSource:
 
     # -- reading -------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def is_about(target: TelemetryTarget) -> bool:
+        return bool(target.uuid or target.pci_address)
+
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
         now_s, samples = self._clock(), {}
         for target in targets:
-            if not target.uuid and not target.pci_address:
+            if not self.is_about(target):
                 continue
             left_alone = None if target.pids else self._left_alone(target, now_s)
             sample = left_alone or self._read(target, now_s)
@@ -245,3 +252,14 @@ def _capability(numbers: Any) -> str | None:
 def _pci_address(info: Any) -> str | None:
     """`0000:01:00.0` as the kernel writes it; NVML has eight digits of domain and upper case."""
     return pci_address(_text(getattr(info, "busId", None)))
+
+
+def _has_library() -> bool:
+    """What pynvml opens as well. Where it is not, 9 ms of imports need not be paid."""
+    import ctypes
+
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    return True

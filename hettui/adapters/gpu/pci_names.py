@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 
 from hettui.adapters.machine.sysfs import pci_id
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 
 _AMDGPU_IDS = Path("usr/share/libdrm/amdgpu.ids")
 """Of libdrm: by chip and revision, exact, and the names that Mesa and ROCm use."""
 _PCI_IDS = (Path("usr/share/misc/pci.ids"), Path("usr/share/hwdata/pci.ids"))
 _MOST_BYTES = 8 << 20
-_NUMBERS = re.compile(r"\[[0-9a-f]{4}:[0-9a-f]{4}\]")
+_NUMBERS = late_pattern(r"\[[0-9a-f]{4}:[0-9a-f]{4}\]")
 
 
 def card_name(maker: str, card: Path, root: Path) -> str:

@@ -7,14 +7,14 @@ latter is in the slot. The chip's own link is then inside the card: amdgpu's alw
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from hettui.adapters.machine.sysfs import pci_id, read_number, read_text
+from hettui.domain.patterns import late_pattern
 from hettui.domain.telemetry.readings import Link
 
 _GENERATIONS = {"2.5": 1, "5": 2, "5.0": 2, "8": 3, "8.0": 3, "16.0": 4, "32.0": 5, "64.0": 6}
-_SPEED = re.compile(r"([0-9.]{1,5}) GT/s.*")
+_SPEED = late_pattern(r"([0-9.]{1,5}) GT/s.*")
 _WIDTHS = frozenset({1, 2, 4, 8, 12, 16, 32})
 _BRIDGE_CLASS = "0x0604"
 _ATI = 0x1002

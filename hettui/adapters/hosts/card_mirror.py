@@ -7,7 +7,6 @@ text up to the size of a page, and of both no more than any machine has.
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -16,13 +15,14 @@ from pathlib import Path
 from hettui.adapters.files.atomic import make_private, replace_file
 from hettui.adapters.files.paths import run_dirs
 from hettui.domain.errors import HettuiError
+from hettui.domain.patterns import late_pattern
 
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}")
-_NODE = re.compile(r"card[0-9]{1,3}")
+_PART = late_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}")
+_NODE = late_pattern(r"card[0-9]{1,3}")
 _DRIVERS = ("amdgpu", "i915", "xe")
 _ROOTS = ("devices", "module")
 _MOST_FILES, _MOST_PARTS, _MOST_CHARS = 2000, 16, 4096
-_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2}){1,512}")
+_HEXADECIMAL = late_pattern(r"(?:[0-9a-f]{2}){1,512}")
 
 
 class CardMirror:

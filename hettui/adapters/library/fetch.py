@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from hettui.adapters.library.hub_http import Changed, Hub
 from hettui.adapters.llama.gguf import HeaderReader
 from hettui.domain.errors import HettuiError, ModelFileError
 from hettui.domain.library.fetching import Identity, Progress, read_progress
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import GIB, MIB, format_bytes
@@ -37,7 +37,7 @@ SPARE_BYTES = GIB // 4
 """What shall stay free on the disk."""
 _BLOCK_BYTES = 4 * MIB
 _RECORD_BYTES = 4 * MIB
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = late_pattern(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ GGUF, in `blobs/sha256-…`.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from hettui.adapters.files.bounded import read_file
 from hettui.domain.json_text import parse_json
 from hettui.domain.library.found import FoundModel
 from hettui.domain.library.places import ModelPlace
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 
 _MODEL = "application/vnd.ollama.image.model"
-_DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})")
+_DIGEST = late_pattern(r"sha256[:-]([0-9a-f]{64})")
 _MAX_BYTES = 1 << 20
 MAX_MANIFESTS = 5_000
 _LEVELS = 4

@@ -23,6 +23,7 @@ from hettui.domain.devices.found import complaints
 from hettui.domain.devices.identity import card_uuid, pci_address
 from hettui.domain.errors import EngineError
 from hettui.domain.llama.build import ChosenEngine, EngineInfo
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.telemetry.bounds import believed_memory
 from hettui.domain.text import clean_line
@@ -224,12 +225,12 @@ def _why(server: Path, returncode: int, said: str) -> str:
     return f"{server} cannot be used: {exit_in_words(returncode)}{': ' + why if why else ''}"
 
 
-_DEVICE_LINE = re.compile(r"^  (\S+): (.*) \((-?\d+) MiB, (-?\d+) MiB free\)(.*)$", re.MULTILINE)
+_DEVICE_LINE = late_pattern(r"^  (\S+): (.*) \((-?\d+) MiB, (-?\d+) MiB free\)(.*)$", re.MULTILINE)
 
 
-_ADDRESS = re.compile(r"\b[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]\b")
-_UUID = re.compile(r"\b(?:GPU|MIG)-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
-_SHARED = re.compile(r"^ggml_vulkan: (\d+) = .*\| uma: 1\b", re.MULTILINE)
+_ADDRESS = late_pattern(r"\b[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]\b")
+_UUID = late_pattern(r"\b(?:GPU|MIG)-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
+_SHARED = late_pattern(r"^ggml_vulkan: (\d+) = .*\| uma: 1\b", re.MULTILINE)
 
 
 def list_devices(info: EngineInfo, env: Mapping[str, str] | None = None) -> Listing:

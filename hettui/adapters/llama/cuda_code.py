@@ -8,12 +8,12 @@ library is hostile, too: every offset and count is checked, and what does not ad
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hettui.domain.doctor.facts import CudaCode
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
 LIBRARY = "libggml-cuda.so"
@@ -23,7 +23,7 @@ _CONTAINER = 0xBA55ED50
 _PTX, _BINARY = 1, 2
 _MOST_SECTIONS, _MOST_ENTRIES, _MOST_NAMES_BYTES = 4096, 200_000, 1 << 20
 _DT_NEEDED = 1
-_RUNTIME = re.compile(rb"libcudart\.so\.(\d{1,3})|libcublas\.so\.(\d{1,3})")
+_RUNTIME = late_pattern(rb"libcudart\.so\.(\d{1,3})|libcublas\.so\.(\d{1,3})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from hettui.adapters.gpu.pci_names import is_nameless
 from hettui.adapters.llama.binaries import EngineDevice
 from hettui.domain.devices.device import Hardware
 from hettui.domain.devices.identity import card_uuid, pci_address
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.telemetry.bounds import believed_memory
 from hettui.domain.units import MIB
@@ -24,14 +25,14 @@ from hettui.domain.units import MIB
 _MAKERS_OWN = frozenset({"cuda", "rocm", "sycl"})
 """The makers' own backends. A card that has no engine's name yet is marked with its maker's."""
 _ORDERED = frozenset({"cuda", "rocm"})
-_SOFTWARE = re.compile(r"llvmpipe|lavapipe|swiftshader|pocl", re.IGNORECASE)
+_SOFTWARE = late_pattern(r"llvmpipe|lavapipe|swiftshader|pocl", re.IGNORECASE)
 _MAKERS = (
     ("none", _SOFTWARE),
-    ("cuda", re.compile(r"nvidia|geforce|quadro|tesla", re.IGNORECASE)),
-    ("rocm", re.compile(r"\bamd\b|radeon|\bradv\b|\bgfx\d", re.IGNORECASE)),
-    ("sycl", re.compile(r"\bintel\b|\barc\b", re.IGNORECASE)),
+    ("cuda", late_pattern(r"nvidia|geforce|quadro|tesla", re.IGNORECASE)),
+    ("rocm", late_pattern(r"\bamd\b|radeon|\bradv\b|\bgfx\d", re.IGNORECASE)),
+    ("sycl", late_pattern(r"\bintel\b|\barc\b", re.IGNORECASE)),
 )
-_PROCESSORS = re.compile(
+_PROCESSORS = late_pattern(
     r"radeon(\(tm\))? (vega \d+ )?graphics|radeon(\(tm\))? \d{3}m\b|\b(u?hd|iris)\b.*graphics", re.IGNORECASE
 )
 """How a processor's graphics calls itself where nothing but a name is known."""
@@ -39,7 +40,7 @@ _SIZE_TOLERANCE = 0.06
 """Drivers keep a little to themselves, each another little."""
 _CLEARLY_BYTES = 128 * MIB
 """So different is what is free on like cards that it tells them apart."""
-_NOISE = re.compile(r"\((?:r|tm|c)\)|®|™|\b(?:nvidia|amd|intel|corporation)\b|[^a-z0-9]+")
+_NOISE = late_pattern(r"\((?:r|tm|c)\)|®|™|\b(?:nvidia|amd|intel|corporation)\b|[^a-z0-9]+")
 
 
 def backend_of(engine_name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -15,12 +14,13 @@ from hettui.adapters.files.cksum import cksum_of
 from hettui.domain.errors import EngineError
 from hettui.domain.hosts.push import EngineFile, Package
 from hettui.domain.llama.build import EngineInfo
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 
-_LIBRARY = re.compile(r"lib[\w.+-]+\.so[\w.]*")
-_MASTERS = re.compile(r"lib(llama|mtmd)\b[\w.-]*")
+_LIBRARY = late_pattern(r"lib[\w.+-]+\.so[\w.]*")
+_MASTERS = late_pattern(r"lib(llama|mtmd)\b[\w.-]*")
 """Of the master alone: an rpc server knows only ggml."""
-_GLIBC = re.compile(rb"GLIBC_(\d{1,3})\.(\d{1,3})")
+_GLIBC = late_pattern(rb"GLIBC_(\d{1,3})\.(\d{1,3})")
 _SUM_CHARS = 16
 _MOST_FILES = 64
 

@@ -24,6 +24,7 @@ from hettui.domain.errors import ModelFileError
 from hettui.domain.model.ggml import TENSOR_TYPES, why_not
 from hettui.domain.model.header import ModelFile, TensorInfo, Value
 from hettui.domain.model.no_gguf import by_first_bytes, raw_piece
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 
 _LENGTH = struct.Struct("<Q")
@@ -47,7 +48,7 @@ _KEPT_STRING_BYTES = 4096
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _SIZES = {kind: struct.calcsize("<" + code) for kind, code in _SCALARS.items()}
-_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
+_PART = late_pattern(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
 
 
 def read_model(path: str | Path) -> ModelFile:

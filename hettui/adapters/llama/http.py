@@ -28,6 +28,7 @@ from hettui.domain.llama.server_errors import (
     redirect_reason,
     web_page_reason,
 )
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _MOST_STREAM_BYTES = 1024 * 1024 * 1024
 _AMENDS = 2
 _NAMED = 5
 """Models that a sentence lists."""
-_DEFERRED = re.compile(r"^llamacpp:requests_deferred (\d{1,9})\b", re.MULTILINE)
+_DEFERRED = late_pattern(r"^llamacpp:requests_deferred (\d{1,9})\b", re.MULTILINE)
 
 State = Literal["ready", "loading", "silent", "other"]
 

@@ -12,18 +12,19 @@ from hettui.adapters.files.bounded import kernel_text
 from hettui.adapters.machine.limits import memory_limit
 from hettui.adapters.machine.sysfs import children, read_number, read_text
 from hettui.domain.doctor.facts import KernelFacts, MemoryFacts, Place
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 
 _KIB = 1024
 _MOST_BYTES = 1 << 50
-_FIELD = re.compile(r"^(\w+(?:\(\w+\))?):\s+(\d{1,15})(?: kB)?$", re.MULTILINE)
-_CONTAINER = re.compile(r"docker|lxc|kubepods|libpod|containerd|machine\.slice")
+_FIELD = late_pattern(r"^(\w+(?:\(\w+\))?):\s+(\d{1,15})(?: kB)?$", re.MULTILINE)
+_CONTAINER = late_pattern(r"docker|lxc|kubepods|libpod|containerd|machine\.slice")
 _VIRTUAL = {
     "kvm": "KVM", "qemu": "QEMU", "vmware": "VMware", "virtualbox": "VirtualBox", "microsoft corporation": "Hyper-V",
     "xen": "Xen",
 }  # fmt: skip
 _MOST_CPU_W = 2000
-_MOUNT = re.compile(r"\\([0-7]{3})")
+_MOUNT = late_pattern(r"\\([0-7]{3})")
 
 
 def kernel_facts(

@@ -35,6 +35,10 @@ class ProcessSource:
         self._known: dict[int, object] = {}
         """psutil processes by pid: they remember the CPU time of the last sample."""
 
+    @staticmethod
+    def is_about(target: TelemetryTarget) -> bool:
+        return target.backend == "cpu"
+
     def sample(self, targets: Sequence[TelemetryTarget]) -> dict[str, DeviceSample]:
         wanted = [target for target in targets if target.backend == "cpu"]
         pids = {pid for target in wanted for pid in target.pids}

@@ -7,21 +7,21 @@ is None. Paths are strings here: they are put together for every reading of ever
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from hettui.domain.devices.identity import in_pci_order
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.telemetry.bounds import within
 
 _PAGE_BYTES = 4096
 """No attribute of sysfs is longer."""
-_NUMBER = re.compile(r"-?[0-9]{1,19}")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,6}")
-_VERSION = re.compile(r"[0-9][0-9.]{0,11}")
-_KERNEL = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
-_CARD = re.compile(r"card[0-9]{1,4}")
-_PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_NUMBER = late_pattern(r"-?[0-9]{1,19}")
+_HEXADECIMAL = late_pattern(r"0x[0-9a-fA-F]{1,6}")
+_VERSION = late_pattern(r"[0-9][0-9.]{0,11}")
+_KERNEL = late_pattern(r"[0-9]{1,3}\.[0-9]{1,3}")
+_CARD = late_pattern(r"card[0-9]{1,4}")
+_PCI_ADDRESS = late_pattern(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
 
 def read_bytes(path: str, limit_bytes: int = _PAGE_BYTES) -> bytes | None:

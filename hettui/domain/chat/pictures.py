@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
+from hettui.domain.patterns import late_pattern
+
 COMMAND = "/image"
 MOST_BYTES = 8 * 1024 * 1024
 """Of one picture: a photograph of a telephone has 3 to 6 MiB."""
 MOST_TOGETHER_BYTES = 32 * 1024 * 1024
 """Of all in one conversation: they are sent with every question."""
-_LINE = re.compile(rf"^{COMMAND}[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
+_LINE = late_pattern(rf"^{COMMAND}[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
 _KINDS = (
     (b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"), (b"BM", "image/bmp"),

@@ -7,12 +7,12 @@ brackets cannot be bound; what ends with `.sock` is a UNIX socket. From newer bu
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from hettui.domain.errors import ConfigError, UsageError
 from hettui.domain.llama.options import spoken
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 
 LISTS_BUILD = 10500
@@ -77,8 +77,8 @@ def without_user(url: str) -> str:
 
 _AROUND = "<>\"'`"
 """What people copy along."""
-_END = re.compile(rf"[\s/{_AROUND}]+$")
-_HOST = re.compile(r"[\w.~%:-]{1,255}")
+_END = late_pattern(rf"[\s/{_AROUND}]+$")
+_HOST = late_pattern(r"[\w.~%:-]{1,255}")
 _REQUESTS = (
     "chat/completions", "completions", "completion", "models", "embeddings", "responses", "messages", "health", "props",
     "slots", "metrics", "tokenize", "index.html",

@@ -10,16 +10,16 @@ Any client's requests are in it. Lines as b10068 and b11434 print them:
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
-_TASK = re.compile(r"\| task (\d+) \|")
-_EVAL = re.compile(r"(?<!prompt )eval time =\s*([\d.]+) ms /\s*(\d+) (?:tokens|runs)")
-_PROGRESS = re.compile(r"n_(?:gen|decoded) =\s*(\d+), tg =\s*([\d.]+) t/s")
-_HELD = re.compile(r"n_tokens = (\d+)")
-_PREFIX = re.compile(r"^(\d+)\.(\d\d)\.(\d{3})\.(\d{3}) ")
+_TASK = late_pattern(r"\| task (\d+) \|")
+_EVAL = late_pattern(r"(?<!prompt )eval time =\s*([\d.]+) ms /\s*(\d+) (?:tokens|runs)")
+_PROGRESS = late_pattern(r"n_(?:gen|decoded) =\s*(\d+), tg =\s*([\d.]+) t/s")
+_HELD = late_pattern(r"n_tokens = (\d+)")
+_PREFIX = late_pattern(r"^(\d+)\.(\d\d)\.(\d{3})\.(\d{3}) ")
 _MOST_TASKS = 4096
 
 

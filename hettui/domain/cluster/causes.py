@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 
 from hettui.domain.llama.faults import FAULTS
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
 
@@ -55,7 +56,7 @@ def _cause(
     family: str = "",
     vague: bool = False,
 ) -> Cause:
-    return Cause(re.compile(pattern), what, remedy, hopeless, of_others, port_taken, family, vague)
+    return Cause(late_pattern(pattern), what, remedy, hopeless, of_others, port_taken, family, vague)
 
 
 _FEWER_LAYERS = "give it fewer layers, or use a smaller ctx-size"
@@ -376,25 +377,24 @@ BY_SIGNAL: dict[int, Cause] = {
 """What a signal says where the log says nothing."""
 
 RECOVERED: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"^hettui: \S.* is there again$"), LINE),
-    (re.compile(r"retrying without pipeline parallelism"), _MEMORY),
-    (re.compile(r"\bmodel loaded\b|\blistening on \S"), ""),
-    (re.compile(r"Accepted client connection"), ""),
+    (late_pattern(r"^hettui: \S.* is there again$"), LINE),
+    (late_pattern(r"retrying without pipeline parallelism"), _MEMORY),
+    (late_pattern(r"\bmodel loaded\b|\blistening on \S"), ""),
+    (late_pattern(r"Accepted client connection"), ""),
 )
 """Lines after which what was said before did no harm: of one family, or all of it."""
-HARMLESS = re.compile(r"pinned memory|failed to m(?:un)?lock|RLIMIT_MEMLOCK|^#\d+ |^\[(?:Inferior|Thread|New LWP) ")
+HARMLESS = late_pattern(r"pinned memory|failed to m(?:un)?lock|RLIMIT_MEMLOCK|^#\d+ |^\[(?:Inferior|Thread|New LWP) ")
 """Loud, and never why something ended: warnings that llama.cpp goes on after, and the lines of a stack."""
-UNLOCKED = re.compile(r"failed to mlock")
-TRAILERS = re.compile(
+UNLOCKED = late_pattern(r"failed to mlock")
+TRAILERS = late_pattern(
     r"exiting due to|failed to load model|failed to create context|failed to initialize the context"
     r"|failed to read tensor info|\berror$"
 )
 """What follows an error and names none."""
-ABOUT = re.compile(r"failed to load (draft|multimodal) model, '([^']*)'")
+ABOUT = late_pattern(r"failed to load (draft|multimodal) model, '([^']*)'")
 """Which of several models the error before was about."""
-MAKER = re.compile(r"\b(CUDA|ROCm|MUSA) error")
-CURRENT_DEVICE = re.compile(r"current device: (\d+)")
-
-LOUD = re.compile(r"\b(error|failed|abort|terminate|exception|fatal)\b|^\S+ [EF] ", re.IGNORECASE)
-QUIET_LEVEL = re.compile(r"^\d+\.\d+\.\d+\.\d+ [ID] ")
+MAKER = late_pattern(r"\b(CUDA|ROCm|MUSA) error")
+CURRENT_DEVICE = late_pattern(r"current device: (\d+)")
+LOUD = late_pattern(r"\b(error|failed|abort|terminate|exception|fatal)\b|^\S+ [EF] ", re.IGNORECASE)
+QUIET_LEVEL = late_pattern(r"^\d+\.\d+\.\d+\.\d+ [ID] ")
 """Said for information: whatever the words, no error."""

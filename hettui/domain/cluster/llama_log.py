@@ -7,28 +7,28 @@ a second context (MTP) prints the same lines once more: they are kept apart from
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from hettui.domain.devices.device import HOST_KEY
 from hettui.domain.memory.forecast import Memory
+from hettui.domain.patterns import late_pattern
 from hettui.domain.units import MIB
 
-_BUFFER = re.compile(
+_BUFFER = late_pattern(
     r"(load_tensors|llama_kv_cache\w*|llama_memory_recurrent|sched_reserve|llama_context):\s+(\S+)\s+"
     r"(model|KV|RS|compute|output) buffer size\s*=\s*([\d.]+) MiB"
 )
-_LAYER = re.compile(r"layer\s+(\d+) assigned to device ([^,\s]+), is_swa = [01]")
-_OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
-_LISTENING = re.compile(r"listening on (http://\S+)")
-_ENDPOINT = re.compile(r"\w+\[([^\]]+)\]")
-_DOTS = re.compile(r"\.{2,}")
-_SERVED = re.compile(r"load_model: loading model '")
+_LAYER = late_pattern(r"layer\s+(\d+) assigned to device ([^,\s]+), is_swa = [01]")
+_OFFLOADED = late_pattern(r"offloaded (\d+)/(\d+) layers to GPU")
+_LISTENING = late_pattern(r"listening on (http://\S+)")
+_ENDPOINT = late_pattern(r"\w+\[([^\]]+)\]")
+_DOTS = late_pattern(r"\.{2,}")
+_SERVED = late_pattern(r"load_model: loading model '")
 """The model that is served is loaded, for the first time or again after a sleep; others follow."""
 _TENSORS = "load_tensors: loading model tensors"
 _CONTEXT = "constructing llama_context"
-LINE_PREFIX = re.compile(r"^\d+\.\d+\.\d+\.\d+ [A-Z] ")
+LINE_PREFIX = late_pattern(r"^\d+\.\d+\.\d+\.\d+ [A-Z] ")
 
 
 class MasterLog:

@@ -6,11 +6,11 @@ from what those say that live on. Of a log the first error counts that was not r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hettui.domain.cluster.process import ProcessSpec, Role, exit_in_words
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
@@ -21,7 +21,7 @@ _NOT_REACHED = 69
 """What the holder of a remote worker exits with when it is the line that failed; an rpc server never does."""
 _MAKERS = ("CUDA", "ROCm", "MUSA", "Vulkan", "SYCL")
 """As llama.cpp's backends call their devices, before the number."""
-_CARD = re.compile(r"(CUDA|ROCm|MUSA|)(\d{1,3})")
+_CARD = late_pattern(r"(CUDA|ROCm|MUSA|)(\d{1,3})")
 
 
 @dataclass(frozen=True, slots=True)

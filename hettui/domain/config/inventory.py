@@ -6,7 +6,6 @@ a plan can be made for a machine that one is not sitting at, a start is refused.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from hettui.domain.config.values import DEFAULT_MARGIN_BYTES, Config, DeviceConfig
@@ -14,8 +13,9 @@ from hettui.domain.devices.device import LOCAL, Device, Hardware
 from hettui.domain.devices.found import UNLISTED
 from hettui.domain.devices.identity import engine_name, one_form, pci_address
 from hettui.domain.errors import ConfigError
+from hettui.domain.patterns import late_pattern
 
-_MAKER = re.compile(r"^(NVIDIA|AMD|Intel(\(R\))?)\s+((GeForce|Radeon|Arc(\(TM\))?)\s+(?=\S))?")
+_MAKER = late_pattern(r"^(NVIDIA|AMD|Intel(\(R\))?)\s+((GeForce|Radeon|Arc(\(TM\))?)\s+(?=\S))?")
 
 
 def assemble(config: Config, hardware: Sequence[Hardware], refused: Sequence[str] = ()) -> tuple[Device, ...]:

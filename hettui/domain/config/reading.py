@@ -17,12 +17,13 @@ from hettui.domain.devices.device import LOCAL, Host
 from hettui.domain.devices.identity import one_form
 from hettui.domain.llama.options import option_spelled
 from hettui.domain.llama.params import RuntimeParams, Serving, override_pattern
+from hettui.domain.patterns import late_pattern
 from hettui.domain.screen.keymap import read_keymap
 from hettui.domain.slots.policy import KeepPolicy
 from hettui.domain.text import clean_line, nearest
 from hettui.domain.units import parse_bytes
 
-_WATTS = re.compile(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*(k?)w\s*", re.IGNORECASE)
+_WATTS = late_pattern(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*(k?)w\s*", re.IGNORECASE)
 _MOST_WATTS = 100_000
 
 _BY_NAME = {section.name: section for section in SECTIONS}

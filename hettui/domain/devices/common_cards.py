@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import nearest
 from hettui.domain.units import GIB, MIB
@@ -15,7 +16,7 @@ from hettui.domain.units import GIB, MIB
 _KEPT_BY_DRIVER_PART = 0.04
 _MARGIN_BYTES = 512 * MIB
 """As of a configured device."""
-_MAKERS = re.compile(r"\b(nvidia|geforce|amd|radeon|intel)\b", re.IGNORECASE)
+_MAKERS = late_pattern(r"\b(nvidia|geforce|amd|radeon|intel)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

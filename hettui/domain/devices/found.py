@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from hettui.domain.devices.device import Hardware
 from hettui.domain.devices.identity import card_uuid
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
@@ -27,7 +28,7 @@ _HIDING = {
 }
 """By the maker's backend: variables that keep cards from a program, the nearest first."""
 
-_FAILED = re.compile(r"^ggml_\w+: failed to initialize (\w+): (.+)$", re.MULTILINE)
+_FAILED = late_pattern(r"^ggml_\w+: failed to initialize (\w+): (.+)$", re.MULTILINE)
 _REMEDIES = (
     ("driver combination", "driver and library are of different versions, as after an update: reboot"),
     ("insufficient for", "update the driver, or use a llama.cpp build for an older one"),

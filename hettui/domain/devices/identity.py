@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 
-_ADDRESS = re.compile(r"(?:pci:)?(?:([0-9a-f]{1,8}):)?([0-9a-f]{2}):([01][0-9a-f])(?:\.([0-7]))?", re.IGNORECASE)
-_UUID = re.compile(r"(?:uuid:)?((?:GPU|MIG)-[\w/-]{1,100})", re.IGNORECASE)
-_BARE_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_ANY_UUID = re.compile(r"uuid:([\w/-]{1,100})", re.IGNORECASE)
-_ENGINE_NAME = re.compile(r"([A-Za-z]+):?([0-9]{1,4})")
+from hettui.domain.patterns import late_pattern
+
+_ADDRESS = late_pattern(r"(?:pci:)?(?:([0-9a-f]{1,8}):)?([0-9a-f]{2}):([01][0-9a-f])(?:\.([0-7]))?", re.IGNORECASE)
+_UUID = late_pattern(r"(?:uuid:)?((?:GPU|MIG)-[\w/-]{1,100})", re.IGNORECASE)
+_BARE_UUID = late_pattern(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ANY_UUID = late_pattern(r"uuid:([\w/-]{1,100})", re.IGNORECASE)
+_ENGINE_NAME = late_pattern(r"([A-Za-z]+):?([0-9]{1,4})")
 _BACKENDS = {name.lower(): name for name in ("CUDA", "ROCm", "Vulkan", "SYCL", "MUSA", "CANN", "OpenCL", "Metal")}
 """llama.cpp's spelling of what people write in their own."""
 

@@ -19,9 +19,10 @@ from hettui.domain.doctor.generations import (
     runs_on,
     together,
 )
+from hettui.domain.patterns import late_pattern
 
-_XID = re.compile(r"NVRM: Xid \(PCI:([0-9a-fA-F:.]+)\): (\d+)")
-_AMD_RESET = re.compile(r"amdgpu ([0-9a-f:.]+): .*(GPU reset|ring \w+ timeout)", re.IGNORECASE)
+_XID = late_pattern(r"NVRM: Xid \(PCI:([0-9a-fA-F:.]+)\): (\d+)")
+_AMD_RESET = late_pattern(r"amdgpu ([0-9a-f:.]+): .*(GPU reset|ring \w+ timeout)", re.IGNORECASE)
 _XIDS = {
     13: "a program's fault, or memory that errs",
     31: "a program reached for memory that is not its own",

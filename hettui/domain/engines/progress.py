@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import format_seconds
 
-_NINJA = re.compile(r"^\[(\d{1,6})/(\d{1,6})\]", re.MULTILINE)
-_MAKE = re.compile(r"^\[ {0,2}(\d{1,3})%\]", re.MULTILINE)
-_QUANTIZE = re.compile(r"^\[ {0,5}(\d{1,6})/ {0,5}(\d{1,6})\]", re.MULTILINE)
-_CONVERT = re.compile(r"Writing: +(\d{1,3})%\|")
+_NINJA = late_pattern(r"^\[(\d{1,6})/(\d{1,6})\]", re.MULTILINE)
+_MAKE = late_pattern(r"^\[ {0,2}(\d{1,3})%\]", re.MULTILINE)
+_QUANTIZE = late_pattern(r"^\[ {0,5}(\d{1,6})/ {0,5}(\d{1,6})\]", re.MULTILINE)
+_CONVERT = late_pattern(r"Writing: +(\d{1,3})%\|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,9 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r"(?:NewConnectionError|ConnectTimeoutError|Temporary failure in name resolution|Network is unreachable|"
      r"Could not fetch URL)", "the package index is not reached"),
 )  # fmt: skip
-_ERROR = re.compile(r"^(?:.*?: )?(?:fatal )?(?:error|ERROR)\b:? *(.+)$", re.MULTILINE)
-_CMAKE_ERROR = re.compile(r"^CMake Error[^\n]*:\n+((?:  [^\n]+\n?)+)", re.MULTILINE)
-_VERSIONS = re.compile(r"from versions: ([^)]{1,100000})\)")
+_ERROR = late_pattern(r"^(?:.*?: )?(?:fatal )?(?:error|ERROR)\b:? *(.+)$", re.MULTILINE)
+_CMAKE_ERROR = late_pattern(r"^CMake Error[^\n]*:\n+((?:  [^\n]+\n?)+)", re.MULTILINE)
+_VERSIONS = late_pattern(r"from versions: ([^)]{1,100000})\)")
 
 
 def why_failed(said: str) -> str:

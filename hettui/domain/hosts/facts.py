@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from hettui.domain.devices.device import Hardware
 from hettui.domain.devices.identity import card_uuid, pci_address
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, UNKNOWN
 
 _KIB = 1024
-_DEVICE = re.compile(r"^ *([A-Za-z]+[0-9]*): (.*) \((\d{1,9}) MiB, (\d{1,9}) MiB free\)")
+_DEVICE = late_pattern(r"^ *([A-Za-z]+[0-9]*): (.*) \((\d{1,9}) MiB, (\d{1,9}) MiB free\)")
 _NVIDIA_FIELDS = 9
 _VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 _MAKERS = {"AMD": "rocm", "Intel": "sycl", "NVIDIA": "cuda"}

@@ -8,14 +8,15 @@ session, so that nothing there can look like one.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+
+from hettui.domain.patterns import late_pattern
 
 BOOT = 'exec /bin/sh -c \'IFS= read -r n && s=`dd bs=1 count="$n" 2>/dev/null` && eval "$s"\''
 """The line that the login shell parses: no single quote, `!`, backslash or newline stands within its quotes, which all
 those shells therefore read alike (csh looks for `!` and newlines even there, fish for backslashes)."""
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = late_pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def marker(nonce: str) -> str:

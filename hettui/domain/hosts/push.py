@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from hettui.domain.hosts.facts import HostFacts
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import MIB, format_bytes
 
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
-_VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})")
+_VERSION = late_pattern(r"(\d{1,3})\.(\d{1,3})")
 SPARE_BYTES = 64 * MIB
 """Of that machine's disk, left over."""
 _BUILD_THERE = "build llama.cpp there, and name its folder as bin in [[hosts]]"

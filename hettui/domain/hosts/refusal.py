@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hettui.domain.errors import HostError
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 
@@ -51,9 +52,10 @@ class _Pattern:
 
 
 def _p(kind: Kind, pattern: str, what: str, remedy: str, *, hopeless: bool = False) -> _Pattern:
-    return _Pattern(kind, re.compile(pattern), what, remedy, hopeless)
+    return _Pattern(kind, late_pattern(pattern), what, remedy, hopeless)
 
 
+_ONCE = "let ssh ask once, for eight hours: hettui hosts connect --host {host} (on the screen: Hosts in the palette)"
 _TABLE: tuple[_Pattern, ...] = (
     _p(
         "key changed", r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for (\S+) has changed",
@@ -79,12 +81,12 @@ _TABLE: tuple[_Pattern, ...] = (
     _p(
         "question", r"((?:\S+@\S+: )?Permission denied \((?:[^)]*,)?(?:password|keyboard-interactive)(?:,[^)]*)?\))",
         "{host} lets no key of yours in and would ask for a password: ssh: {0}",
-        "put a key there with ssh-copy-id {ssh}, or load it into ssh-agent; hettui asks no questions of ssh",
-        hopeless=True,
+        f"put a key there with ssh-copy-id {{ssh}}, load it into ssh-agent, or {_ONCE}", hopeless=True,
     ),
     _p(
         "refused", r"((?:\S+@\S+: )?Permission denied \([^)]*\))", "{host} lets no key of yours in: ssh: {0}",
-        "put a key there with ssh-copy-id {ssh}, or load it into ssh-agent", hopeless=True,
+        f"put a key there with ssh-copy-id {{ssh}}, or, where it has a passphrase, load it into ssh-agent or {_ONCE}",
+        hopeless=True,
     ),
     _p(
         "refused", r"(Too many authentication failures)", "{host}: ssh: {0}: the agent offers too many keys",
@@ -92,7 +94,7 @@ _TABLE: tuple[_Pattern, ...] = (
     ),
     _p(
         "question", r"(sign_and_send_pubkey: signing failed.*|agent refused operation)",
-        "{host}: the key's agent or token wants to be asked: ssh: {0}", "unlock it, or touch it, with ssh {ssh} true",
+        "{host}: the key's agent or token wants to be asked: ssh: {0}", _ONCE,
     ),
     _p(
         "refused", r"(UNPROTECTED PRIVATE KEY FILE|Load key \"[^\"]*\": .*|Bad owner or permissions on \S+)",

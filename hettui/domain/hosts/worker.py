@@ -7,10 +7,10 @@ process like any other for whoever starts, watches, records and finds it again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
 HOLDER_MODULE = "hettui.adapters.hosts.hold"
@@ -101,14 +101,14 @@ class RemoteWorker:
         )
 
 
-_ODD = re.compile(
+_ODD = late_pattern(
     r"^hettui: (the line to .* was lost: .*|.* has said nothing for \d+ s"
     r"|the worker on .* is stopped by a signal there)$"
 )
-_WELL = re.compile(r"^hettui: (?:\S.* is there again|the worker on .* goes on)$")
+_WELL = late_pattern(r"^hettui: (?:\S.* is there again|the worker on .* goes on)$")
 
 
-_SUM = re.compile(r"^hettui: the worker on .* is of build (\d+\.\d+)$")
+_SUM = late_pattern(r"^hettui: the worker on .* is of build (\d+\.\d+)$")
 
 
 def sum_in(lines: Sequence[str]) -> str | None:

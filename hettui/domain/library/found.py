@@ -14,15 +14,16 @@ from hettui.domain.model.header import ModelFile
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.towers import merged_tower
 from hettui.domain.model.vocabulary import Words
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line
 from hettui.domain.units import UNKNOWN
 
 SUFFIX = ".gguf"
-_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL | re.IGNORECASE)
-_SAYS_NOTHING = re.compile(r"(ggml-)?model([-_.].*)?", re.IGNORECASE)
+_PART = late_pattern(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL | re.IGNORECASE)
+_SAYS_NOTHING = late_pattern(r"(ggml-)?model([-_.].*)?", re.IGNORECASE)
 """`model.gguf`, `ggml-model-q4_0.gguf`: the folder's name is the model's."""
-_REPO_SUFFIX = re.compile(r"[-_.]gguf$", re.IGNORECASE)
+_REPO_SUFFIX = late_pattern(r"[-_.]gguf$", re.IGNORECASE)
 _NAME_CHARS = 200
 
 

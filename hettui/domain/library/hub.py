@@ -12,21 +12,22 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from hettui.domain.errors import UsageError
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, nearest
 
 ENDPOINT_VARIABLES = ("MODEL_ENDPOINT", "HF_ENDPOINT")
 """In llama.cpp's order. There is no hub by default: hettui goes nowhere that its user has not named."""
 USUAL_QUANTS = ("Q4_K_M", "Q4_0")
-_REPO = re.compile(r"([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})(?::([\w.-]{1,40}))?(?:@([\w./-]{1,100}))?")
-_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
-_QUANT = re.compile(
+_REPO = late_pattern(r"([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})(?::([\w.-]{1,40}))?(?:@([\w./-]{1,100}))?")
+_PART = late_pattern(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
+_QUANT = late_pattern(
     r"(?:^|[-._/])((?:UD-)?(?:IQ\d_[A-Z]{1,3}(?:_[A-Z]{1,2})?|Q\d_K(?:_[A-Z]{1,2})?|Q\d_\d|TQ\d_\d|MXFP4(?:_MOE)?|BF16|F16|F32))"
     r"(?=$|[-._/])",
     re.IGNORECASE,
 )
-_SEGMENT = re.compile(r"[\w][\w.+ ()@-]{0,199}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SEGMENT = late_pattern(r"[\w][\w.+ ()@-]{0,199}")
+_SHA256 = late_pattern(r"[0-9a-f]{64}")
 _MOST_BYTES = 1 << 46
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from hettui.domain.errors import ModelFileError, UsageError
 from hettui.domain.json_text import parse_json
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.text import clean_line, nearest
 from hettui.domain.units import MIB
@@ -27,9 +28,9 @@ OUTTYPES = ("f32", "f16", "bf16", "q8_0", "tq1_0", "tq2_0", "auto")
 _WITH_IMATRIX = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "Q2_K_S"})
 """Their tensors are not made without an importance matrix."""
 _WHOLE = frozenset({"F16", "BF16", "F32"})
-_TYPE_IN_NAME = re.compile(r"(?i)[-._](?:i?q\d\w*|tq\d_0|mxfp4\w*|bf16|f16|f32)$")
-_PART_IN_NAME = re.compile(r"-\d{5}-of-\d{5}$")
-_SIZE = re.compile(r"quant size +=\s*(\d{1,9}\.\d+) (?:MiB|MB)")
+_TYPE_IN_NAME = late_pattern(r"(?i)[-._](?:i?q\d\w*|tq\d_0|mxfp4\w*|bf16|f16|f32)$")
+_PART_IN_NAME = late_pattern(r"-\d{5}-of-\d{5}$")
+_SIZE = late_pattern(r"quant size +=\s*(\d{1,9}\.\d+) (?:MiB|MB)")
 _WHY: tuple[tuple[str, str], ...] = (
     (r"requantizing from type (\w+) is disabled",
      "it is quantised already ({0}): from F16 it would be better; --allow-requantize does it all the same"),
@@ -40,10 +41,10 @@ _WHY: tuple[tuple[str, str], ...] = (
     (r"Model ([\w.]+) is not supported", "the converter of this build does not know {0}"),
     (r"ModuleNotFoundError: No module named '([\w.]+)'", "this Python lacks {0}"),
 )  # fmt: skip
-_FAILED = re.compile(
+_FAILED = late_pattern(
     r"^.*?(?:llama_model_quantize: failed to quantize: |main: |ERROR:\S*?: ?|Error: )(.+)$", re.MULTILINE
 )
-_LAST_ERROR = re.compile(r"^(?:[A-Za-z]+Error|ERROR[^:]*): ?(.+)$", re.MULTILINE)
+_LAST_ERROR = late_pattern(r"^(?:[A-Za-z]+Error|ERROR[^:]*): ?(.+)$", re.MULTILINE)
 _BYTES_OF = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 2, "F8_E5M2": 2}
 """Of a safetensors element, as the converter writes it."""
 _BITS_OF = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "tq1_0": 1.6875, "tq2_0": 2.0625}

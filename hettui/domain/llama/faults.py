@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
 _FIXED_BY = 11434
@@ -74,7 +75,7 @@ FAULTS: tuple[Fault, ...] = (
         "this llama.cpp build sends a worker addresses of another worker's memory",
         "use llama.cpp b11434 or newer on all machines, or one worker only",
         "#26500",
-        re.compile(r"\[create_node\] invalid data ptr"),
+        late_pattern(r"\[create_node\] invalid data ptr"),
     ),
     Fault(
         lambda now: now.empty_tensor is not None and now.build < _FIXED_BY,

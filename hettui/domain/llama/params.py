@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
@@ -17,7 +18,7 @@ SPECULATION = (DRAFT_MODEL, DRAFT_MTP, "ngram-simple", "ngram-map-k", "ngram-map
 were there before."""
 _USUAL_MOST = {DRAFT_MODEL: 3, DRAFT_MTP: 3, "ngram-mod": 64}
 _USUAL_MOST_OF_OTHERS = 48
-_SCALE = re.compile(r"[+-]?\d+(\.\d+)?")
+_SCALE = late_pattern(r"[+-]?\d+(\.\d+)?")
 AUTO = "auto"
 """In place of a device: the planner's choice."""
 

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from hettui.domain.json_text import parse_json
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 
 _MOST_CHARS = 300
@@ -22,10 +23,10 @@ _KEYS = (
 )  # fmt: skip
 """Where words stand, the best first: OpenAI's and llama.cpp's, FastAPI's, OAuth's, RFC 9457's, JSON:API's."""
 _DEEP = 6
-_MARKUP = re.compile(r"\s*(?:<\?xml|<!doctype|<html|<head|<body|<title|<h1|<center)", re.IGNORECASE)
-_NO_WORDS = re.compile(r"<(script|style|svg)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"<[^<>]{0,2000}>")
-_TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,500})", re.IGNORECASE)
+_MARKUP = late_pattern(r"\s*(?:<\?xml|<!doctype|<html|<head|<body|<title|<h1|<center)", re.IGNORECASE)
+_NO_WORDS = late_pattern(r"<(script|style|svg)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+_TAG = late_pattern(r"<[^<>]{0,2000}>")
+_TITLE = late_pattern(r"<title[^<>]{0,200}>([^<]{0,500})", re.IGNORECASE)
 SILENT = "no reason given"
 _BLIND = "image input is not supported"
 _NO_PROJECTOR = (

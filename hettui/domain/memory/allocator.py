@@ -36,7 +36,7 @@ class Tensor:
         self.size_bytes = -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         self.parents = parents
         self.inplace = inplace
-        """Whether it may overwrite a parent of the same layout; here: of the same size, if that is no partial view."""
+        """Whether it may overwrite a parent of the same layout; here: of the same size."""
         self.source: Tensor | None = None if source is None else source.source or source
         """The tensor that this one is a view of."""
         self.home = self.place = home
@@ -111,7 +111,7 @@ def peak_bytes(operations: Sequence[Tensor]) -> int:
     for tensor in operations:
         if tensor.source is None and not tensor.early and tensor.size_bytes:
             tensor.allocated = True
-            if not (tensor.inplace and _overwrite(tensor, holes)):
+            if not (tensor.inplace and _overwrite(tensor)):
                 tensor.offset = holes.take(tensor.size_bytes)
         for parent in tensor.parents:
             parent.children -= 1
@@ -129,22 +129,13 @@ def peak_bytes(operations: Sequence[Tensor]) -> int:
     return holes.peak_bytes
 
 
-def _overwrite(tensor: Tensor, holes: _Holes) -> bool:
-    """Puts a result where a parent lies that nobody reads after it."""
+def _overwrite(tensor: Tensor) -> bool:
+    """Puts a result where a parent lies that nobody reads after it. Never where a view does: what a view shows is no
+    buffer of its own to llama.cpp (`ggml_gallocr_is_own`, both builds)."""
     for parent in tensor.parents:
-        if parent.size_bytes != tensor.size_bytes or parent.children != 1 or parent.views:
-            continue
-        source = parent.source
-        if source is None:
-            if not parent.allocated:
-                continue
+        alone = parent.children == 1 and not parent.views
+        if alone and parent.allocated and parent.source is None and parent.size_bytes == tensor.size_bytes:
             parent.allocated = False
             tensor.offset = parent.offset
-            return True
-        if source.allocated and source.views == 1 and not source.children:
-            source.allocated = False
-            tensor.offset = source.offset
-            if source.size_bytes > tensor.size_bytes:
-                holes.give(source.offset + tensor.size_bytes, source.size_bytes - tensor.size_bytes)
             return True
     return False

@@ -29,6 +29,7 @@ class Stack:
 
     def __init__(self, g: Graph, kind: AltUp, n_embd: int, output: int) -> None:
         self.g, self.kind, self.n_embd, self.output = g, kind, n_embd, output
+        g.norms_values = True
         self.row = n_embd * g.token_bytes
         self.own: Tensor | None = None
         """The blocks' own embeddings, as soon as they are computed."""
@@ -83,8 +84,8 @@ class Stack:
         """One block: predicts the copies, computes with the first, corrects all."""
         g, copies, row = self.g, self.kind.copies, self.row
         whole = copies * row
-        coefficients = g.project("altup_predict_coef", b, self._router(g.view(x, row), b))
         turned = g.raw(whole, g.view(x), anchored=False)
+        coefficients = g.project("altup_predict_coef", b, self._router(g.view(x, row), b))
         predicted = g.raw(whole, turned, g.view(coefficients), anchored=False)
         predictions = g.over(g.raw(whole, g.view(predicted), anchored=False), x)
         active = g.view(predictions, row)

@@ -183,6 +183,7 @@ def _graph(
     for i in blocks:
         g.place = places[i]
         g.on_host = layout.tensors[i] if g.helped else layout.on_host[i]
+        g.weights = {}
         g.adapted = dict(layout.adapted[i]) if layout.adapted else {}
         last = i == layout.last_block and not layout.late_outputs
         if stack is not None:
@@ -222,6 +223,12 @@ def _inputs(g: Graph, layout: Layout, copies: int) -> None:
     put("tokens", batch.tokens * F32)
     put("out_ids", batch.outputs * F32)
     put("positions", layout.positions * batch.tokens * F32)
+    if any(c.state_values for c in layout.contexts):
+        # Which states a micro-batch goes on with: a few bytes, but between two holes. Views of it are copied apart.
+        put("rs_s_copy", batch.sequences * F32)
+        if layout.rules.newer and any("ssm_in.weight" in b for b in layout.blocks):
+            put("rs_s_copy_main", batch.sequences * F32)
+            put("rs_s_copy_tail", (batch.sequences - 1) * F32)
     attending = [c for c in layout.contexts if c.k_width]
     for windowed in (False, True):
         group = [c for c in attending if (c.window > 0) == windowed]

@@ -53,11 +53,11 @@ def _places(workload: Workload, split: Split) -> list[int]:
 @remembered
 def _followed(workload: Workload) -> tuple[tuple[int, int], ...]:
     """Blocks that attend, each with the recurrent one whose state is looked up next: what is between comes into the
-    graph when something needs its result, the lookup at once (`build_rs`)."""
+    graph when something needs its result, the lookup at once (`build_rs`), and so do chosen experts."""
     found, before = list[tuple[int, int]](), None
     for i, (kept, tensors) in enumerate(zip(contexts(workload), workload.shape.tensor_shapes, strict=True)):
         if kept.k_width:
-            before = None if kept.state_values else i
+            before = None if kept.state_values or "ffn_gate_inp.weight" in tensors else i
         elif kept.state_values:
             # Linear attention puts what it reads into the graph first.
             at_once = "shortconv.in_proj.weight" in tensors or "attn_gate.weight" not in tensors

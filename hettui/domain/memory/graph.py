@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Literal
 
 from hettui.domain.memory.allocator import Tensor
 from hettui.domain.model.block_context import BlockContext
@@ -77,8 +78,11 @@ class Rules:
     """K is computed before V: models with windows."""
     weights_before_experts: bool
     """llama4 weighs the input of its experts, not their output."""
-    residual_first: bool
-    """LFM2 adds to the residual, the others add the residual to what is new: that decides which is overwritten."""
+    norms_expert_weights: bool
+    """The chosen experts' weights are made to sum to one."""
+    residual_first: Literal["", "both", "mixer", "feed"]
+    """Which additions are to the residual; all others add the residual to what is new. The first operand is
+    overwritten."""
     full_offload: bool
     """Nothing stays on the host."""
     rank_mla: int
@@ -87,8 +91,8 @@ class Rules:
     head_v: int
     attends_on_host: bool = False
     """The card has no kernel for flash attention with such heads, and it was asked for."""
-    gathers_states: bool = False
-    """Of a scan's states all but the first are looked up apart, whether they are used or not (`build_rs`, b11434)."""
+    newer: bool = False
+    """Graphs are built as b11434 does; else as b10068."""
     state_copies: int = 1
     """Of a recurrent state what a gated delta net gives: more where tokens may have to be taken back."""
     fuses: bool = False
@@ -106,12 +110,16 @@ class Graph:
         """The device of the block that is being added."""
         self.on_host: Mapping[str, int] = {}
         """Its tensors that stay on the host (`n-cpu-moe`, `override-tensor`), with their bytes."""
+        self.weights: dict[str, Tensor] = {}
+        """Of the block, by name: those that another device than theirs reads."""
         self.adapted: Mapping[str, tuple[int, ...]] = {}
         """Its tensors that LoRA adapters change, with the adapters' ranks."""
         self.helper: int | None = None
         """The device that computes for the host where a batch is large enough."""
         self.rope_table: Tensor | None = None
         """The host's own; every device with blocks has another one."""
+        self.norms_values = False
+        """V, too, is normed (gemma3n)."""
         self.fixed = 0
         """How many operations llama.cpp has put into its graph for good. What comes after is put there when
         something needs it, so that the state of the next recurrent block gets in before it."""
@@ -152,14 +160,20 @@ class Graph:
         weight_bytes = self.on_host.get(name)
         if weight_bytes is None:
             return self.raw(size_bytes, *parents, inplace=inplace)
-        return self._on_host(size_bytes, weight_bytes, *parents, inplace=inplace)
+        return self._on_host(name, size_bytes, weight_bytes, *parents, inplace=inplace)
 
-    def _on_host(self, size_bytes: int, weight_bytes: int, *parents: Tensor, inplace: bool) -> Tensor:
+    def _on_host(self, name: str, size_bytes: int, weight_bytes: int, *parents: Tensor, inplace: bool) -> Tensor:
         helper = self._willing
         if helper is None:
             return self._at(HOST, size_bytes, *parents, inplace=inplace)
-        weight = Tensor(weight_bytes, home=HOST, weight=True)
-        return self._at(helper, size_bytes, *parents, weight, inplace=inplace)
+        # What is read twice is copied once.
+        weight = self.weights.get(name) or Tensor(weight_bytes, home=HOST, weight=True)
+        if name:
+            self.weights[name] = weight
+        # Copied in this order. A matrix comes before what it is multiplied with, what is multiplied or added in place
+        # after it.
+        read = (*parents, weight) if inplace else (weight, *parents)
+        return self._at(helper, size_bytes, *read, inplace=inplace)
 
     def project(self, name: str, b: Shapes, *parents: Tensor) -> Tensor:
         """As many values per token as that matrix of the block has rows."""
@@ -216,11 +230,13 @@ class Graph:
 
     # -- parts of a block ----------------------------------------------------------------------------------
 
-    def norm(self, x: Tensor) -> Tensor:
-        """Norm and its weight. With everything offloaded llama.cpp keeps the norm on its block's device."""
+    def norm(self, x: Tensor, name: str = "") -> Tensor:
+        """Norm and its weight, which is as wide as `x` where no tensor is named. With everything offloaded llama.cpp
+        keeps the norm on its block's device."""
         bare = self.raw(x.size_bytes, x, inplace=True, anchored=self.rules.full_offload)
         if self.helped:
-            return self._on_host(x.size_bytes, x.size_bytes // self.batch.tokens, bare, inplace=True)
+            weight_bytes = self.on_host.get(name, x.size_bytes // self.batch.tokens)
+            return self._on_host(name, x.size_bytes, weight_bytes, bare, inplace=True)
         return self.over(bare, anchored=True)
 
     def feed_forward(self, x: Tensor, b: Shapes, suffix: str = "") -> Tensor:
@@ -245,7 +261,7 @@ class Graph:
 
     def experts(self, x: Tensor, b: Shapes) -> Tensor:
         """The chosen experts of each token, weighted and summed up, and the shared ones."""
-        n_embd = b["ffn_down_exps.weight"][1]
+        n_embd, normed = b["ffn_down_exps.weight"][1], x
         used = max(1, min(self.rules.experts_used, b["ffn_down_exps.weight"][2], _MAX_EXPERTS_USED))
         count = b["ffn_gate_inp.weight"][1]
         logits = self._biased(self.project("ffn_gate_inp", b, x), b, "ffn_gate_inp")
@@ -253,8 +269,11 @@ class Graph:
         choice = self.rows(count, probs) if "exp_probs_b.bias" in b else probs
         sorted_ = self.rows(count, choice)
         chosen = self.part(sorted_)
-        weights = self.rows(used, self.view(probs), chosen)
-        weights = self.over(weights, self.rows(1, weights))
+        weights = looked_up = self.rows(used, self.view(probs), chosen)
+        if self.rules.norms_expert_weights:
+            weights = self.over(looked_up, self.rows(1, looked_up))
+        if self.rules.fuses and _chosen_at_once(count):
+            self.keep(logits, probs, choice, sorted_, looked_up)
         if self.rules.weights_before_experts:
             x = self.over(self.rows(n_embd * used, self.view(x)), weights)
         if "ffn_gate_up_exps.weight" in b:
@@ -263,8 +282,9 @@ class Graph:
             hidden = self.rows(width // 2 * used, self.part(both), self.part(both), anchored=False)
         else:
             width = b["ffn_up_exps.weight"][1]
-            gate = self._expert("ffn_gate_exps", width * used, b, self.view(x), chosen)
-            up = self._expert("ffn_up_exps", width * used, b, self.view(x), chosen)
+            seen = self.view(x)
+            gate = self._expert("ffn_gate_exps", width * used, b, seen, chosen)
+            up = self._expert("ffn_up_exps", width * used, b, seen, chosen)
             hidden = self.rows(width * used, gate, up, anchored=False)
         raw = out = self._expert("ffn_down_exps", n_embd * used, b, hidden, chosen)
         if not self.rules.weights_before_experts:
@@ -281,9 +301,9 @@ class Graph:
                 self.keep(raw, weights)
             self.fix()
         if "ffn_up_shexp.weight" in b:
-            shared = self.feed_forward(x, b, "_shexp")
+            shared = self.feed_forward(normed, b, "_shexp")
             if "ffn_gate_inp_shexp.weight" in b:
-                shared = self.over(shared, self.over(self.rows(1, x)))
+                shared = self.over(shared, self.over(self.rows(1, normed)))
             total = self.over(total, shared)
         return total
 
@@ -293,9 +313,7 @@ class Graph:
         def output() -> Tensor:
             out = self._rotated(heads, "rot_v", windowed=context.window > 0) if context.v_width else heads
             if gate is not None:
-                out = self.over(
-                    self.view(out), self.over(self.rows(gate.size_bytes // 2 // self.token_bytes, self.part(gate)))
-                )
+                out = self.over(out, self.over(self.rows(gate.size_bytes // 2 // self.token_bytes, self.part(gate))))
             return self._biased(self.project("attn_output", b, out), b, "attn_output")
 
         heads, gate = self._heads(x, b, context)
@@ -329,7 +347,7 @@ class Graph:
             else:
                 query = self.view(query)
             if "attn_q_norm.weight" in b:
-                query = self.norm(query)
+                query = self.norm(query, "attn_q_norm.weight")
             query = self._rotated(self._turned(query, context), "rot_k", windowed=windowed)
             if self.rules.keys_first:
                 key, value = self._key(x, b, context), self._value(x, b, windowed=windowed)
@@ -343,7 +361,7 @@ class Graph:
             return _CACHE
         key = self.view(self._biased(self.project("attn_k", b, x), b, "attn_k"))
         if "attn_k_norm.weight" in b:
-            key = self.norm(key)
+            key = self.norm(key, "attn_k_norm.weight")
         return self._rotated(self._turned(key, context), "rot_k", windowed=context.window > 0)
 
     def _rotated(self, x: Tensor, matrix: str, *, windowed: bool) -> Tensor:
@@ -352,8 +370,8 @@ class Graph:
         return x if rotation is None else self.view(self.raw(x.size_bytes, self.view(x), rotation))
 
     def _turned(self, x: Tensor, context: BlockContext) -> Tensor:
-        """RoPE, which never overwrites what it reads."""
-        return self.raw(x.size_bytes, x, *self._turning()) if context.positions else x
+        """RoPE, in place where a norm gave a result of its own."""
+        return self.over(x, *self._turning(), anchored=True) if context.positions else x
 
     def _turning(self) -> tuple[Tensor, ...]:
         """Positions, and the table of frequencies where somebody else than its holder needs it."""
@@ -364,6 +382,8 @@ class Graph:
         if "attn_v.weight" not in b:
             return _CACHE
         value = self._biased(self.project("attn_v", b, x), b, "attn_v")
+        if self.norms_values:
+            value = self.raw(value.size_bytes, self.view(value))
         return self._rotated(value, "rot_v", windowed=windowed)
 
     def _remembered(self, query: Tensor, key: Tensor, value: Tensor, v_width: int, context: BlockContext) -> Tensor:
@@ -446,8 +466,8 @@ class Graph:
             asked = self.view(query)
             out = self.raw(size, asked, *self._halved(cache), mask, anchored=False)
             return self.view(self.rows(value, self.part(self.rows(value, self.part(out)))))
-        kq = self.over(self.rows(batch.cells * heads, cache[0], self.view(query)), mask)
         turned_v = self.raw(batch.cells * batch.streams * lora * 2, cache[1])
+        kq = self.over(self.rows(batch.cells * heads, cache[0], self.view(query)), mask)
         out = self.rows(heads * lora, turned_v, kq)
         return self.rows(value, self.part(self.rows(value, out)))
 
@@ -455,12 +475,15 @@ class Graph:
         heads, lora, rope, head_v = self.rules.heads, self.rules.rank_mla, self.rules.rope_dims, self.rules.head_v
         width = query.size_bytes // self.token_bytes
         positions = self.given("positions")
-        query = self.rows(width, self.view(query), positions)
+        if self.rules.newer:
+            query = self.rows(width, self.view(query), positions)
+        else:
+            query = self.rows(width, self.part(query), self.rows(heads * rope, self.part(query), positions))
         compressed = self.project("attn_kv_a_mqa", b, x)
         latent = self.over(self.rows(lora, self.part(compressed)))
         both = self.project("attn_kv_b", b, latent)
-        turned_k = self.rows(rope, self.part(compressed), positions)
         value = self.rows(heads * head_v, self.part(both))
+        turned_k = self.rows(rope, self.part(compressed), positions)
         key = self.rows(width, self.part(both), self.rows(heads * rope, turned_k))
         self.store(self.view(key), self.given("k_idxs"))
         self.store(self.view(value), self.given("v_idxs"))
@@ -470,7 +493,7 @@ class Graph:
 
     def _state(self, values: int) -> Tensor:
         """Looked up in the cache ahead of everything that is not yet in the graph for good."""
-        state = Tensor(values * self.batch.sequences * F32, home=self.place)
+        state = Tensor(values * self.batch.sequences * F32, (self.given("rs_s_copy"),), home=self.place)
         self.operations.insert(self.fixed, state)
         self.fixed += 1
         return state
@@ -499,17 +522,24 @@ class Graph:
         first = "ssm_dt.weight" in b
         if first:
             parts = self.project("ssm_x", b, mixed)
-            width = b["ssm_dt.weight"][0]
-            step = self.weighted("ssm_dt.weight", inner * self.token_bytes, self.rows(width, self.part(parts)))
-            of = self.view(mixed), self._biased(step, b, "ssm_dt"), self.part(parts), self.part(parts)
+            step = self._scan_part("ssm_dt_norm.weight", b["ssm_dt.weight"][0], b, parts)
+            step = self.weighted("ssm_dt.weight", inner * self.token_bytes, step)
+            step = self._biased(step, b, "ssm_dt")
+            of = (
+                self.view(mixed),
+                step,
+                *(self._scan_part(name, b[name][0], b, parts) for name in ("ssm_b_norm.weight", "ssm_c_norm.weight")),
+            )
         else:
             step = self._biased(self.rows(b["ssm_dt.bias"][0], self.part(projected)), b, "ssm_dt")
             of = self.part(mixed), step, self.part(mixed), self.part(mixed)
         # One long row: to a helping device that is too little to take it over.
-        scanned = self._at(self.place, (inner * batch.tokens + scan_state) * F32, *of)
-        if self.rules.gathers_states and batch.sequences > 1:
+        chosen = self.given("rs_s_copy_main" if self.rules.newer else "rs_s_copy")
+        scanned = self._at(self.place, (inner * batch.tokens + scan_state) * F32, *of, chosen)
+        if self.rules.newer and batch.sequences > 1:
+            # All but the first are looked up apart, whether they are used or not (`build_rs`).
             others = scan_state // batch.sequences * (batch.sequences - 1)
-            self.store(self.part(self._at(self.place, others * F32)))
+            self.store(self.part(self._at(self.place, others * F32, self.given("rs_s_copy_tail"))))
         self.store(self.part(scanned))
 
         def finish() -> Tensor:
@@ -517,9 +547,15 @@ class Graph:
             seen = mixed if first else self.part(mixed)
             skip = self.weighted("ssm_d", inner * self.token_bytes, seen, inplace=first)
             out = self.rows(inner, gate, self.over(self.view(scanned, inner * batch.tokens * F32), skip))
-            return self.norm(self.view(out)) if "ssm_norm.weight" in b else out
+            return self.norm(self.view(out), "ssm_norm.weight") if "ssm_norm.weight" in b else out
 
         return finish
+
+    def _scan_part(self, norm: str, width: int, b: Shapes, parts: Tensor) -> Tensor:
+        """Some columns of what a scan is steered by; where a model norms them (jamba) a result of its own."""
+        if norm in b:
+            return self.weighted(norm, width * self.token_bytes, self.rows(width, self.part(parts)), inplace=True)
+        return self.rows(width, self.part(parts)) if norm == "ssm_dt_norm.weight" else self.part(parts)
 
     def delta_net(self, x: Tensor, b: Shapes, state_values: int, inner: int, kernel: int) -> Tensor:
         """Gated delta net of qwen3next and qwen35, up to before the output matrix."""
@@ -532,21 +568,35 @@ class Graph:
         joined = self._joined(self.project("attn_qkv", b, x), recent, kernel, channels)
         state = self._at(self.place, scan_state * F32)
         mixed = self.over(self.weighted("ssm_conv1d.weight", channels * self.token_bytes, joined))
-        query = self.over(self.rows(keys, self.part(mixed)))
-        query = self.rows(inner, self.view(query)) if inner > keys else query
-        key = self.over(self.rows(keys, self.part(mixed)))
-        key = self.rows(inner, self.view(key)) if inner > keys else key
-        rank = b["ssm_alpha.weight"][1] or b["ssm_ba.weight"][1] // 2
-        decay = self.over(self.rows(rank, self.part(self.rows(2 * rank, x))))
-        strength = self.over(self.rows(rank, self.part(decay)))
+        query, key = (self._unit(mixed, b, keys, inner) for _ in range(2))
+        decay, strength = self._decay_and_strength(x, b)
         scanned = self.raw(
             inner * batch.tokens * F32 + scan_state * self.rules.state_copies * F32,
             self.view(query), self.view(key), self.part(mixed), decay, strength, self.view(state),
         )  # fmt: skip
         self.store(self.part(scanned))
-        out = self.norm(self.view(scanned, inner * batch.tokens * F32))
+        out = self.norm(self.view(scanned, inner * batch.tokens * F32), "ssm_norm.weight")
         gate = self.over(self.view(self.project("attn_gate", b, x)))
         return self.view(self.over(out, gate))
+
+    def _unit(self, mixed: Tensor, b: Shapes, keys: int, inner: int) -> Tensor:
+        """Q or K of a delta net, of length one. Repeated for each head of V where the model is built so (qwen3next;
+        qwen35 leaves that to the fused operation)."""
+        unit = self.over(self.rows(keys, self.part(mixed)))
+        return self.rows(inner, self.view(unit)) if inner > keys and "ssm_ba.weight" in b else unit
+
+    def _decay_and_strength(self, x: Tensor, b: Shapes) -> tuple[Tensor, Tensor]:
+        """Of a delta net, per head: how much of the state stays, and how much of what is new comes in."""
+        if "ssm_ba.weight" in b:
+            both, rank = self.project("ssm_ba", b, x), b["ssm_ba.weight"][1] // 2
+            decay = self._decay(self.rows(rank, self.part(both)), b)
+            return decay, self.over(self.rows(rank, self.part(both)))
+        decay = self._decay(self.view(self.project("ssm_alpha", b, x)), b)
+        return decay, self.over(self.view(self.project("ssm_beta", b, x)))
+
+    def _decay(self, x: Tensor, b: Shapes) -> Tensor:
+        x = self.over(self._biased(x, b, "ssm_dt"))
+        return self.weighted("ssm_a", x.size_bytes, x, inplace=True)
 
     def short_convolution(self, x: Tensor, b: Shapes, state_values: int) -> Tensor:
         """LFM2, up to before the output matrix."""
@@ -561,7 +611,7 @@ class Graph:
 
 def add_block(g: Graph, x: Tensor, b: Shapes, context: BlockContext, inner: int, kernel: int, *, last: bool) -> Tensor:
     """One block on `g`; returns its result. The last block goes on with the rows that become logits only."""
-    normed = g.norm(x) if "attn_norm.weight" in b else x
+    normed = g.norm(x, "attn_norm.weight") if "attn_norm.weight" in b else x
     own_norm = any(n in b for n in ("ffn_norm.weight", "ffn_norm", "post_attention_norm.weight"))
     feeds = any(n.startswith("ffn_") and n.endswith(".weight") and "norm" not in n for n in b)
     if _attends(b) and feeds and not own_norm:
@@ -576,14 +626,15 @@ def add_block(g: Graph, x: Tensor, b: Shapes, context: BlockContext, inner: int,
         return g.over(_fed(g, normed, b), x)
     if last:
         g, (mixed, x) = _outputs_only(g, mixed, x)
-    residual = g.over(x, mixed) if g.rules.residual_first else g.over(mixed, x)
+    first = g.rules.residual_first
+    residual = g.over(x, mixed) if first in ("both", "mixer") else g.over(mixed, x)
     if not feeds:
         return residual
     pre_norm = "post_ffw_norm.weight" not in b or "ffn_norm.weight" in b
     fed = _fed(g, g.norm(residual) if pre_norm else residual, b)
     if "post_ffw_norm.weight" in b:
         fed = g.norm(fed)
-    return g.over(residual, fed) if g.rules.residual_first else g.over(fed, residual)
+    return g.over(residual, fed) if first in ("both", "feed") else g.over(fed, residual)
 
 
 def _mixed(
@@ -595,10 +646,13 @@ def _mixed(
         return g.project("shortconv.out_proj", b, g.short_convolution(normed, b, context.state_values))
     if "ssm_out.weight" in b:
         if "attn_gate.weight" in b:
-            return g.project("ssm_out", b, g.delta_net(normed, b, context.state_values, inner, kernel))
-        finish = g.state_space(g.norm(x) if attend is not None else normed, b, context.state_values, inner, kernel)
+            return g.view(g.project("ssm_out", b, g.delta_net(normed, b, context.state_values, inner, kernel)))
+        seen = normed if attend is None else g.norm(x, "attn_norm.weight")
+        finish = g.state_space(seen, b, context.state_values, inner, kernel)
         if attend is None:
-            return g.project("ssm_out", b, finish())
+            out = g.project("ssm_out", b, finish())
+            # Three-dimensional still, in newer builds mamba's only.
+            return g.view(out) if "ssm_dt.weight" in b or not g.rules.newer else out
         attended = attend()
         return g.over(attended, g.project("ssm_out", b, finish()))
     return None if attend is None else attend()
@@ -622,11 +676,17 @@ def _fed(g: Graph, x: Tensor, b: Shapes) -> Tensor:
     return g.experts(x, b) if "ffn_gate_inp.weight" in b else g.feed_forward(x, b)
 
 
+def _chosen_at_once(experts: int) -> bool:
+    """One kernel goes from the router's numbers to the chosen experts' weights (`ggml_cuda_should_use_topk_moe`)."""
+    return experts in (288, 576) or (experts <= 512 and experts & (experts - 1) == 0)
+
+
 def _outputs_only(g: Graph, *results: Tensor) -> tuple[Graph, list[Tensor]]:
     """From here on only the rows that become logits are computed."""
     few = Graph(replace(g.batch, tokens=g.batch.outputs), g.rules)
     few.operations, few.inputs, few.place, few.fixed = g.operations, g.inputs, g.place, g.fixed
     few.on_host, few.helper, few.rope_table, few.adapted = g.on_host, g.helper, g.rope_table, g.adapted
+    few.weights = g.weights
     out_ids = g.given("out_ids")
     sizes = [result.size_bytes // g.batch.tokens * g.batch.outputs for result in results]
     return few, [few.raw(n, r, out_ids, anchored=False) for n, r in zip(sizes, results, strict=True)]

@@ -44,7 +44,7 @@ def layout_of(
         rules=replace(
             _rules(workload, head_v, full_offload=full_offload, windows=window > 0),
             fuses=newer and attached and backend == "cuda",
-            gathers_states=newer,
+            newer=newer,
             state_copies=state_copies(workload),
             attends_on_host=attends == "on the host",
         ),
@@ -113,6 +113,10 @@ def _rules(workload: Workload, head_v: int, *, full_offload: bool, windows: bool
         softcap=f"{file.architecture}.attn_logit_softcapping" in file.metadata,
         keys_first=windows,
         weights_before_experts=kind.weights_before_experts,
+        norms_expert_weights=kind.norms_expert_weights
+        or (
+            kind.norms_expert_weights is None and file.metadata.get(f"{file.architecture}.expert_weights_norm") is True
+        ),
         residual_first=kind.residual_first,
         full_offload=full_offload,
         rank_mla=file.integer("attention.kv_lora_rank"),

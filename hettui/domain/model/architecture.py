@@ -57,8 +57,11 @@ class Architecture:
     flash_attn: bool = True
     weights_before_experts: bool = False
     """An expert's weight is applied to what goes in."""
-    residual_first: bool = False
-    """What is kept for the addition at a block's end is kept before its norm."""
+    norms_expert_weights: bool | None = True
+    """The chosen experts' weights are made to sum to one (`norm_w` of `build_moe_ffn`); None: the file says so."""
+    residual_first: Literal["", "both", "mixer", "feed"] = ""
+    """Which of a block's two additions have the residual as their first operand, which is what they overwrite: that
+    after what works across tokens, that after the feed-forward (`ggml_add` in src/models/*.cpp)."""
     mixed_batches: bool = True
     """`llm_arch_supports_mixed_batch` of b11434."""
     late_outputs: Literal["", "after norm", "before norm"] = ""
@@ -77,14 +80,21 @@ class Architecture:
 
 
 _GENERAL = (
-    "arcee baichuan bailingmoe bailingmoe2 chatglm codeshell command-r dbrx deci deepseek dots1 ernie4_5 exaone "
-    "falcon glm4 glm4moe gptneox granite granite_swa hunyuan-dense internlm2 llama maple mimo2 minicpm minicpm3 "
-    "mistral3 nemotron olmo olmoe openelm orion phi2 phimoe plamo plm qwen qwen2 qwen2vl qwen3 qwen3vl qwen3vlmoe "
+    "arcee baichuan chatglm codeshell command-r dbrx deci ernie4_5 exaone "
+    "falcon glm4 gptneox granite granite_swa hunyuan-dense internlm2 llama maple mimo2 minicpm minicpm3 "
+    "mistral3 nemotron olmo orion phi2 phimoe plamo plm qwen qwen2 qwen2vl qwen3 qwen3vl qwen3vlmoe "
     "refact seed_oss stablelm starcoder2 xverse "
 )  # fmt: skip
 """Nothing but the general rule; of some the file says which blocks have windows."""
 
-ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
+_WEIGHED_AS_SAID = "bailingmoe bailingmoe2 dots1 glm4moe"
+_NEVER_WEIGHED = "deepseek olmoe"
+"""Experts' weights: else general, too."""
+
+ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()}
+ARCHITECTURES |= {name: Architecture(norms_expert_weights=None) for name in _WEIGHED_AS_SAID.split()}
+ARCHITECTURES |= {name: Architecture(norms_expert_weights=False) for name in _NEVER_WEIGHED.split()}
+ARCHITECTURES |= {
     "afmoe": Architecture(windows=Windows(4), positions="in windows"),
     "arwkv7": Architecture(recurrent="all"),
     "bailingmoe3": Architecture(recurrent="without KV heads", late_outputs="after norm"),
@@ -93,15 +103,18 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "clef": Architecture(keeps_context=False),
     "cogvlm": Architecture(known=False, mixed_batches=False),
     "cohere2": Architecture(windows=Windows(4), positions="in windows"),
-    "cohere2moe": Architecture(windows=Windows(4, dense_first=True), positions="in windows", late_outputs="after norm"),
-    "deepseek2": Architecture(compute_error=0.18),
+    "cohere2moe": Architecture(
+        norms_expert_weights=None, windows=Windows(4, dense_first=True), positions="in windows",
+        late_outputs="after norm",
+    ),
+    "deepseek2": Architecture(norms_expert_weights=None, compute_error=0.18),
     "deepseek4": Architecture(known=False, mixed_batches=False),
     "dflash": Architecture(known=False, mixed_batches=False),
     "dream": Architecture(keeps_context=False),
     "eagle3": Architecture(known=False, mixed_batches=False),
     "ernie4_5-moe": Architecture(compute_error=0.07),
     "eurobert": Architecture(keeps_context=False),
-    "exaone-moe": Architecture(windows=Windows(4, default=128), positions="in windows"),
+    "exaone-moe": Architecture(norms_expert_weights=None, windows=Windows(4, default=128), positions="in windows"),
     "exaone4": Architecture(windows=Windows(4, default=4096, only_blocks=64), positions="in windows"),
     "falcon-h1": Architecture(recurrent="beside attention"),
     "gemma": Architecture(scaled_embedding=True),
@@ -115,7 +128,9 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "gemma4": Architecture(shares_caches=True, late_outputs="after norm", scaled_embedding=True),
     "gemma4-assistant": Architecture(known=False, mixed_batches=False, scaled_embedding=True),
     "glm5-next": Architecture(recurrent="without KV heads"),
-    "gpt-oss": Architecture(windows=Windows(2), late_outputs="before norm", compute_error=0.07),
+    "gpt-oss": Architecture(
+        norms_expert_weights=False, windows=Windows(2), late_outputs="before norm", compute_error=0.07,
+    ),
     "gpt2": Architecture(positions="nowhere"),
     "graniteswitch": Architecture(known=False, mixed_batches=False),
     "granitehybrid": Architecture(positions="when finetuned", recurrent="without KV heads", compute_error=0.1),
@@ -123,7 +138,10 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "grok": Architecture(flash_attn=False),
     "hunyuan-moe": Architecture(compute_error=0.05),
     "hy_v3": Architecture(known=False, late_outputs="after norm"),
-    "jamba": Architecture(positions="nowhere", recurrent="without KV heads", compute_error=0.1),
+    "jamba": Architecture(
+        norms_expert_weights=False,
+        positions="nowhere", recurrent="without KV heads", residual_first="both", compute_error=0.1,
+    ),
     "jina-bert-v2": Architecture(keeps_context=False),
     "jina-bert-v3": Architecture(keeps_context=False),
     "kimi-k3": Architecture(recurrent="without KV heads"),
@@ -131,15 +149,16 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "laguna": Architecture(windows=Windows(4, dense_first=True)),
     "lfm2": Architecture(
         window_everywhere=True, recurrent="without KV heads", embedding_norm_is_output_norm=True,
-        residual_first=True, rolls_back=True,
+        residual_first="both", rolls_back=True,
     ),
     "lfm2moe": Architecture(
         window_everywhere=True, recurrent="without KV heads", embedding_norm_is_output_norm=True,
-        residual_first=True, rolls_back=True,
+        residual_first="both", rolls_back=True,
     ),
     "llada": Architecture(keeps_context=False),
-    "llada-moe": Architecture(keeps_context=False),
+    "llada-moe": Architecture(norms_expert_weights=False, keeps_context=False),
     "llama4": Architecture(
+        norms_expert_weights=False,
         windows=Windows(4, default=8192, fixed=8192), positions="in windows", weights_before_experts=True,
         compute_error=0.17,
     ),
@@ -152,10 +171,12 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "mpt": Architecture(positions="nowhere"),
     "muse-glimmer": Architecture(windows=Windows(4)),
     "nemotron_h": Architecture(
+        norms_expert_weights=None,
         positions="nowhere", recurrent="one thing a block", late_outputs="after norm", rolls_back=True,
         compute_error=0.22,
     ),
     "nemotron_h_moe": Architecture(
+        norms_expert_weights=None,
         positions="nowhere", recurrent="one thing a block", late_outputs="after norm", rolls_back=True,
         compute_error=0.22,
     ),
@@ -163,10 +184,11 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "nomic-bert": Architecture(keeps_context=False),
     "nomic-bert-moe": Architecture(keeps_context=False),
     "olmo2": Architecture(windows=Windows(4)),
-    "phi3": Architecture(ignores_window=True),
+    "openelm": Architecture(residual_first="mixer"),
+    "phi3": Architecture(ignores_window=True, residual_first="feed"),
     "plamo2": Architecture(positions="nowhere", recurrent="without KV heads"),
     "plamo3": Architecture(windows=Windows(8)),
-    "qwen2moe": Architecture(compute_error=0.09),
+    "qwen2moe": Architecture(norms_expert_weights=False, compute_error=0.09),
     "qwen35": Architecture(
         recurrent="by interval", late_outputs="after norm", late_in_older_builds=True, mtp_apart=True,
         rolls_back=True, compute_error=0.08,
@@ -185,7 +207,7 @@ ARCHITECTURES = {name: Architecture() for name in _GENERAL.split()} | {
     "smallthinker": Architecture(windows=Windows(4, dense_first=True, fixed=4096), positions="in windows"),
     "smollm3": Architecture(positions="not every fourth", compute_error=0.06),
     "starcoder": Architecture(positions="nowhere"),
-    "step35": Architecture(late_outputs="after norm"),
+    "step35": Architecture(norms_expert_weights=None, late_outputs="after norm"),
 }  # fmt: skip
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.text import clean_line
 
-_PIECE = re.compile(
+_PIECE = late_pattern(
     r"(?P<whole>.+\.gguf)(?P<before>[._-](?:split[._-]?|part[._-]?)?)"
     r"(?:(?P<number>\d{1,5})(?:(?P<of>[._-]?of[._-]?)(?P<count>\d{1,5}))?|[a-z]{1,2})",
     re.IGNORECASE | re.DOTALL,

@@ -6,17 +6,17 @@ loads of b10068 and b11434 (tests/truth).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.ggml import TYPES_BY_NAME
 from hettui.domain.model.header import TensorInfo
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
-BLOCK_TENSOR = re.compile(r"blk\.(\d+)\.")
-_EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
+BLOCK_TENSOR = late_pattern(r"blk\.(\d+)\.")
+_EXPERTS = late_pattern(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
 """`LLM_FFN_EXPS_REGEX` of common/common.h."""
 
 _REPACKED = frozenset({"q4_0", "q4_K", "iq4_nl", "mxfp4"})

@@ -96,6 +96,12 @@ class Learned:
     set_aside: str = ""
     """A sentence about what was measured before and cannot be used; empty when there is none."""
 
+    @property
+    def state(self) -> tuple[object, ...]:
+        """Equal to what it was before as long as nothing was learned since."""
+        kept = self.compute, self.overhead, self.speeds, self.rates, self.now
+        return *(dict(one) for one in kept), self.host_bytes_per_s, self.host_off, self.host_answers, self.at_unix_s
+
     def add_launch(self, key: str, measured: Mapping[str, Memory], names: Sequence[str]) -> bool:
         """`names`: the devices with layers, in order. Whether that was new."""
         found = {str(rank): measured[name].compute_bytes for rank, name in enumerate(names) if name in measured}

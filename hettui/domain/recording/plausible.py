@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from hettui.domain.cluster.snapshot import Applied
@@ -17,6 +16,7 @@ from hettui.domain.llama.params import (
     RuntimeParams,
     override_pattern,
 )
+from hettui.domain.patterns import late_pattern
 from hettui.domain.session.session import Session
 from hettui.domain.telemetry.readings import TelemetrySnapshot
 from hettui.domain.text import clean_line
@@ -25,7 +25,7 @@ _MOST_TOKENS = 1 << 31
 _MOST_PATH_CHARS = 4096
 _MOST_NAME_CHARS = 200
 _LONGEST_INTERVAL_S = 3600.0
-_NESTED_REPEAT = re.compile(r"[*+}]\)[*+{]")
+_NESTED_REPEAT = late_pattern(r"[*+}]\)[*+{]")
 """In a pattern: it may take as good as for ever."""
 
 

@@ -6,15 +6,16 @@ import re
 from collections.abc import Sequence
 
 from hettui.domain.llama.options import OPTIONS, option_spelled
+from hettui.domain.patterns import late_pattern
 
 HIDDEN = "(hidden)"
 DEBUG_LINES = "(debug lines are not recorded: they carry what was asked and answered)"
 
-_DEBUG_LINE = re.compile(r"\s*\d+\.\d+\.\d+\.\d+ D ")
-_LINE = re.compile(r"\s*\d+\.\d+\.\d+\.\d+ [A-Z] ")
+_DEBUG_LINE = late_pattern(r"\s*\d+\.\d+\.\d+\.\d+ D ")
+_LINE = late_pattern(r"\s*\d+\.\d+\.\d+\.\d+ [A-Z] ")
 _SECRETS = [spelling for option in OPTIONS if option.secret for spelling in option.spellings]
-_KEY_OPTION = re.compile(rf"({'|'.join(map(re.escape, _SECRETS))})([ =]+)('[^']*'|\S+)")
-_KEY_ENDING = re.compile(r"(api_keys?:\s*).+")
+_KEY_OPTION = late_pattern(rf"({'|'.join(map(re.escape, _SECRETS))})([ =]+)('[^']*'|\S+)")
+_KEY_ENDING = late_pattern(r"(api_keys?:\s*).+")
 """llama-server prints the last characters of its keys."""
 _SPEAK_OF_PROMPTS = ("verbose", "log-verbosity", "log-prefix")
 _FEWEST_KEY_CHARS = 4

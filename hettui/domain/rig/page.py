@@ -11,12 +11,13 @@ from hettui.domain.bench.report import markdown as bench_markdown
 from hettui.domain.bench.run import BenchRun
 from hettui.domain.errors import UsageError
 from hettui.domain.json_text import parse_json
+from hettui.domain.patterns import late_pattern
 from hettui.domain.rig.rig import MARK, Rig, rig_json
 from hettui.domain.text import clean, clean_line
 from hettui.domain.units import UNKNOWN, format_bytes
 
-_BLOCK = re.compile(r"^```json\s*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_PIPE = re.compile(r"[|`<>]")
+_BLOCK = late_pattern(r"^```json\s*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_PIPE = late_pattern(r"[|`<>]")
 
 
 def page(rig: Rig, plan: Sequence[str], runs: Sequence[BenchRun], run_documents: Sequence[object]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.recording.private import HIDDEN, Veil
 
-_UUID = re.compile(r"(?:(?:GPU|MIG)-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_PATH = re.compile(r"(?<![\w/])~?/(?:[^\s/'\":,;]+/)+[^\s/'\":,;]*")
-_SOMEBODY = re.compile(r"[\w.+-]+@[\w.-]+")
+_UUID = late_pattern(r"(?:(?:GPU|MIG)-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_PATH = late_pattern(r"(?<![\w/])~?/(?:[^\s/'\":,;]+/)+[^\s/'\":,;]*")
+_SOMEBODY = late_pattern(r"[\w.+-]+@[\w.-]+")
 _FEWEST_CHARS = 2
 
 

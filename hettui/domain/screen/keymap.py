@@ -5,11 +5,11 @@ Key names are Textual's (`question_mark`, `shift+left`, `f2`); a file may also s
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.screen.actions import ACTIONS, BY_ID, Action
 from hettui.domain.text import clean_line, nearest
@@ -104,7 +104,7 @@ def shown(name: str) -> str:
     return "+".join([*modifiers, text])
 
 
-_MARK = re.compile(r"\{([a-z_]+(?:\.[a-z_0-9]+)?)\}")
+_MARK = late_pattern(r"\{([a-z_]+(?:\.[a-z_0-9]+)?)\}")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Literal
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
 ColourDepth = Literal["truecolor", "256", "16", "none"]
@@ -14,7 +14,7 @@ Glyphs = Literal["unicode", "console", "ascii"]
 
 _TRUECOLOR_TERMINALS = ("kitty", "alacritty", "ghostty", "foot", "wezterm", "contour", "rio", "iterm")
 """They say so in COLORTERM as well, but ssh does not carry that along, nor their terminfo."""
-_PLAIN_TERMINAL = re.compile(r"dumb|unknown|vt\d")
+_PLAIN_TERMINAL = late_pattern(r"dumb|unknown|vt\d")
 """Beginnings of names: older than UTF-8, and without colours unless terminfo knows better. `vte` is none of them."""
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 

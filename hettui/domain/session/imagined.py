@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import replace
 
 from hettui.domain.devices.common_cards import CARDS, budget_of, common_card, like
 from hettui.domain.devices.device import IMAGINED, Device
 from hettui.domain.errors import UsageError
+from hettui.domain.patterns import late_pattern
 from hettui.domain.plan.plan import Plan
 from hettui.domain.session.looked import on_devices
 from hettui.domain.session.session import Session
@@ -16,7 +16,7 @@ from hettui.domain.text import clean_line, free_name
 
 _NAME_CHARS = 40
 _BACKENDS = {"rx": "rocm", "radeon": "rocm", "arc": "vulkan"}
-_NUMBER = re.compile(r"\d{1,5}(?:\.\d{1,3})?")
+_NUMBER = late_pattern(r"\d{1,5}(?:\.\d{1,3})?")
 _FORM = "a name of the table, or NAME, 24 GiB, 936 GB/s, and behind it a link: pcie, or a round trip such as 0.3 ms"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
 What = Literal[
@@ -24,30 +25,33 @@ class Line:
     word: str = ""
 
 
-_SLOT = re.compile(r"\bslot +\S*: id +(\d{1,6}) \| task (-?\d{1,12}) \| +(.*)")
+_SLOT = late_pattern(r"\bslot +\S*: id +(\d{1,6}) \| task (-?\d{1,12}) \| +(.*)")
 _N = r"(-?\d[\d.]{0,20})"
 _OF_SLOT: tuple[tuple[What, re.Pattern[str]], ...] = (
-    ("chosen", re.compile(rf"selected slot by (LCP) similarity, f?_?sim_best = {_N} .*f_keep = {_N}")),
-    ("chosen", re.compile(r"selected slot by (LRU|id)\b")),
-    ("launched", re.compile(r"processing task\b")),
-    ("prompt", re.compile(rf"new prompt, n_ctx_slot = {_N}, n_keep = {_N}, (?:task\.n_tokens|n_prompt_tokens) = {_N}")),
-    ("forced", re.compile(r"forcing full prompt re-processing")),
-    ("restored", re.compile(rf"restored context checkpoint \(.*n_past = {_N}")),
-    ("erased", re.compile(r"erased invalidated context checkpoint")),
-    ("evicted", re.compile(r"erasing old context checkpoint")),
-    ("cached", re.compile(rf"cached n_tokens = {_N}, memory_seq_rm")),
-    ("read", re.compile(rf"prompt eval time = +{_N} ms / +{_N} tokens")),
-    ("generated", re.compile(rf"eval time = +{_N} ms / +{_N} tokens")),
-    ("full", re.compile(r"stopped due to running out of context capacity")),
-    ("stopped", re.compile(rf"stop processing: n_tokens = {_N}, truncated = {_N}")),
-    ("shifted", re.compile(r"slot context shift\b")),
-    ("cleared", re.compile(rf"clearing prompt with {_N} tokens")),
+    ("chosen", late_pattern(rf"selected slot by (LCP) similarity, f?_?sim_best = {_N} .*f_keep = {_N}")),
+    ("chosen", late_pattern(r"selected slot by (LRU|id)\b")),
+    ("launched", late_pattern(r"processing task\b")),
+    (
+        "prompt",
+        late_pattern(rf"new prompt, n_ctx_slot = {_N}, n_keep = {_N}, (?:task\.n_tokens|n_prompt_tokens) = {_N}"),
+    ),
+    ("forced", late_pattern(r"forcing full prompt re-processing")),
+    ("restored", late_pattern(rf"restored context checkpoint \(.*n_past = {_N}")),
+    ("erased", late_pattern(r"erased invalidated context checkpoint")),
+    ("evicted", late_pattern(r"erasing old context checkpoint")),
+    ("cached", late_pattern(rf"cached n_tokens = {_N}, memory_seq_rm")),
+    ("read", late_pattern(rf"prompt eval time = +{_N} ms / +{_N} tokens")),
+    ("generated", late_pattern(rf"eval time = +{_N} ms / +{_N} tokens")),
+    ("full", late_pattern(r"stopped due to running out of context capacity")),
+    ("stopped", late_pattern(rf"stop processing: n_tokens = {_N}, truncated = {_N}")),
+    ("shifted", late_pattern(r"slot context shift\b")),
+    ("cleared", late_pattern(rf"clearing prompt with {_N} tokens")),
 )
 _OF_SERVER: tuple[tuple[What, re.Pattern[str]], ...] = (
-    ("looked", re.compile(rf"looking for better prompt, base f_keep = {_N}, sim = {_N}")),
-    ("found", re.compile(rf"found better prompt with f_keep = {_N}, sim = {_N}")),
-    ("purged", re.compile(rf"purging slot {_N} with {_N} tokens")),
-    ("refused", re.compile(rf"task id = {_N}, error: (.{{1,300}})")),
+    ("looked", late_pattern(rf"looking for better prompt, base f_keep = {_N}, sim = {_N}")),
+    ("found", late_pattern(rf"found better prompt with f_keep = {_N}, sim = {_N}")),
+    ("purged", late_pattern(rf"purging slot {_N} with {_N} tokens")),
+    ("refused", late_pattern(rf"task id = {_N}, error: (.{{1,300}})")),
 )
 
 

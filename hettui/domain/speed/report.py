@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from hettui.domain.devices.device import Device, Hardware
 from hettui.domain.devices.speed import HOP, LAYER, Speed
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.speed.evidence import Evidence, speed_of
 from hettui.domain.tables import table
@@ -16,7 +16,7 @@ from hettui.domain.units import UNKNOWN
 _HOURS, _DAYS = 3600.0, 86400.0
 _TOO_UNSURE = 0.5
 """Of a value: what is less sure is no knowledge, and not shown."""
-_CPU = re.compile(r"cpu (\d{1,5}) threads")
+_CPU = late_pattern(r"cpu (\d{1,5}) threads")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import field
 
 from hettui.domain.devices.identity import card_uuid
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import DeviceSample, Holder, Link
 from hettui.domain.units import MIB
 
 _NVIDIA_FIELDS = 12
-_NUMBER = re.compile(r"\d{1,18}(?:\.\d{1,6})?")
+_NUMBER = late_pattern(r"\d{1,18}(?:\.\d{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)

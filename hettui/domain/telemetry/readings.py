@@ -114,12 +114,24 @@ class Series:
     def __init__(self, span_s: float) -> None:
         self._span_s = span_s
         self._readings: deque[tuple[float, float | None]] = deque()
+        self._part_s = 0.0
+        self._highest: dict[int, float | None] = {}
+        """By the number of the part: of parts as long as they were asked for last."""
 
     def push(self, time_s: float, value: float | None) -> None:
         """Times never go back."""
         self._readings.append((time_s, value))
         while self._readings[0][0] < time_s - 2 * self._span_s:
-            self._readings.popleft()
+            gone_s, _ = self._readings.popleft()
+            if self._part_s and gone_s // self._part_s < self._readings[0][0] // self._part_s:
+                self._highest.pop(int(gone_s // self._part_s), None)
+        if self._part_s:
+            self._count(time_s, value)
+
+    def _count(self, time_s: float, value: float | None) -> None:
+        part = int(time_s // self._part_s)
+        before = self._highest.get(part)
+        self._highest[part] = before if value is None else value if before is None else max(before, value)
 
     def bins(self, now_s: float, count: int, hold_s: float = 0.0) -> tuple[float | None, ...]:
         """The highest reading in each of `count` equal parts of the span, oldest first; None where there is none.
@@ -130,12 +142,16 @@ class Series:
         if count <= 0:
             return ()
         part_s = self._span_s / count
-        oldest = int(now_s // part_s) - count + 1
-        highest: dict[int, float | None] = {}
-        for time_s, value in self._readings:
-            place = int(time_s // part_s) - oldest
-            before = highest.get(place)
-            highest[place] = before if value is None else value if before is None else max(before, value)
-        held = ceil(hold_s / part_s)
-        nearest = (next((p for p in range(n, n - held - 1, -1) if p in highest), None) for n in range(count))
-        return tuple(None if place is None else highest[place] for place in nearest)
+        if part_s != self._part_s:
+            self._part_s, self._highest = part_s, {}
+            for reading in self._readings:
+                self._count(*reading)
+        highest, held = self._highest, ceil(hold_s / part_s)
+        newest, bins = int(now_s // part_s), []
+        last = first = newest - count + 1 - held
+        for part in range(first, newest + 1):
+            if part in highest:
+                last = part
+            if part >= first + held:
+                bins.append(highest.get(last) if part - last <= held else None)
+        return tuple(bins)

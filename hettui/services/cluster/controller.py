@@ -38,6 +38,8 @@ class ClusterController:
     """Implements ClusterFacade: the commands, and what is done when a process ends by itself or was left by an
     earlier hettui. All methods run on the engine's loop."""
 
+    follows_others = False
+
     def __init__(self, world: World, emit: Callable[[Event], None], answering: Callable[[], bool] = bool) -> None:
         """`answering` says whether an answer of ours is being written."""
         self._world = world

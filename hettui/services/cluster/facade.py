@@ -14,6 +14,10 @@ class ClusterFacade(Protocol):
     """All methods run on the engine's loop; what becomes of them comes as events."""
 
     @property
+    def follows_others(self) -> bool:
+        """What changes is found by looking: nobody here changes it."""
+
+    @property
     def snapshot(self) -> ClusterSnapshot: ...
 
     @property

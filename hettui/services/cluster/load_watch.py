@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from hettui.domain.cluster.llama_log import MasterLog
 from hettui.domain.cluster.snapshot import LoadProgress
 from hettui.domain.memory.forecast import Memory
+from hettui.domain.patterns import late_pattern
 from hettui.ports import Clock, TransferMeter
 from hettui.services.cluster.supervisor import Supervised
 
 _POLLS_COST = 3
 """What a process that only answers us may do from one look to the next: ticks of its CPU time. A load does more: each
 tick, and each 64 KiB that it reads, counts one."""
-_ASKED = re.compile(r"log_server_r|\b(?:GET|POST|HEAD) /")
+_ASKED = late_pattern(r"log_server_r|\b(?:GET|POST|HEAD) /")
 """A line about a request."""
-_FIGURES = re.compile(r"[\d.]+")
+_FIGURES = late_pattern(r"[\d.]+")
 _LINE_CHARS = 200
 _LINES_KEPT = 4096
 

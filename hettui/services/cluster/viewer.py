@@ -26,6 +26,8 @@ _OWNER_EVERY_S = 1.0
 class Viewer:
     """Implements ClusterFacade. All methods run on the engine's loop."""
 
+    follows_others = True
+
     def __init__(self, world: World, emit: Callable[[Event], None], reason: str) -> None:
         self._world = world
         self._emit = emit

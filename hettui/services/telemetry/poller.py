@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from itertools import count
 from queue import SimpleQueue
 
 from hettui.domain.devices.device import LOCAL
@@ -61,14 +62,17 @@ class Poller:
             spent_s = self._clock.monotonic() - started
             self._hurry.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), max(0.05, self._interval_s - spent_s))
+                async with asyncio.timeout(max(0.05, self._interval_s - spent_s)):
+                    await self._hurry.wait()
 
     async def round(self) -> None:
         """Asks all sources and emits what they say. One that is still busy with an earlier round is left out."""
         targets = self.targets
-        asked = [asyncio.wrap_future(f) for c in self._channels if (f := c.ask(targets)) is not None]
+        asked = [future for c in self._channels if (future := c.ask(targets)) is not None]
         if asked:
-            await asyncio.wait(asked, timeout=self._interval_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await _all_of(asked)
         self._publish(targets)
 
     def _publish(self, targets: Sequence[TelemetryTarget]) -> None:
@@ -87,6 +91,28 @@ class Poller:
             channel.close()
 
 
+def _all_of(answers: Sequence[Future[dict[str, DeviceSample]]]) -> asyncio.Future[None]:
+    """Done when all are there. The loop is woken up once, not three times for each of them."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+    came = count(1)
+
+    def last() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    def one(_: object) -> None:
+        # On its own thread; counting is one step of the interpreter's.
+        if next(came) == len(answers):
+            # The engine may have ended meanwhile.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(last)
+
+    for answer in answers:
+        answer.add_done_callback(one)
+    return done
+
+
 class _Call:
     """One round's question to a source."""
 
@@ -103,6 +129,7 @@ class _Channel:
         self._make = source
         self._far = bool(getattr(source, "far", False))
         """It is there for other machines' devices, and not for this one's."""
+        self._about: Callable[[TelemetryTarget], bool] = getattr(source, "is_about", _anything)
         self._name = f"sensor-{number}"
         self._clock = clock
         self._call: _Call | None = None
@@ -117,8 +144,11 @@ class _Channel:
         """About what the source was asked last."""
 
     def ask(self, targets: Sequence[TelemetryTarget]) -> Future[dict[str, DeviceSample]] | None:
-        """The answer to come; None while the last one is still awaited, or the source is given a rest."""
-        targets = [target for target in targets if (target.host != LOCAL) == self._far]
+        """The answer to come; None while the last one is still awaited, the source is given a rest, or there is nothing
+        to ask it. When there is nothing any more it is told once: it may have something to let go."""
+        targets = [t for t in targets if (t.host != LOCAL) == self._far and self._about(t)]
+        if not targets and not self._asked:
+            return None
         now_s, call = self._clock.monotonic(), self._call
         if call is not None and not call.answer.done():
             if now_s - call.asked_s < ABANDON_AFTER_S:
@@ -166,6 +196,10 @@ class _Channel:
 
     def close(self) -> None:
         self._requests.put(None)
+
+
+def _anything(_: TelemetryTarget) -> bool:
+    return True
 
 
 def _serve(make: SourceFactory, requests: SimpleQueue[_Call | None]) -> None:

@@ -80,8 +80,9 @@ def detail(entry: HostEntry | None, *, can_take: bool) -> str:
     if entry is None:
         return "~/.ssh/config names no host: type where ssh goes, such as me@attic, and press ⏎"
     if entry.problem is not None:
-        step = ". ⏎ gives the terminal to ssh, for its question" if entry.asks else ". ⏎ asks again"
-        return clean_line(str(entry.problem), 400) + step
+        # First: what does not fit on a narrow screen is the end of the reason.
+        step = "⏎ gives the terminal to ssh, for its question" if entry.asks else "⏎ asks again"
+        return f"{step} · {clean_line(str(entry.problem), 400)}"
     if entry.facts is None:
         return "⏎ asks it what it is: over ssh, without a question; nothing is started there"
     if entry.facts.trouble:

@@ -7,15 +7,14 @@ of a long answer.
 
 from __future__ import annotations
 
-import re
-
+from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
 MAX_BLOCK_CHARS = 1200
 """A block that grows beyond this is cut at a line's end: rendering one must not take longer than a frame or two."""
 
-_FENCE = re.compile(r"\s*(?P<mark>`{3,}|~{3,})(?P<info>[^`]*)$")
-_LIST_ITEM = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])\s")
+_FENCE = late_pattern(r"\s*(?P<mark>`{3,}|~{3,})(?P<info>[^`]*)$")
+_LIST_ITEM = late_pattern(r"\s*(?:[-*+]|\d{1,9}[.)])\s")
 
 
 @dataclass(frozen=True, slots=True)

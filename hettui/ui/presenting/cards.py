@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypedDict
 
 from hettui.domain.cluster.launch import exposures, worker_name
 from hettui.domain.cluster.snapshot import Applied
 from hettui.domain.devices.device import HOST_KEY, LOCAL, Device
 from hettui.domain.hosts.worker import way_of
 from hettui.domain.memory.context import known
-from hettui.domain.memory.forecast import Forecast
+from hettui.domain.memory.forecast import Forecast, Memory
 from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.plan.experts import experts_here
 from hettui.domain.plan.split import HOST
@@ -25,6 +26,7 @@ STALE_AFTER_INTERVALS = 3
 
 _WORTH_A_WORD_BYTES = 8 * MIB
 _OFF_PLAN_BYTES = 64 * MIB
+_NOTHING = Memory()
 
 
 def cards(facts: Facts) -> list[CardView]:
@@ -64,40 +66,63 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
     owner = worker_name(device) if device.via == "worker" else "master"
     # What nobody has is no process's.
     process = next((p for p in facts.cluster.processes if p.name == owner and not device.is_imagined), None)
+    running = _running(facts.cluster.applied, device.name)
+    layers, entry = split.layers[index], facts.typed if facts.typed and facts.selected == index else None
+    is_cpu = device.backend == "cpu"
+    read = _readings(facts, device.name, is_cpu=is_cpu, running=running)
     view = CardView(
         index=index,
         name=clean_line(device.name, 200),
-        role=_role(device),
-        layers=split.layers[index],
+        role=_whole_role(device, outlook, index, read),
+        layers=layers,
         maximum=split.total_layers,
-        running=_running(facts.cluster.applied, device.name),
+        running=running,
         ghost=ghost,
         locked=device.locked,
         output=split.output_device == index,
+        experts=_experts(facts, index),
+        memory=_NOTHING if outlook is None else outlook.devices[index],
         budget_bytes=device.budget_bytes,
-        is_cpu=device.backend == "cpu",
+        short_bytes=0 if outlook is None else outlook.short_bytes(index),
+        is_cpu=is_cpu,
         process=(way_of(process.detail) or process.state.value) if process else "",
-        entry=facts.typed if facts.typed and facts.selected == index else None,
+        note_role="dim",
+        share=_share(facts, index),
+        entry=entry,
+        colour=facts.colours.get(device.name, 0),
+        idle=not layers and entry is None,
+        **read,
     )
-    view = replace(view, experts=_experts(facts, index))
-    if outlook is not None:
-        view = replace(view, memory=outlook.devices[index], short_bytes=outlook.short_bytes(index))
-        if view.memory.draft_bytes:
-            view = replace(view, role=f"{view.role}, draft")
-        if outlook.projecting is not None and outlook.projecting.device == index:
-            view = replace(view, role=f"{view.role}, projector")
-    if facts.speed is not None and index in facts.speed.stages_s and len(facts.speed.stages_s) > 1:
-        view = replace(view, share=facts.speed.stages_s[index] / facts.speed.token_s)
-    view = _with_readings(facts, view, device.name)
-    if view.sample is not None and view.sample.asleep and view.stale_s is None:
-        view = replace(view, role=f"{view.role}, asleep")
-    view = replace(view, colour=facts.colours.get(device.name, 0), idle=not view.layers and view.entry is None)
     problem = (process.detail if process else "") or " ".join(exposures([device]))
     if idle := _idle(facts, view, device):
         note, role = idle
     else:
         note, role = (clean_line(problem), "crit") if problem else _note(facts, view, device, outlook)
-    return replace(view, note=note, note_role=role)
+    return _noted(view, note, role)
+
+
+def _noted(view: CardView, note: str, role: str) -> CardView:
+    return view if (note, role) == (view.note, view.note_role) else replace(view, note=note, note_role=role)
+
+
+def _whole_role(device: Device, outlook: Forecast | None, index: int, read: _Readings) -> str:
+    """With what else lies on it, and whether it sleeps."""
+    words = [_role(device)]
+    if outlook is not None:
+        words += ["draft"] if outlook.devices[index].draft_bytes else []
+        words += ["projector"] if outlook.projecting is not None and outlook.projecting.device == index else []
+    sample = read.get("sample")
+    if sample is not None and sample.asleep and read["stale_s"] is None:
+        words.append("asleep")
+    return ", ".join(words)
+
+
+def _share(facts: Facts, index: int) -> float | None:
+    """Of a token's time."""
+    speed = facts.speed
+    if speed is None or index not in speed.stages_s or len(speed.stages_s) < 2:
+        return None
+    return speed.stages_s[index] / speed.token_s
 
 
 def _idle(facts: Facts, view: CardView, device: Device) -> tuple[str, str] | None:
@@ -218,54 +243,65 @@ def _read(outlook: Forecast | None) -> str:
 
 def _host_card(facts: Facts, outlook: Forecast | None) -> CardView:
     split, applied = facts.plan.split, facts.cluster.applied
+    running = applied.split.host_layers if applied else None
+    # Its readings are those of the master: without one nobody is asked, and the last answer would stay for ever.
+    runs = any(p.role == "master" and p.pid for p in facts.cluster.processes)
+    read = _readings(facts, HOST_KEY, is_cpu=True, running=running) if runs else _Readings()
     view = CardView(
         index=HOST,
         name="CPU of this machine",
         role=f"{_of_experts(facts) or _drafts_here(outlook) or 'what no device takes'}{_read(outlook)}",
         layers=split.host_layers,
         maximum=split.total_layers,
-        running=applied.split.host_layers if applied else None,
+        running=running,
         output=split.output_device == HOST and split.total_layers > 0,
+        memory=_NOTHING if outlook is None else outlook.host,
         entry=facts.typed if facts.typed and facts.selected == HOST else None,
+        **read,
     )
-    if outlook is not None:
-        view = replace(view, memory=outlook.host)
-    # Its readings are those of the master: without one nobody is asked, and the last answer would stay for ever.
-    runs = any(p.role == "master" and p.pid for p in facts.cluster.processes)
     if not runs:
         return view
-    view = _with_readings(facts, view, HOST_KEY)
     note, role = _after_launch(facts, view, HOST_KEY) or ("", "dim")
-    return replace(view, note=note, note_role=role)
+    return _noted(view, note, role)
 
 
-def _with_readings(facts: Facts, view: CardView, key: str) -> CardView:
+class _Readings(TypedDict, total=False):
+    """The part of a card's view that is read; nothing of it before the first reading."""
+
+    sample: DeviceSample
+    stale_s: float | None
+    card_bytes: int | None
+    own_bytes: int | None
+    foreign_bytes: int | None
+    history: tuple[float | None, ...]
+    loads: tuple[float | None, ...]
+
+
+def _readings(facts: Facts, key: str, *, is_cpu: bool, running: int | None) -> _Readings:
     history, telemetry = facts.histories.get(key), facts.telemetry
     if history is None or telemetry is None or history.last_seen_s is None or history.sample is None:
-        return view
+        return {}
     age_s, sample = telemetry.monotonic_s - history.last_seen_s, history.sample
-    own_bytes, foreign_bytes = _held(view, sample)
-    readings = history.loads if view.is_cpu else history.temperatures
+    own_bytes, foreign_bytes = _held(sample, is_cpu=is_cpu, running=running)
+    readings = history.loads if is_cpu else history.temperatures
     now_s, cells, hold_s = telemetry.monotonic_s, facts.history_cells, STALE_AFTER_INTERVALS * telemetry.interval_s
-    loads = history.loads.bins(now_s, cells, hold_s) if facts.load_graphs and not view.is_cpu else ()
-    return replace(
-        view,
-        sample=sample,
-        stale_s=age_s if age_s > hold_s else None,
-        card_bytes=None if view.is_cpu else sample.total_bytes,
-        own_bytes=own_bytes,
-        foreign_bytes=foreign_bytes,
-        history=readings.bins(now_s, cells, hold_s),
-        loads=loads,
-    )
+    return {
+        "sample": sample,
+        "stale_s": age_s if age_s > hold_s else None,
+        "card_bytes": None if is_cpu else sample.total_bytes,
+        "own_bytes": own_bytes,
+        "foreign_bytes": foreign_bytes,
+        "history": readings.bins(now_s, cells, hold_s),
+        "loads": history.loads.bins(now_s, cells, hold_s) if facts.load_graphs and not is_cpu else (),
+    }
 
 
-def _held(view: CardView, sample: DeviceSample) -> tuple[int | None, int | None]:
+def _held(sample: DeviceSample, *, is_cpu: bool, running: int | None) -> tuple[int | None, int | None]:
     """What our processes hold of a device and what others do; None is not known."""
     used, own = sample.used_bytes, sample.own_bytes
-    if used is None or view.is_cpu:
+    if used is None or is_cpu:
         return used, None
     if own is not None:
         return own, max(0, used - own)
     # Without layers of ours everything is others'; with some, when the driver hides the shares, nobody can tell.
-    return (used, None) if view.running else (None, used)
+    return (used, None) if running else (None, used)

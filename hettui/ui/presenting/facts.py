@@ -104,6 +104,18 @@ class Facts:
     def outlook(self) -> Forecast | None:
         return self.session.forecast(self.plan)
 
+    def take_over(self, before: Facts) -> None:
+        """What was worked out of the same plan: with every reading it would be the same. Only while nothing was learned
+        in between."""
+        if self.session is before.session and self.plan is before.plan and self._question == before._question:
+            found = ((name, before.__dict__.get(name)) for name in ("keys", "colours", "outlook", "speed", "wanted"))
+            # What is not known yet is asked again.
+            self.__dict__.update((name, value) for name, value in found if value is not None)
+
+    @property
+    def _question(self) -> tuple[object, ...]:
+        return self.objective, self.search, self.searched
+
     @property
     def differs(self) -> bool:
         """The plan is not what runs."""

@@ -43,6 +43,8 @@ class Known:
         self._histories: dict[str, History] = {}
         self._why: Steady[Finding] = Steady()
         self._facts: Facts | None = None
+        self._learned: tuple[object, ...] = ()
+        """What was learned when these facts were made."""
 
     @property
     def plan(self) -> Plan:
@@ -93,7 +95,10 @@ class Known:
             planning=planning,
         )
         if self._facts is None or facts != self._facts:
-            self._facts = facts
+            learned = self.session.learned.state
+            if self._facts is not None and learned == self._learned:
+                facts.take_over(self._facts)
+            self._facts, self._learned = facts, learned
         return self._facts
 
     # -- what arrives --------------------------------------------------------------------------------------
@@ -137,9 +142,8 @@ class Known:
         for name, sample in snapshot.samples.items():
             self._histories.setdefault(name, History()).push(snapshot.monotonic_s, sample)
         # What runs is compared with one's own plan, whatever is looked at.
-        looked_at, self.looked_at = self.looked_at, None
-        self._why = why(self.facts())
-        self.looked_at = looked_at
+        plain = Facts(self.session, self.plan, self.cluster, snapshot, generating=self.generating, why=self._why)
+        self._why = why(plain)
 
     def take_chat(self, event: ChatProgressed | ChatEnded | ChatWaiting | ParallelChanged) -> bool:
         """Whether what can be done with an answer is another thing now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -28,6 +29,8 @@ class Explained(Host, Protocol):
     def facts(self) -> Facts:
         """What the screen knows now."""
 
+    def call_after_refresh(self, callback: Callable[[], None]) -> bool: ...
+
 
 class Explaining:
     """Knows which plan was explained last."""
@@ -36,6 +39,8 @@ class Explaining:
         self._screen = screen
         self._body = body
         self._explained: tuple[Plan, Objective] | None = None
+        self._drawn = False
+        """The screen stands: before that a dozen searches on another thread would only hold it up."""
         self._timer: Timer | None = None
 
     @property
@@ -65,8 +70,11 @@ class Explaining:
             self._timer = None
         if after_s:
             self._timer = self._screen.set_timer(after_s, self._explain)
-        else:
+        elif self._drawn:
             self._explain()
+        else:
+            self._drawn = True
+            self._screen.call_after_refresh(self._explain)
 
     def _explain(self) -> None:
         self._timer = None

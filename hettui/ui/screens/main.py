@@ -87,7 +87,8 @@ class MainScreen(Hearing):
 
     def on_mount(self) -> None:
         self.body.bind(self.keymap)
-        self._backend.engine.watch(self.known.plan.devices)
+        # The sensors are asked once one sees the cards.
+        self.call_after_refresh(lambda: self._backend.engine.watch(self.known.plan.devices))
         self._use_session()
         # What was told before this screen was there is told to its panes now.
         self.take_cluster(self._backend.engine.snapshot)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from rich.color import ColorSystem
 from textual.app import App
 from textual.filter import LineFilter
+from textual.theme import Theme
 
 from hettui.ui.colours.themes import terminal_theme
 from hettui.ui.terminal.output import Output
@@ -25,7 +26,9 @@ class TerminalApp(SlowLineApp[_ReturnType]):
     def __init__(self, output: Output) -> None:
         # Textual asks for the filters while it begins.
         self._output = output
+        self._has_themes = False
         super().__init__()
+        self._has_themes = True
         # Which colours there are is `Output`'s matter: Rich knows less, and takes a dumb terminal for a colourful one.
         self.console._color_system = ColorSystem.TRUECOLOR
         self.crash: Exception | None = None
@@ -34,12 +37,28 @@ class TerminalApp(SlowLineApp[_ReturnType]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         return self._output.filters(super().get_line_filters())
 
-    def _watch_theme(self, theme_name: str) -> None:
-        theme = self.available_themes[theme_name]
+    def open_in(self, theme: Theme) -> None:
+        """The theme of the first frame. Chosen later, every style sheet there is would be parsed three times."""
+        self.register_theme(theme)
+        self.set_reactive(App.theme, theme.name)
+        self._show_colours_of(theme)
+        self.stylesheet.set_variables(self.get_css_variables())
+        self._refresh_truecolor_filter(self.ansi_theme)
+        classes = {f"-theme-{theme.name}": True, "-dark-mode": theme.dark, "-light-mode": not theme.dark}
+        self.update_classes(classes, update=False)
+
+    def get_css_variables(self) -> dict[str, str]:
+        # Asked for by Textual before any theme of ours can be there: those of its own would be worked out for nothing.
+        return super().get_css_variables() if self._has_themes else {}
+
+    def _show_colours_of(self, theme: Theme) -> None:
         own = terminal_theme(theme)
         self.set_reactive(App.ansi_theme_dark, own)
         self.set_reactive(App.ansi_theme_light, own)
         self._output.use_theme(theme)
+
+    def _watch_theme(self, theme_name: str) -> None:
+        self._show_colours_of(self.available_themes[theme_name])
         super()._watch_theme(theme_name)
 
     def show_theme_anew(self) -> None:

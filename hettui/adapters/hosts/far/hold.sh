@@ -138,6 +138,9 @@ begin() {
         grep -q 'Failed to create server socket' "$log" 2>/dev/null || break
         [ "$fixed" = 1 ] && { say taken "$port"; exit 71; }
         like=$((port + 1))
+        # Its warden takes the records away, and the turn.
+        wait "$new" 2>/dev/null
+        echo "$N" >"$rec.turn"
     done
     take_line
     if known; then
