@@ -40,7 +40,7 @@ def _sheets_are_parsed_once() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _parameters_are_counted_once() -> None:
-    """Textual remembers how many a method has, but not where a `partial` calls it: a fiftieth of every screen's time."""
+    """Textual remembers how many a method has, but not where a `partial` calls it: a fiftieth of each screen's time."""
     count = _callback._count_parameters
 
     def counted(func: Callable[..., Any]) -> int:
