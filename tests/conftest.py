@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -47,12 +48,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for unit in (*in_turn, *drawing[shown:], *others) for item in unit]
 
 
+_ROOM_BYTES = 2 << 30
+"""Free memory for each worker, from which on it needs no collector: it comes to half of that."""
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """A screen is tens of thousands of objects in cycles; looking for them all the time is a quarter of the work."""
+    """A screen is tens of thousands of objects in cycles; looking for them all the time is a quarter of the work.
+
+    Looking for them seldom is a twentieth. A test that wants to know what is left says so: `tests.garbage`.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
+    gc.set_threshold(500_000, 20, 50)
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if psutil.virtual_memory().available > workers * _ROOM_BYTES:
+        gc.disable()
 
 
 @pytest.fixture(autouse=True)
