@@ -48,7 +48,8 @@ STEP = 2
 def config(folder: Path, model: Path) -> Path:
     path = folder / "cluster.toml"
     path.write_text(
-        f'[model]\npath = "{model}"\n[serving]\nport = 0\nctx-size = 4096\nparallel = 1\nthreads = {THREADS}\nflash-attn = "on"\n'
+        f'[model]\npath = "{model}"\n[serving]\nport = 0\nctx-size = 4096\nparallel = 1\n'
+        f'threads = {THREADS}\nflash-attn = "on"\n'
         '[[devices]]\nname = "card8"\nid = "CUDA0"\nbudget = "8GiB"\n'
     )
     return path
