@@ -87,8 +87,9 @@ def test_what_a_card_computes_for_the_host_is_in_its_buffer(attached: list[Compa
     """Weights are copied to it: without that 143 of the 183 cards were out of bounds, the worst by 792 MiB."""
     cards = [c for c in attached if c.place == "0"]
     assert len(cards) >= 300
-    assert sum(c.compute_within for c in cards) / len(cards) >= 0.9
-    assert min(c.compute_error for c in cards) > -70 * MIB
+    assert sum(c.compute_within for c in cards) / len(cards) >= 0.995
+    # A result of no bytes in the midst of a hole decided 33 MiB of one of them.
+    assert min(c.compute_error for c in cards) > -8 * MIB
     hosts = [c for c in attached if c.place == "host"]
     assert sum(c.compute_within for c in hosts) / len(hosts) >= 0.99
 

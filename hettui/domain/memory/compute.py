@@ -227,8 +227,10 @@ def _inputs(g: Graph, layout: Layout, copies: int) -> None:
         # Which states a micro-batch goes on with: a few bytes, but between two holes. Views of it are copied apart.
         put("rs_s_copy", batch.sequences * F32)
         if layout.rules.newer and any("ssm_in.weight" in b for b in layout.blocks):
-            put("rs_s_copy_main", batch.sequences * F32)
-            put("rs_s_copy_tail", (batch.sequences - 1) * F32)
+            others = (batch.sequences - 1) * F32
+            all_states = g.given("rs_s_copy")
+            g.inputs["rs_s_copy_main", False] = g.view(all_states)
+            g.inputs["rs_s_copy_tail", False] = g.view(all_states, others, empty=not others)
     attending = [c for c in layout.contexts if c.k_width]
     for windowed in (False, True):
         group = [c for c in attending if (c.window > 0) == windowed]
