@@ -98,8 +98,8 @@ class Stack:
         corrected = self._corrected(predictions, active, fed, b)
         own = g.view(self._own(), self.kind.width * g.token_bytes)
         first = g.weighted("altup_correct_scale.weight", row, g.view(corrected, row))
-        gated = g.over(g.over(g.project("per_layer_inp_gate", b, first)), own)
-        first = g.norm(g.project("per_layer_proj", b, gated))
+        gated = g.over(g.over(g.project("inp_gate", b, first)), own)
+        first = g.norm(g.project("proj", b, gated))
         rest = g.raw((copies - 1) * row, g.part(corrected), first, anchored=False)
         return g.raw(whole, g.view(corrected, row), rest, anchored=False)
 
