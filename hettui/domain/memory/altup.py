@@ -66,7 +66,7 @@ class Stack:
         if self.own is None:
             g, size = self.g, self.kind.width * self.kind.blocks * self.g.token_bytes
             projected = g.over(g.weighted("per_layer_model_proj.weight", size, *filter(None, (self._first,))))
-            projected = g.over(g.norm(projected), *filter(None, (self._looked_up,)))
+            projected = g.over(g.norm(g.view(projected)), *filter(None, (self._looked_up,)))
             self.own = g.raw(size, g.view(g.over(projected)), anchored=False)
         return self.own
 
@@ -96,9 +96,9 @@ class Stack:
         kept = g.over(g.over(mixed, g.over(short, normed)))
         fed = g.over(g.norm(self._fed(g.norm(kept), b, number)), kept)
         corrected = self._corrected(predictions, active, fed, b)
-        own = g.view(self._own(), self.kind.width * g.token_bytes)
         first = g.weighted("altup_correct_scale.weight", row, g.view(corrected, row))
-        gated = g.over(g.over(g.project("inp_gate", b, first)), own)
+        gated = g.over(g.project("inp_gate", b, first))
+        gated = g.over(gated, g.view(self._own(), self.kind.width * g.token_bytes))
         first = g.norm(g.project("proj", b, gated))
         rest = g.raw((copies - 1) * row, g.part(corrected), first, anchored=False)
         return g.raw(whole, g.view(corrected, row), rest, anchored=False)
