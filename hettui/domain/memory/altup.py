@@ -53,7 +53,7 @@ class Stack:
         """All blocks' own embeddings, by the master."""
         g = self.g
         rows = g.looked_up(self.kind.width * self.kind.blocks * g.token_bytes, g.given("tokens"))
-        self._looked_up = g.over(rows)
+        self._looked_up = g.over(g.view(rows))
         g.fix()
 
     def elsewhere(self) -> Tensor:

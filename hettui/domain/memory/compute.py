@@ -173,9 +173,12 @@ def _graph(
     _inputs(g, layout, copies)
     stack = None if layout.altup is None else Stack(g, layout.altup, layout.n_embd, output)
     if not blocks or blocks[0] == 0:
+        x = _embedding(g, layout, copies)
         if stack is not None:
             stack.look_up()
-        x = _embedding(g, layout, copies)
+        if layout.scaled_embedding and not layout.rules.newer:
+            x = g.over(x)
+            g.fix()
         x = x if stack is None else stack.begin(x)
     else:
         g.place = places[blocks[0]]
@@ -262,7 +265,8 @@ def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
         g.raw(0, rows, target, g.given("slots"), anchored=False)
         # The result is a view that nobody reads here, so nothing ever frees what it shows.
         g.view(target)
-    if layout.scaled_embedding:
+    # Older builds scale it when it is needed.
+    if layout.scaled_embedding and layout.rules.newer:
         x = g.over(x)
     g.fix()
     return x
