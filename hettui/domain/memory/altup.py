@@ -100,7 +100,7 @@ class Stack:
         gated = g.over(g.project("inp_gate", b, first))
         gated = g.over(gated, g.view(self._own(), self.kind.width * g.token_bytes))
         first = g.norm(g.project("proj", b, gated))
-        rest = g.raw((copies - 1) * row, g.part(corrected), first, anchored=False)
+        rest = g.over(g.view(corrected, (copies - 1) * row), first)
         return g.raw(whole, g.view(corrected, row), rest, anchored=False)
 
     def _attended(self, normed: Tensor, b: Shapes, context: BlockContext) -> Tensor:
@@ -132,10 +132,10 @@ class Stack:
         """The copies become one again."""
         g, row, others = self.g, self.row, self.kind.copies - 1
         g.place = self.output
-        merged = g.raw(others * row, g.part(x))
+        merged = g.raw(others * row, g.view(x, others * row))
         scaled = g.over(merged, self._magnitude(g.view(x, row)))
         scaled = g.over(scaled, self._magnitude(scaled))
-        total = g.raw(row, g.view(x, row), g.part(scaled), anchored=False)
+        total = g.raw(row, g.view(x, row), g.view(scaled, row), anchored=False)
         for _ in range(others - 1):
-            total = g.over(total, g.part(scaled))
+            total = g.over(total, g.view(scaled, row))
         return g.over(total)
