@@ -278,7 +278,7 @@ class Graph:
         chosen = self.part(sorted_)
         weights = looked_up = self.rows(used, self.view(probs), chosen)
         if self.rules.norms_expert_weights:
-            weights = self.over(looked_up, self.rows(1, looked_up))
+            weights = self.over(self.view(looked_up), self._clamped_sum(looked_up))
         if self.rules.fuses and _chosen_at_once(count):
             self.keep(logits, probs, choice, sorted_, looked_up)
         if self.rules.weights_before_experts:
@@ -313,6 +313,11 @@ class Graph:
                 shared = self.over(shared, self.over(self.rows(1, normed)))
             total = self.over(total, shared)
         return total
+
+    def _clamped_sum(self, weights: Tensor) -> Tensor:
+        """What divides the chosen experts' weights; in newer builds it is clamped in place (`ggml_op_can_inplace`)."""
+        total = self.rows(1, self.view(weights))
+        return self.raw(total.size_bytes, total, inplace=self.rules.newer)
 
     def attention(self, x: Tensor, b: Shapes, context: BlockContext) -> Callable[[], Tensor]:
         """From the normed input to the heads' results; what is returned computes the rest when it is needed."""
