@@ -12,7 +12,7 @@ from hettui.domain.cluster.process import ProcessSpec
 from hettui.domain.cluster.run_report import RunReport
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.errors import HettuiError, LaunchError
-from hettui.domain.llama.params import Serving
+from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.split import Split
 from hettui.ports import RpcServerInfo
 from hettui.services.cluster.controller import ClusterController
@@ -278,6 +278,21 @@ async def test_the_api_is_asked_where_the_master_listens(bench: Bench, host: str
     assert viewer.snapshot.api == api
     assert RunReport(record, {p.spec.name: True for p in record.processes}, None).api == api
     assert bench.world.asked == [api] * 3
+
+
+async def test_status_names_the_projector_of_what_runs(bench: Bench) -> None:
+    sees = RuntimeParams(mmproj="/models/mmproj-F16.gguf", mmproj_device="host")
+    devices = workers(None)
+    await bench.controller.start(Request(cluster(devices, params=sees), Split((31,), 31)))
+    record = bench.world.runs.load()
+    report = RunReport(record, {}, None)
+    assert report.as_json()["projector"] == {"path": "/models/mmproj-F16.gguf", "device": "host"}
+    assert "Projector: /models/mmproj-F16.gguf on host" in report.as_text().splitlines()
+    assert bench.controller.snapshot.sees_pictures
+    assert record is not None
+    plain = RunReport(replace(record, cluster=cluster(devices)), {}, None)
+    assert plain.as_json()["projector"] is None
+    assert "Projector" not in plain.as_text()
 
 
 async def test_what_is_said_to_be_ready_can_be_asked(bench: Bench) -> None:

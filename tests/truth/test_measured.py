@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hettui.domain.memory.graph import Shapes
 from hettui.domain.memory.layout import compute_error_bytes
 from hettui.domain.model.architecture import architecture
 from hettui.domain.units import MIB
@@ -54,7 +55,7 @@ def test_weights_and_context_are_exact_everywhere(compared: list[Compared], buil
 @pytest.mark.parametrize("build", BUILDS)
 def test_compute_buffers_are_within_five_percent_or_eight_mib(compared: list[Compared], build: str) -> None:
     within = [c.compute_within for c in compared if c.build == build]
-    assert sum(within) / len(within) >= 0.99
+    assert sum(within) / len(within) >= 0.999
 
 
 def test_the_stated_uncertainty_holds(compared: list[Compared]) -> None:
@@ -87,8 +88,9 @@ def test_what_a_card_computes_for_the_host_is_in_its_buffer(attached: list[Compa
     """Weights are copied to it: without that 143 of the 183 cards were out of bounds, the worst by 792 MiB."""
     cards = [c for c in attached if c.place == "0"]
     assert len(cards) >= 300
-    assert sum(c.compute_within for c in cards) / len(cards) >= 0.9
-    assert min(c.compute_error for c in cards) > -70 * MIB
+    assert sum(c.compute_within for c in cards) / len(cards) >= 0.995
+    # A result of no bytes in the midst of a hole decided 33 MiB of one of them.
+    assert min(c.compute_error for c in cards) > -8 * MIB
     hosts = [c for c in attached if c.place == "host"]
     assert sum(c.compute_within for c in hosts) / len(hosts) >= 0.99
 
@@ -167,3 +169,19 @@ def test_settings_thrown_by_dice_are_exact_too() -> None:
 
 def _on_host(c: Compared) -> bool:
     return bool(sum(c.case["split"]) <= c.case["blocks"])
+
+
+def test_the_sketch_asks_for_no_matrix_that_its_files_call_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a block lacks has no width and vanishes: gemma3n's `inp_gate` and `proj` did, under names of no file."""
+    asked: set[tuple[str, str]] = set()
+
+    def missing(_: Shapes, name: str) -> tuple[int, ...]:
+        asked.add((case["model"], name))
+        return (0, 0, 0, 0)
+
+    monkeypatch.setattr(Shapes, "__missing__", missing)
+    models = {case["model"]: case for case in cases()}
+    assert len(models) >= 40
+    for case in models.values():
+        compare(case)
+    assert asked == set()

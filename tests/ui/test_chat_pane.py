@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 
 import pytest
 from textual.containers import VerticalScroll
@@ -17,6 +18,7 @@ from hettui.domain.chat.figures import ClientClock
 from hettui.domain.chat.parallel import ParallelRow
 from hettui.domain.chat.wire import Timings
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState, LoadProgress
+from hettui.domain.llama.params import RuntimeParams
 from hettui.ports import KeptPrompts
 from hettui.services.events import ChatEnded, ChatProgressed, ChatWaiting, ClusterChanged, Notice, ParallelChanged
 from hettui.ui.dialogs.chat_list import ChatListScreen
@@ -146,6 +148,19 @@ async def test_the_articles_test_is_one_key() -> None:
         assert "**not bold**" in s.text()
         await ask(s, "hello", "hi")
         assert [t.content for t in s.engine.chats[-1]] == ["hello"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+async def test_a_model_with_a_projector_is_said_to_take_pictures(width: int) -> None:
+    async with chatting(size=(width, 30)) as s:
+        assert "/image" not in s.text()
+        applied = s.engine.snapshot.applied
+        assert applied is not None
+        sees = replace(applied, params=RuntimeParams(mmproj="mmproj.gguf"))
+        await s.emit(ClusterChanged(replace(s.engine.snapshot, applied=sees)))
+        assert "⏎ sends · ctrl+j new line · /image PATH for a picture" in s.text(), "in one row"
+        await s.emit(ClusterChanged(s.engine.snapshot))
+        assert "/image" not in s.text()
 
 
 async def test_retry_edit_and_continue() -> None:

@@ -67,6 +67,7 @@ class RunReport:
             "api": self.api,
             "model": record.cluster.model_path if record else None,
             "draft": _draft(record),
+            "projector": _projector(record),
             "owner_pid": self.owner_pid,
             "devices": [d.name for d in record.cluster.devices] if record else [],
             "tensor_split": list(record.split.layers) if record else [],
@@ -107,6 +108,8 @@ class RunReport:
         if (draft := record.cluster.params.draft) is not None:
             what = f"{draft.model} on {draft.device}" if draft.has_model else draft.type
             lines.append(f"Draft: {clean_line(what)}")
+        if (projector := _projector(record)) is not None:
+            lines.append(f"Projector: {clean_line(projector['path'])} on {clean_line(projector['device'])}")
         width = max((len(clean_line(p.spec.name, 40)) for p in record.processes), default=0)
         for entry in record.processes:
             pid = "–" if entry.pid is None else str(entry.pid)
@@ -128,3 +131,9 @@ def _draft(record: RunState | None) -> dict[str, object] | None:
     if draft is None:
         return None
     return {"type": draft.type, "model": draft.model or None, "device": draft.device if draft.has_model else None}
+
+
+def _projector(record: RunState | None) -> dict[str, str] | None:
+    """What shows the model pictures."""
+    params = record.cluster.params if record else None
+    return {"path": params.mmproj, "device": params.mmproj_device} if params is not None and params.mmproj else None

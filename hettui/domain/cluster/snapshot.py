@@ -160,6 +160,12 @@ class ClusterSnapshot:
     """A pause before a restart, an answer that may still end, a process that is given time to end."""
 
     @property
+    def sees_pictures(self) -> bool:
+        """The model runs with a projector."""
+        params = self.applied.params if self.applied is not None else None
+        return params is not None and bool(params.mmproj)
+
+    @property
     def works(self) -> bool:
         """There is more of it than a front door, which waits for a relaunch."""
         return any(process.role != "door" for process in self.processes)

@@ -17,8 +17,8 @@ class Tensor:
     """One operation's result. `parents` are what it reads; weights and caches have buffers of their own."""
 
     __slots__ = (
-        "allocated", "children", "early", "home", "inplace", "offset", "parents", "permanent", "place", "size_bytes",
-        "source", "views", "weight",
+        "allocated", "children", "early", "empty", "home", "inplace", "offset", "parents", "permanent", "place",
+        "size_bytes", "source", "views", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -32,6 +32,7 @@ class Tensor:
         early: bool = False,
         permanent: bool = False,
         weight: bool = False,
+        empty: bool = False,
     ) -> None:
         self.size_bytes = -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         self.parents = parents
@@ -47,12 +48,17 @@ class Tensor:
         """Early, and never freed: inputs that exist in several copies."""
         self.weight = weight
         """A tensor of the model that is read on another device than the one where it lies."""
+        self.empty = empty
+        """A result of no bytes that has a place all the same, and leaves a hole of no bytes there; any other of size 0
+        is no result at all."""
         self.children = self.views = self.offset = 0
         self.allocated = False
 
     @property
     def span_bytes(self) -> int:
         """What a copy on another device takes: the columns of a partial view lie as far apart as in the whole."""
+        if self.empty:
+            return 0
         return self.source.size_bytes if self.source is not None and not self.size_bytes else self.size_bytes
 
 
@@ -81,17 +87,25 @@ class _Holes:
         return offset
 
     def give(self, offset: int, size: int) -> None:
-        ranges = self._ranges
-        i = 0
-        while i < len(ranges) and ranges[i][0] < offset:
-            i += 1
-        if i and sum(ranges[i - 1]) == offset:
-            ranges[i - 1][1] += size
-            i -= 1
-        else:
-            ranges.insert(i, [offset, size])
-        if i + 1 < len(ranges) and sum(ranges[i]) == ranges[i + 1][0]:
-            ranges[i][1] += ranges.pop(i + 1)[1]
+        """Grows together with the first hole beside it, and with that one's next. A hole of no bytes may lie between
+        two that touch, and keeps them apart (`ggml_dyn_tallocr_free_bytes`, both builds)."""
+        ranges, end = self._ranges, offset + size
+        place = 0
+        for i, hole in enumerate(ranges):
+            start, length = hole
+            if start + length == offset:
+                hole[1] += size
+                if i + 1 < len(ranges) and ranges[i + 1][0] == end:
+                    hole[1] += ranges.pop(i + 1)[1]
+                return
+            if start == end:
+                hole[0], hole[1] = offset, length + size
+                if i and sum(ranges[i - 1]) == offset:
+                    ranges[i - 1][1] += ranges.pop(i)[1]
+                return
+            if start < offset:
+                place = i + 1
+        ranges.insert(place, [offset, size])
 
 
 def peak_bytes(operations: Sequence[Tensor]) -> int:
@@ -109,7 +123,7 @@ def peak_bytes(operations: Sequence[Tensor]) -> int:
             tensor.allocated = not tensor.permanent
             tensor.offset = holes.take(tensor.size_bytes)
     for tensor in operations:
-        if tensor.source is None and not tensor.early and tensor.size_bytes:
+        if tensor.source is None and not tensor.early and (tensor.size_bytes or tensor.empty):
             tensor.allocated = True
             if not (tensor.inplace and _overwrite(tensor)):
                 tensor.offset = holes.take(tensor.size_bytes)

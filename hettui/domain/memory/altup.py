@@ -53,7 +53,7 @@ class Stack:
         """All blocks' own embeddings, by the master."""
         g = self.g
         rows = g.looked_up(self.kind.width * self.kind.blocks * g.token_bytes, g.given("tokens"))
-        self._looked_up = g.over(rows)
+        self._looked_up = g.over(g.view(rows))
         g.fix()
 
     def elsewhere(self) -> Tensor:
@@ -66,7 +66,7 @@ class Stack:
         if self.own is None:
             g, size = self.g, self.kind.width * self.kind.blocks * self.g.token_bytes
             projected = g.over(g.weighted("per_layer_model_proj.weight", size, *filter(None, (self._first,))))
-            projected = g.over(g.norm(projected), *filter(None, (self._looked_up,)))
+            projected = g.over(g.norm(g.view(projected)), *filter(None, (self._looked_up,)))
             self.own = g.raw(size, g.view(g.over(projected)), anchored=False)
         return self.own
 
@@ -96,11 +96,11 @@ class Stack:
         kept = g.over(g.over(mixed, g.over(short, normed)))
         fed = g.over(g.norm(self._fed(g.norm(kept), b, number)), kept)
         corrected = self._corrected(predictions, active, fed, b)
-        own = g.view(self._own(), self.kind.width * g.token_bytes)
         first = g.weighted("altup_correct_scale.weight", row, g.view(corrected, row))
-        gated = g.over(g.over(g.project("per_layer_inp_gate", b, first)), own)
-        first = g.norm(g.project("per_layer_proj", b, gated))
-        rest = g.raw((copies - 1) * row, g.part(corrected), first, anchored=False)
+        gated = g.over(g.project("inp_gate", b, first))
+        gated = g.over(gated, g.view(self._own(), self.kind.width * g.token_bytes))
+        first = g.norm(g.project("proj", b, gated))
+        rest = g.over(g.view(corrected, (copies - 1) * row), first)
         return g.raw(whole, g.view(corrected, row), rest, anchored=False)
 
     def _attended(self, normed: Tensor, b: Shapes, context: BlockContext) -> Tensor:
@@ -132,10 +132,10 @@ class Stack:
         """The copies become one again."""
         g, row, others = self.g, self.row, self.kind.copies - 1
         g.place = self.output
-        merged = g.raw(others * row, g.part(x))
+        merged = g.raw(others * row, g.view(x, others * row))
         scaled = g.over(merged, self._magnitude(g.view(x, row)))
         scaled = g.over(scaled, self._magnitude(scaled))
-        total = g.raw(row, g.view(x, row), g.part(scaled), anchored=False)
+        total = g.raw(row, g.view(x, row), g.view(scaled, row), anchored=False)
         for _ in range(others - 1):
-            total = g.over(total, g.part(scaled))
+            total = g.over(total, g.view(scaled, row))
         return g.over(total)

@@ -173,9 +173,12 @@ def _graph(
     _inputs(g, layout, copies)
     stack = None if layout.altup is None else Stack(g, layout.altup, layout.n_embd, output)
     if not blocks or blocks[0] == 0:
+        x = _embedding(g, layout, copies)
         if stack is not None:
             stack.look_up()
-        x = _embedding(g, layout, copies)
+        if layout.scaled_embedding and not layout.rules.newer:
+            x = g.over(x)
+            g.fix()
         x = x if stack is None else stack.begin(x)
     else:
         g.place = places[blocks[0]]
@@ -227,8 +230,10 @@ def _inputs(g: Graph, layout: Layout, copies: int) -> None:
         # Which states a micro-batch goes on with: a few bytes, but between two holes. Views of it are copied apart.
         put("rs_s_copy", batch.sequences * F32)
         if layout.rules.newer and any("ssm_in.weight" in b for b in layout.blocks):
-            put("rs_s_copy_main", batch.sequences * F32)
-            put("rs_s_copy_tail", (batch.sequences - 1) * F32)
+            others = (batch.sequences - 1) * F32
+            all_states = g.given("rs_s_copy")
+            g.inputs["rs_s_copy_main", False] = g.view(all_states)
+            g.inputs["rs_s_copy_tail", False] = g.view(all_states, others, empty=not others)
     attending = [c for c in layout.contexts if c.k_width]
     for windowed in (False, True):
         group = [c for c in attending if (c.window > 0) == windowed]
@@ -260,7 +265,8 @@ def _embedding(g: Graph, layout: Layout, copies: int) -> Tensor:
         g.raw(0, rows, target, g.given("slots"), anchored=False)
         # The result is a view that nobody reads here, so nothing ever frees what it shows.
         g.view(target)
-    if layout.scaled_embedding:
+    # Older builds scale it when it is needed.
+    if layout.scaled_embedding and layout.rules.newer:
         x = g.over(x)
     g.fix()
     return x

@@ -138,6 +138,12 @@ class Graph:
         self.operations.append(tensor)
         return tensor
 
+    def _lies(self, size_bytes: int, *parents: Tensor) -> Tensor:
+        """A result on the block's device that has a place even where it has no bytes."""
+        tensor = Tensor(size_bytes, parents, home=self.place, empty=not size_bytes)
+        self.operations.append(tensor)
+        return tensor
+
     def looked_up(self, size_bytes: int, *parents: Tensor) -> Tensor:
         """Rows of a tensor that lies on the host: nobody helps with that."""
         return self._at(HOST, size_bytes, *parents)
@@ -205,9 +211,9 @@ class Graph:
         """An input. A strange file may ask for one that nothing keeps; it then takes nothing."""
         return self.inputs.get((name, windowed), _CACHE)
 
-    def view(self, of: Tensor, size_bytes: int | None = None) -> Tensor:
+    def view(self, of: Tensor, size_bytes: int | None = None, *, empty: bool = False) -> Tensor:
         """The whole or, with a size, the beginning of a result, seen in another shape."""
-        tensor = Tensor(of.size_bytes if size_bytes is None else size_bytes, (of,), source=of)
+        tensor = Tensor(of.size_bytes if size_bytes is None else size_bytes, (of,), source=of, empty=empty)
         self.operations.append(tensor)
         return tensor
 
@@ -272,7 +278,7 @@ class Graph:
         chosen = self.part(sorted_)
         weights = looked_up = self.rows(used, self.view(probs), chosen)
         if self.rules.norms_expert_weights:
-            weights = self.over(looked_up, self.rows(1, looked_up))
+            weights = self.over(self.view(looked_up), self._clamped_sum(looked_up))
         if self.rules.fuses and _chosen_at_once(count):
             self.keep(logits, probs, choice, sorted_, looked_up)
         if self.rules.weights_before_experts:
@@ -307,6 +313,11 @@ class Graph:
                 shared = self.over(shared, self.over(self.rows(1, normed)))
             total = self.over(total, shared)
         return total
+
+    def _clamped_sum(self, weights: Tensor) -> Tensor:
+        """What divides the chosen experts' weights; in newer builds it is clamped in place (`ggml_op_can_inplace`)."""
+        total = self.rows(1, self.view(weights))
+        return self.raw(total.size_bytes, total, inplace=self.rules.newer)
 
     def attention(self, x: Tensor, b: Shapes, context: BlockContext) -> Callable[[], Tensor]:
         """From the normed input to the heads' results; what is returned computes the rest when it is needed."""
@@ -535,10 +546,10 @@ class Graph:
         # One long row: to a helping device that is too little to take it over.
         chosen = self.given("rs_s_copy_main" if self.rules.newer else "rs_s_copy")
         scanned = self._at(self.place, (inner * batch.tokens + scan_state) * F32, *of, chosen)
-        if self.rules.newer and batch.sequences > 1:
-            # All but the first are looked up apart, whether they are used or not (`build_rs`).
+        if self.rules.newer:
+            # All but the first are looked up apart, whether they are used or there are any or not (`build_rs`).
             others = scan_state // batch.sequences * (batch.sequences - 1)
-            self.store(self.part(self._at(self.place, others * F32, self.given("rs_s_copy_tail"))))
+            self.store(self.part(self._lies(others * F32, self.given("rs_s_copy_tail"))))
         self.store(self.part(scanned))
 
         def finish() -> Tensor:

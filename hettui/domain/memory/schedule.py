@@ -51,7 +51,7 @@ def buffer_bytes(operations: Sequence[Tensor], device: int, copies: int) -> int:
                 if parent.place is None or parent.place == place:
                     continue
                 if place == device and id(parent) not in arrived:
-                    arrived[id(parent)] = copy = Tensor(parent.span_bytes, permanent=copies > 1)
+                    arrived[id(parent)] = copy = _copied(parent, copies)
                     laid_out.append(copy)
                     first += [Tensor(copy.size_bytes, permanent=True) for _ in range(copies - 1)]
                 elif parent.place == device and (id(parent), place) not in kept_for:
@@ -63,6 +63,10 @@ def buffer_bytes(operations: Sequence[Tensor], device: int, copies: int) -> int:
                 op.parents = tuple(arrived.get(id(p), p) if p.place != device else p for p in op.parents)
                 laid_out.append(op)
     return peak_bytes(first + laid_out)
+
+
+def _copied(tensor: Tensor, copies: int) -> Tensor:
+    return Tensor(tensor.span_bytes, permanent=copies > 1, empty=tensor.empty)
 
 
 def _computes(op: Tensor) -> bool:

@@ -123,7 +123,7 @@ ARCHITECTURES |= {
     "gemma3": Architecture(windows=Windows(6), scaled_embedding=True),
     "gemma3n": Architecture(
         windows=Windows(5), blocks_with_cache=20, late_outputs="before norm", late_in_older_builds=True,
-        compute_error=0.17, scaled_embedding=True,
+        scaled_embedding=True,
     ),
     "gemma4": Architecture(shares_caches=True, late_outputs="after norm", scaled_embedding=True),
     "gemma4-assistant": Architecture(known=False, mixed_batches=False, scaled_embedding=True),

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from hettui.ui.dialogs.chat_settings import ChatSettings
     from hettui.ui.widgets.streams import Streams
 
-HINT = "⏎ sends · ctrl+j new line · {chat.test} test · Esc devices"
-_CONTINUE_HINT = "⏎ goes on with the answer · {chat.retry} asks again"
 _DRAFT_AFTER_S = 0.3
 
 
@@ -64,6 +62,7 @@ class ChatPane(Vertical):
         self._talk = Talk(backend.chats, self._when_done)
         self.why_not: str | None = "the cluster is not running: Esc, then {cluster.start} starts it"
         """Why nothing can be sent now; None when the cluster is ready."""
+        self._sees = False
         self._shut_for: str | None = None
         self._answer: Answer | None = None
         self._streams: Streams | None = None
@@ -147,11 +146,12 @@ class ChatPane(Vertical):
 
     # -- state ---------------------------------------------------------------------------------------------
 
-    def allow(self, why_not: str | None) -> None:
-        """The cluster's state has changed: None when questions can be sent, else the reason why not."""
-        if self._shut_for is not None or why_not == self.why_not:
+    def allow(self, why_not: str | None, *, sees: bool = False) -> None:
+        """The cluster's state has changed: None when questions can be sent, else the reason why not. `sees`: pictures,
+        too."""
+        if self._shut_for is not None or (why_not, sees) == (self.why_not, self._sees):
             return
-        self.why_not = why_not
+        self.why_not, self._sees = why_not, sees
         if not self.busy:
             self._hint()
 
@@ -180,7 +180,7 @@ class ChatPane(Vertical):
         self._status_rows = rows
 
     def _hint(self) -> None:
-        hint = _CONTINUE_HINT if self._talk.now.can_continue and not self.prompt.text.strip() else HINT
+        hint = self._talk.hint(self.prompt.text, sees=self._sees)
         self.status(self.why_not or self._filled(hint))
         self._hints = True
         self._say_settings()

@@ -60,7 +60,7 @@ class Hearing(CalmScreen[None]):
         moved = self.known.take_cluster(snapshot)
         reason = presenter.why_no_chat(snapshot, closed=bool(self.refusal))
         why_not = None if reason is None else self.keymap.fill(reason)
-        self.body.chat.allow(why_not)
+        self.body.chat.allow(why_not, sees=snapshot.sees_pictures)
         self.body.bench.allow(snapshot, why_not)
         if moved:
             self.refresh_bindings()
