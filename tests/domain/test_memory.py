@@ -13,6 +13,7 @@ from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.context import Cells, cells
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
+from hettui.domain.model.block_context import block_contexts
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.weights import Part
 from hettui.domain.plan.split import Split
@@ -211,3 +212,15 @@ def test_flash_attention_reads_a_cache_of_f32_as_f16(build: int, reserved_mib: t
     outlook = forecast(Workload(shape_of("phi3", 3), params, build), Split((1, 1, 2), 4))
     for memory, reserved in zip(outlook.devices, reserved_mib, strict=True):
         assert memory.compute_bytes / MIB == pytest.approx(reserved, rel=0.01)
+
+
+@pytest.mark.parametrize(("said", "turn"), [(None, True), (True, True), (False, False)])
+def test_granite_turns_by_position_unless_its_file_says_that_it_does_not(said: bool | None, turn: bool) -> None:
+    """`rope_finetuned` of src/models/granite-hybrid.cpp, b11434: a switch that is on where nothing is said."""
+    file = shape_of("granitehybrid", 7).file
+    key = "granitehybrid.rope.scaling.finetuned"
+    metadata = {name: value for name, value in file.metadata.items() if name != key}
+    file = replace(file, metadata=metadata if said is None else metadata | {key: said})
+    attending = [c for c in block_contexts(file, 7) if c.k_width]
+    assert attending
+    assert {c.positions for c in attending} == {turn}

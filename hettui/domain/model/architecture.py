@@ -41,7 +41,8 @@ class Architecture:
     ignores_window: bool = False
     """Files name a window, and llama.cpp does not use it."""
     positions: Literal["everywhere", "in windows", "not every fourth", "when finetuned", "nowhere"] = "everywhere"
-    """Which blocks turn Q and K by their position (RoPE)."""
+    """Which blocks turn Q and K by their position (RoPE). `when finetuned`: all, unless the file says that it is not
+    (`rope_finetuned`, which granite takes for a switch that is on)."""
     recurrent: Literal["", "all", "beside attention", "without KV heads", "one thing a block", "by interval"] = ""
     """Which blocks keep a state: all of them; all, and a cache too; those without KV heads; those that neither attend
     nor feed forward; all but every n-th, n from `full_attention_interval`, else 4."""
@@ -81,7 +82,7 @@ class Architecture:
 
 _GENERAL = (
     "arcee baichuan chatglm codeshell command-r dbrx deci ernie4_5 exaone "
-    "falcon glm4 gptneox granite granite_swa hunyuan-dense internlm2 llama maple mimo2 minicpm minicpm3 "
+    "falcon glm4 gptneox granite_swa hunyuan-dense internlm2 llama maple mimo2 minicpm minicpm3 "
     "mistral3 nemotron olmo orion phi2 phimoe plamo plm qwen qwen2 qwen2vl qwen3 qwen3vl qwen3vlmoe "
     "refact seed_oss stablelm starcoder2 xverse "
 )  # fmt: skip
@@ -132,9 +133,10 @@ ARCHITECTURES |= {
         norms_expert_weights=False, windows=Windows(2), late_outputs="before norm", compute_error=0.07,
     ),
     "gpt2": Architecture(positions="nowhere"),
+    "granite": Architecture(positions="when finetuned"),
     "graniteswitch": Architecture(known=False, mixed_batches=False),
     "granitehybrid": Architecture(positions="when finetuned", recurrent="without KV heads", compute_error=0.1),
-    "granitemoe": Architecture(compute_error=0.05),
+    "granitemoe": Architecture(positions="when finetuned", compute_error=0.05),
     "grok": Architecture(flash_attn=False),
     "hunyuan-moe": Architecture(compute_error=0.05),
     "hy_v3": Architecture(known=False, late_outputs="after norm"),

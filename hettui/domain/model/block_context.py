@@ -108,7 +108,7 @@ def _turns(file: ModelFile, block: int, windows: tuple[int, ...]) -> bool:
         case "in windows":
             return windows[block] > 0 or not any(windows)
         case "when finetuned":
-            return bool(file.metadata.get(f"{arch}.rope.scaling.finetuned", False))
+            return bool(file.metadata.get(f"{arch}.rope.scaling.finetuned", True))
         case "not every fourth":
             return (block + 1) % 4 != 0
         case where:
