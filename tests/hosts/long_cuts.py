@@ -18,8 +18,10 @@ from tests.hosts.bed import HETTUI, Bed
 from tests.hosts.driving import hettui, programs_here, settled, spread
 from tests.hosts.random_walk import HOSTS, URL
 
-_ANSWERS_S, _BACK_S = 4.0, 20.0
-"""So long an answer has been coming before the cut, and the line has been back before anything is asked."""
+_TOKENS = 1500
+"""Of the answer: a quarter of a minute on two cores, and the model may not end it before."""
+_BACK_S = 20.0
+"""So long the line has been back before anything is asked."""
 
 
 def first_line(bed: Bed) -> str:
@@ -27,14 +29,21 @@ def first_line(bed: Bed) -> str:
     return (said.stdout or said.stderr).strip().splitlines()[0]
 
 
+def lasting(bed: Bed, path: str) -> None:
+    """Answers of this configuration's cluster do not end by themselves."""
+    text = bed.desk.run("cat", path).stdout
+    more = f'ctx-size = {_TOKENS + 500}\nextra-args = ["--ignore-eos"]'
+    bed.desk.write(path, text.replace("ctx-size = 512", more))
+
+
 def cut(bed: Bed, seconds: float) -> str:
     """What was seen. Raises AssertionError when something is left, or the next start fails."""
     begun = hettui(bed, "up", "cluster.toml")
     assert begun.returncode == 0, begun.stderr
-    words = [*HETTUI, "chat", "Count to a thousand in words.", "--max-tokens", "1500", *URL]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen(bed.desk.enter(words), text=True, **quiet) as talk:  # type: ignore[call-overload]
-        time.sleep(_ANSWERS_S)
+    words = [*HETTUI, "chat", "Count to a thousand in words.", "--max-tokens", str(_TOKENS), *URL]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(bed.desk.enter(words), text=True, **pipes) as talk:  # type: ignore[call-overload]
+        assert talk.stdout.read(100), "no answer has begun"
         bed.cut(on=True)
         time.sleep(seconds)
         within = first_line(bed)
@@ -59,7 +68,7 @@ def main(words: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         bed = beds.make(Path(folder) / "bed", 8, programs_here(), tuple(HOSTS))
         try:
-            spread(bed, HOSTS, str(programs_here()))
+            lasting(bed, spread(bed, HOSTS, str(programs_here())))
             for seconds in map(float, words or ["3", "30", "300"]):
                 print(f"{seconds:.0f} s: {cut(bed, seconds)}", flush=True)
         finally:
