@@ -81,9 +81,9 @@ class Architecture:
 
 
 _GENERAL = (
-    "arcee baichuan chatglm codeshell command-r dbrx deci ernie4_5 exaone "
-    "falcon glm4 gptneox granite_swa hunyuan-dense internlm2 llama maple mimo2 minicpm minicpm3 "
-    "mistral3 nemotron olmo orion phi2 phimoe plamo plm qwen qwen2 qwen2vl qwen3 qwen3vl qwen3vlmoe "
+    "arcee baichuan chatglm codeshell command-r dbrx deci ernie4_5 ernie4_5-moe exaone "
+    "falcon glm4 gptneox granite_swa hunyuan-dense hunyuan-moe internlm2 llama maple mimo2 minicpm minicpm3 minimax-m2 "
+    "mistral3 nemotron olmo orion phi2 phimoe plamo plm qwen qwen2 qwen2vl qwen3 qwen3moe qwen3vl qwen3vlmoe "
     "refact seed_oss stablelm starcoder2 xverse "
 )  # fmt: skip
 """Nothing but the general rule; of some the file says which blocks have windows."""
@@ -108,12 +108,11 @@ ARCHITECTURES |= {
         norms_expert_weights=None, windows=Windows(4, dense_first=True), positions="in windows",
         late_outputs="after norm",
     ),
-    "deepseek2": Architecture(norms_expert_weights=None, compute_error=0.18),
+    "deepseek2": Architecture(norms_expert_weights=None, compute_error=0.05),
     "deepseek4": Architecture(known=False, mixed_batches=False),
     "dflash": Architecture(known=False, mixed_batches=False),
     "dream": Architecture(keeps_context=False),
     "eagle3": Architecture(known=False, mixed_batches=False),
-    "ernie4_5-moe": Architecture(compute_error=0.07),
     "eurobert": Architecture(keeps_context=False),
     "exaone-moe": Architecture(norms_expert_weights=None, windows=Windows(4, default=128), positions="in windows"),
     "exaone4": Architecture(windows=Windows(4, default=4096, only_blocks=64), positions="in windows"),
@@ -130,19 +129,18 @@ ARCHITECTURES |= {
     "gemma4-assistant": Architecture(known=False, mixed_batches=False, scaled_embedding=True),
     "glm5-next": Architecture(recurrent="without KV heads"),
     "gpt-oss": Architecture(
-        norms_expert_weights=False, windows=Windows(2), late_outputs="before norm", compute_error=0.07,
+        norms_expert_weights=False, windows=Windows(2), late_outputs="before norm",
     ),
     "gpt2": Architecture(positions="nowhere"),
     "granite": Architecture(positions="when finetuned"),
     "graniteswitch": Architecture(known=False, mixed_batches=False),
-    "granitehybrid": Architecture(positions="when finetuned", recurrent="without KV heads", compute_error=0.1),
-    "granitemoe": Architecture(positions="when finetuned", compute_error=0.05),
+    "granitehybrid": Architecture(positions="when finetuned", recurrent="without KV heads", compute_error=0.07),
+    "granitemoe": Architecture(positions="when finetuned"),
     "grok": Architecture(flash_attn=False),
-    "hunyuan-moe": Architecture(compute_error=0.05),
     "hy_v3": Architecture(known=False, late_outputs="after norm"),
     "jamba": Architecture(
         norms_expert_weights=False,
-        positions="nowhere", recurrent="without KV heads", residual_first="both", compute_error=0.1,
+        positions="nowhere", recurrent="without KV heads", residual_first="both",
     ),
     "jina-bert-v2": Architecture(keeps_context=False),
     "jina-bert-v3": Architecture(keeps_context=False),
@@ -164,18 +162,17 @@ ARCHITECTURES |= {
         windows=Windows(4, default=8192, fixed=8192), positions="in windows", weights_before_experts=True,
         compute_error=0.17,
     ),
-    "mamba": Architecture(recurrent="all", compute_error=0.1),
-    "mamba2": Architecture(recurrent="all", compute_error=0.1),
+    "mamba": Architecture(recurrent="all"),
+    "mamba2": Architecture(recurrent="all", compute_error=0.09),
     "mellum": Architecture(windows=Windows(4)),
     "minimax-01": Architecture(recurrent="by interval"),
-    "minimax-m2": Architecture(compute_error=0.07),
     "modern-bert": Architecture(keeps_context=False),
     "mpt": Architecture(positions="nowhere"),
     "muse-glimmer": Architecture(windows=Windows(4)),
     "nemotron_h": Architecture(
         norms_expert_weights=None,
         positions="nowhere", recurrent="one thing a block", late_outputs="after norm", rolls_back=True,
-        compute_error=0.22,
+        compute_error=0.04,
     ),
     "nemotron_h_moe": Architecture(
         norms_expert_weights=None,
@@ -190,7 +187,7 @@ ARCHITECTURES |= {
     "phi3": Architecture(ignores_window=True, residual_first="feed"),
     "plamo2": Architecture(positions="nowhere", recurrent="without KV heads"),
     "plamo3": Architecture(windows=Windows(8)),
-    "qwen2moe": Architecture(norms_expert_weights=False, compute_error=0.09),
+    "qwen2moe": Architecture(norms_expert_weights=False, compute_error=0.05),
     "qwen35": Architecture(
         recurrent="by interval", late_outputs="after norm", late_in_older_builds=True, mtp_apart=True,
         rolls_back=True, compute_error=0.08,
@@ -199,15 +196,14 @@ ARCHITECTURES |= {
         recurrent="by interval", late_outputs="after norm", late_in_older_builds=True, mtp_apart=True,
         rolls_back=True, compute_error=0.2,
     ),
-    "qwen3moe": Architecture(compute_error=0.05),
-    "qwen3next": Architecture(recurrent="by interval", late_outputs="after norm", compute_error=0.05),
+    "qwen3next": Architecture(recurrent="by interval", late_outputs="after norm"),
     "qwen4exp": Architecture(recurrent="by interval", late_outputs="after norm", rolls_back=True),
     "rnd1": Architecture(keeps_context=False),
     "rwkv6": Architecture(recurrent="all"),
     "rwkv6qwen2": Architecture(recurrent="all"),
     "rwkv7": Architecture(recurrent="all"),
     "smallthinker": Architecture(windows=Windows(4, dense_first=True, fixed=4096), positions="in windows"),
-    "smollm3": Architecture(positions="not every fourth", compute_error=0.06),
+    "smollm3": Architecture(positions="not every fourth"),
     "starcoder": Architecture(positions="nowhere"),
     "step35": Architecture(norms_expert_weights=None, late_outputs="after norm"),
 }  # fmt: skip
