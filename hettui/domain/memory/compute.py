@@ -22,10 +22,8 @@ from hettui.domain.records import dataclass
 COPIES = 4
 """`GGML_SCHED_MAX_COPIES`: what a pipelining build keeps of every input."""
 
-_REPEATS = 3
+REPEATS = 3
 """So many equal blocks in a row are laid out; the next ones find the same holes again."""
-_REPEATS_OF_RECURRENT = 4
-"""Their states are looked up a block ahead, and holes wander further."""
 
 _MOST_BLOCKS = 96
 """More differing blocks on one device are not laid out: only a made-up file has them."""
@@ -84,11 +82,6 @@ class Layout:
                 self.blocks, self.contexts, self.on_host, self.adapted or ((),) * len(self.blocks), strict=True
             )
         )
-
-    @cached_property
-    def repeats(self) -> int:
-        """How many equal blocks in a row are laid out."""
-        return _REPEATS_OF_RECURRENT if any(c.state_values for c in self.contexts) else _REPEATS
 
     @cached_property
     def run_ends(self) -> tuple[int, ...]:
@@ -306,7 +299,7 @@ def _without_repetitions(layout: Layout, own: Sequence[int]) -> list[int]:
     n = 0
     while n < len(own):
         length = min(layout.run_ends[own[n]] - own[n], len(own) - n)
-        runs.append(own[n : n + min(length, layout.repeats)])
+        runs.append(own[n : n + min(length, REPEATS)])
         n += length
     shapes = [(layout.kinds[run[0]], len(run), run[0] == layout.last_block) for run in runs]
     kept: list[int] = []

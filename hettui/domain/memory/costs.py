@@ -133,7 +133,7 @@ class LayerCosts:
             return (-1,)
         first_run, first_start, _ = runs[first]
         last_run, last_start, last_end = runs[stop - 1]
-        most = self._layouts[0].repeats
+        most = compute.REPEATS
         if first_run == last_run:
             inside, outside = min(stop - first, most), 0
         else:
