@@ -31,7 +31,8 @@ def _runs(ends: Sequence[int]) -> list[tuple[int, int, int]]:
 def _known_work(
     workload: Workload, full_offload: bool, backend: str, attached: bool, copies: int, helps: bool
 ) -> dict[tuple[int, ...], int]:
-    """What `LayerCosts` found out about a kind of device, so that the next search need not."""
+    """What `LayerCosts` found out about a kind of device, so that the next search need not: by a run's two ends, and by
+    what it is like."""
     return {}
 
 
@@ -94,10 +95,15 @@ class LayerCosts:
     def held_bytes(self, device: int, first: int, last: int) -> int:
         """What a device needs for the layers first … last; the output layer has the highest number."""
         below, blocks = self._below[device], self.total_layers - 1
-        key, known = self._likeness(first, last), self._work[device]
-        work = known.get(key)
+        # By its ends at once, then by what it is like: a search asks for the same runs thousands of times.
+        ends, known = (first, last), self._work[device]
+        work = known.get(ends)
         if work is None:
-            work = known[key] = self._work_bytes(device, first, last)
+            key = self._likeness(first, last)
+            work = known.get(key)
+            if work is None:
+                work = known[key] = self._work_bytes(device, first, last)
+            known[ends] = work
         rope = self._rope[device] if first < blocks else 0
         work += self._with_last[device] if first < blocks <= last + 1 else 0
         return below[last + 1] - below[first] + rope + work + self._besides[device]

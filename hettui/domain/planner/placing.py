@@ -88,12 +88,13 @@ class _Table:
         self.experts = [*accumulate(self.expert_bytes, initial=0)]
         self.last_block = self.shape.blocks - 1
         self.paces = [pace(d) for d in devices]
+        self.below = [below_s(self.shape, p) for p in self.paces]
+        """By device: what the first n layers cost there."""
         host = pace(Device("host", bandwidth_bytes_per_s=host_bytes_per_s))
         self.penalties = [_penalties(workload, p, host) for p in self.paces]
 
     def problem(self, ram_bytes: float) -> Placing:
         shape, devices = self.shape, self.devices
-        below = [below_s(shape, p) for p in self.paces]
         rooms = [
             INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - self.here.besides_bytes(i))
             for i, d in enumerate(devices)
@@ -108,7 +109,7 @@ class _Table:
             shape.layers,
             len(devices),
             self.run,
-            [[b - a for a, b in pairwise(row)] for row in below],
+            [[b - a for a, b in pairwise(row)] for row in self.below],
             [p.hop_s for p in self.paces],
             _needed(self.workload),
             rooms,
@@ -119,8 +120,7 @@ class _Table:
 
     def run(self, device: int, first: int, last: int) -> Run | None:
         """With as few experts in RAM as make it fit."""
-        own, d = self.paces[device], self.devices[device]
-        below = below_s(self.shape, own)
+        own, d, below = self.paces[device], self.devices[device], self.below[device]
         cost = own.hop_s + below[last + 1] - below[first]
         away = self.fewest_away(device, first, last, self.away if d.helps_host else None)
         if away is None:
