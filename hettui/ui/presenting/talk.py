@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 from hettui.domain.chat.conversation import ARTICLE_PROMPT, Conversation, End, Exchange, Sampling, to_markdown
-from hettui.domain.chat.pictures import COMMAND
 from hettui.ports import KeptPrompts
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.events import ChatEnded
@@ -20,8 +19,6 @@ WhenDone = Callable[[Future[Any], Callable[[Any], None]], None]
 """Calls back with a result as soon as it is there; of a failure it tells the user."""
 
 _HINT = "⏎ sends · ctrl+j new line · {chat.test} test · Esc devices"
-_PICTURE_HINT = f"⏎ sends · ctrl+j new line · {COMMAND} PATH for a picture"
-"""One row beside the devices at 120 columns, too."""
 _CONTINUE_HINT = "⏎ goes on with the answer · {chat.retry} asks again"
 _SAVE_EVERY_S = 3.0
 _MOST_COPIED_BYTES = 74_000
@@ -65,7 +62,13 @@ class Talk:
         """What can be done next, with the names of actions for their keys. `sees`: the model has a projector."""
         if self.now.can_continue and not typed.strip():
             return _CONTINUE_HINT
-        return _PICTURE_HINT if sees else _HINT
+        if not sees:
+            return _HINT
+        # Few have a projector.
+        from hettui.domain.chat.pictures import COMMAND
+
+        # One row beside the devices at 120 columns, too.
+        return f"⏎ sends · ctrl+j new line · {COMMAND} PATH for a picture"
 
     def step_limit(self) -> None:
         """Another limit of tokens, from the next answer on."""
