@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# More than two cores have: tests that wait for an engine or a terminal leave theirs to others.
-WORKERS ?= 6
+# More than two cores have: tests that wait for an engine or a terminal leave theirs to others. With six, a fifth of two
+# cores had nothing to do.
+WORKERS ?= 8
 PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder --numprocesses
 
 # Every worker and every hettui that a test starts reads the same modules: compiled once is enough.
