@@ -28,9 +28,8 @@ def fetch_model(progress: Progress) -> None:
 
 def demo_session(progress: Progress) -> Session:
     """Fetches the model if need be and opens the demo. Raises EngineError when there is no engine."""
-    model = demo_model(cache_dir(), progress)
     config = Config(
-        model_path=str(model),
+        model_path=str(demo_model(cache_dir(), progress)),
         # The master shares this machine's cores with the workers: a draft model would wait for them with every thread.
         params=RuntimeParams(ctx_size=8192, parallel=1, threads=1),
         # So small a model may well talk without end.

@@ -102,10 +102,10 @@ def words(plan: Plan) -> str:
     return split_words(plan) + (f", experts of {away} in RAM" if away else "")
 
 
-def measured(bench: Bench, plan: Plan, rounds: int = 1) -> float:
+def measured(bench: Bench, plan: Plan) -> float:
     bench.launch(plan)
     rough = bench.ask(0.5, None)
-    return statistics.median(bench.ask(MEASURE_S, rough) for _ in range(rounds))
+    return bench.ask(MEASURE_S, rough)
 
 
 def run(bench: Bench, out: Path, end: float) -> None:
