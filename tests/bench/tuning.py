@@ -91,6 +91,16 @@ CLUSTERS = {
 }
 
 
+def moved(wish: Wish, first_core: int) -> Wish:
+    """The same cluster on cores further up, beside another bench of a machine with enough of them."""
+
+    def up(cores: str) -> str:
+        return "-".join(str(int(core) + first_core) for core in cores.split("-")) if cores else ""
+
+    rows = tuple(replace(row, cores=up(row.cores)) for row in wish.rows)
+    return replace(wish, rows=rows, master_cores=up(wish.master_cores))
+
+
 def wrapped(binaries: tuple[Path, Path], folder: Path, wish: Wish, ports: dict[str, int]) -> Path:
     """llama-server and the rpc server, each on its cores: a worker is known by its port."""
     folder.mkdir()
@@ -120,7 +130,7 @@ def config(folder: Path, wish: Wish, model: Path, ports: dict[str, int]) -> Path
     return path
 
 
-def tuned(bench: Bench, start: Plan) -> TuneOutcome:
+def tuned(bench: Bench, start: Plan, most_trials: int) -> TuneOutcome:
     """As `hettui tune` does it."""
     ended, outcomes = threading.Event(), list[TuneOutcome]()
 
@@ -131,7 +141,8 @@ def tuned(bench: Bench, start: Plan) -> TuneOutcome:
 
     bench.engine.subscribe(hear)
     bench.learner.expect(bench.session)
-    bench.engine.tune(job_of(bench.session, start, lambda plan: request_for(bench.session, plan), Wanted())).result()
+    wanted = Wanted(most_trials=most_trials)
+    bench.engine.tune(job_of(bench.session, start, lambda plan: request_for(bench.session, plan), wanted)).result()
     ended.wait()
     bench.engine.unsubscribe(hear)
     return outcomes[0]
@@ -198,7 +209,7 @@ def run(name: str, bench: Bench, options: argparse.Namespace, end: float) -> Non
     start = session.initial_plan
     assert start is not None
     began_s = time.monotonic()
-    outcome = tuned(bench, start)
+    outcome = tuned(bench, start, options.trials)
     tuning = outcome.tuning
     print(
         f"\n## {name}: {len(tuning.trials)} launches, {time.monotonic() - began_s:.0f} s\n\n"
@@ -270,6 +281,8 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--model", choices=list(MODELS), help="in place of the cluster's own: a small one loads faster")
     parser.add_argument("--samples", type=int, default=44)
+    parser.add_argument("--trials", type=int, default=5, help="launches of the search")
+    parser.add_argument("--first-core", type=int, default=0, help="the cluster's cores are counted from this one")
     parser.add_argument("--last", type=float, default=90, help="seconds kept for the last comparison in turns")
     parser.add_argument("--seconds", type=float, default=540)
     parser.add_argument("--out", type=Path, default=Path("tuning"))
@@ -279,7 +292,7 @@ def main() -> None:
         parser.error("name the binaries and a cluster (--only), or --tiny")
     end = time.monotonic() + options.seconds
     options.out.mkdir(parents=True, exist_ok=True)
-    wish = CLUSTERS[name]
+    wish = moved(CLUSTERS[name], options.first_core)
     with tempfile.TemporaryDirectory(prefix="hettui-tuning-") as place:
         folder = Path(place)
         session = prepared(wish, options, folder)
