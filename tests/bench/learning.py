@@ -59,6 +59,7 @@ ANSWER_S, QUICK_S = 6.0, 4.0
 OTHERS, LOADED_OTHERS = 14, 10
 _CORES = {8: "0-7", 4: "8-11"}
 _MASTER_CORES = "12-15"
+_CORES_TAKEN = 16
 _VOCABULARY = 128256
 _HOLDS, _DRY_HOLDS = 0.55, 2.0
 """Budgets as parts of the model: none holds it all."""
@@ -210,7 +211,24 @@ def somebody_else(binaries: Path, model: Path, card: int, *, dry: bool) -> Itera
     if dry:
         argv, env = [sys.executable, "-c", "while True: pass"], dict(os.environ)
     else:
-        argv = [str(binaries / "llama-bench"), "-m", str(model), "-ngl", "99", "-p", "2048", "-n", "0", "-r", "100000"]
+        # On cores of nobody's here: a thread that spins beside one of a worker's would slow the worker, not the card.
+        rest = f"{_CORES_TAKEN}-{cores - 1}" if (cores := os.cpu_count() or 0) > _CORES_TAKEN else _MASTER_CORES
+        argv = [
+            "taskset",
+            "-c",
+            rest,
+            str(binaries / "llama-bench"),
+            "-m",
+            str(model),
+            "-ngl",
+            "99",
+            "-p",
+            "2048",
+            "-n",
+            "0",
+            "-r",
+            "100000",
+        ]
         env = os.environ | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(card)}
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
     try:
@@ -244,7 +262,9 @@ def taught(bench: Bench, plan: Plan) -> float:
     return rate
 
 
-def run(bench: Bench, binaries: Path, out: Path, model: Path, end: float, loaded: int, *, dry: bool) -> None:
+def run(
+    bench: Bench, binaries: Path, out: Path, model: Path, end: float, loaded: int, others: int, *, dry: bool
+) -> None:
     session = bench.session
     lesson = lesson_split(session)
     names = [d.name for d in session.devices]
@@ -255,7 +275,7 @@ def run(bench: Bench, binaries: Path, out: Path, model: Path, end: float, loaded
     print(
         "ms of one block: " + ", ".join(f"{k} {v:.3f}" for k, v in factors(alone, session, names).items()), flush=True
     )
-    plans = [p for p in samples(session, OTHERS + 1, 5) if shape_of(p) != shape_of(lesson)][:OTHERS]
+    plans = [p for p in samples(session, OTHERS + 1, 5) if shape_of(p) != shape_of(lesson)][:others]
     compared(bench, plans, alone, out, "alone", end - 170)
     # What the others taught meanwhile is left aside: the second half begins with one answer as well.
     session.learned.speeds = dict(alone.speeds)
@@ -274,8 +294,7 @@ def run(bench: Bench, binaries: Path, out: Path, model: Path, end: float, loaded
             print(f"| {name} | {then[name]:.3f} | {now[name]:.3f} | {now[name] / then[name] - 1:+.0%} |", flush=True)
         known, plan = deepcopy(session.learned), bench.best()
         print(f"\nThe planner's next plan: {split_words(plan)}", flush=True)
-        others = samples(session, LOADED_OTHERS, 23)
-        rows = [plan, *(p for p in others if shape_of(p) != shape_of(plan))]
+        rows = [plan, *(p for p in samples(session, LOADED_OTHERS, 23) if shape_of(p) != shape_of(plan))]
         told_before = len((out / "learning.jsonl").read_text().splitlines()) if (out / "learning.jsonl").exists() else 0
         compared(bench, rows, known, out, "loaded", end - 25)
         lines = [json.loads(x) for x in (out / "learning.jsonl").read_text().splitlines()[told_before:]]
@@ -299,6 +318,9 @@ def main() -> None:
     parser.add_argument("binaries", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=520)
+    parser.add_argument(
+        "--others", type=int, default=OTHERS, help="splits that are compared while nobody else computes"
+    )
     parser.add_argument("--cards", type=int, choices=(1, 2), default=2)
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
@@ -328,7 +350,16 @@ def main() -> None:
         with own_run("learning") as runs, build_engine(folder / "logs", runs, 0.5) as engine:
             try:
                 cards = 2 if options.dry else options.cards
-                run(Bench(engine, session), options.binaries, options.out, model, end, cards - 1, dry=options.dry)
+                run(
+                    Bench(engine, session),
+                    options.binaries,
+                    options.out,
+                    model,
+                    end,
+                    cards - 1,
+                    options.others,
+                    dry=options.dry,
+                )
             finally:
                 engine.stop().result()
 
