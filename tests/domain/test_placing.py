@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations
+from math import inf
 
 import pytest
 
@@ -17,6 +18,7 @@ from hettui.domain.plan.experts import blocks_away, override
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.experts import Placing, Run, place
+from hettui.domain.planner.least import Costs, Least
 from hettui.domain.planner.placing import with_experts_in_ram
 from hettui.domain.planner.promise import promised
 from hettui.domain.units import GIB, MIB
@@ -70,18 +72,17 @@ class Small:
         return next(self.runs(device, first, last), None)
 
     def problem(self) -> Placing:
-        prices = [
-            min(
-                (p / size for p, size in zip(row, self.experts, strict=True) if size and attached), default=float("inf")
-            )
-            for row, attached in zip(self.penalties, self.attached, strict=True)
+        away = [
+            row if attached else [inf] * len(row) for row, attached in zip(self.penalties, self.attached, strict=True)
         ]
-        return Placing(
-            len(self.dense), len(self.budgets), self.run, self.seconds, self.fixed,
+        costs = Costs(
+            self.seconds,
             [d + e for d, e in zip(self.dense, [*self.experts, 0], strict=True)],
+            [*self.experts, 0],
+            [[*row, inf] for row in away],
             [max(0.0, b - w) for b, w in zip(self.budgets, self.work, strict=True)],
-            prices, self.ram, self.locked,
-        )  # fmt: skip
+        )
+        return Placing(len(self.dense), len(self.budgets), self.run, costs, self.fixed, self.ram, self.locked)
 
     def brute(self) -> float | None:
         """The least cost of any order, any counts and any experts in RAM."""
@@ -118,6 +119,34 @@ def test_the_search_is_as_good_as_trying_everything(seed: int) -> None:
             assert found.proven
             assert found.value == pytest.approx(best)
             assert sum(found.counts) == len(small.dense)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_plan_costs_less_than_the_bound_says(seed: int) -> None:
+    """And for many it says most of what the best costs: one that says nothing would hold, too."""
+    dice, tight = random.Random(seed), 0
+    for _ in range(60):
+        small = Small.of(dice)
+        small.locked = {}
+        costs = small.problem().costs
+        bound = Least(costs).of(range(len(small.budgets)))
+        assert bound[0] >= 0
+        best = small.brute()
+        if best is None:
+            continue
+        assert bound[-1] + min(small.fixed) <= best + 1e-9
+        tight += bound[-1] > 0.75 * (best - min(small.fixed))
+    assert tight > 8
+
+
+def test_a_slow_card_full_of_layers_and_a_fast_one_with_experts_away_are_bounded_to_the_last_layer() -> None:
+    """Ten layers of 10 bytes, 8 of them experts; both cards hold four whole ones. The rest go to the fast card with
+    experts in RAM: six of them there, and of two more what makes room for the others."""
+    costs = Costs([[1.0] * 10, [1.5] * 10], [10] * 10, [8] * 10, [[2.0] * 10, [2.0] * 10], [40.0, 40.0])
+    bound = Least(costs).of((0, 1))
+    assert bound[10] == pytest.approx(4 * 1.5 + 6 * 1.0 + 2.0 * (60 - 40) / 8)
+    assert bound[4] == pytest.approx(4.0)
+    assert Least(costs).of(())[1:] == [inf] * 10
 
 
 def card(name: str, gib: float, bandwidth: float = 360e9) -> Device:

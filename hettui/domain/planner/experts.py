@@ -4,8 +4,8 @@ Layers go where there is room for attention and cache, and of the cards that the
 as must leave make room: only there it costs no round trips. What leaves is a run's last blocks.
 
 A split is built from the last layer to the first, as in `search`: which device comes before, and where its run begins.
-For a run the fewest experts leave that make it fit. Two bounds cut branches: no layer is cheaper than on the device
-where it is cheapest, and what no budget holds must leave, at the least price for a byte.
+For a run the fewest experts leave that make it fit. Branches are cut by what the layers that are open cost at least
+(`least`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from itertools import accumulate
 
+from hettui.domain.planner.least import Costs, Least
 from hettui.domain.planner.search import INFINITE, TIE
 from hettui.domain.records import dataclass
 
-MOST_RUNS = 3_000
-"""Runs that are looked at; beyond it the best plan so far comes unproven."""
+MOST_STEPS = 3_000
+"""Runs that are looked at, and places that are gone on from; beyond it the best plan so far comes unproven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +40,9 @@ class Placing:
     devices: int
     run: Callable[[int, int, int], Run | None]
     """Of a device and its first and last layer; None when it fits with no placement of experts."""
-    layer_s: Sequence[Sequence[float]]
-    """By device: what each layer costs at least."""
+    costs: Costs
+    """What layers cost and take at least."""
     fixed: Sequence[float]
-    needed: Sequence[int]
-    """Bytes that each layer takes at least, experts included."""
-    room: Sequence[float]
-    """By device: the most that all of its layers can take; infinite without a budget."""
-    prices: Sequence[float]
-    """By device: of a byte of its experts in RAM instead, at least; infinite where none may leave."""
     ram_bytes: float
     """What may lie there of experts."""
     locked: Mapping[int, int] = field(default_factory=dict)
@@ -64,9 +59,9 @@ class Placed:
     proven: bool
 
 
-def place(problem: Placing, most_runs: int = MOST_RUNS) -> Placed | None:
+def place(problem: Placing, most_steps: int = MOST_STEPS) -> Placed | None:
     """None when nothing fits (or, out of steps, nothing was found)."""
-    search = _Search(problem, most_runs)
+    search = _Search(problem, most_steps)
     for last in search.usable:
         search.dive(last)
     search.visit(problem.layers - 1, (1 << problem.devices) - 1, 0.0, 0, ())
@@ -86,25 +81,14 @@ _Found = tuple[int, int, int, int]
 """A device with its first and last layer, and the blocks whose experts lie in RAM."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rest:
-    """Devices that are left."""
-
-    room: float
-    """The most that they hold together."""
-    price: float
-    """Of a byte that must leave them, at least."""
-    below: Sequence[float]
-    """What the first n layers cost at least, each on the one where it is cheapest, and the cheapest of them begins."""
-
-
 class _Search:
-    def __init__(self, problem: Placing, most_runs: int) -> None:
-        self.p, self.left = problem, most_runs
+    def __init__(self, problem: Placing, most_steps: int) -> None:
+        self.p, self.left = problem, most_steps
         self.value, self.best = INFINITE, tuple[_Found, ...]()
-        self.own = [[*accumulate(layers, initial=0.0)] for layers in problem.layer_s]
-        self.left_over: dict[int, _Rest] = {}
-        self.needed = [*accumulate(problem.needed, initial=0)]
+        self.costs, self.bound = problem.costs, Least(problem.costs)
+        self.own = [[*accumulate(layers, initial=0.0)] for layers in self.costs.layer_s]
+        self.needed = [*accumulate(self.costs.needed, initial=0)]
+        self.behind: dict[int, list[float]] = {}
         self.usable = [d for d in range(problem.devices) if problem.locked.get(d) != 0]
         self.must = sum(1 << d for d, n in problem.locked.items() if n)
         self.known: dict[tuple[int, int, int], Run | None] = {}
@@ -124,7 +108,7 @@ class _Search:
         """A plan to begin with: this device last, then the cheapest first. Each takes what it holds with all experts
         there, and the cards share what is left by what they hold with none."""
         p = self.p
-        rate = [sum(layers) for layers in p.layer_s]
+        rate = [sum(layers) for layers in self.costs.layer_s]
         order = [end, *sorted((d for d in self.usable if d != end), key=lambda d: rate[d])]
         last, value, gone, runs = p.layers - 1, 0.0, 0, list[_Found]()
         for place, d in enumerate(order):
@@ -155,18 +139,15 @@ class _Search:
             low, high = (middle, high) if run is not None and not run.away else (low, middle - 1)
         return low
 
-    def _behind(self, rest: int) -> _Rest:
-        found = self.left_over.get(rest)
+    def _behind(self, rest: int) -> list[float]:
+        """By n: what the first n layers cost at least on the devices that are left."""
+        found = self.behind.get(rest)
         if found is None:
             own = [d for d in self.usable if rest >> d & 1]
-            room = sum(self.p.room[d] for d in own)
-            least = min((self.p.fixed[d] for d in own), default=INFINITE)
-            price = min((self.p.prices[d] for d in own), default=INFINITE)
-            cheapest = (
-                [*map(min, zip(*(self.p.layer_s[d] for d in own), strict=True))] if own else [INFINITE] * self.p.layers
-            )
-            below = [*accumulate(cheapest, initial=least)]
-            found = self.left_over[rest] = _Rest(room, price, below)
+            begun = min((self.p.fixed[d] for d in own), default=0.0)
+            found = [begun + least for least in self.bound.of(own)]
+            found[0] = INFINITE if self.must & rest else 0.0
+            self.behind[rest] = found
         return found
 
     def visit(self, last: int, rest: int, value: float, away_bytes: int, runs: tuple[_Found, ...]) -> None:
@@ -187,21 +168,19 @@ class _Search:
         self, last: int, rest: int, value: float, away_bytes: int
     ) -> list[tuple[float, float, int, int, Run]]:
         p, found, limit = self.p, [], self.value * (1 - TIE)
+        self.left -= 1
         for d in self.usable:
             if not rest >> d & 1:
                 continue
             others, count, mine = rest & ~(1 << d), p.locked.get(d), self.own[d]
-            left = self._behind(others)
-            start = value + p.fixed[d] + mine[last + 1]
+            behind, price = self._behind(others), self.bound.prices[d]
+            start, over = value + p.fixed[d] + mine[last + 1], self.needed[last + 1] - self.costs.room[d]
             for first in range(last, -1, -1) if count is None else (last + 1 - count,):
-                if first < 0 or start - mine[first] >= limit:
+                # With what must leave, at its least price: looked at only where it can be better than the best.
+                away = (over - self.needed[first]) * price if first >= 0 and over > self.needed[first] else 0.0
+                if first < 0 or start - mine[first] + away >= limit:
                     break
-                behind = 0.0 if not self.must & others else INFINITE
-                if first:
-                    over = self.needed[first] - left.room
-                    behind = left.below[first] + (over * left.price if over > 0 else 0.0)
-                # Whatever its experts cost: looked at only where it can be better than the best.
-                if start - mine[first] + behind >= limit:
+                if start - mine[first] + away + behind[first] >= limit:
                     continue
                 run = self.run(d, first, last)
                 if run is None or away_bytes + run.away_bytes > p.ram_bytes:
@@ -209,8 +188,8 @@ class _Search:
                 after = value + run.cost
                 if after >= limit:
                     break
-                if after + behind < limit:
-                    found.append((after + behind, after, d, first, run))
+                if after + behind[first] < limit:
+                    found.append((after + behind[first], after, d, first, run))
         found.sort(key=lambda child: child[:4])
         return found
 

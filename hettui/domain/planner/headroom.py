@@ -38,7 +38,7 @@ def propose(workload: Workload, devices: Sequence[Device]) -> Split:
     if best is not None:
         return Split(best[1], shape.layers)
     costs = LayerCosts(workload, devices, several=False, full_offload=False)
-    return Split(_Search(costs, devices, locked, host_too=True).most(), shape.layers)
+    return Split(_Search(costs, devices, locked).most(), shape.layers)
 
 
 def alone(costs: LayerCosts, devices: Sequence[Device]) -> dict[int, float]:
@@ -67,53 +67,76 @@ def _shared_evenly(shape: ModelShape, count: int, locked: dict[int, int], free: 
 
 
 class _Search:
-    """For every device and first layer: the least highest fill ratio with which the devices from here on take the
-    rest, and how many layers the device takes then."""
+    """For a device and a first layer: the least highest fill ratio with which the devices from here on take the rest,
+    and how many layers the device takes then. Only what the devices behind can hold at all is looked at."""
 
-    def __init__(
-        self, costs: LayerCosts, devices: Sequence[Device], locked: dict[int, int], *, host_too: bool = False
-    ) -> None:
-        self._total = total = costs.total_layers
-        self._best = [[float("inf")] * (total + 1) for _ in range(len(devices) + 1)]
-        self._taken = [[0] * (total + 1) for _ in devices]
-        self._best[-1][total] = 0.0
+    def __init__(self, costs: LayerCosts, devices: Sequence[Device], locked: dict[int, int]) -> None:
+        self._costs, self._locked, self._total = costs, locked, costs.total_layers
+        self._budgets = [d.budget_bytes for d in devices]
+        self._ratio: list[list[float | None]] = [[None] * (self._total + 1) for _ in devices]
+        self._ratio.append([*[float("inf")] * self._total, 0.0])
+        self._taken = [[0] * (self._total + 1) for _ in devices]
+        self._from = [0] * len(devices) + [self._total]
+        """By device: the first layer from which it and those behind it can take everything."""
         for i in range(len(devices) - 1, -1, -1):
-            # The first device begins with the first layer, unless the host may hold some before it.
-            for first in range(total, -1, -1) if i or host_too else (0,):
-                self._try(costs, i, first, devices[i].budget_bytes, locked.get(i))
+            self._from[i] = self._lowest(i, self._from[i + 1])
 
-    def _try(self, costs: LayerCosts, device: int, first: int, budget: int | None, locked: int | None) -> None:
-        following, best = self._best[device + 1], self._best[device]
-        counts = range(self._total - first + 1) if locked is None else range(locked, locked + 1)
-        for count in counts:
+    def _lowest(self, device: int, end: int) -> int:
+        """The lowest first layer of a run on a device that ends before a layer."""
+        if device in self._locked:
+            return max(0, end - self._locked[device])
+        budget, low, high = self._budgets[device], 0, end
+        while budget is not None and low < high:
+            middle = (low + high) // 2
+            if self._costs.held_bytes(device, middle, end - 1) <= budget:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def _best(self, device: int, first: int) -> float:
+        ratio = self._ratio[device][first]
+        if ratio is None:
+            ratio = float("inf") if first < self._from[device] else self._try(device, first)
+            self._ratio[device][first] = ratio
+        return ratio
+
+    def _try(self, device: int, first: int) -> float:
+        budget, locked, best = self._budgets[device], self._locked.get(device), float("inf")
+        following, held_bytes = self._ratio[device + 1], self._costs.held_bytes
+        least = max(0, self._from[device + 1] - first)
+        for count in range(least, self._total - first + 1) if locked is None else (locked,):
             if first + count > self._total:
-                return
+                break
             ratio = 0.0
             if count and budget is not None:
-                held = costs.held_bytes(device, first, first + count - 1)
+                held = held_bytes(device, first, first + count - 1)
                 ratio = held / budget if budget else float("inf")
                 # Beyond its budget, or worse than what was found: more layers make it no better.
-                if locked is None and (ratio > 1 or ratio > best[first]):
-                    return
-            found = max(ratio, following[first + count])
-            if found < best[first]:
-                best[first], self._taken[device][first] = found, count
+                if locked is None and (ratio > 1 or ratio > best):
+                    break
+            found = following[first + count]
+            found = max(ratio, self._best(device + 1, first + count) if found is None else found)
+            if found < best:
+                best, self._taken[device][first] = found, count
+        return best
 
     def whole(self) -> tuple[float, tuple[int, ...]] | None:
         """The highest fill ratio and the layers per device when nothing stays on the host."""
-        return None if self._best[0][0] > 1 else (self._best[0][0], self._layers(0))
+        ratio = self._best(0, 0)
+        return None if ratio > 1 else (ratio, self._layers(0))
 
     def most(self) -> tuple[int, ...]:
         """As many layers as fit when the first stay on the host, at least one."""
-        for first in range(1, self._total + 1):
-            if self._best[0][first] <= 1:
+        for first in range(max(1, self._from[0]), self._total + 1):
+            if self._best(0, first) <= 1:
                 return self._layers(first)
         # Only locks can ask for the impossible: they are kept, the rest stays on the host.
-        return tuple(0 for _ in self._taken)
+        return tuple(0 for _ in self._budgets)
 
     def _layers(self, first: int) -> tuple[int, ...]:
         layers = []
-        for taken in self._taken:
-            layers.append(taken[first])
+        for device in range(len(self._budgets)):
+            layers.append(self._taken[device][first])
             first += layers[-1]
         return tuple(layers)

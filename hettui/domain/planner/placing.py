@@ -14,7 +14,8 @@ from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.plan.experts import override
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
-from hettui.domain.planner.experts import MOST_RUNS, Placed, Placing, Run, place
+from hettui.domain.planner.experts import MOST_STEPS, Placed, Placing, Run, place
+from hettui.domain.planner.least import Costs
 from hettui.domain.planner.promise import CROSSING_S
 from hettui.domain.planner.search import INFINITE
 from hettui.domain.speed.pace import Pace, below_s, pace
@@ -29,7 +30,7 @@ def with_experts_in_ram(
     devices: tuple[Device, ...],
     ram_bytes: int | None = None,
     host_bytes_per_s: float | None = None,
-    most_runs: int = MOST_RUNS,
+    most_steps: int = MOST_STEPS,
 ) -> tuple[Plan, Placed] | None:
     """The least time per token of one stream, with experts in the master's RAM as far as they must. None for a model
     without experts, without a card of this machine's, or when nothing fits even so."""
@@ -37,7 +38,7 @@ def with_experts_in_ram(
         return None
     table = _Table(workload, devices, host_bytes_per_s)
     left = INFINITE if ram_bytes is None else ram_bytes - workload.shape.host_bytes - _HOST_SPARE_BYTES
-    found = place(table.problem(left), most_runs)
+    found = place(table.problem(left), most_steps)
     if found is None:
         return None
     return table.plan(found), found
@@ -99,21 +100,23 @@ class _Table:
             INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - self.here.besides_bytes(i))
             for i, d in enumerate(devices)
         ]
-        prices = [
-            min(((t[b + 1] - t[b]) / size for b, size in enumerate(self.expert_bytes) if size), default=INFINITE)
-            if d.helps_host
-            else INFINITE
-            for t, d in zip(self.penalties, devices, strict=True)
+        away = [
+            [b - a for a, b in pairwise(table)] if d.helps_host else [INFINITE] * self.shape.blocks
+            for table, d in zip(self.penalties, devices, strict=True)
         ]
+        costs = Costs(
+            [[b - a for a, b in pairwise(row)] for row in self.below],
+            _needed(self.workload),
+            (*self.expert_bytes, 0),
+            [[*row, INFINITE] for row in away],
+            rooms,
+        )
         return Placing(
             shape.layers,
             len(devices),
             self.run,
-            [[b - a for a, b in pairwise(row)] for row in self.below],
+            costs,
             [p.hop_s for p in self.paces],
-            _needed(self.workload),
-            rooms,
-            prices,
             ram_bytes,
             locked_layers(devices),
         )
