@@ -50,8 +50,8 @@ _LOAD_MODE_FLAGS = {
     "dio": ("--direct-io",),
 }
 """For builds without `--load-mode` (b10068)."""
-_SAID_APART = frozenset({"load-mode", "mmproj", "mmproj-device", "lora", "control-vector"})
-"""`beside_words` says them, and `_load_mode`."""
+_SAID_APART = frozenset({"load-mode", "split-mode", "mmproj", "mmproj-device", "lora", "control-vector"})
+"""`beside_words` says them, `_load_mode`, and whoever says where layers go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +338,7 @@ def _master(cluster: Cluster, split: Split, names: _Names) -> ProcessSpec:
     if names.holding:
         argv += [
             flag("split-mode"),
-            "layer",
+            params.split_mode,
             flag("tensor-split"),
             ",".join(str(split.layers[i]) for i in split.active),
         ]

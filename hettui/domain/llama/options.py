@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving, scaled
+from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, SPLIT_MODES, RuntimeParams, Serving, scaled
 from hettui.domain.records import dataclass
 from hettui.domain.units import MIB
 
@@ -183,13 +183,18 @@ OPTIONS: tuple[Option, ...] = (
         "slot-save-path", ("--slot-save-path",), "path", "where contexts are kept; left out: in the state folder",
         "serving",
     ),
+    # Said beside the layers: `launch` knows where.
+    Option(
+        "split-mode", ("-sm", "--split-mode"), "text",
+        "whole layers on each device, or a share of every tensor on all of this machine's cards", "memory",
+        choices=SPLIT_MODES,
+    ),
     # Not under their own names in a configuration: hettui sets them by what it plans.
     Option("model", ("-m", "--model"), instead="[model] path"),
     Option("tensor-split", ("-ts", "--tensor-split"), instead=_IN_DEVICES),
     Option("gpu-layers", ("-ngl", "--gpu-layers", "--n-gpu-layers"), instead=_IN_DEVICES),
     Option("rpc", ("--rpc",), instead="[[devices]]"),
     Option("device", ("--device", "-dev"), instead="[[devices]]"),
-    Option("split-mode", ("-sm", "--split-mode"), instead="[[devices]]"),
     Option("main-gpu", ("-mg", "--main-gpu"), instead="[[devices]]"),
     Option("fit", ("-fit", "--fit"), instead=f"{_IN_DEVICES}: hettui fits them"),
     Option("cpu-moe", ("-cmoe", "--cpu-moe"), "boolean", instead="[serving] n-cpu-moe"),

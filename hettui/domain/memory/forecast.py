@@ -181,6 +181,9 @@ def _draft_in(workload: Workload, backend: str, attached: bool, several: bool = 
 
 
 def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None, *, several: bool = False) -> Forecast:
+    budgets = tuple(d.budget_bytes for d in devices) if devices else (None,) * len(split.layers)
+    if workload.params.shares_tensors and split.active:
+        return _shared(workload, split, devices, budgets)
     context, several = context_bytes_per_block(workload), several or len(split.active) > 1
     copies = input_copies(workload, several=several, full_offload=not split.host_layers)
     beside = helping(devices or (), split)
@@ -219,5 +222,18 @@ def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None
         sum(context[host_blocks.start : host_blocks.stop]),
         work(HOST, None),
     )
-    budgets = tuple(d.budget_bytes for d in devices) if devices else (None,) * len(split.layers)
     return Forecast(tuple(held(i) for i in range(len(split.layers))), host, budgets, host_weights_bytes=kept.read_bytes)
+
+
+def _shared(
+    workload: Workload, split: Split, devices: Sequence[Device] | None, budgets: tuple[int | None, ...]
+) -> Forecast:
+    """With `--split-mode tensor`: the layers are proportions."""
+    from hettui.domain.memory.tensor_forecast import held_as_one
+
+    own = [devices[i] for i in split.active] if devices else None
+    one = held_as_one(workload, [split.layers[i] for i in split.active], split.host_layers, own)
+    held = [Memory()] * len(split.layers)
+    for i, memory in zip(split.active, one.devices, strict=True):
+        held[i] = memory
+    return Forecast(tuple(held), one.host, budgets, host_weights_bytes=one.host_read_bytes)
