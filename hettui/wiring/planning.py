@@ -68,7 +68,8 @@ def plan_report(
         workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective, beside=beside
     )
     launch = plan_launch(replace(cluster, devices=plan.devices, params=plan.settings(config.params)), plan.split)
-    return PlanReport(workload, plan, launch, learned, best, ram_bytes, refused, said, named_sizes(config))
+    modes = cluster.engine.split_modes
+    return PlanReport(workload, plan, launch, learned, best, ram_bytes, refused, said, named_sizes(config), modes)
 
 
 def _plan_for_rig(

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -158,12 +159,20 @@ def load(
         try:
             text = _wait(master, master_log, timeout_s, whole=whole)
             if once_there is not None:
-                once_there(port)
+                _told(once_there, port, master_log)
         finally:
             _end(master)
         worker_log.seek(0)
         allocations = worker_log.read().decode(errors="replace")
     return _reading(text, allocations, known, own_block="draft-mtp" in args)
+
+
+def _told(once_there: Callable[[int], None], port: int, log: IO[bytes]) -> None:
+    try:
+        once_there(port)
+    except (OSError, HTTPException) as e:
+        size = os.fstat(log.fileno()).st_size
+        raise LoadFailed(f"{e}: {os.pread(log.fileno(), size, 0).decode(errors='replace')[-4000:]}") from None
 
 
 def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float, *, whole: bool = False) -> str:

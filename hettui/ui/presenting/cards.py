@@ -73,7 +73,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
     view = CardView(
         index=index,
         name=clean_line(device.name, 200),
-        role=_whole_role(device, outlook, index, read),
+        role=_whole_role(facts, device, outlook, index, read),
         layers=layers,
         maximum=split.total_layers,
         running=running,
@@ -105,9 +105,12 @@ def _noted(view: CardView, note: str, role: str) -> CardView:
     return view if (note, role) == (view.note, view.note_role) else replace(view, note=note, note_role=role)
 
 
-def _whole_role(device: Device, outlook: Forecast | None, index: int, read: _Readings) -> str:
+def _whole_role(facts: Facts, device: Device, outlook: Forecast | None, index: int, read: _Readings) -> str:
     """With what else lies on it, and whether it sleeps."""
     words = [_role(device)]
+    split = facts.plan.split
+    if facts.shares_tensors and split.layers[index]:
+        words.append(f"{100 * split.layers[index] / split.n_gpu_layers:.0f} % of each tensor")
     if outlook is not None:
         words += ["draft"] if outlook.devices[index].draft_bytes else []
         words += ["projector"] if outlook.projecting is not None and outlook.projecting.device == index else []

@@ -136,7 +136,7 @@ def about_the_plan(facts: Facts) -> PlanLineView:
         return _with_costs(facts.keys.fill("the plan is what runs · {pane.chat} chats"), facts)
     if session.cluster is None:
         return PlanLineView(clean_line(session.problem or "no llama.cpp was found"), "warn")
-    if told := warnings(workload, facts.plan):
+    if told := warnings(workload, facts.plan, facts.session.split_modes):
         return PlanLineView(told[0], "warn")
     context = f" with {facts.plan.ctx_size} tokens of context" if facts.plan.ctx_size else ""
     beside = [clean_line(one.option, 30) for one in not_counted(session.config.serving.extra_args, {})]
