@@ -61,6 +61,15 @@ def test_a_share_of_every_tensor_is_said_by_the_same_numbers() -> None:
     argv = plan_launch(shared, Split((20, 11), 31)).master.argv
     assert option(argv, "-sm") == "tensor"
     assert (option(argv, "--device"), option(argv, "-ngl"), option(argv, "-ts")) == ("CUDA0,CUDA1", "31", "20,11")
+    assert "--rpc" not in argv
+
+
+def test_no_worker_ever_shares_tensors() -> None:
+    """It would open a port on all networks, in newer builds."""
+    mixed = replace(cluster((GPU, LENT)), params=RuntimeParams(split_mode="tensor"))
+    with pytest.raises(ConfigError, match="RTX 3060 is a worker"):
+        plan_launch(mixed, Split((20, 11), 31))
+    assert "--rpc" not in plan_launch(mixed, Split((31, 0), 31)).master.argv
 
 
 def test_everything_on_the_host() -> None:

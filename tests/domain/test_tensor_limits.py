@@ -66,6 +66,7 @@ def test_nothing_speaks_against_cards_of_ones_own() -> None:
         ({"draft": Drafting(model="d.gguf")}, "draft-simple", "remove [draft]"),
         ({"draft": Drafting("draft-mtp")}, "draft-mtp", "remove [draft]"),
         ({"model": "gemma3-1b", "cache_type_k": "q8_0"}, "a quantised KV cache", 'cache-type-v = "f16"'),
+        ({"model": "glm4moe", "build": 10068}, "has an MTP block", "b11434 or newer"),
         ({"model": "gemma3-1b", "build": 10068}, "one head of K and V", "b11434 or newer"),
     ],
 )

@@ -22,6 +22,7 @@ import random
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -143,11 +144,16 @@ def _placed(each: Sequence[Sequence[int]], mib: Sequence[float]) -> list[list[in
 
 def _read_prompt(tokens: int, port: int) -> None:
     asked = {"prompt": [5] * tokens, "n_predict": 0, "cache_prompt": False}
-    line = HTTPConnection("127.0.0.1", port, timeout=300)
-    line.request("POST", "/completion", json.dumps(asked), {"Content-Type": "application/json"})
-    answer = line.getresponse()
-    if answer.status != 200:
-        raise LoadFailed(f"{answer.status}: {answer.read(300)!r}")
+    while True:
+        line = HTTPConnection("127.0.0.1", port, timeout=300)
+        line.request("POST", "/completion", json.dumps(asked), {"Content-Type": "application/json"})
+        answer = line.getresponse()
+        if answer.status == 200:
+            return
+        if answer.status != 503:
+            raise LoadFailed(f"{answer.status}: {answer.read(300)!r}")
+        # It is still loading.
+        time.sleep(0.05)
 
 
 def _used_mib() -> list[int]:

@@ -117,6 +117,11 @@ def plan_launch(
     needed and the build has none.
     """
     check(cluster)
+    if cluster.params.shares_tensors:
+        from hettui.domain.memory.tensor_limits import across_workers
+
+        if reason := across_workers(cluster.devices, split):
+            raise ConfigError(reason)
     ports = ports or default_ports(cluster.devices)
     workers = tuple(
         _worker(cluster, device, ports[device.name]) for device in cluster.devices if device.via == "worker"

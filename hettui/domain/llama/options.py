@@ -139,6 +139,12 @@ OPTIONS: tuple[Option, ...] = (
         "predict", ("-n", "--predict", "--n-predict"), "integer", "most tokens of one answer; -1: no limit", "memory",
         -1, always=False, loose=True,
     ),
+    # Said beside the layers: `launch` knows where.
+    Option(
+        "split-mode", ("-sm", "--split-mode"), "text",
+        "whole layers on each device, or a share of every tensor on all of this machine's cards", "memory",
+        choices=SPLIT_MODES,
+    ),
     # How it is said differs from build to build: `launch` knows.
     Option(
         "load-mode", ("--load-mode", "-lm"), "text", "how the file is read", "memory", choices=LOAD_MODES,
@@ -182,12 +188,6 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "slot-save-path", ("--slot-save-path",), "path", "where contexts are kept; left out: in the state folder",
         "serving",
-    ),
-    # Said beside the layers: `launch` knows where.
-    Option(
-        "split-mode", ("-sm", "--split-mode"), "text",
-        "whole layers on each device, or a share of every tensor on all of this machine's cards", "memory",
-        choices=SPLIT_MODES,
     ),
     # Not under their own names in a configuration: hettui sets them by what it plans.
     Option("model", ("-m", "--model"), instead="[model] path"),

@@ -12,8 +12,10 @@ from hettui.domain.devices.device import Device
 from hettui.domain.llama.build import OVERLAPPING_BUILD
 from hettui.domain.llama.params import DRAFT_MODEL, DRAFT_MTP, TENSOR_MODE
 from hettui.domain.memory.context import contexts
+from hettui.domain.memory.weights import used
 from hettui.domain.memory.workload import Workload, remembered
 from hettui.domain.model.block_context import kv_heads, recurrent_blocks
+from hettui.domain.model.weights import Part
 from hettui.domain.plan.split import Split
 from hettui.domain.text import clean_line
 
@@ -37,8 +39,8 @@ def why_not(workload: Workload, devices: Sequence[Device], split: Split, modes: 
     nothing is known against it. `modes`: what the build at hand takes for `--split-mode`; empty: not known."""
     if not workload.params.shares_tensors:
         return None
-    reason = _of_build(workload, modes) or _of_devices(devices, split) or _of_settings(workload) or _of_model(workload)
-    return f"split-mode tensor: {reason}" if reason else None
+    reason = _of_build(workload, modes) or _of_settings(workload) or _of_model(workload)
+    return f"split-mode tensor: {reason}" if reason else across_workers(devices, split)
 
 
 def possible(workload: Workload, modes: Collection[str] = ()) -> bool:
@@ -61,14 +63,15 @@ def _of_build(workload: Workload, modes: Collection[str]) -> str | None:
     return None
 
 
-def _of_devices(devices: Sequence[Device], split: Split) -> str | None:
+def across_workers(devices: Sequence[Device], split: Split) -> str | None:
+    """Why these devices share no tensors; None where all that hold something are the master's own."""
     for device, layers in zip(devices, split.layers, strict=True):
         if layers and device.via == "worker":
             name = clean_line(device.name, 40)
             return (
-                f"{name} is a worker, and every block's results would cross the network twice for each token; workers "
-                "of newer builds (RPC protocol 8) also open a port on all networks for that. Only cards that "
-                f"llama-server drives itself share tensors: give {name} no layers, {_INSTEAD}"
+                f"split-mode tensor: {name} is a worker, and every block's results would cross the network twice for "
+                "each token; workers of newer builds (RPC protocol 8) also open a port on all networks for that. Only "
+                f"cards that llama-server drives itself share tensors: give {name} no layers, {_INSTEAD}"
             )
     return None
 
@@ -98,6 +101,16 @@ def _heads(workload: Workload) -> frozenset[int]:
     return frozenset(heads[i] for i, kept in enumerate(contexts(workload)) if kept.k_width)
 
 
+def _loads_half_a_block(workload: Workload) -> bool:
+    """Of an MTP block that nobody uses older builds load some biases, not what these are to be cut like (b10068)."""
+    shape = workload.shape
+    loaded: dict[int, set[str]] = {}
+    for placed in shape.placed:
+        if placed.part is Part.BLOCK and placed.block >= shape.blocks - shape.mtp_blocks and used(workload, placed):
+            loaded.setdefault(placed.block, set()).add(placed.tensor.name.removeprefix(f"blk.{placed.block}."))
+    return any("attn_output.weight" not in names for names in loaded.values())
+
+
 @remembered
 def _of_model(workload: Workload) -> str | None:
     """llama.cpp goes by certain tensors' names, and divides by the number of heads."""
@@ -107,6 +120,10 @@ def _of_model(workload: Workload) -> str | None:
         return (
             f"llama.cpp b{workload.build} ends with it where a model has one head of K and V: use b11434 or newer, "
             f"{_INSTEAD}"
+        )
+    if _loads_half_a_block(workload):
+        return (
+            f"llama.cpp b{workload.build} ends with it where a model has an MTP block: use b11434 or newer, {_INSTEAD}"
         )
     heads, recurrent = kv_heads(shape.file, shape.blocks), recurrent_blocks(shape.file, shape.blocks)
     for i, (kept, tensors) in enumerate(zip(contexts(workload), shape.tensor_shapes, strict=True)):

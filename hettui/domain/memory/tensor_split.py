@@ -15,6 +15,7 @@ from math import ceil, lcm, log2
 from hettui.domain.memory.context import CACHE_BYTES, cells, context_size, contexts, state_copies
 from hettui.domain.memory.weights import stays_on_host, used
 from hettui.domain.memory.workload import Workload, remembered
+from hettui.domain.model.architecture import architecture
 from hettui.domain.model.block_context import (
     BlockContext,
     block_windows,
@@ -360,6 +361,14 @@ def exchange_bytes(workload: Workload, devices: int) -> int:
     """What each device takes to add up the others' results to its own: as much as the largest of them for a whole
     micro-batch, once for each step (`max_tmp_size` of ggml-backend-meta.cpp). Only there once a prompt was read."""
     shape, params = workload.shape, workload.params
-    used_experts = max(1, shape.file.integer("expert_used_count")) if shape.mixtures else 1
-    tokens = cells(params, context_size(workload)).ubatch
-    return shape.n_embd * tokens * _F32 * used_experts * ceil(log2(devices)) if devices > 1 else 0
+    if devices < 2:
+        return 0
+    tokens, last = cells(params, context_size(workload)).ubatch, shape.blocks - shape.mtp_blocks - 1
+    chosen = max(1, shape.file.integer("expert_used_count"))
+    # Of each token one result for every expert that was chosen; in the last block of those that become logits only.
+    late = architecture(shape.file.architecture).late_outputs
+    rows = tokens
+    if shape.mixtures:
+        whole = late or any(block < last for block in shape.mixtures)
+        rows = max(tokens, (tokens if whole else min(params.slots, tokens)) * chosen)
+    return shape.n_embd * rows * _F32 * ceil(log2(devices))

@@ -33,7 +33,7 @@ def share_out(workload: Workload, devices: Sequence[Device]) -> Split:
 
 def shared_by(devices: Sequence[Device]) -> list[int]:
     """Who may get something; where no card is the master's own, whoever could: that it cannot be is said elsewhere."""
-    usable = [i for i, d in enumerate(devices) if not d.missing and d.budget_bytes != 0 and not _kept_empty(d)]
+    usable = [i for i, d in enumerate(devices) if d.budget_bytes != 0 and not _kept_empty(d)]
     return [i for i in usable if devices[i].via == "master"] or usable
 
 

@@ -60,7 +60,7 @@ def untested(workload: Workload, plan: Plan) -> str | None:
     if beside and unmeasured:
         return "with a projector, adapters or control vectors beside cards other than NVIDIA's"
     if workload.params.shares_tensors:
-        return "with split-mode tensor"
+        return "with split-mode tensor on cards"
     if workload.params.overrides:
         return "with tensors kept on the host by n-cpu-moe or override-tensor"
     attached = [d for d, n in zip(plan.devices, plan.split.layers, strict=True) if n and d.via != "worker"]

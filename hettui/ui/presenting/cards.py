@@ -79,7 +79,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
         running=running,
         ghost=ghost,
         locked=device.locked,
-        output=split.output_device == index,
+        output=split.output_device == index and not facts.shares_tensors,
         experts=_experts(facts, index),
         memory=_NOTHING if outlook is None else outlook.devices[index],
         budget_bytes=device.budget_bytes,

@@ -62,7 +62,9 @@ def time_bar(facts: Facts) -> TimeBarView:
     names, found = tuple(clean_line(d.name, 40) for d in facts.plan.devices), facts.speed
     if found is None:
         return TimeBarView(names, selected=facts.selected, colours=_colours(facts))
-    shares = tuple(found.stages_s.get(i, 0.0) / found.token_s for i in range(len(names)))
+    # Cards that share tensors work at once: their parts are more than the time there is.
+    whole_s = max(found.token_s, sum(found.stages_s.values()))
+    shares = tuple(found.stages_s.get(i, 0.0) / whole_s for i in range(len(names)))
     runs = facts.cluster.state is ClusterState.READY and not facts.differs
     if runs and facts.rate and found.measured:
         return TimeBarView(names, shares, 1 / facts.rate, "measured", facts.selected, _colours(facts))
