@@ -51,7 +51,9 @@ _NOT_BY_WORKERS = ("qwen3next", "qwen35", "qwen35moe")
 """A worker's check of addresses ends it as soon as these compute (b11434); what is reserved is known before."""
 
 
-def cases(builds: Sequence[str], count: int, seed: int, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def cases(
+    builds: Sequence[str], count: int, seed: int, names: Sequence[str], *, workers: bool = True
+) -> Iterator[dict[str, Any]]:
     """Every model with equal shares first, then by dice: shares, cache types, slots, contexts; now and then layers or
     experts on the host."""
     dice = random.Random(seed)
@@ -59,7 +61,7 @@ def cases(builds: Sequence[str], count: int, seed: int, names: Sequence[str]) ->
         for name in names:
             blocks = max(CUT.get(name, 3), 3)
             params: dict[str, Any] = {"prompt": 300 if name in _READ_ONCE else 8}
-            if name in _NOT_BY_WORKERS:
+            if workers and name in _NOT_BY_WORKERS:
                 params = {}
             split = [blocks + 1, blocks + 1]
             if number:
@@ -184,7 +186,7 @@ def loaded(engine: Engine, case: dict[str, Any], folder: Path, cards: Sequence[s
             _read_prompt(tokens, port)
         after.extend(_used_mib() if cards else [])
 
-    then = once_there if tokens or cards else None
+    then, cards = once_there if tokens or cards else None, cards[: len(case["split"])]
     try:
         reading = load(engine, path, case["split"], argv, attached=cards, once_there=then, timeout_s=400)
     except LoadFailed as e:
@@ -232,7 +234,8 @@ def main() -> None:
                 out.write(json.dumps(row) + "\n")
 
         most = len(cards) or 99
-        wanted = (c for c in cases(list(engines), options.each, options.seed, names) if len(c["split"]) <= most)
+        thought_of = cases(list(engines), options.each, options.seed, names, workers=not cards)
+        wanted = (c for c in thought_of if len(c["split"]) <= most)
         list(pool.map(measure, (c for c in wanted if identity(c) not in known)))
 
 

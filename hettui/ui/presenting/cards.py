@@ -50,7 +50,7 @@ def _running(applied: Applied | None, name: str) -> int | None:
 def _experts(facts: Facts, index: int) -> tuple[int, int] | None:
     """Where the plan says so, and the settings do not say otherwise."""
     shape, plan = facts.session.shape, facts.plan
-    if shape is None or not shape.mixtures:
+    if shape is None or not shape.mixtures or facts.shares_tensors:
         return None
     return experts_here(plan.split, plan.away, index, shape.mixtures)
 
@@ -107,10 +107,10 @@ def _noted(view: CardView, note: str, role: str) -> CardView:
 
 def _whole_role(facts: Facts, device: Device, outlook: Forecast | None, index: int, read: _Readings) -> str:
     """With what else lies on it, and whether it sleeps."""
-    words = [_role(device)]
-    split = facts.plan.split
+    words, split = [_role(device)], facts.plan.split
     if facts.shares_tensors and split.layers[index]:
-        words.append(f"{100 * split.layers[index] / split.n_gpu_layers:.0f} % of each tensor")
+        share = f"{100 * split.layers[index] / split.n_gpu_layers:.0f} % of each tensor"
+        words = [share] if device.via == "master" else [*words, share]
     if outlook is not None:
         words += ["draft"] if outlook.devices[index].draft_bytes else []
         words += ["projector"] if outlook.projecting is not None and outlook.projecting.device == index else []
