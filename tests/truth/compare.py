@@ -194,7 +194,9 @@ def exchange_error(case: dict[str, Any]) -> int:
     """Of what a device takes for adding up results, where a prompt was read: forecast minus reserved."""
     shape, tokens, real = shape_of(case["model"], case["blocks"]), case["params"]["prompt"], int(case["exchange"][0])
     # llama-server may read the last four by themselves, to keep what was there before.
-    workloads = (Workload(shape, RuntimeParams(ubatch_size=n), int(case["build"][1:])) for n in (tokens, tokens - 4))
+    params = _params({name: value for name, value in case["params"].items() if name != "prompt"})
+    read = (replace(params, ubatch_size=min(n, params.ubatch_size)) for n in (tokens, tokens - 4))
+    workloads = (Workload(shape, one, int(case["build"][1:])) for one in read)
     return min((exchange_bytes(workload, len(case["split"])) - real for workload in workloads), key=abs)
 
 

@@ -174,9 +174,9 @@ def test_a_share_of_every_tensor_is_exact_on_every_device() -> None:
     """`-sm tensor` in b10068 and b11434, two and three CPU workers as the cards, in any proportions."""
     rows = [row for row in cases(TENSOR) if "refused" not in row]
     found = [c for row in rows for c in compare_tensor(row)]
-    assert len(rows) >= 80
+    assert len(rows) >= 190
     assert {row["build"] for row in rows} == set(BUILDS)
-    assert len({c.architecture for c in found}) >= 15
+    assert len({c.architecture for c in found}) >= 25
     assert {len(row["split"]) for row in rows} == {2, 3}
     assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
     assert [c for c in found if not c.compute_within] == []
@@ -185,7 +185,7 @@ def test_a_share_of_every_tensor_is_exact_on_every_device() -> None:
 def test_what_adds_up_results_is_exact() -> None:
     """What devices take for each other's results, once a prompt was read."""
     rows = [row for row in cases(TENSOR) if "exchange" in row]
-    assert len(rows) >= 8
+    assert len(rows) >= 100
     assert {exchange_error(row) for row in rows} == {0}
 
 

@@ -29,7 +29,8 @@ NOT_SHARED = frozenset(_REFUSED.split())
 _NOT_IN_OLDER_BUILDS = frozenset({"lfm2", "lfm2moe"})
 """Those that b10068 refuses besides."""
 _STATES_ON_ALL = frozenset({"lfm2", "lfm2moe"})
-_QUANTISED = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+_FOR_ONE_HEAD = frozenset({"f16", "bf16"})
+"""Of the cache. Of one head what is rotated for a quantised cache, or converted from f32, loses its place."""
 
 _INSTEAD = 'or set [serving] split-mode = "layer"'
 
@@ -84,11 +85,11 @@ def _of_settings(workload: Workload) -> str | None:
         return f"llama.cpp (b11434) ends when it loads a LoRA adapter with it: remove [serving] lora, {_INSTEAD}"
     if params.draft is not None and params.draft.type in (DRAFT_MODEL, DRAFT_MTP):
         return f"what [draft] type {params.draft.type} takes beside it is not known: remove [draft], {_INSTEAD}"
-    quantised = params.cache_type_k in _QUANTISED or params.cache_type_v in _QUANTISED
-    if quantised and 1 in _heads(workload):
+    others = {params.cache_type_k, params.cache_type_v} - _FOR_ONE_HEAD
+    if others and 1 in _heads(workload):
         return (
-            "llama.cpp (b11434) ends with a quantised KV cache where a model has one head of K and V: set [serving] "
-            f'cache-type-k and cache-type-v = "f16", {_INSTEAD}'
+            f"llama.cpp (b11434) ends with a KV cache of {min(others)} where a model has one head of K and V: set "
+            f'[serving] cache-type-k and cache-type-v = "f16", {_INSTEAD}'
         )
     return None
 

@@ -368,7 +368,8 @@ def exchange_bytes(workload: Workload, devices: int) -> int:
     # Of each token one result for every expert that was chosen; in the last block of those that become logits only.
     late = architecture(shape.file.architecture).late_outputs
     rows = tokens
-    if shape.mixtures:
-        whole = late or any(block < last for block in shape.mixtures)
+    mixtures = {p.block for p in shape.placed if p.expert and not stays_on_host(p, params)}
+    if mixtures:
+        whole = late or any(block < last for block in mixtures)
         rows = max(tokens, (tokens if whole else min(params.slots, tokens)) * chosen)
     return shape.n_embd * rows * _F32 * ceil(log2(devices))
