@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.forecast import forecast
-from hettui.domain.memory.tensor_split import counts, exchange_bytes
+from hettui.domain.memory.tensor_shares import exchange_bytes
+from hettui.domain.memory.tensor_split import counts
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
 from hettui.domain.units import MIB

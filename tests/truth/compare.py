@@ -20,7 +20,7 @@ from hettui.domain.llama.params import Drafting, RuntimeParams
 from hettui.domain.memory.beside_model import host_adapters
 from hettui.domain.memory.forecast import Memory, forecast
 from hettui.domain.memory.tensor_forecast import held_as_one
-from hettui.domain.memory.tensor_split import exchange_bytes
+from hettui.domain.memory.tensor_shares import exchange_bytes
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.companions import ALONE, Companions
 from hettui.domain.model.shape import ModelShape

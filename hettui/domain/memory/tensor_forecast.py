@@ -1,6 +1,6 @@
 """What devices and host hold with `--split-mode tensor`.
 
-Weights and context are shared out (`tensor_split`). The graph is laid out once, for all devices as if they were one,
+Weights and context are shared out (`tensor_shares`). The graph is laid out once, for all devices as if they were one,
 and each of them takes a compute buffer for the whole of it (`ggml_backend_meta_buffer_type_alloc_buffer` of
 ggml-backend-meta.cpp, b11434; the same sizes in b10068). That one device overlaps no micro-batches, helps no host and
 fuses nothing; flash attention is on.
@@ -17,7 +17,7 @@ from hettui.domain.memory.amount import Memory
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.flash import attention
 from hettui.domain.memory.layout import layout_of
-from hettui.domain.memory.tensor_split import exchange_bytes, shares
+from hettui.domain.memory.tensor_shares import exchange_bytes, shares
 from hettui.domain.memory.weights import host_weights
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.weights import CPU, buffer_kind

@@ -8,26 +8,20 @@ in b10068); compared with real loads in tests/truth/tensor.jsonl.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import ceil, lcm, log2
+from math import lcm
 
-from hettui.domain.memory.context import CACHE_BYTES, cells, context_size, contexts, state_copies
-from hettui.domain.memory.weights import stays_on_host, used
 from hettui.domain.memory.workload import Workload, remembered
-from hettui.domain.model.architecture import architecture
 from hettui.domain.model.block_context import (
-    BlockContext,
     block_windows,
     head_width,
     kv_heads,
     recurrent_blocks,
-    state_parts,
 )
 from hettui.domain.model.ggml import TYPES_BY_NAME
 from hettui.domain.model.header import TensorInfo
-from hettui.domain.model.shape import ModelShape
-from hettui.domain.model.weights import BufferKind, Part, Placed
+from hettui.domain.model.weights import Part, Placed
 from hettui.domain.plan.split import f32
 from hettui.domain.records import dataclass
 
@@ -38,7 +32,6 @@ _MIRRORED = frozenset({"hrm_text"})
 _MIRRORED_STATES = frozenset({"lfm2", "lfm2moe"})
 _EFFICIENT = 128
 """Steps are multiples of so many elements."""
-_F32 = 4
 
 _ROWS = frozenset(
     f"{name}.weight"
@@ -134,14 +127,14 @@ def counts(segments: Segments, proportions: Sequence[int], turn: int) -> tuple[i
     return tuple(found)
 
 
-class _Cutter:
+class Cutter:
     """Knows the model; says how each of its tensors is cut."""
 
     def __init__(self, workload: Workload, proportions: Sequence[int]) -> None:
         shape = workload.shape
         file = shape.file
         self.arch, self.proportions = file.architecture, proportions
-        self.blocks = _blocks(shape)
+        self.blocks = blocks_of(workload)
         self.linear = _Linear(
             file.integer("ssm.state_size"), file.integer("ssm.group_count"), file.integer("ssm.time_step_rank"),
             file.integer("ssm.conv_kernel"),
@@ -284,7 +277,9 @@ def _sliced(tensor: TensorInfo, axis: int, elements: int) -> TensorInfo:
     return replace(tensor, shape=shape, size_bytes=tensor.size_bytes * elements // width if width else 0)
 
 
-def _blocks(shape: ModelShape) -> tuple[_Block, ...]:
+@remembered
+def blocks_of(workload: Workload) -> tuple[_Block, ...]:
+    shape = workload.shape
     file, n = shape.file, shape.blocks
     heads_kv, n_ff = kv_heads(file, n), file.per_block("feed_forward_length", n)
     recurrent, windows = recurrent_blocks(file, n), block_windows(file, n)
@@ -299,77 +294,3 @@ def _blocks(shape: ModelShape) -> tuple[_Block, ...]:
         turn = seen[kind] = seen.get(kind, -1) + 1
         found.append(_Block(kind[0], shape.n_head[i], heads_kv[i], head_k, head_v, n_ff[i], types[i], turn))
     return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """Bytes for every device in device order."""
-
-    weights: tuple[int, ...]
-    context: tuple[int, ...]
-
-
-@remembered
-def shares(workload: Workload, proportions: tuple[int, ...], kinds: tuple[BufferKind, ...], first: int) -> Shares:
-    """What each device gets. `proportions` are those of `--tensor-split`, without devices that get nothing; `kinds` are
-    the devices' buffers; `first` is the first block that does not stay on the host."""
-    shape, params = workload.shape, workload.params
-    cutter = _Cutter(workload, proportions)
-    weights, context = [0] * len(kinds), [0] * len(kinds)
-
-    def add(to: list[int], tensors: Iterable[TensorInfo]) -> None:
-        for j, (tensor, kind) in enumerate(zip(tensors, kinds, strict=True)):
-            # A part of no elements is no tensor to the allocator.
-            to[j] += kind.size_bytes(tensor) if all(tensor.shape) else 0
-
-    for placed in shape.placed:
-        if _on_devices(workload, placed, first) and not stays_on_host(placed, params):
-            add(weights, cutter.tensor(placed))
-    for number, kept in enumerate(contexts(workload)):
-        if number >= first:
-            for tensors in _kept(workload, cutter, number, kept):
-                add(context, tensors)
-    return Shares(tuple(weights), tuple(context))
-
-
-def _on_devices(workload: Workload, placed: Placed, first: int) -> bool:
-    if placed.part is Part.BLOCK:
-        return placed.block >= first and used(workload, placed)
-    tied = workload.shape.tied and placed.tensor.name == "token_embd.weight"
-    return placed.part in (Part.OUTPUT, Part.ROPE) or tied
-
-
-def _kept(workload: Workload, cutter: _Cutter, number: int, kept: BlockContext) -> Iterator[Iterable[TensorInfo]]:
-    """A block's cache and state, as each device has them."""
-    params, block = workload.params, cutter.blocks[number]
-    geometry = cells(params, context_size(workload))
-    depth = (geometry.windowed(kept.window, params) if kept.window else geometry.full) * geometry.streams
-    types, steps = (params.cache_type_k, params.cache_type_v), cutter.cache_steps(block)
-    for width, name, step in zip((kept.k_width, kept.v_width), types, steps, strict=True):
-        size, elements = CACHE_BYTES[name]
-        whole = [width] * len(cutter.proportions)
-        mine = whole if cutter.mirrors else counts([(width, 1, step)], cutter.proportions, block.turn)
-        yield [TensorInfo("", (n, depth), name, n * size // elements * depth) for n in mine]
-    if kept.state_values:
-        rows = params.slots * state_copies(workload)
-        for values in cutter.states(block, *state_parts(workload.shape.file)):
-            yield [TensorInfo("", (n, rows), "f32", n * rows * _F32) for n in values]
-
-
-@remembered
-def exchange_bytes(workload: Workload, devices: int) -> int:
-    """What each device takes to add up the others' results to its own: as much as the largest of them for a whole
-    micro-batch, once for each step (`max_tmp_size` of ggml-backend-meta.cpp). Only there once a prompt was read."""
-    shape, params = workload.shape, workload.params
-    if devices < 2:
-        return 0
-    tokens, last = cells(params, context_size(workload)).ubatch, shape.blocks - shape.mtp_blocks - 1
-    chosen = max(1, shape.file.integer("expert_used_count"))
-    # Of each token one result for every expert that was chosen; in the last block of those that become logits only.
-    late = architecture(shape.file.architecture).late_outputs
-    rows = tokens
-    mixtures = {p.block for p in shape.placed if p.expert and not stays_on_host(p, params)}
-    if mixtures:
-        whole = late or any(block < last for block in mixtures)
-        rows = max(tokens, (tokens if whole else min(params.slots, tokens)) * chosen)
-    return shape.n_embd * rows * _F32 * ceil(log2(devices))

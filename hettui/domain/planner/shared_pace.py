@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 from hettui.domain.devices.device import Device
-from hettui.domain.memory.tensor_split import shares
+from hettui.domain.memory.tensor_shares import shares
 from hettui.domain.memory.weights import model_buffers
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.weights import buffer_kind
