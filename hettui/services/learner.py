@@ -185,9 +185,11 @@ def _context_gb(session: Session, applied: Applied, depth: float) -> dict[int, f
 
 def _taught(session: Session, applied: Applied, decode: Decode) -> bool:
     """Of experts and layers that the host computes between the devices only the host's pace is learned; and nothing is
-    where another model speaks, too, or where it is not known what was said to llama-server."""
+    where another model speaks, too, where cards compute at once, or where it is not known what was said to the
+    server."""
     params = applied.params
-    if session.shape is None or (params is not None and (params.lora or params.draft is not None)):
+    apart = params is not None and (params.lora or params.draft is not None or params.shares_tensors)
+    if session.shape is None or apart:
         return False
     said = _said(session)
     if changes_speed(said) or applied.beside not in (None, mark(said)):

@@ -252,7 +252,7 @@ def config_facts(opened: Opened, engine: EngineInfo | None, engine_problem: str 
         return about
     return replace(
         about,
-        faults=tuple(warnings(session.workload_of(plan) or workload, plan)),
+        faults=tuple(warnings(session.workload_of(plan) or workload, plan, session.split_modes)),
         no_room=no_room(session, plan, room_as_found(plan.devices, session.hardware)) or "",
         planned=True,
     )

@@ -46,7 +46,7 @@ def warnings(session: Session) -> list[str]:
     beside = not_counted(session.config.serving.extra_args, session.file_bytes)
     return [
         *found,
-        *plan_warnings(session.workload_of(plan) or workload, plan),
+        *plan_warnings(session.workload_of(plan) or workload, plan, session.split_modes),
         *(f"not counted: {one.words}" for one in beside),
     ]
 

@@ -22,6 +22,8 @@ MODULES = (
     "hettui.domain.doctor.report",
     "hettui.domain.llama.beside_words",
     "hettui.domain.llama.drafting",
+    "hettui.domain.memory.tensor_forecast",
+    "hettui.domain.planner.shared_pace",
     "hettui.domain.session.choices",
     "hettui.domain.session.imagined",
     "hettui.domain.session.plan_report",

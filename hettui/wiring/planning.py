@@ -9,14 +9,16 @@ from pathlib import Path
 from hettui.adapters.files.config_toml import load
 from hettui.adapters.files.learned_file import load_learned
 from hettui.adapters.files.paths import memory_dir
-from hettui.domain.cluster.launch import Cluster, plan_launch
+from hettui.domain.cluster.launch import Cluster, LaunchPlan, plan_launch
 from hettui.domain.config.values import Config
 from hettui.domain.devices.device import LOCAL, Device, Host
 from hettui.domain.errors import UsageError
 from hettui.domain.llama.build import EngineInfo
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.tensor_limits import why_not
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.aim import Objective
+from hettui.domain.plan.plan import Plan
 from hettui.domain.planner.objectives import Beside
 from hettui.domain.session.asked import NamedDevice, asked_plan
 from hettui.domain.session.plan_report import PlanReport
@@ -46,7 +48,8 @@ def plan_report(
         return _plan_for_rig(rig_path, model, weights, n_gpu_layers, override, build, objective)
     config = load(config_path) if config_path else Config()
     config = replace(config, model_path=model, params=override(config.params))
-    anonymous = _anonymous(devices, weights if not config_path else None)
+    shares = config.params.shares_tensors
+    anonymous = _anonymous(devices, weights if not config_path else None, shares=shares)
     ram_bytes, refused = None, tuple[str, ...]()
     if anonymous is None:
         session = open_session(config)
@@ -67,8 +70,9 @@ def plan_report(
     plan, best = asked_plan(
         workload, members, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective, beside=beside
     )
-    launch = plan_launch(replace(cluster, devices=plan.devices, params=plan.settings(config.params)), plan.split)
-    return PlanReport(workload, plan, launch, learned, best, ram_bytes, refused, said, named_sizes(config))
+    cluster = replace(cluster, devices=plan.devices, params=plan.settings(config.params))
+    launch, modes = _launch(cluster, workload, plan), cluster.engine.split_modes
+    return PlanReport(workload, plan, launch, learned, best, ram_bytes, refused, said, named_sizes(config), modes)
 
 
 def _plan_for_rig(
@@ -91,17 +95,33 @@ def _plan_for_rig(
     workload = Workload(shape, config.params, build or rig.build, rig.extra_args)
     plan, best = asked_plan(workload, rig.devices, weights=weights, n_gpu_layers=n_gpu_layers, objective=objective)
     cluster = replace(_cluster(config, plan.devices, _ANY_ENGINE), params=plan.settings(config.params))
-    launch = plan_launch(cluster, plan.split)
+    launch = _launch(cluster, workload, plan)
     return PlanReport(workload, plan, launch, rig.learned, best, rig.ram_bytes, (), rig.extra_args, rig.file_bytes)
+
+
+def _launch(cluster: Cluster, workload: Workload, plan: Plan) -> LaunchPlan | None:
+    """None where cards cannot share the model's tensors: the report says why."""
+    asked = workload.having(cluster.params)
+    reason = why_not(asked, plan.devices, plan.split, cluster.engine.split_modes)
+    return None if reason else plan_launch(cluster, plan.split)
 
 
 def _cluster(config: Config, members: tuple[Device, ...], engine: EngineInfo) -> Cluster:
     return cluster_of(config, members, engine)
 
 
-def _anonymous(devices: list[NamedDevice] | None, weights: list[float] | None) -> tuple[Device, ...] | None:
+def _anonymous(
+    devices: list[NamedDevice] | None, weights: list[float] | None, *, shares: bool = False
+) -> tuple[Device, ...] | None:
     """Devices that only have a name, and no card behind it: their workers run anywhere, and their speed is known only
-    where a bandwidth is said. None: the real ones."""
+    where a bandwidth is said. Where they share tensors they stand for cards in one machine. None: the real ones."""
+    found = _named(devices, weights)
+    if found is None or not shares:
+        return found
+    return tuple(replace(d, via="master", backend="cuda", engine_name=f"CUDA{i}") for i, d in enumerate(found))
+
+
+def _named(devices: list[NamedDevice] | None, weights: list[float] | None) -> tuple[Device, ...] | None:
     if devices is not None:
         return tuple(
             Device(

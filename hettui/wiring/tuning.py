@@ -62,6 +62,8 @@ def job_of(session: Session, plan: Plan, request: Callable[[Plan], Request], wan
     workload = session.workload_of(plan)
     if workload is None:
         raise UsageError("no model is chosen: set [model] path")
+    if workload.params.shares_tensors:
+        raise UsageError('tuning moves whole layers from device to device: set [serving] split-mode = "layer" for it')
     cpus = Cpus(usable_cpus(), default_threads())
     tuning = Tuning(workload, plan, wanted.objective, wanted.most_trials, measures=wanted.measures, cpus=cpus)
     return TuneJob(tuning, request, session.learned.with_measured, wanted.streams, wanted.prompt)

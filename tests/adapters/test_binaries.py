@@ -83,6 +83,7 @@ def test_a_binary_is_asked_what_it_can_do(tmp_path: Path) -> None:
     program(tmp_path)
     info = find_engine(str(tmp_path), env())
     assert info.options == {"--rpc", "--fit", "--mmap", "--no-mmap"}
+    assert info.split_modes == frozenset()
     assert info.version == "version: 1 (abc)"
     assert list_devices(info).devices == (
         EngineDevice("CUDA0", "NVIDIA GeForce RTX 5080", 16000 * MIB, 15200 * MIB),
@@ -148,4 +149,5 @@ def test_the_wheels_binaries_answer() -> None:
     assert info.source == binaries.WHEEL
     assert info.rpc_server is not None
     assert {"--rpc", "--device", "--tensor-split", "--fit"} <= info.options
+    assert info.split_modes == {"none", "layer", "row", "tensor"}
     assert list_devices(info).complaints == {}

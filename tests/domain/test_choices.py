@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hettui.domain.config.values import Config
+from hettui.domain.errors import ConfigError
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.context import context_size
 from hettui.domain.plan.difference import changes
@@ -14,7 +15,7 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.session.choices import ANOTHER_MODEL, Choice, alike, queries
 from hettui.domain.session.plan_report import PlanReport
-from hettui.domain.session.session import Session
+from hettui.domain.session.session import Session, runnable
 from hettui.domain.telemetry.why import Shift
 from hettui.domain.units import MIB
 from tests.fakes import workers
@@ -45,7 +46,8 @@ def test_every_aim_every_device_and_experts_are_there() -> None:
     found = told(session, plan_of(session))
     assert list(found) == [
         "fastest for one stream", "best for many streams", "most even", "largest context", "larger context only",
-        "without RTX 3060", "without RTX 5080", "with GTX 1660 SUPER again", "experts on the host",
+        "without RTX 3060", "without RTX 5080", "with GTX 1660 SUPER again",
+        "tensors shared by the cards", "experts on the host",
     ]  # fmt: skip
     assert told(opened(RuntimeParams(8192, parallel=3)), plan_of(session)).keys() >= {"best for 3 streams"}
 
@@ -117,6 +119,47 @@ def test_where_only_a_smaller_model_helps_it_leads_to_the_models() -> None:
     found = told(session, plan_of(session))
     smaller = [choice for title, choice in found.items() if title.startswith("the model quantised")]
     assert [choice.action for choice in smaller] == [ANOTHER_MODEL]
+
+
+def test_cards_can_share_tensors_and_it_is_said_to_be_unverified() -> None:
+    session = opened()
+    plan = plan_of(session)
+    choice = told(session, plan)["tensors shared by the cards"]
+    assert choice.plan is not None
+    assert session.params(choice.plan).split_mode == "tensor"
+    assert "split-mode layer → tensor" in changes(plan, choice.plan, session.config.params)
+    assert choice.fits
+    assert "not verified" in choice.said
+    assert choice.speed is not None
+    # The faster card gets more, and every card that is used is in it.
+    held = dict(zip((d.name for d in choice.plan.devices), choice.plan.split.layers, strict=True))
+    assert held["RTX 5080"] > held["RTX 3060"] >= held["GTX 1660 SUPER"] > 0
+    assert runnable(session, choice.plan).params.split_mode == "tensor"
+    back = told(session, choice.plan)
+    assert "tensors shared by the cards" not in back
+    assert back["whole layers on each card"].plan is not None
+    assert session.params(back["whole layers on each card"].plan or plan).split_mode == "layer"
+
+
+def test_tensors_are_not_shared_where_that_cannot_be() -> None:
+    title, session = "tensors shared by the cards", opened()
+    # Too small for all of it.
+    small = opened(budgets_mib=(6000, 4000, 3000))
+    assert title not in told(small, Plan(small.devices, Split((16, 16, 16), 49)))
+    # A build that does not know it.
+    assert session.cluster is not None
+    engine = replace(session.cluster.engine, split_modes=frozenset({"layer", "row"}))
+    older = replace(session, cluster=replace(session.cluster, engine=engine))
+    assert title not in told(older, plan_of(older))
+    shared = replace(plan_of(older), changed=(("split_mode", "tensor"),))
+    with pytest.raises(ConfigError, match="this llama.cpp does not have it"):
+        runnable(older, shared)
+    # One card, and workers.
+    far = replace(session, devices=(session.devices[0], *(replace(d, via="worker") for d in session.devices[1:])))
+    plan = Plan(far.devices, Split((25, 20, 4), 49))
+    assert title not in told(far, plan)
+    with pytest.raises(ConfigError, match="RTX 3060 is a worker"):
+        runnable(far, replace(plan, changed=(("split_mode", "tensor"),)), force=True)
 
 
 def test_a_move_that_a_card_proposes_is_a_choice() -> None:

@@ -53,6 +53,25 @@ def test_an_empty_device_keeps_its_worker_and_leaves_the_masters_line() -> None:
     assert plan.owners["RPC1"] == "d2"
 
 
+def test_a_share_of_every_tensor_is_said_by_the_same_numbers() -> None:
+    cards = (GPU, replace(GPU, name="RTX 3060", id="pci:0000:02:00.0", engine_name="CUDA1", uuid="GPU-bbb"))
+    argv = plan_launch(cluster(cards), Split((20, 11), 31)).master.argv
+    assert option(argv, "-sm") == "layer"
+    shared = replace(cluster(cards), params=RuntimeParams(split_mode="tensor"))
+    argv = plan_launch(shared, Split((20, 11), 31)).master.argv
+    assert option(argv, "-sm") == "tensor"
+    assert (option(argv, "--device"), option(argv, "-ngl"), option(argv, "-ts")) == ("CUDA0,CUDA1", "31", "20,11")
+    assert "--rpc" not in argv
+
+
+def test_no_worker_ever_shares_tensors() -> None:
+    """It would open a port on all networks, in newer builds."""
+    mixed = replace(cluster((GPU, LENT)), params=RuntimeParams(split_mode="tensor"))
+    with pytest.raises(ConfigError, match="RTX 3060 is a worker"):
+        plan_launch(mixed, Split((20, 11), 31))
+    assert "--rpc" not in plan_launch(mixed, Split((31, 0), 31)).master.argv
+
+
 def test_everything_on_the_host() -> None:
     argv = plan_launch(cluster(workers(None)), Split((0,), 31)).master.argv
     assert "--rpc" not in argv

@@ -51,6 +51,20 @@ def test_buffers_belong_to_their_devices() -> None:
     assert log.listening == "http://127.0.0.1:8099"
 
 
+def test_what_is_said_of_all_devices_together_is_no_device_s() -> None:
+    """b11434 with -sm tensor."""
+    log = read(
+        "0.00.000.001 D load_tensors: layer   0 assigned to device Meta(), is_swa = 0\n"
+        "0.00.399.747 I load_tensors:   CPU_Mapped model buffer size =   137.94 MiB\n"
+        "0.00.399.766 I load_tensors:       Meta() model buffer size =   160.38 MiB\n"
+        "0.02.468.803 I llama_kv_cache:     Meta() KV buffer size =     4.00 MiB\n"
+        "0.02.479.185 I sched_reserve:     Meta() compute buffer size =    39.51 MiB\n"
+        "0.02.479.212 I sched_reserve:        CPU compute buffer size =    11.02 MiB\n"
+    )
+    assert log.memory == {"host": Memory(size(137.94), 0, size(11.02))}
+    assert log.layers == {}
+
+
 def test_two_caches_of_one_device_add_up_and_a_second_reservation_replaces_the_first() -> None:
     log = read(
         "0.1.2.3 I llama_kv_cache: CUDA0 KV buffer size =   768.00 MiB\n"

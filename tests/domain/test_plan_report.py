@@ -6,6 +6,7 @@ import json
 import re
 
 from hettui.domain.cluster.launch import plan_launch
+from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.plan import Plan
@@ -14,6 +15,7 @@ from hettui.domain.session.model_report import model_details_json, model_text
 from hettui.domain.session.plan_report import PlanReport
 from hettui.domain.units import MIB
 from tests.fakes import cluster, shape, workers
+from tests.truth.compare import shape_of
 
 
 def report(*layers: int, budgets: tuple[int | None, ...] = (240, 180, 90)) -> PlanReport:
@@ -72,3 +74,26 @@ def test_what_a_header_says() -> None:
     assert details["kv_bytes_per_token"] == 30 * 2 * 192 * 2
     assert details["tied_embeddings"] is True
     assert "22.5 KiB per token" in model_text(Workload(shape(), RuntimeParams()))
+
+
+def test_shares_are_said_in_percent_and_their_speed_as_unverified() -> None:
+    cards = tuple(
+        Device(name, f"uuid:{name}", backend="cuda", budget_bytes=9000 * MIB, bandwidth_bytes_per_s=4e11)
+        for name in ("a", "b")
+    )
+    workload = Workload(shape_of("llama-8b", 32), RuntimeParams(split_mode="tensor"))
+    told = PlanReport(workload, Plan(cards, Split((22, 11), 33)))
+    document = json.loads(json.dumps(told.as_json()))
+    assert document["settings"]["split_mode"] == "tensor"
+    assert document["tensor_split"] == [22, 11]
+    assert [(d["share"], d["blocks"], d["output"]) for d in document["devices"]] == [
+        (0.6667, None, True),
+        (0.3333, None, True),
+    ]
+    assert (document["warnings"], document["fits"], document["exact"]) == ([], True, False)
+    text = told.as_text()
+    assert "67 % of each" in text
+    assert "33 % of each" in text
+    assert "this is not verified" in text
+    whole = PlanReport(Workload(workload.shape), Plan(cards, Split((22, 11), 33))).as_json()
+    assert [d["share"] for d in whole["devices"]] == [None, None]  # type: ignore[attr-defined]

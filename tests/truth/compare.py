@@ -19,6 +19,8 @@ from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import Drafting, RuntimeParams
 from hettui.domain.memory.beside_model import host_adapters
 from hettui.domain.memory.forecast import Memory, forecast
+from hettui.domain.memory.tensor_forecast import held_as_one
+from hettui.domain.memory.tensor_shares import exchange_bytes
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.companions import ALONE, Companions
 from hettui.domain.model.shape import ModelShape
@@ -38,6 +40,8 @@ MORE_ATTACHED = TABLE.with_name("attached-more.jsonl")
 """Made by `attached.py … --more N --out attached-more.jsonl`."""
 RANDOM = TABLE.with_name("random.jsonl")
 """Made by `make.py --random N --seed S --table random.jsonl`."""
+TENSOR = TABLE.with_name("tensor.jsonl")
+"""Made by `tensor.py`."""
 DRAFTS = TABLE.with_name("drafts.jsonl")
 """Made by `make.py --drafts N --table drafts.jsonl`."""
 BUILDS = ("b10068", "b11434")
@@ -165,6 +169,37 @@ def compare(case: dict[str, Any]) -> Iterator[Compared]:
             )
 
 
+def compare_tensor(case: dict[str, Any]) -> Iterator[Compared]:
+    """A load with `--split-mode tensor`: by device and for the host, or, where the master only prints its largest
+    device's buffers, of the largest ones."""
+    shape = shape_of(case["model"], case["blocks"])
+    said = {name: value for name, value in case["params"].items() if name != "prompt"}
+    workload = Workload(shape, _params(said), int(case["build"][1:]))
+    proportions, attached = case["split"], "attached" in case
+    host_layers = max(0, shape.layers - sum(proportions))
+    devices = [Device(str(i), backend=case["attached"]) for i in range(len(proportions))] if attached else None
+    mine = held_as_one(workload, proportions, host_layers, devices)
+    rows = [(m.weights_bytes, m.context_bytes, m.compute_bytes) for m in mine.devices]
+    real = case.get("devices")
+    if real is None:
+        rows, real = [(*(max(sizes) for sizes in zip(*rows, strict=True)),)], [case["largest"]]
+    host = mine.host.weights_bytes, mine.host.context_bytes, mine.host.compute_bytes
+    names = [*map(str, range(len(rows))), "host"]
+    for place, own, held in zip(names, (*rows, host), (*real, case["host"]), strict=True):
+        weights, context, compute = (a - b for a, b in zip(own, held, strict=True))
+        yield Compared(shape.file.architecture, case, place, weights, context, compute, held[2])
+
+
+def exchange_error(case: dict[str, Any]) -> int:
+    """Of what a device takes for adding up results, where a prompt was read: forecast minus reserved."""
+    shape, tokens, real = shape_of(case["model"], case["blocks"]), case["params"]["prompt"], int(case["exchange"][0])
+    # llama-server may read the last four by themselves, to keep what was there before.
+    params = _params({name: value for name, value in case["params"].items() if name != "prompt"})
+    read = (replace(params, ubatch_size=min(n, params.ubatch_size)) for n in (tokens, tokens - 4))
+    workloads = (Workload(shape, one, int(case["build"][1:])) for one in read)
+    return min((exchange_bytes(workload, len(case["split"])) - real for workload in workloads), key=abs)
+
+
 def percentile(values: Sequence[float], part: float) -> float:
     """The smallest value that so large a part of all does not exceed."""
     ordered = sorted(values)
@@ -191,6 +226,8 @@ def _errors(compared: Sequence[Compared]) -> str:
     """Median / 95th percentile / largest, in MiB and in percent."""
     mib = [abs(c.compute_error) / MIB for c in compared]
     percent = [100 * abs(c.compute_error) / c.compute_bytes for c in compared if c.compute_bytes]
+    if not percent:
+        return "–"
     return ", ".join(
         " / ".join(f"{v:.1f}" for v in (statistics.median(values), percentile(values, 0.95), max(values))) + unit
         for values, unit in ((mib, " MiB"), (percent, " %"))
@@ -208,6 +245,10 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|")
     for row in _rows(compared):
+        print("| " + " | ".join(row) + " |")
+    print("\nThe same with `--split-mode tensor`:\n")
+    shared = [c for case in cases(TENSOR) if "refused" not in case for c in compare_tensor(case)]
+    for row in _rows(shared):
         print("| " + " | ".join(row) + " |")
 
 

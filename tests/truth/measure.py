@@ -12,9 +12,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -75,6 +76,8 @@ class Reading:
     """Of a projector's compute buffer, as printed."""
     printed: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By llama.cpp's name of a buffer: both of these."""
+    allocations: str = ""
+    """The worker's log."""
 
 
 class LoadFailed(Exception):
@@ -124,10 +127,12 @@ def worker(engine: Engine, devices: int, log: IO[bytes]) -> Iterator[str]:
 def load(
     engine: Engine, model: Path, split: Sequence[int], args: Sequence[str], timeout_s: float = 120, *,
     attached: Sequence[str] = (), beside: bool = False, variables: Mapping[str, str] | None = None,
+    once_there: Callable[[int], None] | None = None,
 ) -> Reading:  # fmt: skip
     """Loads `model` with integer layer counts per device, reads the buffers and ends everything.
 
-    `attached`: the engine's names of the devices that the master drives itself, which come first.
+    `attached`: the engine's names of the devices that the master drives itself, which come first. `once_there` is
+    called with the server's port when everything is loaded.
 
     As hettui does, the master is told only of the devices that hold something: one with idle devices beside it would
     keep copies of its inputs for nothing. `beside`: something is loaded beside the model, which is waited for.
@@ -141,21 +146,33 @@ def load(
     ):
         active = [i for i, n in enumerate(split) if n]
         names, counts = ",".join(known[i] for i in active), ",".join(str(split[i]) for i in active)
+        port = free_port()
         argv = [
-            str(engine.server), "-m", str(model), "--host", "127.0.0.1", "--port", str(free_port()),
+            str(engine.server), "-m", str(model), "--host", "127.0.0.1", "--port", str(port),
             *(["--rpc", endpoint] if count else []), "-dev", names, "-ngl", str(sum(split)), "-ts", counts,
             "-fit", "off", "-lv", "5", *([] if beside else ["--no-warmup"]), *args,
         ]  # fmt: skip
         master = subprocess.Popen(
             argv, stdout=master_log, stderr=subprocess.STDOUT, env=_environment(**(variables or {}))
         )
+        whole = beside or once_there is not None or "-md" in args or "--spec-type" in args
         try:
-            text = _wait(master, master_log, timeout_s, whole=beside or "-md" in args or "--spec-type" in args)
+            text = _wait(master, master_log, timeout_s, whole=whole)
+            if once_there is not None:
+                _told(once_there, port, master_log)
         finally:
             _end(master)
         worker_log.seek(0)
         allocations = worker_log.read().decode(errors="replace")
     return _reading(text, allocations, known, own_block="draft-mtp" in args)
+
+
+def _told(once_there: Callable[[int], None], port: int, log: IO[bytes]) -> None:
+    try:
+        once_there(port)
+    except (OSError, HTTPException) as e:
+        size = os.fstat(log.fileno()).st_size
+        raise LoadFailed(f"{e}: {os.pread(log.fileno(), size, 0).decode(errors='replace')[-4000:]}") from None
 
 
 def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float, *, whole: bool = False) -> str:
@@ -168,7 +185,7 @@ def _wait(master: subprocess.Popen[bytes], log: IO[bytes], timeout_s: float, *, 
         if reserved and (not whole or _ALL_THERE in text):
             return text
         if ended or time.monotonic() > deadline:
-            raise LoadFailed(text[-1500:])
+            raise LoadFailed(text[-4000:])
         time.sleep(0.05)
 
 
@@ -194,7 +211,7 @@ def _reading(text: str, allocations: str, known: Sequence[str], *, own_block: bo
     on_host = [sizes for name, sizes in printed.items() if name not in known]
     adapters, pictures = (sum(sizes[i] for sizes in on_host) for i in (0, 1))
     live = _live(allocations, known)
-    return Reading(devices, host, pipelined, text, *draft, live, adapters, pictures, printed)
+    return Reading(devices, host, pipelined, text, *draft, live, adapters, pictures, printed, allocations)
 
 
 def _live(allocations: str, known: Sequence[str]) -> tuple[int, ...]:

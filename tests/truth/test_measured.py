@@ -19,10 +19,13 @@ from tests.truth.compare import (
     MORE_ATTACHED,
     PRINTED_BYTES,
     RANDOM,
+    TENSOR,
     Compared,
     cases,
     compare,
     compare_beside,
+    compare_tensor,
+    exchange_error,
     shape_of,
 )
 from tests.truth.projectors import PROJECTORS
@@ -165,6 +168,25 @@ def test_settings_thrown_by_dice_are_exact_too() -> None:
     assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
     assert sum(c.compute_within for c in found) / len(found) >= 0.998
     assert min(c.compute_error for c in found) > -12 * MIB
+
+
+def test_a_share_of_every_tensor_is_exact_on_every_device() -> None:
+    """`-sm tensor` in b10068 and b11434, two and three CPU workers as the cards, in any proportions."""
+    rows = [row for row in cases(TENSOR) if "refused" not in row]
+    found = [c for row in rows for c in compare_tensor(row)]
+    assert len(rows) >= 190
+    assert {row["build"] for row in rows} == set(BUILDS)
+    assert len({c.architecture for c in found}) >= 25
+    assert {len(row["split"]) for row in rows} == {2, 3}
+    assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+    assert [c for c in found if not c.compute_within] == []
+
+
+def test_what_adds_up_results_is_exact() -> None:
+    """What devices take for each other's results, once a prompt was read."""
+    rows = [row for row in cases(TENSOR) if "exchange" in row]
+    assert len(rows) >= 100
+    assert {exchange_error(row) for row in rows} == {0}
 
 
 def _on_host(c: Compared) -> bool:

@@ -21,8 +21,9 @@ from hettui.domain.units import MIB
 from hettui.ui.drawing.card_rows import Frame, device_rows
 from hettui.ui.drawing.layout import Form
 from hettui.ui.presenting.facts import History
-from hettui.ui.presenting.presenter import Facts, cards, plan_line, why, why_no_chat
+from hettui.ui.presenting.presenter import Facts, cards, plan_line, time_bar, why, why_no_chat
 from tests.fakes import cluster, shape, workers
+from tests.ui.stage import card_session
 
 
 def facts(architecture: str) -> Facts:
@@ -158,3 +159,20 @@ def test_a_card_that_sleeps_says_so() -> None:
     for form in (Form.COMPACT, Form.CARD, Form.TALL):
         rows = device_rows(asleep, Frame(form, 60, 6))
         assert "asleep" in "".join(text for row in rows for text, _ in row)
+
+
+def test_cards_that_share_tensors_say_how_much_of_them_is_theirs() -> None:
+    session = card_session()
+    plan = Plan(session.devices, Split((28, 21, 0), 49), changed=(("split_mode", "tensor"),))
+    told = Facts(session, plan, ClusterSnapshot())
+    first, second, idle, host = cards(told)
+    assert (first.role, second.role, idle.role) == ("57 % of each tensor", "43 % of each tensor", "attached")
+    assert [c.output for c in (first, second, idle, host)] == [False] * 4
+    assert first.experts is None
+    assert first.memory.weights_bytes > second.memory.weights_bytes > 7000 * MIB
+    assert idle.memory.total_bytes == 0
+    # They compute at once: each for most of the token's time, and in the bar for its part of what is computed.
+    assert first.share is not None
+    assert second.share is not None
+    assert first.share + second.share > 1
+    assert abs(sum(time_bar(told).shares) - 1) < 1e-9

@@ -189,7 +189,14 @@ def _ask(place: _Place) -> EngineInfo:
             f"{place.server} was built without the RPC backend: build it with -DGGML_RPC=ON, or use another build"
         )
     version = next((line for line in _run(place, "--version").splitlines() if "version" in line), "")
-    return EngineInfo(place.server, place.rpc_server, place.source, clean_line(version, 120), options, place.env)
+    said = clean_line(version, 120)
+    return EngineInfo(place.server, place.rpc_server, place.source, said, options, place.env, _split_modes(help_text))
+
+
+def _split_modes(help_text: str) -> frozenset[str]:
+    """`--split-mode {none,layer,row,tensor}`"""
+    found = re.search(r"--split-mode\s+\{([a-z,]+)\}", help_text)
+    return frozenset(found[1].split(",")) if found else frozenset()
 
 
 def _run(place: _Place, *arguments: str, env: Mapping[str, str] | None = None) -> str:

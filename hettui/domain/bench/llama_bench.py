@@ -11,6 +11,7 @@ from hettui.domain.bench.run import BenchPlan, BenchResult, BenchSample, BenchTe
 from hettui.domain.errors import EngineError
 from hettui.domain.json_text import parse_json
 from hettui.domain.llama.options import flag, spoken
+from hettui.domain.llama.params import TENSOR_MODE
 
 _ALIKE = ("batch-size", "ubatch-size", "cache-type-k", "cache-type-v", "gpu-layers", "n-cpu-moe")
 """Options that both programs spell alike."""
@@ -28,6 +29,8 @@ def llama_bench_argv(program: str, master: Sequence[str], plan: BenchPlan) -> li
         argv += ["-dev", options["device"].replace(",", "/")]
     if "tensor-split" in options:
         argv += [flag("tensor-split"), options["tensor-split"].replace(",", "/")]
+    if options.get("split-mode") == TENSOR_MODE:
+        argv += [flag("split-mode"), TENSOR_MODE]
     for name in _ALIKE:
         if name in options:
             argv += [flag(name), options[name]]

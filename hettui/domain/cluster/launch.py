@@ -50,8 +50,8 @@ _LOAD_MODE_FLAGS = {
     "dio": ("--direct-io",),
 }
 """For builds without `--load-mode` (b10068)."""
-_SAID_APART = frozenset({"load-mode", "mmproj", "mmproj-device", "lora", "control-vector"})
-"""`beside_words` says them, and `_load_mode`."""
+_SAID_APART = frozenset({"load-mode", "split-mode", "mmproj", "mmproj-device", "lora", "control-vector"})
+"""`beside_words` says them, `_load_mode`, and whoever says where layers go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,11 @@ def plan_launch(
     needed and the build has none.
     """
     check(cluster)
+    if cluster.params.shares_tensors:
+        from hettui.domain.memory.tensor_limits import across_workers
+
+        if reason := across_workers(cluster.devices, split):
+            raise ConfigError(reason)
     ports = ports or default_ports(cluster.devices)
     workers = tuple(
         _worker(cluster, device, ports[device.name]) for device in cluster.devices if device.via == "worker"
@@ -338,7 +343,7 @@ def _master(cluster: Cluster, split: Split, names: _Names) -> ProcessSpec:
     if names.holding:
         argv += [
             flag("split-mode"),
-            "layer",
+            params.split_mode,
             flag("tensor-split"),
             ",".join(str(split.layers[i]) for i in split.active),
         ]

@@ -23,6 +23,9 @@ _LAYER = late_pattern(r"layer\s+(\d+) assigned to device ([^,\s]+), is_swa = [01
 _OFFLOADED = late_pattern(r"offloaded (\d+)/(\d+) layers to GPU")
 _LISTENING = late_pattern(r"listening on (http://\S+)")
 _ENDPOINT = late_pattern(r"\w+\[([^\]]+)\]")
+_ALL_AT_ONCE = "Meta("
+"""How the name of all devices together begins, with `--split-mode tensor`. Its lines say how large the largest one's
+buffer is, which is no device's in particular."""
 _DOTS = late_pattern(r"\.{2,}")
 _SERVED = late_pattern(r"load_model: loading model '")
 """The model that is served is loaded, for the first time or again after a sleep; others follow."""
@@ -55,7 +58,7 @@ class MasterLog:
         if "buffer size" in line and (match := _BUFFER.search(line)):
             self._feed_buffer(*match.groups())
         elif "assigned to device" in line and (match := _LAYER.search(line)):
-            if self._models <= 1:
+            if self._models <= 1 and not match[2].startswith(_ALL_AT_ONCE):
                 self._layers[int(match[1])] = self._owner(match[2])
         elif match := _OFFLOADED.search(line):
             if self._models <= 1:
@@ -78,6 +81,8 @@ class MasterLog:
             self.load_fraction = max(self.load_fraction, min(1.0, len(dots[0]) / 100))
 
     def _feed_buffer(self, source: str, name: str, kind: str, mib: str) -> None:
+        if name.startswith(_ALL_AT_ONCE):
+            return
         key = (self._owner(name), kind, f"{source} {name}", max(self._models, 1), max(self._contexts, 1))
         if kind == "KV":
             # A sliding-window model has two caches of the same name on each device.

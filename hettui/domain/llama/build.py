@@ -44,6 +44,8 @@ class EngineInfo:
     """Every long option in `llama-server --help`: `--rpc`, `--load-mode`, …"""
     env: tuple[tuple[str, str], ...] = ()
     """What the loader needs, for example the wheel's LD_LIBRARY_PATH."""
+    split_modes: frozenset[str] = frozenset()
+    """What `--split-mode` takes, by `--help`; empty: not known."""
 
     @property
     def build(self) -> int:

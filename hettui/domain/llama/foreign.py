@@ -10,7 +10,7 @@ from hettui.domain.records import dataclass
 
 _PARAMS = (
     *(one.name for one in memory_options() if one.kind != "boolean" and one.name != "load-mode"),
-    "split-mode", "gpu-layers", "tensor-split",
+    "gpu-layers", "tensor-split",
 )  # fmt: skip
 
 

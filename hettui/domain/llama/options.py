@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, RuntimeParams, Serving, scaled
+from hettui.domain.llama.params import CACHE_TYPES, FLASH_ATTN, LOAD_MODES, SPLIT_MODES, RuntimeParams, Serving, scaled
 from hettui.domain.records import dataclass
 from hettui.domain.units import MIB
 
@@ -139,6 +139,12 @@ OPTIONS: tuple[Option, ...] = (
         "predict", ("-n", "--predict", "--n-predict"), "integer", "most tokens of one answer; -1: no limit", "memory",
         -1, always=False, loose=True,
     ),
+    # Said beside the layers: `launch` knows where.
+    Option(
+        "split-mode", ("-sm", "--split-mode"), "text",
+        "whole layers on each device, or a share of every tensor on all of this machine's cards", "memory",
+        choices=SPLIT_MODES,
+    ),
     # How it is said differs from build to build: `launch` knows.
     Option(
         "load-mode", ("--load-mode", "-lm"), "text", "how the file is read", "memory", choices=LOAD_MODES,
@@ -189,7 +195,6 @@ OPTIONS: tuple[Option, ...] = (
     Option("gpu-layers", ("-ngl", "--gpu-layers", "--n-gpu-layers"), instead=_IN_DEVICES),
     Option("rpc", ("--rpc",), instead="[[devices]]"),
     Option("device", ("--device", "-dev"), instead="[[devices]]"),
-    Option("split-mode", ("-sm", "--split-mode"), instead="[[devices]]"),
     Option("main-gpu", ("-mg", "--main-gpu"), instead="[[devices]]"),
     Option("fit", ("-fit", "--fit"), instead=f"{_IN_DEVICES}: hettui fits them"),
     Option("cpu-moe", ("-cmoe", "--cpu-moe"), "boolean", instead="[serving] n-cpu-moe"),

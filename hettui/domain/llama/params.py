@@ -11,6 +11,8 @@ CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "
 FLASH_ATTN = ("on", "off", "auto")
 BESIDE_MEMORY = ("threads", "predict")
 """Settings that change nothing of what devices hold."""
+LAYER_MODE, TENSOR_MODE = SPLIT_MODES = ("layer", "tensor")
+"""Of llama-server's `--split-mode` what hettui plans: whole layers on each device, or a share of every tensor."""
 LOAD_MODES = ("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")
 DRAFT_MODEL, DRAFT_MTP = "draft-simple", "draft-mtp"
 SPECULATION = (DRAFT_MODEL, DRAFT_MTP, "ngram-simple", "ngram-map-k", "ngram-map-k4v", "ngram-mod")
@@ -65,6 +67,7 @@ class RuntimeParams:
     flash_attn: str = "auto"
     swa_full: bool = False
     load_mode: str = "auto"
+    split_mode: str = LAYER_MODE
     n_cpu_moe: int = 0
     """The experts of so many first blocks stay on the host."""
     override_tensor: tuple[str, ...] = ()
@@ -92,6 +95,11 @@ class RuntimeParams:
     def maps_files(self) -> bool:
         """The master maps the model's files instead of reading what it keeps in its RAM."""
         return self.load_mode not in ("none", "mlock", "dio")
+
+    @property
+    def shares_tensors(self) -> bool:
+        """Every device holds a share of each tensor; the layers of a plan are their proportions."""
+        return self.split_mode == TENSOR_MODE
 
     @property
     def overrides(self) -> bool:

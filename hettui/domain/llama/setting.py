@@ -20,7 +20,7 @@ _LEFT_OUT = {"parallel": "auto", "threads": "auto", "predict": "no limit"}
 """What -1 means."""
 _ORDER = (
     "ctx-size", "parallel", "kv-unified", "cache-type-k", "cache-type-v", "flash-attn", "batch-size", "ubatch-size",
-    "threads", "predict",
+    "split-mode", "threads", "predict",
 )  # fmt: skip
 
 

@@ -111,6 +111,10 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
     return replace(outlook, devices=tuple(held), host=host, draft=draft)
 
 
+def _shares(workload: Workload) -> bool:
+    return workload.params.shares_tensors
+
+
 def _with_beside(workload: Workload, split: Split, devices: Sequence[Device] | None) -> Forecast:
     """The model with the adapters, control vectors and the projector of the settings."""
     outlook, project = _of_model(workload, split, devices), projecting(workload, devices)
@@ -119,7 +123,8 @@ def _with_beside(workload: Workload, split: Split, devices: Sequence[Device] | N
     held = list(outlook.devices)
     for i in split.active:
         buffers = adapter_buffers(workload, buffer_kind(devices[i].backend) if devices else CPU)
-        blocks = split.block_range(i)
+        # Where tensors are shared out, each device has all of what control vectors add.
+        blocks = range(split.host_layers, workload.shape.blocks) if _shares(workload) else split.block_range(i)
         adapted = sum(buffers.blocks[blocks.start : blocks.stop])
         adapted += buffers.output if split.output_device == i else 0
         held[i] = replace(held[i], beside_bytes=adapted)
@@ -181,6 +186,9 @@ def _draft_in(workload: Workload, backend: str, attached: bool, several: bool = 
 
 
 def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None, *, several: bool = False) -> Forecast:
+    budgets = tuple(d.budget_bytes for d in devices) if devices else (None,) * len(split.layers)
+    if _shares(workload) and split.active:
+        return _shared_out(workload, split, devices, budgets)
     context, several = context_bytes_per_block(workload), several or len(split.active) > 1
     copies = input_copies(workload, several=several, full_offload=not split.host_layers)
     beside = helping(devices or (), split)
@@ -219,5 +227,18 @@ def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None
         sum(context[host_blocks.start : host_blocks.stop]),
         work(HOST, None),
     )
-    budgets = tuple(d.budget_bytes for d in devices) if devices else (None,) * len(split.layers)
     return Forecast(tuple(held(i) for i in range(len(split.layers))), host, budgets, host_weights_bytes=kept.read_bytes)
+
+
+def _shared_out(
+    workload: Workload, split: Split, devices: Sequence[Device] | None, budgets: tuple[int | None, ...]
+) -> Forecast:
+    """With `--split-mode tensor`: the layers are proportions."""
+    from hettui.domain.memory.tensor_forecast import held_as_one
+
+    own = [devices[i] for i in split.active] if devices else None
+    one = held_as_one(workload, [split.layers[i] for i in split.active], split.host_layers, own)
+    held = [Memory()] * len(split.layers)
+    for i, memory in zip(split.active, one.devices, strict=True):
+        held[i] = memory
+    return Forecast(tuple(held), one.host, budgets, host_weights_bytes=one.host_read_bytes)

@@ -25,7 +25,7 @@ class ModelBuffers:
     rope: int
 
 
-def _used(workload: Workload, placed: Placed) -> bool:
+def used(workload: Workload, placed: Placed) -> bool:
     """MTP blocks are not loaded unless they are asked for; older builds load the biases of their attention, and of some
     architectures all of them."""
     shape, draft = workload.shape, workload.params.draft
@@ -81,7 +81,7 @@ def model_buffers(workload: Workload, kind: BufferKind) -> ModelBuffers:
     blocks, output, rope = [0] * shape.blocks, 0, 0
     for placed in shape.placed:
         size = kind.size_bytes(placed.tensor)
-        if placed.part is Part.BLOCK and _used(workload, placed) and not stays_on_host(placed, params):
+        if placed.part is Part.BLOCK and used(workload, placed) and not stays_on_host(placed, params):
             blocks[placed.block] += size
         elif placed.part is Part.OUTPUT or (shape.tied and placed.tensor.name == "token_embd.weight"):
             output += size
@@ -109,7 +109,7 @@ def host_weights(workload: Workload, host_blocks: int, output: bool, repacks: bo
     def held(placed: Placed) -> bool:
         if placed.part is Part.BLOCK:
             mine = placed.block < host_blocks or stays_on_host(placed, params)
-            return mine and _used(workload, placed)
+            return mine and used(workload, placed)
         if placed.part is Part.ROPE:
             return host_blocks > 0
         # A tied output on the host is the embedding itself; only a device gets a copy.

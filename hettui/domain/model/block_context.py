@@ -42,12 +42,12 @@ def block_contexts(file: ModelFile, blocks: int) -> tuple[BlockContext, ...]:
     arch = file.architecture
     if not architecture(arch).keeps_context:
         return (BlockContext(),) * blocks
-    heads_kv = _heads_kv(file, blocks)
-    windows = _windows(file, blocks)
-    recurrent = _recurrent(file, blocks, heads_kv)
+    heads_kv = kv_heads(file, blocks)
+    windows = block_windows(file, blocks)
+    recurrent = recurrent_blocks(file, blocks)
     attends = _attends(file, blocks, recurrent)
     keeps = _blocks_with_cache(file, blocks)
-    state = _state_values(file)
+    state = sum(state_parts(file))
     latent = file.integer("attention.key_length_mla") > 0 and file.integer("attention.value_length_mla") > 0
     found = []
     for i in range(blocks):
@@ -68,12 +68,13 @@ def head_width(file: ModelFile, blocks: int, which: str, *, windowed: bool = Fal
     return file.integer(f"attention.{which}_length") or (file.integer("embedding_length") // heads if heads else 0)
 
 
-def _heads_kv(file: ModelFile, blocks: int) -> tuple[int, ...]:
+def kv_heads(file: ModelFile, blocks: int) -> tuple[int, ...]:
+    """Heads of K and V in each block."""
     key = "attention.head_count_kv"
     return file.per_block(key if f"{file.architecture}.{key}" in file.metadata else "attention.head_count", blocks)
 
 
-def _windows(file: ModelFile, blocks: int) -> tuple[int, ...]:
+def block_windows(file: ModelFile, blocks: int) -> tuple[int, ...]:
     """The window of each block, 0 for a block that sees everything."""
     arch = file.architecture
     kind = architecture(arch)
@@ -115,8 +116,9 @@ def _turns(file: ModelFile, block: int, windows: tuple[int, ...]) -> bool:
             return where == "everywhere"
 
 
-def _recurrent(file: ModelFile, blocks: int, heads_kv: tuple[int, ...]) -> list[bool]:
-    arch = file.architecture
+def recurrent_blocks(file: ModelFile, blocks: int) -> list[bool]:
+    """Which blocks keep a state."""
+    arch, heads_kv = file.architecture, kv_heads(file, blocks)
     match architecture(arch).recurrent:
         case "all" | "beside attention":
             return [True] * blocks
@@ -157,15 +159,16 @@ def _blocks_with_cache(file: ModelFile, blocks: int) -> int:
     return blocks - (file.integer("attention.shared_kv_layers") if kind.shares_caches else 0)
 
 
-def _state_values(file: ModelFile) -> int:
-    """`n_embd_r` + `n_embd_s` of llama_hparams: values that a recurrent block keeps for one sequence."""
+def state_parts(file: ModelFile) -> tuple[int, int]:
+    """`n_embd_r` and `n_embd_s` of llama_hparams: values that a recurrent block keeps for one sequence, the last inputs
+    and the state."""
     n_embd, heads = file.integer("embedding_length"), max(file.per_block("attention.head_count", 1))
     if head := file.integer("wkv.head_size"):
-        return file.integer("token_shift_count", 2) * n_embd + n_embd * head
+        return file.integer("token_shift_count", 2) * n_embd, n_embd * head
     if cached := file.integer("shortconv.l_cache"):
-        return n_embd * (cached - 1)
+        return n_embd * (cached - 1), 0
     kernel = max(0, file.integer("ssm.conv_kernel") - 1)
     if head := file.integer("kda.head_dim"):
-        return 3 * kernel * heads * head + head * head * heads
+        return 3 * kernel * heads * head, head * head * heads
     inner, state = file.integer("ssm.inner_size"), file.integer("ssm.state_size")
-    return kernel * (inner + 2 * file.integer("ssm.group_count") * state) + state * inner
+    return kernel * (inner + 2 * file.integer("ssm.group_count") * state), state * inner

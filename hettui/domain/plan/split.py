@@ -16,7 +16,8 @@ HOST = -1
 """In `assign` and in the slider rules: the master's CPU."""
 
 
-def _f32(x: float) -> float:
+def f32(x: float) -> float:
+    """As near as a float of four bytes comes."""
     return float(struct.unpack("f", struct.pack("f", x))[0])
 
 
@@ -35,13 +36,13 @@ def assign(total_layers: int, n_gpu_layers: int, weights: Sequence[float]) -> li
     cumulated: list[float] = []
     total = 0.0
     for weight in weights:
-        total = _f32(total + _f32(weight))
+        total = f32(total + f32(weight))
         cumulated.append(total)
-    cumulated = [_f32(c / total) for c in cumulated]
+    cumulated = [f32(c / total) for c in cumulated]
     first = total_layers - active
     last = len(weights) - 1
     return [
-        HOST if layer < first else min(bisect_right(cumulated, _f32((layer - first) / active)), last)
+        HOST if layer < first else min(bisect_right(cumulated, f32((layer - first) / active)), last)
         for layer in range(total_layers)
     ]
 

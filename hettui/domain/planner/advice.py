@@ -63,6 +63,8 @@ def obstacle(asked: Question) -> str | None:
         return f"The locks ask for more than the {shape.layers} layers there are: {names}."
     if fits_any_way(workload, devices):
         return None
+    if workload.params.shares_tensors:
+        return "In no proportions that were tried do the shares fit on the cards of this machine."
     costs = LayerCosts(workload, devices, several=len(devices) > 1)
     reach = [costs.reach(i, d.budget_bytes) for i, d in enumerate(devices)]
     most = [max((last + 1 - first for last, first in enumerate(r)), default=0) for r in reach]
@@ -113,6 +115,9 @@ def ways_to_fit(asked: Question) -> list[Way]:
     workload, params, split = asked.workload, asked.workload.params, asked.split
     shape = workload.shape
     found = [way for way in (_way(asked, "", workload),) if way]
+    if params.shares_tensors:
+        layered = _way(asked, "whole layers: --split-mode layer", workload.having(replace(params, split_mode="layer")))
+        found += [layered] if layered else []
     for changes in (_smaller_batches(params), _smaller_caches(params), _fewer_slots(params)):
         ways = (_way(asked, words, workload.having(changed)) for words, changed in changes)
         found += [way for way in (next((way for way in ways if way), None),) if way]

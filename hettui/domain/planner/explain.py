@@ -45,8 +45,8 @@ def what_if(workload: Workload, plan: Plan, search: Search = answer) -> WhatIf |
     """None where the devices' speeds are not known, something stays on the host, nothing fits, or it is not known
     yet."""
     workload = workload.having(plan.settings(workload.params))
-    on_host = plan.split.host_layers or workload.params.overrides
-    mine = None if on_host else expected(workload.shape, plan.devices, plan.split.layers)
+    other = plan.split.host_layers or workload.params.overrides or workload.params.shares_tensors
+    mine = None if other else expected(workload.shape, plan.devices, plan.split.layers)
     if mine is None or not all(pace(d).known for d in plan.devices):
         return None
     best = search(asked_of(workload, plan, "latency"))

@@ -20,6 +20,10 @@ def propose(workload: Workload, devices: Sequence[Device]) -> Split:
     shape = workload.shape
     if not devices:
         return Split((), shape.layers)
+    if workload.params.shares_tensors:
+        from hettui.domain.planner.sharing import share_out
+
+        return share_out(workload, devices)
     locked = locked_layers(devices)
     free = [i for i in range(len(devices)) if i not in locked]
     if free and all(devices[i].budget_bytes is None for i in free):

@@ -42,7 +42,9 @@ _MOST_HOST_OFF = 30.0
 _HOST_ANSWERS = 8
 """So many of the last answers count."""
 _USUAL = RuntimeParams()
-_LATER_SETTINGS = ("draft", "mmproj", "mmproj_device", "lora", "control_vector", "ctx_checkpoints", "cache_ram")
+_LATER_SETTINGS = (
+    "split_mode", "draft", "mmproj", "mmproj_device", "lora", "control_vector", "ctx_checkpoints", "cache_ram",
+)  # fmt: skip
 
 
 def launch_key(workload: Workload, devices: Sequence[Device], split: Split, beside: str | None = None) -> str:

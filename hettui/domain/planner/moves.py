@@ -95,11 +95,12 @@ def relief(running: Running, giver: int) -> tuple[Move, ...]:
 
 
 def _is_modelled(running: Running) -> bool:
-    """The host computes nothing between the devices: how long it takes for that is not known."""
+    """Devices take turns, and the host computes nothing between them: how long it takes for that is not known."""
     whole = (
         running.split.host_layers == 0 and len(running.workload.shape.layer_read_bytes) == running.split.total_layers
     )
-    return whole and not running.workload.params.overrides
+    params = running.workload.params
+    return whole and not params.overrides and not params.shares_tensors
 
 
 def _faster_moves(running: Running, givers: Sequence[int]) -> tuple[Move, ...]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.context import context_size, context_step
 from hettui.domain.memory.costs import LayerCosts
-from hettui.domain.memory.forecast import draft_of
+from hettui.domain.memory.forecast import draft_of, forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.aim import Objective
@@ -62,6 +62,8 @@ def best_plan(
     and `beside` says what there is of it.
     """
     devices = tuple(devices)
+    if workload.params.shares_tensors and devices:
+        return _shared(workload, devices, objective)
     if objective in ("latency", "throughput") and not guessable(devices):
         objective = "balanced"
     if objective != "balanced" and devices:
@@ -75,6 +77,14 @@ def best_plan(
     if objective == "latency" and beside is not None and alike.split.host_layers:
         return _experts_apart(workload, alike, beside) or Best(alike, objective)
     return Best(alike, objective)
+
+
+def _shared(workload: Workload, devices: tuple[Device, ...], objective: Objective) -> Best:
+    """Proportions of every tensor: the slowest card counts, whatever the aim, and the order is as it is."""
+    ctx_size = roomiest_context(workload, devices) if objective == "fit" else 0
+    if ctx_size:
+        workload = workload.having(replace(workload.params, ctx_size=ctx_size))
+    return Best(Plan(devices, propose(workload, devices), ctx_size or None), objective)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +130,9 @@ def largest_context_that(workload: Workload, fits: Callable[[Workload], bool]) -
 def fits_any_way(workload: Workload, devices: Sequence[Device]) -> bool:
     """Whether any order and split puts everything on the devices."""
     devices = tuple(devices)
+    if workload.params.shares_tensors:
+        split = propose(workload, devices)
+        return not split.host_layers and forecast(workload, split, devices).fits
     if not _draft_fits(workload, devices):
         return False
     if alone(LayerCosts(workload, devices, several=False), devices):

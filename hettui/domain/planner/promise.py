@@ -36,6 +36,10 @@ def promised(
     `host_bytes_per_s`: what the master's CPU reads from memory; None: what is usual.
     """
     shape, counts = workload.shape, split.layers
+    if workload.params.shares_tensors:
+        from hettui.domain.planner.shared_pace import promised_shared
+
+        return promised_shared(workload, devices, split)
     if not split.host_layers and not workload.params.overrides:
         return expected(shape, devices, counts)
     if not any(shape.layer_reads) or not all(pace(devices[i]).known for i in split.active):

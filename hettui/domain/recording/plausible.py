@@ -12,6 +12,7 @@ from hettui.domain.llama.params import (
     FLASH_ATTN,
     LOAD_MODES,
     SPECULATION,
+    SPLIT_MODES,
     Drafting,
     RuntimeParams,
     override_pattern,
@@ -87,6 +88,7 @@ def _params_problems(params: RuntimeParams) -> Iterator[str]:
         ("cache_type_v", CACHE_TYPES),
         ("flash_attn", FLASH_ATTN),
         ("load_mode", LOAD_MODES),
+        ("split_mode", SPLIT_MODES),
     ):
         if getattr(params, name) not in choices:
             yield f"{name} is {clean_line(getattr(params, name), 40)}, which llama.cpp does not know"

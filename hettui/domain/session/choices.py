@@ -11,8 +11,10 @@ from functools import partial
 
 from hettui.domain.devices.device import LOCAL, Device
 from hettui.domain.library.fit import short_of_ram
+from hettui.domain.llama.params import LAYER_MODE, TENSOR_MODE
 from hettui.domain.memory.context import context_size
 from hettui.domain.memory.forecast import shortage
+from hettui.domain.memory.tensor_limits import possible
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.aim import Objective
 from hettui.domain.plan.plan import Plan
@@ -22,6 +24,7 @@ from hettui.domain.planner.advice import largest_context, obstacle, ways_to_fit
 from hettui.domain.planner.objectives import best_plan, guessable, wanted
 from hettui.domain.planner.placing import with_experts_in_ram
 from hettui.domain.planner.promise import promised
+from hettui.domain.planner.sharing import share_out
 from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.speed.pace import Expected
@@ -31,6 +34,8 @@ from hettui.domain.units import missing_mib
 
 _NAME_CHARS = 24
 _ALIKE = "which device is fast is not known before the first answer: as evenly as can be"
+_SHARED, _LAYERED = "tensors shared by the cards", "whole layers on each card"
+_NOT_VERIFIED = "split-mode tensor, not verified: what the cards take to exchange results is assumed"
 ANOTHER_MODEL = "model.choose"
 
 
@@ -84,6 +89,10 @@ def queries(session: Session, plan: Plan, shifts: Iterable[Shift] = ()) -> list[
         held = zip(plan.devices, plan.split.layers, strict=True)
         found += [Query(_without(d), partial(ask.without, d)) for d, n in held if n and not d.locked]
         found += [Query(_again(d), partial(ask.again, d)) for d in ask.empty]
+    if ask.shares_tensors:
+        found.append(Query(_LAYERED, ask.layered))
+    elif len(ask.cards) > 1:
+        found.append(Query(_SHARED, ask.shared))
     if ask.has_experts:
         found.append(Query("experts on the host", ask.experts))
     return found
@@ -137,7 +146,17 @@ class _Asking:
     @property
     def has_experts(self) -> bool:
         attached = any(d.helps_host for d in self.plan.devices)
-        return attached and bool(self.workload.shape.mixtures)
+        return attached and not self.shares_tensors and bool(self.workload.shape.mixtures)
+
+    @property
+    def shares_tensors(self) -> bool:
+        return self.workload.params.shares_tensors
+
+    @property
+    def cards(self) -> list[Device]:
+        """Those that the master drives itself and that could share tensors."""
+        own = [d for d in self.plan.devices if d.helps_host and not d.missing and d.budget_bytes != 0]
+        return [d for d in own if not (d.locked and not d.layers)]
 
     @property
     def ram_bytes(self) -> int | None:
@@ -229,6 +248,23 @@ class _Asking:
             if device.helps_host:
                 there = there.with_away(i, len(plan.split.block_range(i)))
         return [self.choice(title, there)] if there.away else []
+
+    def shared(self) -> list[Choice]:
+        """Every card reads its share of each tensor at once; only where all of it fits so."""
+        wanted_params = replace(self.workload.params, split_mode=TENSOR_MODE, override_tensor=())
+        workload = self.workload.having(wanted_params)
+        if not possible(workload, self.session.split_modes):
+            return []
+        split = share_out(workload, self.plan.devices)
+        plan = replace(self.plan, split=split, away=()).with_settings(self.session.config.params, wanted_params)
+        found = self.choice(_SHARED, plan, _NOT_VERIFIED)
+        return [found] if found.fits and not split.host_layers and len(split.active) > 1 else []
+
+    def layered(self) -> list[Choice]:
+        """What llama.cpp does by itself."""
+        params = replace(self.workload.params, split_mode=LAYER_MODE)
+        best = best_plan(self.workload.having(params), self.plan.devices, "latency", beside=self.session.beside)
+        return [self.choice(_LAYERED, best.plan.with_settings(self.session.config.params, params))]
 
     def roomier(self) -> list[Choice]:
         workload, plan = self.session.workload_of(self.plan), self.plan

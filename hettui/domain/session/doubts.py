@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from hettui.domain.library.found import Kind, kind_of, no_model
 from hettui.domain.llama.build import NEWEST_BUILD, OLDEST_BUILD
@@ -59,6 +59,8 @@ def untested(workload: Workload, plan: Plan) -> str | None:
     beside = workload.params.mmproj or workload.params.lora or workload.params.control_vector
     if beside and unmeasured:
         return "with a projector, adapters or control vectors beside cards other than NVIDIA's"
+    if workload.params.shares_tensors:
+        return "with split-mode tensor on cards"
     if workload.params.overrides:
         return "with tensors kept on the host by n-cpu-moe or override-tensor"
     attached = [d for d, n in zip(plan.devices, plan.split.layers, strict=True) if n and d.via != "worker"]
@@ -119,10 +121,20 @@ def _too_new(shown: str, name: str, build: int) -> str | None:
     )
 
 
-def warnings(workload: Workload, plan: Plan) -> list[str]:
-    """What will fail, as sentences, before anything is started."""
+def warnings(workload: Workload, plan: Plan, split_modes: Collection[str] = ()) -> list[str]:
+    """What will fail, as sentences, before anything is started. `split_modes`: those of the build; empty: not known."""
     faults = (f.warning for f in known_faults(workload, plan))
-    return [line for line in (refusal(workload), _no_mtp(workload), *faults, *far_lines(plan)) if line]
+    shared = _not_shared(workload, plan, split_modes)
+    return [line for line in (refusal(workload), _no_mtp(workload), shared, *faults, *far_lines(plan)) if line]
+
+
+def _not_shared(workload: Workload, plan: Plan, split_modes: Collection[str]) -> str | None:
+    if not workload.params.shares_tensors:
+        return None
+    from hettui.domain.memory.tensor_limits import why_not
+
+    reason = why_not(workload, plan.devices, plan.split, split_modes)
+    return f"{reason}." if reason else None
 
 
 def _no_mtp(workload: Workload) -> str | None:

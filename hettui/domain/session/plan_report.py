@@ -54,6 +54,8 @@ class PlanReport:
     """What is said to llama-server besides."""
     file_bytes: Mapping[str, int] = field(default_factory=dict)
     """Sizes of the files that `extra_args` name."""
+    split_modes: frozenset[str] = frozenset()
+    """What the build takes for `--split-mode`; empty: not known."""
 
     @cached_property
     def not_counted(self) -> tuple[Uncounted, ...]:
@@ -71,7 +73,7 @@ class PlanReport:
 
     @cached_property
     def warnings(self) -> list[str]:
-        return warnings(self._planned, self.plan)
+        return warnings(self._planned, self.plan, self.split_modes)
 
     @cached_property
     def forecast(self) -> Forecast:
@@ -132,6 +134,8 @@ class PlanReport:
         lines = []
         if (found := self.speed) is not None:
             basis = "as measured on these devices" if found.measured else "by the devices' data"
+            if self._planned.params.shares_tensors:
+                basis += "; this is not verified, what cards take to exchange results is assumed"
             rate = f"{found.per_second:.3g} ± {found.off_per_second:.2g}"
             lines.append(f"One stream should decode {rate} tokens a second, {basis}.")
             lines += self._slower_now()
@@ -237,11 +241,12 @@ class PlanReport:
 
     def _device_json(self, index: int, outlook: Forecast) -> dict[str, object]:
         device, memory, split = self.plan.devices[index], outlook.devices[index], self.plan.split
-        blocks = split.block_range(index)
+        blocks, shared = split.block_range(index), self._planned.params.shares_tensors
         return {
             "name": device.name,
-            "blocks": [blocks.start, blocks.stop - 1] if blocks else None,
-            "output": split.output_device == index,
+            "blocks": [blocks.start, blocks.stop - 1] if blocks and not shared else None,
+            "output": bool(split.layers[index]) if shared else split.output_device == index,
+            "share": round(split.layers[index] / max(1, split.n_gpu_layers), 4) if shared else None,
             "weights_bytes": memory.weights_bytes,
             "context_bytes": memory.context_bytes,
             "compute_bytes": memory.compute_bytes,
@@ -329,7 +334,8 @@ class PlanReport:
             verdict = f"short by {missing_mib(short)}" if short else ""
             memory, budget = outlook.devices[i], mib(device.budget_bytes)
             name = shorten_middle(clean_line(device.name), 24)
-            rows.append((name, str(split.layers[i]), _span(split, i), *_columns(memory, more), budget, verdict))
+            span = _share(split, i) if self._planned.params.shares_tensors else _span(split, i)
+            rows.append((name, str(split.layers[i]), span, *_columns(memory, more), budget, verdict))
         short = self.host_short_bytes
         budget, verdict = (mib(self.ram_bytes), f"short by {missing_mib(short)}") if short else (UNKNOWN, "")
         held = (str(split.host_layers), _span(split, HOST), *_columns(outlook.host, more))
@@ -356,6 +362,12 @@ def _span(split: Split, device: int) -> str:
     parts = [f"{blocks.start}–{blocks.stop - 1}" if len(blocks) > 1 else str(blocks.start)] if blocks else []
     parts += ["output"] if split.output_device == device else []
     return " + ".join(parts) or UNKNOWN
+
+
+def _share(split: Split, device: int) -> str:
+    """`58 % of each`: of every tensor of what is on the devices."""
+    layers = split.layers[device]
+    return f"{100 * layers / split.n_gpu_layers:.0f} % of each" if layers else UNKNOWN
 
 
 def _columns(memory: Memory, more: Sequence[str]) -> list[str]:

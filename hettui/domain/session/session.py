@@ -68,6 +68,11 @@ class Session:
         """llama.cpp's build that would run, the newest known when none was found."""
         return NEWEST_BUILD if self.cluster is None else self.cluster.engine.build
 
+    @property
+    def split_modes(self) -> frozenset[str]:
+        """What that build takes for `--split-mode`; empty: not known."""
+        return frozenset() if self.cluster is None else self.cluster.engine.split_modes
+
     @cached_property
     def workload(self) -> Workload | None:
         """What is to be run, with the configured settings; None without a model."""
@@ -165,6 +170,12 @@ def runnable(session: Session, plan: Plan, *, force: bool = False) -> Cluster:
     if session.cluster is None:
         raise HettuiError(session.problem or "no llama.cpp binaries were found")
     params = session.params(plan)
+    workload = session.workload_of(plan)
+    if workload is not None and params.shares_tensors:
+        from hettui.domain.memory.tensor_limits import why_not
+
+        if reason := why_not(workload, plan.devices, plan.split, session.cluster.engine.split_modes):
+            raise ConfigError(reason)
     beside = draft_place(params, plan.devices), projector_place(params, plan.devices)
     for index, (device, layers) in enumerate(zip(plan.devices, plan.split.layers, strict=True)):
         if device.missing and (layers or device.via == "worker" or index in beside):

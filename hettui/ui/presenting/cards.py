@@ -50,7 +50,7 @@ def _running(applied: Applied | None, name: str) -> int | None:
 def _experts(facts: Facts, index: int) -> tuple[int, int] | None:
     """Where the plan says so, and the settings do not say otherwise."""
     shape, plan = facts.session.shape, facts.plan
-    if shape is None or not shape.mixtures:
+    if shape is None or not shape.mixtures or facts.shares_tensors:
         return None
     return experts_here(plan.split, plan.away, index, shape.mixtures)
 
@@ -73,13 +73,13 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
     view = CardView(
         index=index,
         name=clean_line(device.name, 200),
-        role=_whole_role(device, outlook, index, read),
+        role=_whole_role(facts, device, outlook, index, read),
         layers=layers,
         maximum=split.total_layers,
         running=running,
         ghost=ghost,
         locked=device.locked,
-        output=split.output_device == index,
+        output=split.output_device == index and not facts.shares_tensors,
         experts=_experts(facts, index),
         memory=_NOTHING if outlook is None else outlook.devices[index],
         budget_bytes=device.budget_bytes,
@@ -105,9 +105,12 @@ def _noted(view: CardView, note: str, role: str) -> CardView:
     return view if (note, role) == (view.note, view.note_role) else replace(view, note=note, note_role=role)
 
 
-def _whole_role(device: Device, outlook: Forecast | None, index: int, read: _Readings) -> str:
+def _whole_role(facts: Facts, device: Device, outlook: Forecast | None, index: int, read: _Readings) -> str:
     """With what else lies on it, and whether it sleeps."""
-    words = [_role(device)]
+    words, split = [_role(device)], facts.plan.split
+    if facts.shares_tensors and split.layers[index]:
+        share = f"{100 * split.layers[index] / split.n_gpu_layers:.0f} % of each tensor"
+        words = [share] if device.via == "master" else [*words, share]
     if outlook is not None:
         words += ["draft"] if outlook.devices[index].draft_bytes else []
         words += ["projector"] if outlook.projecting is not None and outlook.projecting.device == index else []

@@ -103,6 +103,11 @@ class Facts:
         return colours(self.session.devices)
 
     @cached_property
+    def shares_tensors(self) -> bool:
+        """Layers of the plan are proportions: each device holds a share of every tensor."""
+        return self.session.params(self.plan).shares_tensors
+
+    @cached_property
     def outlook(self) -> Forecast | None:
         return self.session.forecast(self.plan)
 

@@ -62,7 +62,9 @@ def time_bar(facts: Facts) -> TimeBarView:
     names, found = tuple(clean_line(d.name, 40) for d in facts.plan.devices), facts.speed
     if found is None:
         return TimeBarView(names, selected=facts.selected, colours=_colours(facts))
-    shares = tuple(found.stages_s.get(i, 0.0) / found.token_s for i in range(len(names)))
+    # Cards that share tensors work at once: their parts are more than the time there is.
+    whole_s = max(found.token_s, sum(found.stages_s.values()))
+    shares = tuple(found.stages_s.get(i, 0.0) / whole_s for i in range(len(names)))
     runs = facts.cluster.state is ClusterState.READY and not facts.differs
     if runs and facts.rate and found.measured:
         return TimeBarView(names, shares, 1 / facts.rate, "measured", facts.selected, _colours(facts))
@@ -136,7 +138,7 @@ def about_the_plan(facts: Facts) -> PlanLineView:
         return _with_costs(facts.keys.fill("the plan is what runs · {pane.chat} chats"), facts)
     if session.cluster is None:
         return PlanLineView(clean_line(session.problem or "no llama.cpp was found"), "warn")
-    if told := warnings(workload, facts.plan):
+    if told := warnings(workload, facts.plan, facts.session.split_modes):
         return PlanLineView(told[0], "warn")
     context = f" with {facts.plan.ctx_size} tokens of context" if facts.plan.ctx_size else ""
     beside = [clean_line(one.option, 30) for one in not_counted(session.config.serving.extra_args, {})]
