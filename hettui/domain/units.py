@@ -56,6 +56,12 @@ def missing_mib(size_bytes: int) -> str:
     return f"{-(-size_bytes // MIB)} MiB"
 
 
+def figures(value: float, digits: int = 3) -> str:
+    """So many significant digits, never with an exponent: `120`, where Python's `g` says `1.2e+02`."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text else text
+
+
 def format_rate(per_second: float | None, unit: str = "tok/s") -> str:
     """`41.2 tok/s`, `8713 tok/s`, `– tok/s`."""
     if per_second is None:

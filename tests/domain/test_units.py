@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hettui.domain.units import GIB, MIB, format_bytes, format_ms, format_rate, format_seconds, mib, parse_bytes
+from hettui.domain.units import (
+    GIB,
+    MIB,
+    figures,
+    format_bytes,
+    format_ms,
+    format_rate,
+    format_seconds,
+    mib,
+    parse_bytes,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +65,15 @@ def test_durations() -> None:
         "2 h 10 min",
     ]
     assert format_ms(0.2404) == "240 ms"
+
+
+def test_figures_have_no_exponent() -> None:
+    assert [figures(x) for x in (0, 0.0456, 7.125, 62.04, 999.6, 1234.5)] == [
+        "0",
+        "0.0456",
+        "7.12",
+        "62",
+        "1000",
+        "1230",
+    ]
+    assert [figures(x, 2) for x in (3.44, 120.7, 4000)] == ["3.4", "120", "4000"]

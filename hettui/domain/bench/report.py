@@ -9,7 +9,7 @@ from typing import Any
 
 from hettui.domain.bench.run import BenchResult, BenchRun
 from hettui.domain.tables import table
-from hettui.domain.units import GIB, MIB, UNKNOWN, format_bytes, format_ms, format_rate
+from hettui.domain.units import GIB, MIB, UNKNOWN, figures, format_bytes, format_ms, format_rate
 
 # llama-bench's columns and their widths (tools/llama-bench/llama-bench.cpp, markdown_printer).
 _COLUMNS = (
@@ -121,7 +121,7 @@ def _latency_rows(run: BenchRun) -> list[tuple[str, ...]]:
                 _fine_ms(result.between_p50_s),
                 _fine_ms(result.between_p99_s),
                 UNKNOWN if server is None else f"{server.mean:.2f}",
-                UNKNOWN if joules is None else f"{joules:.3g}",
+                UNKNOWN if joules is None else figures(joules),
                 *((_percent(result.accepted_part),) if drafts else ()),
                 result.note,
             )

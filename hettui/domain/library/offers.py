@@ -8,7 +8,7 @@ from hettui.domain.library.fit import Fit, Outlook
 from hettui.domain.records import dataclass
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
-from hettui.domain.units import UNKNOWN, format_bytes, format_tokens
+from hettui.domain.units import UNKNOWN, figures, format_bytes, format_tokens
 
 _WORDS = {
     Fit.FITS: "fits", Fit.LESS_CONTEXT: "fits with less context", Fit.OPEN: "open: a budget is not known",
@@ -53,7 +53,7 @@ def offers_text(offers: Sequence[Offer]) -> str:
     rows = [("model", "size", "context", "tok/s", "")]
     for one in offers:
         seen = one.outlook
-        speed = UNKNOWN if seen is None or seen.decode_tps is None else f"~{seen.decode_tps:.3g}"
+        speed = UNKNOWN if seen is None or seen.decode_tps is None else f"~{figures(seen.decode_tps)}"
         context = "" if seen is None or seen.fit is Fit.NOT else format_tokens(seen.ctx_size)
         most = f" of {format_tokens(one.largest_ctx)}" if one.largest_ctx and context else ""
         name = shorten_middle(clean_line(one.name), 48)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hettui.domain.chat.wire import Timings
 from hettui.domain.records import dataclass
 from hettui.domain.speed.pace import Expected
+from hettui.domain.units import figures
 
 FEWEST_TOKENS = 16
 """Of an answer: fewer say little about the speed."""
@@ -35,10 +36,10 @@ class DraftGain:
     def words(self) -> str:
         """`27 % of what it proposed was right, 2.0 tokens a step: 1.8 tokens a second, 22.7 ± 1.1 without it`"""
         said = f"{self.accepted:.0%} of what it proposed was right, {self.tokens_per_step:.1f} tokens a step"
-        said += f": {self.per_second:.3g} tokens a second"
+        said += f": {figures(self.per_second)} tokens a second"
         if self.without_per_second is None:
             return f"{said}; how many it is without it was never measured here"
-        return f"{said}, {self.without_per_second:.3g} ± {self.off_per_second:.2g} without it"
+        return f"{said}, {figures(self.without_per_second)} ± {figures(self.off_per_second, 2)} without it"
 
 
 def draft_gain(timings: Timings | None, without: Expected | None) -> DraftGain | None:

@@ -30,7 +30,7 @@ from hettui.domain.session.model_report import model_json
 from hettui.domain.speed.pace import Expected, pace
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
-from hettui.domain.units import MIB, UNKNOWN, format_bytes, mib, missing_mib
+from hettui.domain.units import MIB, UNKNOWN, figures, format_bytes, mib, missing_mib
 
 _WORTH_TELLING_BYTES = 64 * MIB
 
@@ -136,7 +136,7 @@ class PlanReport:
             basis = "as measured on these devices" if found.measured else "by the devices' data"
             if self._planned.params.shares_tensors:
                 basis += "; this is not verified, what cards take to exchange results is assumed"
-            rate = f"{found.per_second:.3g} ± {found.off_per_second:.2g}"
+            rate = f"{figures(found.per_second)} ± {figures(found.off_per_second, 2)}"
             lines.append(f"One stream should decode {rate} tokens a second, {basis}.")
             lines += self._slower_now()
         elif self.plan.devices and not comparable(self.plan.devices):

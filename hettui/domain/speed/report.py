@@ -11,7 +11,7 @@ from hettui.domain.records import dataclass
 from hettui.domain.speed.evidence import Evidence, speed_of
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
-from hettui.domain.units import UNKNOWN
+from hettui.domain.units import UNKNOWN, figures
 
 _HOURS, _DAYS = 3600.0, 86400.0
 _TOO_UNSURE = 0.5
@@ -115,8 +115,8 @@ def _doubt(ms: float, doubt_ms: float) -> float:
 
 
 def _rate(ms_per_gb: float, doubt_ms: float) -> str:
-    return f"{1e3 / ms_per_gb:.3g} ±{_doubt(ms_per_gb, doubt_ms):.0%}"
+    return f"{figures(1e3 / ms_per_gb)} ±{_doubt(ms_per_gb, doubt_ms):.0%}"
 
 
 def _plain(found: tuple[float, float] | None) -> str:
-    return UNKNOWN if found is None else f"{found[0]:.2g}"
+    return UNKNOWN if found is None else figures(found[0], 2)

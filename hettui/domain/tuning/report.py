@@ -9,7 +9,7 @@ from hettui.domain.records import dataclass
 from hettui.domain.tables import table
 from hettui.domain.text import clean_line, shorten_middle
 from hettui.domain.tuning.search import Reason, Trial, Tuning, launch_of, shape_of
-from hettui.domain.units import UNKNOWN
+from hettui.domain.units import UNKNOWN, figures
 
 _SPLIT_CHARS = 44
 
@@ -60,9 +60,9 @@ def verdict(outcome: TuneOutcome) -> str:
     best, start = tuning.best_rate, tuning.start_rate
     split = split_words(tuning.best.plan) + threads_words(tuning.best.plan, tuning.start)
     if launch_of(tuning.best.plan) != launch_of(tuning.trials[0].plan):
-        return f"{best:.3g} tok/s instead of {start:.3g} ({best / start - 1:+.0%}): {split}."
+        return f"{figures(best)} tok/s instead of {figures(start)} ({best / start - 1:+.0%}): {split}."
     tie = " Others were as fast, within the noise: a tie." if tuning.tie else ""
-    return f"The split it began with stays: {start:.3g} tok/s, {split}.{tie}"
+    return f"The split it began with stays: {figures(start)} tok/s, {split}.{tie}"
 
 
 def rows(tuning: Tuning) -> list[tuple[str, str, str, str, str]]:
@@ -71,7 +71,7 @@ def rows(tuning: Tuning) -> list[tuple[str, str, str, str, str]]:
         (
             str(number),
             shorten_middle(split_words(trial.plan) + threads_words(trial.plan, tuning.start), _SPLIT_CHARS),
-            UNKNOWN if trial.expected_per_second is None else f"{trial.expected_per_second:.3g}",
+            UNKNOWN if trial.expected_per_second is None else figures(trial.expected_per_second),
             _measured(trial),
             _stages(trial),
         )
@@ -80,8 +80,8 @@ def rows(tuning: Tuning) -> list[tuple[str, str, str, str, str]]:
 
 
 def _measured(trial: Trial) -> str:
-    mean = f"{trial.rate.mean:.3g}"
-    return mean if trial.rate.deviation is None else f"{mean} ± {trial.rate.deviation:.2g}"
+    mean = figures(trial.rate.mean)
+    return mean if trial.rate.deviation is None else f"{mean} ± {figures(trial.rate.deviation, 2)}"
 
 
 def _stages(trial: Trial) -> str:

@@ -10,7 +10,7 @@ from hettui.domain.library.fit import Fit, Outlook
 from hettui.domain.library.found import ModelEntry, best_of, left_out
 from hettui.domain.session.session import Session
 from hettui.domain.text import clean_line, shorten_middle
-from hettui.domain.units import UNKNOWN, format_bytes, format_tokens
+from hettui.domain.units import UNKNOWN, figures, format_bytes, format_tokens
 from hettui.services.library.search import Searched
 from hettui.ui.drawing.gauges import Runs, fit
 
@@ -140,7 +140,7 @@ def outlook_in_words(entry: ModelEntry, width: int) -> str:
     elif not entry.asked and outlook.fit is Fit.FITS:
         parts.append("up to … tokens would fit")
     if outlook.decode_tps is not None:
-        parts.append(f"about {outlook.decode_tps:.3g} ± {outlook.decode_off_tps:.2g} tok/s")
+        parts.append(f"about {figures(outlook.decode_tps)} ± {figures(outlook.decode_off_tps, 2)} tok/s")
     if outlook.fit is not Fit.NOT:
         held = zip(outlook.plan.devices, outlook.plan.split.layers, strict=True)
         shares = [f"{shorten_middle(clean_line(d.name), 20)} {n}" for d, n in held if n]

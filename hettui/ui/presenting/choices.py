@@ -8,7 +8,7 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.records import dataclass
 from hettui.domain.session.choices import Choice, same_plan
 from hettui.domain.text import clean_line
-from hettui.domain.units import UNKNOWN, format_tokens, mib
+from hettui.domain.units import UNKNOWN, figures, format_tokens, mib
 
 WORKING = "…"
 _AS_IT_IS = "the plan as it is"
@@ -67,14 +67,14 @@ def _rate(choice: Choice) -> str:
     if choice.speed is None:
         return UNKNOWN
     # By data alone it is about so much.
-    return f"{'' if choice.speed.measured else '~'}{choice.speed.per_second:.3g}"
+    return f"{'' if choice.speed.measured else '~'}{figures(choice.speed.per_second)}"
 
 
 def _numbers(choice: Choice) -> list[str]:
     found, speed = [], choice.speed
     if speed is not None:
         basis = "as measured" if speed.measured else "by data"
-        found.append(f"one stream {speed.per_second:.3g} ± {speed.off_per_second:.2g} tok/s {basis}")
+        found.append(f"one stream {figures(speed.per_second)} ± {figures(speed.off_per_second, 2)} tok/s {basis}")
     if choice.fullest is not None:
         name, left = choice.fullest
         found.append(f"{mib(left).replace('-', '−')} MiB left on {name}")

@@ -16,7 +16,7 @@ from hettui.domain.planner.explain import WORTH_TELLING, WhatIf, explain
 from hettui.domain.session.doubts import not_counted, warnings
 from hettui.domain.session.draft_gain import DraftGain, draft_gain
 from hettui.domain.text import clean_line
-from hettui.domain.units import MIB, format_bytes, format_rate, format_seconds, missing_mib
+from hettui.domain.units import MIB, figures, format_bytes, format_rate, format_seconds, missing_mib
 from hettui.ui.presenting.cards import cards
 from hettui.ui.presenting.contexts import explained, keeping
 from hettui.ui.presenting.facts import USUAL_HISTORY_CELLS, Facts, History, why
@@ -130,7 +130,7 @@ def about_the_plan(facts: Facts) -> PlanLineView:
         if off:
             return PlanLineView(f"not as forecast: {'; '.join(d.words for d in off)}", "warn")
         if (gain := _gain(facts)) is not None and gain.costs:
-            slower = f"{gain.per_second:.3g} tok/s with it, {gain.without_per_second:.3g} without"
+            slower = f"{figures(gain.per_second)} tok/s with it, {figures(gain.without_per_second)} without"
             return PlanLineView(
                 facts.keys.fill(f"the draft costs more than it brings ({slower}): {{model.draft}} takes it away"),
                 "warn",
@@ -182,12 +182,12 @@ def _costs(facts: Facts) -> tuple[str, str]:
     roomier = ""
     if found.gained_bytes >= _MORE_ROOM_BYTES:
         roomier = f", but {format_bytes(found.gained_bytes)} less free on {clean_line(found.roomier, 30)}"
-    return facts.keys.fill(f"{now}, fastest {found.fastest_per_second:.3g}: {{plan.propose}}"), roomier
+    return facts.keys.fill(f"{now}, fastest {figures(found.fastest_per_second)}: {{plan.propose}}"), roomier
 
 
 def _rate(found: WhatIf) -> str:
     """By data alone it is about so much."""
-    return f" · {'' if found.measured else '~'}{found.per_second:.3g} tok/s"
+    return f" · {'' if found.measured else '~'}{figures(found.per_second)} tok/s"
 
 
 def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
@@ -213,7 +213,7 @@ def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
     ).explanation()
     if (costs := facts.costs) is not None and costs.slower >= WORTH_TELLING:
         faster = costs.slower / (1 - costs.slower)
-        fastest = f"{costs.fastest_per_second:.3g}"
+        fastest = figures(costs.fastest_per_second)
         mine.insert(1, f"The fastest split for one stream would be {faster:.0%} faster: {fastest} tokens a second.")
     parts = [("This plan", mine)]
     if (gain := _gain(facts)) is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual.reactive import reactive
 
-from hettui.domain.units import UNKNOWN
+from hettui.domain.units import UNKNOWN, figures
 from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import gauges
 from hettui.ui.drawing.gauges import Runs
@@ -35,6 +35,6 @@ class TimeBar(Painted):
             return [[(gauges.fit(_NOTHING, width), "words")]]
         roles = [f"device-{view.colour(i)}" for i in range(len(view.shares))]
         parts = gauges.time_parts(view.shares, view.names, roles, view.selected)
-        time = UNKNOWN if view.token_s is None else f"{1e3 * view.token_s:.3g} ms"
+        time = UNKNOWN if view.token_s is None else f"{figures(1e3 * view.token_s)} ms"
         token = f"{time} a token"
         return [gauges.time_bar(width, parts, (f"{token}, {view.basis}", token, time))]
