@@ -130,7 +130,7 @@ def about_the_plan(facts: Facts) -> PlanLineView:
         if off:
             return PlanLineView(f"not as forecast: {'; '.join(d.words for d in off)}", "warn")
         if (gain := _gain(facts)) is not None and gain.costs:
-            slower = f"{figures(gain.per_second)} tok/s with it, {figures(gain.without_per_second)} without"
+            slower = f"{figures(gain.per_second)} tok/s with it, {figures(gain.without_per_second or 0)} without"
             return PlanLineView(
                 facts.keys.fill(f"the draft costs more than it brings ({slower}): {{model.draft}} takes it away"),
                 "warn",
