@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -22,6 +22,10 @@ class Ahead(Generic[T]):
             self._future.set_result(work())
         except BaseException as error:
             self._future.set_exception(error)
+
+    def wait(self, seconds: float) -> None:
+        """Until it has ended, so long at most."""
+        wait((self._future,), seconds)
 
     def result(self) -> T:
         """Waits for it; raises what the work raised."""
