@@ -155,7 +155,8 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         if self._shelf is not None:
             self._stop_watching = self._shelf.watch(self._files_changed)
         if self.holds_first_rows:
-            self._show(self._backend.open().planned())
+            # Not at once: what waits for the first frame would not wait for the main screen's.
+            self.call_later(self._show, self._backend.open().planned())
         else:
             self._open()
 

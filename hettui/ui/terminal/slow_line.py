@@ -38,6 +38,8 @@ _LOOK_AGAIN_S = 0.05
 _FAREWELL_S = 1.0
 """So long an answer is waited for at the end."""
 _HEAR_AGAIN_S = 0.01
+_SIZES_AT_START = 2
+"""So often the size is told at the start: by Textual itself, and by its driver, whose message comes late."""
 _SYNC_FROM_BYTES = 400
 """A smaller frame is on the terminal at once anyway."""
 
@@ -132,7 +134,7 @@ class SlowLineApp(App[_ReturnType]):
         super().__init__()
         self._picture = Picture() if begun is None else begun.picture
         self._pacer = Pacer()
-        self._has_written = False
+        self._sizes_told = 0
         self._waiting = False
         """A timer looks whether the line has room."""
         self._leaving = False
@@ -202,7 +204,6 @@ class SlowLineApp(App[_ReturnType]):
         elif not self._pacer.may_write(now_s) or self._queued_writes > _QUEUED_WRITES:
             self._look_again(self._pacer.wait_s(now_s))
             return
-        self._has_written = True
         text = self._picture.difference(self._pacer.piece_bytes())
         if not text:
             return
@@ -281,8 +282,9 @@ class SlowLineApp(App[_ReturnType]):
 
     def on_resize(self) -> None:
         """Also after a stop with SIGTSTP: the terminal shows what others wrote meanwhile."""
-        if not self._has_written and self._picture.size == self.size:
-            # The driver says the size when it begins, and so far it is that of the first rows.
+        self._sizes_told += 1
+        if self._sizes_told <= _SIZES_AT_START and self._picture.size == self.size:
+            # No news: what stands was drawn for it. The whole screen would be written twice.
             return
         self._picture.forget()
         self.call_after_refresh(self._write_what_differs)
