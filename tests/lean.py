@@ -95,7 +95,7 @@ screen.run_screen(sys.argv[1], None)
 _FIRST_ROWS = """
 import json, sys
 from hettui.adapters.machine.first_terminal import FirstTerminal
-import hettui.wiring.screen as screen
+from hettui.wiring import screen, start
 
 class Written(BaseException):
     "Nothing else is done."
@@ -104,13 +104,13 @@ def take(terminal, text):
     print(json.dumps({"modules": list(sys.modules)}))
     raise Written
 
-class Waited(screen.Ahead):
+class Waited(start.Ahead):
     "What comes after the first rows is not begun."
 
     def wait(self, seconds):
         self.result()
 
-screen.Ahead, screen._check_terminal, FirstTerminal.take = Waited, lambda: None, take
+start.Ahead, screen._check_terminal, FirstTerminal.take = Waited, lambda: None, take
 try:
     screen.run_screen(sys.argv[1], None)
 except Written:

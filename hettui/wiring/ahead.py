@@ -30,3 +30,8 @@ class Ahead(Generic[T]):
     def result(self) -> T:
         """Waits for it; raises what the work raised."""
         return self._future.result()
+
+
+def begun(work: Callable[[], T]) -> Callable[[], T]:
+    """Begins it at once; what is returned waits for the result."""
+    return Ahead(work).result
