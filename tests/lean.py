@@ -3,9 +3,9 @@
     python -m tests.lean            says what is more than was written down; in `make check`
     python -m tests.lean --write    writes down what is now: in tests/lean.txt, to be read before it is committed
 
-Written down are the modules that each command imports, those of the screen until its main screen stands, how many
-widgets that has, and how often a key styles and lays out. Of others' packages the names are enough. Less is fine; more
-wants a look: import it inside the function that needs it, and name it in `wiring/later.py`.
+Written down are the modules that each command imports, those of the screen until its first rows stand and until its
+main screen does, how many widgets that has, and how often a key styles and lays out. Of others' packages the names are
+enough. Less is fine; more wants a look: import it inside the function that needs it, and name it in `wiring/later.py`.
 """
 
 from __future__ import annotations
@@ -92,13 +92,41 @@ screen.run_screen(sys.argv[1], None)
 """
 
 
+_FIRST_ROWS = """
+import json, sys
+from hettui.adapters.machine.first_terminal import FirstTerminal
+from hettui.wiring import screen, start
+
+class Written(BaseException):
+    "Nothing else is done."
+
+def take(terminal, text):
+    print(json.dumps({"modules": list(sys.modules)}))
+    raise Written
+
+class Waited(start.Ahead):
+    "What comes after the first rows is not begun."
+
+    def wait(self, seconds):
+        self.result()
+
+start.Ahead, screen._check_terminal, FirstTerminal.take = Waited, lambda: None, take
+try:
+    screen.run_screen(sys.argv[1], None)
+except Written:
+    pass
+"""
+
+
 def measured() -> dict[str, list[str]]:
     """Of each start, what it loads, and of the screen what it does; sorted."""
     with TemporaryDirectory() as place:
         folder = Path(place)
         env = _home(folder)
         found = {f"hettui {word}": _names(_child(_COMMAND, [word], env)["modules"]) for word in COMMANDS}
-        told = _child(_SCREEN, [str(_config(folder)), *KEYS], env)
+        config = str(_config(folder))
+        found["hettui CONFIG, until the first rows stand"] = _names(_child(_FIRST_ROWS, [config], env)["modules"])
+        told = _child(_SCREEN, [config, *KEYS], env)
     found["hettui CONFIG, until the main screen stands"] = _names(told["modules"])
     found["numbers"] = [f"widgets {told['widgets']}"] + [
         f"{key}: styled {styled}, laid out {laid}" for key, (styled, laid) in told["keys"].items()

@@ -39,8 +39,9 @@ from hettui.services.events import (
     TuneChanged,
     TuneEnded,
 )
+from hettui.ui.colours.theme_file import DEFAULT_THEME
 from hettui.ui.colours.theme_set import ThemeSet
-from hettui.ui.colours.themes import DEFAULT_THEME, THEME_VARIABLE_DEFAULTS
+from hettui.ui.colours.themes import THEME_VARIABLE_DEFAULTS
 from hettui.ui.messages import (
     BenchArrived,
     ChatArrived,
@@ -57,6 +58,7 @@ from hettui.ui.messages import (
 )
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.terminal.app import TerminalApp
+from hettui.ui.terminal.begun import Begun
 from hettui.ui.terminal.output import Output
 from hettui.ui.widgets.in_roles import InRoles
 
@@ -113,14 +115,16 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         when_shown: Callable[[], None] | None = None,
         shelf: ThemeShelf | None = None,
         terminal: Terminal | None = None,
+        begun: Begun | None = None,
     ) -> None:
         """`problems` are sentences to show once it is open. Of a `shelf` the themes are followed while it is open.
 
-        Without a `terminal` everything can be shown.
+        Without a `terminal` everything can be shown. `begun`: the first rows stand on it, of the session that opens at
+        once.
         `mark` is what the header says beside DEMO. With a `player` the engine is a recording. `when_shown` is called
         once, after the main screen's first frame.
         """
-        super().__init__(Output(terminal))
+        super().__init__(Output(terminal), begun)
         self._backend = backend
         self._themes = ThemeSet()
         self._wanted_theme = theme
@@ -139,6 +143,8 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         return THEME_VARIABLE_DEFAULTS
 
     def compose(self) -> ComposeResult:
+        if self.holds_first_rows:
+            return
         yield Static("looking at this machine", id="opening", markup=False)
 
     def on_mount(self) -> None:
@@ -148,7 +154,11 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         self._backend.engine.subscribe(self._event)
         if self._shelf is not None:
             self._stop_watching = self._shelf.watch(self._files_changed)
-        self._open()
+        if self.holds_first_rows:
+            # Not at once: what waits for the first frame would not wait for the main screen's.
+            self.call_later(self._show, self._backend.open().planned())
+        else:
+            self._open()
 
     # -- themes --------------------------------------------------------------------------------------------
 
@@ -256,6 +266,7 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         except HettuiError as error:
             self.exit(error)
             return
+        self.let_go_of_first_rows(self._main)
         self.push_screen(self._main)
         if self._backend.first_run(session):
             from hettui.ui.dialogs.welcome import WelcomeScreen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -23,6 +23,15 @@ class Ahead(Generic[T]):
         except BaseException as error:
             self._future.set_exception(error)
 
+    def wait(self, seconds: float) -> None:
+        """Until it has ended, so long at most."""
+        wait((self._future,), seconds)
+
     def result(self) -> T:
         """Waits for it; raises what the work raised."""
         return self._future.result()
+
+
+def begun(work: Callable[[], T]) -> Callable[[], T]:
+    """Begins it at once; what is returned waits for the result."""
+    return Ahead(work).result

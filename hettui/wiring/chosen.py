@@ -5,9 +5,40 @@ from __future__ import annotations
 import os
 
 from hettui.adapters.files.paths import engine_choice, engines_path
-from hettui.adapters.llama.binaries import find_engine
+from hettui.adapters.llama.binaries import Listing, find_and_list, find_engine
+from hettui.adapters.llama.discovery import listing_environment
 from hettui.domain.config.values import Config
+from hettui.domain.errors import EngineError
 from hettui.domain.llama.build import ChosenEngine, EngineInfo
+from hettui.domain.records import dataclass
+from hettui.wiring.ahead import begun
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the binaries said."""
+
+    engine: EngineInfo | None
+    problem: str | None
+    """Why there is none: planning works without."""
+    listed: Listing | EngineError | None = None
+    """Its devices; None without an engine."""
+
+
+def ask(config: Config) -> Asked:
+    """Everything that a session needs to know of the binaries, at once.
+
+    Raises EngineError when a place was named explicitly: a typo shall not look like a machine without llama.cpp.
+    """
+    try:
+        engine, listed = find_and_list(
+            config.llama_cpp_bin, os.environ, _chosen(), listing_environment(os.environ), begun
+        )
+    except EngineError as error:
+        if is_named(config):
+            raise
+        return Asked(None, str(error))
+    return Asked(engine, None, listed)
 
 
 def engine_of(config: Config) -> EngineInfo:

@@ -13,7 +13,8 @@ from hettui.domain.errors import EngineError
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.session.session import Session
 from hettui.domain.units import MIB
-from hettui.wiring.sessions import engine_or_problem, local_hardware, open_session
+from hettui.wiring.chosen import ask
+from hettui.wiring.sessions import local_hardware, open_session
 
 BUDGETS_BYTES = {"big": 240 * MIB, "middle": 180 * MIB, "small": 90 * MIB}
 """16 : 12 : 6, as the memories of an RTX 5080, an RTX 3060 and a GTX 1660 Super. No one of them holds it all."""
@@ -35,11 +36,11 @@ def demo_session(progress: Progress) -> Session:
         # So small a model may well talk without end.
         serving=Serving(port=0, extra_args=("--predict", str(MAX_ANSWER_TOKENS))),
     )
-    engine, problem = engine_or_problem(config)
-    if engine is None:
-        raise EngineError(f"{problem}; the demo's engine comes with: pip install 'hettui[demo]'")
-    cards = tuple(d for d in assemble(Config(), local_hardware(engine)) if not d.missing)
+    said = ask(config)
+    if said.engine is None:
+        raise EngineError(f"{said.problem}; the demo's engine comes with: pip install 'hettui[demo]'")
+    cards = tuple(d for d in assemble(Config(), local_hardware(said.engine, said.listed)) if not d.missing)
     workers = tuple(
         Device(name, via="worker", threads=1, budget_bytes=budget) for name, budget in BUDGETS_BYTES.items()
     )
-    return replace(open_session(config, (*cards, *workers)), demo=True)
+    return replace(open_session(config, (*cards, *workers), lambda: said), demo=True)

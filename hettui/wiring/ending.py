@@ -37,14 +37,21 @@ class Endable(Protocol):
 class Ending:
     """Ends engine and screen once, in this order, and remembers why."""
 
-    def __init__(self, engine: Endable, leave_screen: Callable[[], None], leaves: Callable[[bool], bool]) -> None:
-        """`leaves(hangup)` says whether the cluster shall run on."""
+    def __init__(
+        self,
+        engine: Endable,
+        leave_screen: Callable[[], None],
+        leaves: Callable[[bool], bool],
+        terminal: list[Any] | None = None,
+    ) -> None:
+        """`leaves(hangup)` says whether the cluster shall run on. `terminal`: its attributes, where they are others
+        already than they were."""
         self._engine = engine
         self._leave_screen = leave_screen
         self._leaves = leaves
         self._begun = threading.Event()
         self._over = threading.Event()
-        self._terminal = _saved_terminal()
+        self._terminal = _saved_terminal() if terminal is None else terminal
         self.code: int | None = None
         """The exit code of an end that came from outside."""
         self.left = False

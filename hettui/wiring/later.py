@@ -23,6 +23,7 @@ MODULES = (
     "hettui.domain.llama.beside_words",
     "hettui.domain.llama.drafting",
     "hettui.domain.memory.tensor_forecast",
+    "hettui.domain.planner.placing",
     "hettui.domain.planner.shared_pace",
     "hettui.domain.session.choices",
     "hettui.domain.session.imagined",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hettui.adapters.files.sizes import file_sizes
 from hettui.adapters.gpu.amdgpu import AmdGpuSource
 from hettui.adapters.gpu.intel_gpu import IntelGpuSource
 from hettui.adapters.gpu.nvml import NvmlSource
+from hettui.adapters.llama.binaries import Listing
 from hettui.adapters.llama.discovery import discover
 from hettui.adapters.llama.gguf import read_model
 from hettui.adapters.machine.memory_speed import read_speed
@@ -40,7 +42,7 @@ from hettui.domain.session.room import Room, no_room, room_as_found
 from hettui.domain.session.session import Session, runnable
 from hettui.domain.text import clean_line
 from hettui.services.cluster.world import Request
-from hettui.wiring.chosen import engine_of, is_named
+from hettui.wiring.chosen import Asked, ask, engine_of, is_named
 from hettui.wiring.companions import alone, with_companions
 
 
@@ -57,15 +59,15 @@ def engine_or_problem(config: Config) -> tuple[EngineInfo | None, str | None]:
         return None, str(error)
 
 
-def local_hardware(engine: EngineInfo | None) -> tuple[Hardware, ...]:
-    return look_around(engine).hardware
+def local_hardware(engine: EngineInfo | None, listed: Listing | EngineError | None = None) -> tuple[Hardware, ...]:
+    return look_around(engine, listed).hardware
 
 
-def look_around(engine: EngineInfo | None) -> Found:
-    """Cards and CPU of this machine, and what their drivers refuse."""
+def look_around(engine: EngineInfo | None, listed: Listing | EngineError | None = None) -> Found:
+    """Cards and CPU of this machine, and what their drivers refuse. `listed`: what the engine was asked before."""
     nvml = NvmlSource()
     try:
-        return discover(engine, nvml, (AmdGpuSource(), IntelGpuSource()))
+        return discover(engine, nvml, (AmdGpuSource(), IntelGpuSource()), listed=listed)
     finally:
         nvml.close()
 
@@ -85,14 +87,18 @@ def read_shape(path: str) -> ModelShape:
     return ModelShape.of(read_model(path))
 
 
-def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> Session:
-    """Brings everything together. `devices` replaces the configured ones.
+def open_session(
+    config: Config, devices: tuple[Device, ...] | None = None, asked: Callable[[], Asked] | None = None
+) -> Session:
+    """Brings everything together. `devices` replaces the configured ones; `asked` waits for what the binaries say,
+    where they were asked before.
 
     A model that cannot be read raises: a session without the model that was asked for helps nobody.
     """
     shape = read_shape(config.model_path) if config.model_path else None
-    engine, problem = engine_or_problem(config)
-    found = look_around(engine)
+    said = ask(config) if asked is None else asked()
+    engine = said.engine
+    found = look_around(engine, said.listed)
     learned = load_learned(memory_dir())
     hosts = load_hosts(memory_dir()) if config.hosts else {}
     if devices is None:
@@ -115,7 +121,7 @@ def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> S
         devices,
         cluster,
         shape,
-        problem,
+        said.problem,
         found.problems,
         learned=learned,
         file_bytes=beside,

@@ -2,12 +2,14 @@
 
     python -m tests.bench.start                      ten starts of each, in turns
     python -m tests.bench.start --runs 20 --size 80x24
+    python -m tests.bench.start --against FOLDER     and of the hettui in another checkout
 
 The empty app has a header and a footer and nothing else. A frame is complete when everything that the program shows
 once it stands has reached the terminal: of the empty app its title and the key in its footer; of hettui the header's
-state, the name of the last card and the last words of the footer. `configuration` is `hettui CONFIG` with a model and
-three workers; `demo` is the demo's session with the demo model, which is fetched before if need be. Both ask a real
-llama-server what it can do, unless there is none; `the same without an engine` shows what that costs.
+state, the name of the last card and the last words of the footer. Its first rows stand when the header's state and the
+plan line's first words have. CPU is of the process with all its threads: the measure where others use the machine.
+`configuration` is `hettui CONFIG` with a model and three workers; `demo` is the demo's session with the demo model,
+which is fetched before if need be. Both ask a real llama-server what it can do, unless there is none.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from hettui.adapters.library.demo_model import demo_model
 from tests.bench.terminal import Terminal, load_now, parse_size, plain
 
 REST_S = 5.0
+Marks = tuple[bytes, ...]
+"""Any of them."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,27 @@ class Program:
 
     name: str
     argv: Sequence[str]
-    marks: Sequence[bytes]
+    rows: Sequence[Marks]
+    """What its first rows are known by: one of each; empty: it has none."""
+    marks: Sequence[Marks]
     env: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something stands on the terminal."""
+
+    seconds: float
+    cpu_s: float
 
 
 @dataclass(frozen=True)
 class Start:
     """One start."""
 
-    seconds: float
+    rows: Moment
+    """Where there are no first rows as `frame`."""
+    frame: Moment
     resident_bytes: int
     proportional_bytes: int
     """PSS: shared pages divided among those who share them."""
@@ -52,22 +68,34 @@ def start(program: Program, size: tuple[int, int], rest_s: float) -> Start:
     began = time.perf_counter()
     terminal = Terminal(program.argv, size, program.env)
     try:
-        missing, seen, deadline = list(program.marks), b"", began + 30
-        while missing:
-            if time.perf_counter() > deadline or not terminal.alive:
-                raise RuntimeError(f"{program.name}: {missing} did not appear; the last was {terminal.tail[-500:]!r}")
-            if not terminal.read(0.5):
-                continue
-            took = time.perf_counter() - began
-            seen = plain(terminal.tail)
-            missing = [mark for mark in missing if mark not in seen]
+        rows = _stands(terminal, program.name, program.rows, began)
+        frame = _stands(terminal, program.name, program.marks, began)
         terminal.spend(rest_s)
-        return Start(took, terminal.resident_bytes, terminal.proportional_bytes)
+        return Start(rows if program.rows else frame, frame, terminal.resident_bytes, terminal.proportional_bytes)
     finally:
         terminal.close(b"q")
 
 
-def programs(folder: Path, model: Path) -> list[Program]:
+def _stands(terminal: Terminal, name: str, marks: Sequence[Marks], began: float) -> Moment:
+    """When all of it had been written."""
+    now = Moment(time.perf_counter() - began, terminal.cpu_s)
+    missing = missing_of(terminal.tail, marks)
+    while missing:
+        if time.perf_counter() > began + 30 or not terminal.alive:
+            raise RuntimeError(f"{name}: {missing} did not appear; the last was {terminal.tail[-500:]!r}")
+        if terminal.read(0.5):
+            now = Moment(time.perf_counter() - began, terminal.cpu_s)
+            missing = missing_of(terminal.tail, marks)
+    return now
+
+
+def missing_of(written: bytes, marks: Sequence[Marks]) -> list[Marks]:
+    """Those of which nothing stands in what was written."""
+    seen = plain(written)
+    return [some for some in marks if not any(mark in seen for mark in some)]
+
+
+def programs(folder: Path, model: Path, against: Path | None = None) -> list[Program]:
     """The empty app first."""
     home = {name: str(folder / name) for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")}
     for path in home.values():
@@ -79,13 +107,19 @@ def programs(folder: Path, model: Path) -> list[Program]:
         for n, budget in ((1, 240), (2, 180), (3, 90))
     )
     config.write_text(f'[model]\npath = "{model}"\n[serving]\nport = 0\nctx-size = 8192\n{devices}')
-    hettui = [sys.executable, "-m", "hettui"]
-    marks = ("○".encode(), b"CPU of this machine", b"Quit")
-    return [
-        Program("empty app", [sys.executable, "-m", "tests.bench.empty_app"], (b"An empty app", b"Quit"), home),
-        Program("configuration", [*hettui, str(config)], marks, home),
-        Program("demo", [*hettui, "demo"], marks, home),
-    ]
+    python = [sys.executable, "-m"]
+    looking, stopped = "◌".encode(), "○".encode()
+    rows: list[Marks] = [(looking, stopped), (b"the plan fits",)]
+    marks: list[Marks] = [(stopped,), (b"CPU of this machine",), (b"Quit",)]
+    found = [Program("empty app", [*python, "tests.bench.empty_app"], [], [(b"An empty app",), (b"Quit",)], home)]
+    for where, before in (("", []), (f", {against}", ["env", "-C", str(against)])):
+        if against is not None or not before:
+            hettui = [*before, *python, "hettui"]
+            found += [
+                Program(f"configuration{where}", [*hettui, str(config)], rows, marks, home),
+                Program(f"demo{where}", [*hettui, "demo"], rows, marks, home),
+            ]
+    return found
 
 
 def main() -> None:
@@ -93,11 +127,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--rest", type=float, default=REST_S, help="seconds before memory is read")
     parser.add_argument("--size", type=parse_size, default=(120, 40))
+    parser.add_argument("--against", type=Path, help="a folder with another hettui")
     options = parser.parse_args()
     model = demo_model(cache_dir(), lambda done, total: None)
     print(load_now())
     with TemporaryDirectory() as folder:
-        all_programs = programs(Path(folder), model)
+        all_programs = programs(Path(folder), model, options.against)
         found: dict[str, list[Start]] = {p.name: [] for p in all_programs}
         for run in range(options.runs + 1):
             for program in all_programs if run % 2 else reversed(all_programs):
@@ -108,23 +143,28 @@ def main() -> None:
 
 
 def table(found: Mapping[str, Sequence[Start]]) -> str:
-    rows = [
-        "| program | starts | to the first complete frame, median (quartiles) | of the empty app's | "
-        "resident | of the empty app's | PSS | of the empty app's |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    base: tuple[float, float, float] | None = None
+    heads = ("program", "starts", "until header and plan line stand", "CPU", "to the first complete frame", "CPU",
+             "resident", "PSS")  # fmt: skip
+    rows = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    base: list[float] | None = None
     for name, starts in found.items():
-        low, middle, high = statistics.quantiles([s.seconds for s in starts], n=4)
-        rss = statistics.median(s.resident_bytes for s in starts)
-        pss = statistics.median(s.proportional_bytes for s in starts)
-        base = base or (middle, rss, pss)
-        rows.append(
-            f"| {name} | {len(starts)} | {middle * 1000:.0f} ms ({low * 1000:.0f}–{high * 1000:.0f}) | "
-            f"{middle / base[0]:.2f} | {rss / 2**20:.1f} MiB | {rss / base[1]:.2f} | "
-            f"{pss / 2**20:.1f} MiB | {pss / base[2]:.2f} |"
-        )
-    return "\n".join(rows)
+        middle = [
+            statistics.median(values)
+            for values in zip(*((*_ms(s.rows), *_ms(s.frame), *_mib(s)) for s in starts), strict=True)
+        ]
+        base = base or middle
+        units = ("ms", "ms", "ms", "ms", "MiB", "MiB")
+        told = (f"{m:.{unit == 'MiB':d}f} {unit} ({m / b:.2f})" for m, b, unit in zip(middle, base, units, strict=True))
+        rows.append(f"| {name} | {len(starts)} | {' | '.join(told)} |")
+    return "\n".join(rows) + "\n\nMedians, and in brackets how many times the empty app's."
+
+
+def _ms(moment: Moment) -> tuple[float, float]:
+    return moment.seconds * 1e3, moment.cpu_s * 1e3
+
+
+def _mib(start: Start) -> tuple[float, float]:
+    return start.resident_bytes / 2**20, start.proportional_bytes / 2**20
 
 
 if __name__ == "__main__":

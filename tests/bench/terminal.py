@@ -120,8 +120,9 @@ class Terminal:
 
     @property
     def cpu_s(self) -> float:
-        """Of the process with all its threads; its children are not counted."""
-        return _cpu_s(Path(f"/proc/{self.pid}/stat"))
+        """Of the process with all its threads, ended ones too; its children are not counted."""
+        # clock_getcpuclockid(3), of which Python has the threads' alone: /proc counts in hundredths of a second.
+        return time.clock_gettime((~self.pid << 3) | 2)
 
     @property
     def main_thread_cpu_s(self) -> float:

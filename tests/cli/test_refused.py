@@ -27,7 +27,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("LLAMA_CPP_BIN", raising=False)
-    monkeypatch.setattr(sessions, "look_around", lambda engine: Found((LOST, cpu_hardware()), (WHY,)))
+    monkeypatch.setattr(sessions, "look_around", lambda engine, listed=None: Found((LOST, cpu_hardware()), (WHY,)))
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def changed(terminal: Terminal, before: int) -> int:
 @pytest.mark.parametrize("size", [(80, 24), (80, 14)], ids=["cards", "rows"])
 def test_sliders_and_boundaries_follow_the_raw_mouse(terminal: Terminal, size: tuple[int, int]) -> None:
     terminal.run("demo", size=size)
-    shown = terminal.wait("s starts it")
+    shown = terminal.wait("q Quit")
     held = layers_of_first(shown)
 
     y, x = found(shown, "[━╌]*●")

@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 
 from hettui.adapters.files.paths import cache_dir
 from hettui.adapters.library.demo_model import demo_model
-from tests.bench.start import Program, programs
+from tests.bench.start import Program, missing_of, programs
 from tests.bench.terminal import Terminal, load_now, plain
 from tests.patience import patience
 
@@ -55,7 +55,7 @@ def one_start(program: Program, size: tuple[int, int], keys: bytes) -> str | Non
     while missing and terminal.alive and time.monotonic() < frame_by:
         if terminal.read(0.1):
             written = terminal.tail
-            missing = [] if keys else [mark for mark in missing if mark not in plain(written)]
+            missing = [] if keys else missing_of(written, missing)
         if not pressed and written:
             # The screen is not there yet: its first bytes only switch the terminal's modes.
             terminal.send(keys)

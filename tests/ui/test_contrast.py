@@ -24,7 +24,7 @@ from hettui.services.events import ChatEnded, ChatProgressed, ClusterChanged, Lo
 from hettui.services.model_desk import Done, Tell
 from hettui.ui.app import HettuiApp
 from hettui.ui.colours.colour_math import contrast
-from hettui.ui.colours.themes import TEXT_CONTRAST
+from hettui.ui.colours.theme_file import TEXT_CONTRAST
 from hettui.ui.dialogs.add_card import AddCardScreen
 from hettui.ui.dialogs.chat_list import ChatListScreen
 from hettui.ui.dialogs.chat_settings import ChatSettings, ChatSettingsScreen

@@ -18,8 +18,8 @@ from hettui.ui.drawing.device_row import row_titles
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.key_row import GAP_CELLS, KeyEntry, fitting
 from hettui.ui.drawing.layout import LEAST_CARD_CELLS, Form, arrange
+from hettui.ui.drawing.top_rows import fitted
 from hettui.ui.presenting.views import CardView, HeaderView
-from hettui.ui.widgets.status_header import fitted
 
 devices = st.integers(0, 40)
 rooms = st.integers(0, 120)

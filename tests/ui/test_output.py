@@ -23,9 +23,11 @@ from hettui.domain.screen.terminal import Terminal
 from hettui.services.events import ChatProgressed, LogLines, Notice
 from hettui.ui.app import HettuiApp
 from hettui.ui.colours.colour_math import RGB, contrast
-from hettui.ui.colours.themes import TEXT_CONTRAST, build_theme
+from hettui.ui.colours.theme_file import TEXT_CONTRAST
+from hettui.ui.colours.themes import build_theme
 from hettui.ui.drawing.gauges import COMPUTE, CONTEXT, FOREIGN, FREE, MEASURED, OVER, OVERHEAD, WEIGHTS
-from hettui.ui.terminal.colour_depth import DepthFilter, colour_filter, fixed_rgb, nearest_fixed
+from hettui.ui.terminal.colour_depth import fixed_rgb, nearest_fixed
+from hettui.ui.terminal.filters import DepthFilter, colour_filter
 from hettui.ui.terminal.glyphs import ascii_text, console_text
 from hettui.ui.terminal.output import Output
 from tests.hostile import HOSTILE

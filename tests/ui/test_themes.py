@@ -15,7 +15,8 @@ from hettui.adapters.files.resources import resource_folder
 from hettui.adapters.files.theme_files import read_themes
 from hettui.domain.errors import ConfigError
 from hettui.ui.colours.colour_math import RGB, contrast
-from hettui.ui.colours.themes import DEFAULT_THEME, TEXT_CONTRAST, build_theme, ink, terminal_theme
+from hettui.ui.colours.theme_file import DEFAULT_THEME, TEXT_CONTRAST, ink
+from hettui.ui.colours.themes import build_theme, terminal_theme
 from tests.ui.colour_vision import difference
 
 FILES = sorted(resource_folder("themes").glob("*.toml"))

@@ -18,9 +18,9 @@ from hettui.domain.session.session import Session
 from hettui.domain.speed.shares import Decode, Share
 from hettui.domain.units import MIB
 from hettui.ui.drawing import gauges
+from hettui.ui.drawing.top_rows import TIME_ROWS
 from hettui.ui.presenting.facts import Facts
 from hettui.ui.presenting.presenter import cards, time_bar
-from hettui.ui.screens.places import TIME_ROWS
 from tests.fakes import cluster, shape, workers
 from tests.ui.stage import card_session, session, stage
 

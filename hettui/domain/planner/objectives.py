@@ -18,7 +18,6 @@ from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.fastest import fastest
 from hettui.domain.planner.headroom import alone, propose
 from hettui.domain.planner.most_even import fits_somehow, most_even
-from hettui.domain.planner.placing import with_experts_in_ram
 from hettui.domain.planner.promise import promised
 from hettui.domain.planner.search import MAX_STEPS, Found, Problem
 from hettui.domain.records import dataclass
@@ -98,6 +97,9 @@ class Beside:
 
 def _experts_apart(workload: Workload, alike: Plan, ram: Beside) -> Best | None:
     """With experts in RAM; None where they cannot be there, or whole layers on the CPU are faster."""
+    # Only for models of experts that do not fit: the first frame does without.
+    from hettui.domain.planner.placing import with_experts_in_ram
+
     placed = with_experts_in_ram(workload, alike.devices, ram.ram_bytes, ram.bytes_per_s)
     if placed is None:
         return None

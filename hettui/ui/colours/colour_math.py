@@ -5,6 +5,14 @@ from __future__ import annotations
 RGB = tuple[int, int, int]
 
 
+def rgb_of(text: str) -> RGB:
+    """Of `#RRGGBB`; what stands behind that, as Textual writes a colour that is not opaque, is left out. Raises
+    ValueError for other words."""
+    if text[:1] != "#" or len(text) not in (7, 9) or not text[1:].isalnum():
+        raise ValueError(f"{text!r} is not #RRGGBB")
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
 def linear(value: int) -> float:
     """One channel of sRGB as light, 0 to 1."""
     part = value / 255

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+from rich.color import Color
 from rich.style import Style
-from textual.color import Color
 
 from hettui.domain.records import dataclass
+from hettui.ui.colours.colour_math import rgb_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,21 @@ class Look:
         ground = variables[self.ground] if self.ground else ""
         return _style(colour, ground, self.text)
 
+    @property
+    def words(self) -> str:
+        """The same in the words of Textual's content."""
+        colour, ground = f"${self.colour}" if self.colour else "", f"on ${self.ground}" if self.ground else ""
+        return " ".join(filter(None, (self.text, colour, ground)))
+
 
 @lru_cache(maxsize=1024)
 def _style(colour: str, ground: str, text: str) -> Style:
-    style = Style(
-        color=Color.parse(colour).rich_color if colour else None,
-        bgcolor=Color.parse(ground).rich_color if ground else None,
+    return filled(colour, ground) + Style.parse(text)
+
+
+def filled(colour: str, ground: str) -> Style:
+    """Colours as a theme has them, `#RRGGBB`; empty: as what is below."""
+    return Style(
+        color=Color.from_rgb(*rgb_of(colour)) if colour else None,
+        bgcolor=Color.from_rgb(*rgb_of(ground)) if ground else None,
     )
-    return style + Style.parse(text)

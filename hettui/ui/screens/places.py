@@ -20,15 +20,14 @@ from hettui.domain.screen.actions import BY_ID
 from hettui.domain.screen.keymap import Keymap
 from hettui.domain.screen.panes import ALL_PANES, CHAT, DEVICES, PANES
 from hettui.services.backend import Backend
+from hettui.ui.drawing.top_rows import HIGH_ROWS, bar_rows
 from hettui.ui.screens.body import Body
 from hettui.ui.screens.hosting import Host
 from hettui.ui.widgets.device_card import DeviceCard
 from hettui.ui.widgets.pane_tabs import Pane
 
 _KEEP_AFTER_S = 0.5
-WIDE_CELLS, ULTRA_CELLS, HIGH_ROWS, SHORT_ROWS = 110, 200, 28, 10
-TIME_ROWS = 20
-"""With fewer the time bar gives way."""
+WIDE_CELLS, ULTRA_CELLS = 110, 200
 
 
 def tabs(keymap: Keymap, panes: Sequence[str]) -> tuple[Pane, ...]:
@@ -79,9 +78,8 @@ class Places:
     def expected_room(self) -> Size:
         """Of the devices, as the style sheet will lay them out: what a wrong guess costs is a second drawing."""
         width, height = self._screen.app.size
-        # Header, plan line and footer; layer bar, time bar, tabs, and the air above the devices.
-        rows = height - 3 - (not self._tiny) - (self._narrow and not self._tiny) - 2 * (height >= HIGH_ROWS)
-        rows -= self._has_time
+        # Header, plan line and footer; the bars, tabs, and the air above the devices.
+        rows = height - 3 - sum(self._bar_rows) - (self._narrow and not self._tiny) - (height >= HIGH_ROWS)
         if self._narrow or self.zoomed:
             return Size(width, rows)
         return Size(width * 40 // 100 if self._ultra else max(62, width * 46 // 100), rows)
@@ -96,12 +94,12 @@ class Places:
         return self._screen.app.size.width >= ULTRA_CELLS
 
     @property
-    def _has_time(self) -> bool:
-        return self._screen.app.size.height >= TIME_ROWS
+    def _bar_rows(self) -> tuple[int, int]:
+        return bar_rows(self._screen.app.size.height)
 
     @property
     def _tiny(self) -> bool:
-        return self._screen.app.size.height < SHORT_ROWS
+        return not self._bar_rows[0]
 
     # -- what is shown -------------------------------------------------------------------------------------
 
@@ -109,8 +107,7 @@ class Places:
         """After another size of the terminal, or another pane in front."""
         shown, narrow, body = self.shown, self._narrow, self.body
         full = self.zoomed and self.front != DEVICES
-        body.layer_bar.display = not full and not self._tiny
-        body.time_bar.display = not full and self._has_time
+        body.layer_bar.display, body.time_bar.display = (not full and bool(rows) for rows in self._bar_rows)
         body.plan_line.display = not full
         body.devices.display = DEVICES in shown
         body.devices.set_class(not shown - {DEVICES}, "-alone")

@@ -14,6 +14,7 @@ from textual.filter import LineFilter
 from textual.theme import Theme
 
 from hettui.ui.colours.themes import terminal_theme
+from hettui.ui.terminal.begun import Begun
 from hettui.ui.terminal.output import Output
 from hettui.ui.terminal.slow_line import SlowLineApp
 
@@ -23,11 +24,11 @@ _ReturnType = TypeVar("_ReturnType")
 class TerminalApp(SlowLineApp[_ReturnType]):
     """Draws what the terminal can show, and keeps an exception instead of printing it."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, begun: Begun | None = None) -> None:
         # Textual asks for the filters while it begins.
         self._output = output
         self._has_themes = False
-        super().__init__()
+        super().__init__(begun)
         self._has_themes = True
         # Which colours there are is `Output`'s matter: Rich knows less, and takes a dumb terminal for a colourful one.
         self.console._color_system = ColorSystem.TRUECOLOR

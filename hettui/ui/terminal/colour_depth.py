@@ -12,7 +12,7 @@ Textual leaves this to Rich, which takes the nearest colour of each: in 256 colo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from rich.cells import cell_len
@@ -20,13 +20,11 @@ from rich.color import Color as RichColor
 from rich.color_triplet import ColorTriplet
 from rich.segment import Segment
 from rich.style import Style
-from textual.color import Color
-from textual.filter import LineFilter
-from textual.theme import Theme
+from rich.terminal_theme import TerminalTheme
 
 from hettui.domain.screen.terminal import ColourDepth
 from hettui.ui.colours.colour_math import RGB, contrast, oklab
-from hettui.ui.colours.themes import TEXT_CONTRAST, terminal_theme
+from hettui.ui.colours.theme_file import TEXT_CONTRAST
 
 _CUBE = (0, 95, 135, 175, 215, 255)
 _FIXED: dict[int, RGB] = {
@@ -52,29 +50,29 @@ _WHITE_ON = (RED, BLUE, MAGENTA)
 _READABLE_ON_WHITE = (RED, BLUE, MAGENTA)
 
 
-def colour_filter(depth: ColourDepth, theme: Theme) -> LineFilter | None:
-    """What makes a theme readable at that depth; None where nothing has to be done."""
-    ground = Color.parse(theme.background or "#000000").rgb
+def in_depth(depth: ColourDepth, ground: RGB, *, dark: bool, named: TerminalTheme) -> InDepth | None:
+    """What makes a theme of this ground readable at that depth; None where nothing has to be done. `named` says what
+    colours are that have names only."""
     if depth == "truecolor":
         return None
     if depth == "256":
-        return DepthFilter(_in_256, theme)
+        return InDepth(_in_256, named)
     if depth == "16":
-        return DepthFilter(lambda ink, behind, dim: _in_16(ink, behind, ground, dim=dim, dark=theme.dark), theme)
-    return DepthFilter(lambda ink, behind, dim: _in_none(ink, behind, ground), theme)
+        return InDepth(lambda ink, behind, dim: _in_16(ink, behind, ground, dim=dim, dark=dark), named)
+    return InDepth(lambda ink, behind, dim: _in_none(ink, behind, ground), named)
 
 
-class DepthFilter(LineFilter):
+class InDepth:
     """Every style by another that stands for it; what was never to be seen becomes blank."""
 
-    def __init__(self, mapping: Callable[[RGB, RGB, bool], Style], theme: Theme) -> None:
+    def __init__(self, mapping: Callable[[RGB, RGB, bool], Style], named: TerminalTheme) -> None:
         """`mapping` turns the colours of a text and its ground, and whether it is dim, into what is written instead."""
-        super().__init__()
         self._mapping = mapping
-        self._named = terminal_theme(theme)
+        self._named = named
         self._known: dict[Style, tuple[Style, bool]] = {}
 
-    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+    def apply(self, segments: Iterable[Segment], background: RGB) -> list[Segment]:
+        """`background` is behind what names no ground."""
         written = []
         for text, style, control in segments:
             if style is None or control:
@@ -84,7 +82,7 @@ class DepthFilter(LineFilter):
             written.append(Segment(" " * cell_len(text) if hidden else text, other))
         return written
 
-    def _translate(self, style: Style, background: Color) -> tuple[Style, bool]:
+    def _translate(self, style: Style, background: RGB) -> tuple[Style, bool]:
         ink, ground = self._rgb(style.color, background), self._rgb(style.bgcolor, background)
         if style.reverse:
             ink, ground = ground, ink
@@ -96,9 +94,9 @@ class DepthFilter(LineFilter):
         self._known[style] = found
         return found
 
-    def _rgb(self, color: RichColor | None, otherwise: Color) -> RGB:
+    def _rgb(self, color: RichColor | None, otherwise: RGB) -> RGB:
         triplet = None if color is None or color.is_default else color.get_truecolor(self._named)
-        return otherwise.rgb if triplet is None else (triplet.red, triplet.green, triplet.blue)
+        return otherwise if triplet is None else (triplet.red, triplet.green, triplet.blue)
 
 
 # -- 256 ---------------------------------------------------------------------------------------------------------

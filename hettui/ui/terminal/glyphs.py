@@ -7,12 +7,11 @@ they were, so that a bar says the same.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from textual.color import Color
-from textual.filter import LineFilter
 
 from hettui.domain.screen.terminal import Glyphs
 
@@ -31,18 +30,15 @@ _DOTS = " .:-=+*%#"
 """Braille, by how many of its eight dots there are."""
 
 
-class GlyphFilter(LineFilter):
+def in_glyphs(glyphs: Glyphs, segments: Iterable[Segment]) -> list[Segment]:
     """Text that the terminal cannot show by text that it can."""
-
-    def __init__(self, glyphs: Glyphs) -> None:
-        super().__init__()
-        self._of = console_text if glyphs == "console" else ascii_text
-
-    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        return [
-            segment if segment.control or segment.text.isascii() else Segment(self._of(segment.text), segment.style)
-            for segment in segments
-        ]
+    if glyphs == "unicode":
+        return list(segments)
+    other = console_text if glyphs == "console" else ascii_text
+    return [
+        segment if segment.control or segment.text.isascii() else Segment(other(segment.text), segment.style)
+        for segment in segments
+    ]
 
 
 @lru_cache(4096)

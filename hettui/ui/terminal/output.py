@@ -8,9 +8,8 @@ from textual.filter import ANSIToTruecolor, LineFilter, Monochrome, NoColor
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 
-from hettui.domain.screen.terminal import Glyphs, Terminal, colour_depth, glyphs
-from hettui.ui.terminal.colour_depth import colour_filter
-from hettui.ui.terminal.glyphs import GlyphFilter
+from hettui.domain.screen.terminal import ColourDepth, Glyphs, Terminal, colour_depth, glyphs
+from hettui.ui.terminal.filters import GlyphFilter, colour_filter
 
 
 class WholeCells(ScrollBarRender):
@@ -26,7 +25,7 @@ class Output:
     def __init__(self, terminal: Terminal | None) -> None:
         """None: everything can be shown, as in pictures and tests."""
         self._terminal = terminal
-        self._depth = "truecolor" if terminal is None else colour_depth(terminal)
+        self._depth: ColourDepth = "truecolor" if terminal is None else colour_depth(terminal)
         self._glyphs: Glyphs = "unicode" if terminal is None else glyphs(terminal)
         self._colour_filter: LineFilter | None = None
         self._own: list[LineFilter] = []

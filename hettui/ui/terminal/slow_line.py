@@ -22,10 +22,12 @@ from rich.control import Control
 from textual import events
 from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 from textual.app import App
+from textual.driver import Driver
 from textual.geometry import Region, Size
 from textual.screen import Screen
 from textual.strip import Strip
 
+from hettui.ui.terminal.begun import Begun, driver_for
 from hettui.ui.terminal.cells import Picture, cells_of
 from hettui.ui.terminal.pacing import QUERY, Pacer
 
@@ -36,6 +38,8 @@ _LOOK_AGAIN_S = 0.05
 _FAREWELL_S = 1.0
 """So long an answer is waited for at the end."""
 _HEAR_AGAIN_S = 0.01
+_SIZES_AT_START = 2
+"""So often the size is told at the start: by Textual itself, and by its driver, whose message comes late."""
 _SYNC_FROM_BYTES = 400
 """A smaller frame is on the terminal at once anyway."""
 
@@ -120,10 +124,17 @@ class CalmScreen(Screen[_ReturnType]):
 class SlowLineApp(App[_ReturnType]):
     """An app that writes to its terminal only what differs, and only as fast as the line takes it."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._picture = Picture()
+    def __init__(self, begun: Begun | None = None) -> None:
+        """`begun`: the first rows stand on the terminal already."""
+        # Textual asks for its driver's class while it begins.
+        self._begun = begun
+        self.holds_first_rows = begun is not None
+        """They stand alone until there is more to be seen than a screen without anything."""
+        self._waiting_keys: list[events.Event] | None = None if begun is None else []
+        super().__init__()
+        self._picture = Picture() if begun is None else begun.picture
         self._pacer = Pacer()
+        self._sizes_told = 0
         self._waiting = False
         """A timer looks whether the line has room."""
         self._leaving = False
@@ -131,7 +142,30 @@ class SlowLineApp(App[_ReturnType]):
     def get_default_screen(self) -> Screen[Any]:
         return CalmScreen(id="_default")
 
+    def get_driver_class(self) -> type[Driver]:
+        return super().get_driver_class() if self._begun is None else driver_for(self._begun)
+
+    def let_go_of_first_rows(self, screen: Screen[Any]) -> None:
+        """This screen shows them too, and is pushed now. Keys wait until it has mounted: those that come before would
+        find nothing that has the keyboard, and overtake one another."""
+        self.holds_first_rows = False
+        screen.call_later(self.call_later, self._hear_keys)
+
+    async def _hear_keys(self) -> None:
+        waiting, self._waiting_keys = self._waiting_keys or (), None
+        for event in waiting:
+            await super().on_event(event)
+
+    async def on_event(self, event: events.Event) -> None:
+        if self._waiting_keys is not None and isinstance(event, events.InputEvent | events.Paste):
+            self._waiting_keys.append(event)
+        else:
+            await super().on_event(event)
+
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        if self.holds_first_rows:
+            self.post_display_hook()
+            return
         known = isinstance(renderable, LayoutUpdate | ChopsUpdate)
         if not known or self._batch_count or self.is_headless or self.is_inline or self._driver is None:
             super()._display(screen, renderable)
@@ -160,7 +194,7 @@ class SlowLineApp(App[_ReturnType]):
                     self._picture.put(first, y, cells_of(part, system))
 
     def _write_what_differs(self) -> None:
-        if not self._picture.pending or self._driver is None or self._leaving:
+        if not self._picture.pending or self._driver is None or self._leaving or self.holds_first_rows:
             return
         now_s = time.monotonic()
         if not self._pacer.answers and not self._pacer.mute and not self._pacer.under_way_bytes:
@@ -248,5 +282,9 @@ class SlowLineApp(App[_ReturnType]):
 
     def on_resize(self) -> None:
         """Also after a stop with SIGTSTP: the terminal shows what others wrote meanwhile."""
+        self._sizes_told += 1
+        if self._sizes_told <= _SIZES_AT_START and self._picture.size == self.size:
+            # No news: what stands was drawn for it. The whole screen would be written twice.
+            return
         self._picture.forget()
         self.call_after_refresh(self._write_what_differs)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from rich.segment import Segment
+from textual.content import Content
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -30,3 +31,9 @@ class InRoles(Widget):
             segments.append(Segment(text, style))
         # Neighbours of one style are written as one: each of its own would cost its colours once more.
         return Strip(segments).simplify().crop(0, self.content_size.width)
+
+
+def content_of(runs: Runs, looks: Mapping[str, Look]) -> Content:
+    """A row that Textual draws itself, so that it can be selected."""
+    words = ((text, " ".join(looks[role].words for role in roles.split())) for text, roles in runs if text)
+    return Content.assemble(*words)

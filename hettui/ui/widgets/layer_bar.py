@@ -9,24 +9,20 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
-from hettui.domain.devices.colours import COLOURS
 from hettui.domain.plan.split import HOST
-from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import gauges
-from hettui.ui.drawing.gauges import BarPart, Runs
+from hettui.ui.drawing.gauges import Runs
+from hettui.ui.drawing.top_rows import LOOKS, layer_parts, layer_rows
 from hettui.ui.presenting.views import LayerBarView
 from hettui.ui.widgets.drag import Draggable
 from hettui.ui.widgets.painted import Painted
-
-DEVICE_LOOKS = {f"device-{n}": Look(f"hettui-device-{n}-text", f"hettui-device-{n}") for n in range(1, COLOURS + 1)}
-SELECTED = Look(text="bold")
 
 
 class LayerBar(Painted, Draggable):
     """One row, or two where there is height. Dragging a boundary moves layers between the two devices beside it."""
 
     ALLOW_SELECT = False
-    ROLES = {"host": Look("foreground", "panel"), "selected": SELECTED, **DEVICE_LOOKS}
+    ROLES = LOOKS
     DEFAULT_CSS = "LayerBar { height: 1; margin: 0 1; }"
 
     view: reactive[LayerBarView] = reactive(LayerBarView(), repaint=False)
@@ -54,22 +50,14 @@ class LayerBar(Painted, Draggable):
     def watch_view(self) -> None:
         self.repaint()
 
-    def _parts(self) -> list[BarPart]:
-        view = self.view
-        parts = [BarPart("", "CPU", view.host_layers, "host", view.selected == HOST)]
-        for i, (name, layers) in enumerate(zip(view.names, view.layers, strict=True)):
-            role = f"device-{view.colour(i)}"
-            parts.append(BarPart(str(i + 1), name, layers, role, view.selected == i))
-        return parts
-
     def drawn_rows(self) -> Sequence[Runs]:
         boundary = self._dragged or self._near
         held = None if boundary is None else boundary[1] + 1
-        return gauges.layer_bar(self.content_size.width, self._parts(), max(1, self.content_size.height), held)
+        return layer_rows(self.view, self.content_size.width, max(1, self.content_size.height), held)
 
     def _holders(self) -> list[tuple[int, int, int]]:
         """Device, first cell and end cell of everything that holds layers."""
-        parts = self._parts()
+        parts = layer_parts(self.view)
         widths = gauges.bar_widths(self.size.width, [part.layers for part in parts])
         found, x = [], 0
         for position, cells in enumerate(widths):
