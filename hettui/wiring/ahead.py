@@ -24,8 +24,10 @@ class Ahead(Generic[T]):
             self._future.set_exception(error)
 
     def wait(self, seconds: float) -> None:
-        """Until it has ended, so long at most."""
+        """Until it has ended, so long at most. Raises what the work raised by then."""
         wait((self._future,), seconds)
+        if self._future.done():
+            self._future.result()
 
     def result(self) -> T:
         """Waits for it; raises what the work raised."""

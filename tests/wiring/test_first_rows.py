@@ -72,7 +72,7 @@ class Program:
         self.before = termios.tcgetattr(self.slave)
         self.seen = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CHILD, how, str(folder), str(_config(folder))],
+            [sys.executable, "-c", CHILD, how, str(folder), str(_config(folder, how))],
             stdin=self.slave, stdout=self.slave, stderr=self.slave, env=env, start_new_session=True,
         )  # fmt: skip
 
@@ -122,8 +122,8 @@ class Program:
         os.close(self.slave)
 
 
-def _config(folder: Path) -> Path:
-    model = tiny_models.write(folder, "dense")
+def _config(folder: Path, how: str) -> Path:
+    model = folder / "nowhere.gguf" if how == "broken" else tiny_models.write(folder, "dense")
     path = folder / "cluster.toml"
     devices = "".join(
         f'[[devices]]\nname = "card {n}"\nid = "cpu"\nvia = "worker"\nthreads = 1\nbudget = "100MiB"\n' for n in "12"
@@ -234,6 +234,14 @@ def test_what_goes_wrong_in_between_is_told_on_the_main_screen(
     assert program.end() == 1
     assert_as_before(program)
     assert words in program.seen.rpartition(b"\x1b[?1049l")[2].decode()
+
+
+def test_what_cannot_be_opened_is_told_without_a_screen(start: Callable[..., Program]) -> None:
+    program = start("broken")
+    assert program.end() == 1
+    assert program.modes == program.before
+    assert b"\x1b[?1049h" not in program.seen
+    assert b"does not exist: check the path" in program.seen
 
 
 def test_a_driver_that_does_not_answer_holds_up_nobody(start: Callable[..., Program]) -> None:
