@@ -5,12 +5,14 @@ Each of these answers as Textual 8.2.8 does; `test_quicker` asks both the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType, MethodType
 from typing import Any
 
+from rich.segment import Segment
 from textual import _callback
 from textual.app import App
+from textual.cache import FIFOCache
 from textual.css.model import RuleSet
 from textual.css.styles import RenderStyles
 from textual.css.stylesheet import Stylesheet
@@ -19,16 +21,19 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.theme import Theme
 
 PARSE_RULES = Stylesheet._parse_rules
 PARSE = Stylesheet.parse
 COUNT_PARAMETERS = _callback._count_parameters
 DISPATCH_METHODS = MessagePump._get_dispatch_methods
+ON_MESSAGE = MessagePump._on_message
 REACTIVE_GET = Reactive.__get__
 SCREEN = DOMNode.screen
 GET_RULE = RenderStyles.get_rule
 GET_THEME = App.get_theme
+STRIP_INIT = Strip.__init__
 
 _VARIADIC = 0x04, 0x08
 """Flags of a function's code: it takes any number of arguments, by place or by name."""
@@ -140,6 +145,44 @@ def get_theme(self: App[Any], theme_name: str) -> Theme | None:
     return None
 
 
+_STRIP_CACHES = {
+    "_divide_cache": 4,
+    "_crop_cache": 16,
+    "_style_cache": 16,
+    "_filter_cache": 4,
+    "_line_length_cache": 4,
+    "_crop_extend_cache": 4,
+    "_offsets_cache": 4,
+}
+"""How much each keeps. A strip has seven of them, and most are never asked."""
+
+
+def strip_init(self: Strip, segments: Iterable[Segment], cell_length: int | None = None) -> None:
+    self._segments = list(segments)
+    self._cell_length = cell_length
+    self._render_cache = self._link_ids = self._cell_count = None
+
+
+def strip_cache(self: Strip, name: str) -> FIFOCache[Any, Any]:
+    """Of the name that is not there yet."""
+    if (size := _STRIP_CACHES.get(name)) is None:
+        raise AttributeError(name, name=name, obj=self)
+    made: FIFOCache[Any, Any] = FIFOCache(size)
+    setattr(self, name, made)
+    return made
+
+
+async def on_message(self: MessagePump, message: Message) -> None:
+    """Without a line for each in the log of Textual's development console."""
+    for _, method in self._get_dispatch_methods(message.handler_name, message):
+        await _callback.invoke(method, message)
+    if message.bubble and self._parent and not message._stop_propagation:
+        if message._sender is not None and message._sender == self._parent:
+            message.stop()
+        if self.is_parent_active and self.is_attached:
+            message._bubble_to(self._parent)
+
+
 def install() -> None:
     """For as long as this process lives."""
     _callback._count_parameters = count_parameters
@@ -147,10 +190,13 @@ def install() -> None:
         (Stylesheet, "_parse_rules"): parse_rules,
         (Stylesheet, "parse"): parse,
         (MessagePump, "_get_dispatch_methods"): dispatch_methods,
+        (MessagePump, "_on_message"): on_message,
         (Reactive, "__get__"): reactive_get,
         (DOMNode, "screen"): property(screen),
         (RenderStyles, "get_rule"): get_rule,
         (App, "get_theme"): get_theme,
+        (Strip, "__init__"): strip_init,
+        (Strip, "__getattr__"): strip_cache,
         # Textual's says the same in Python, for every rule that a widget might have.
         (RuleSet, "__hash__"): object.__hash__,
     }

@@ -8,7 +8,10 @@ from inspect import signature
 from typing import Any
 
 import pytest
+from rich.segment import Segment
 from textual import events
+from textual.app import App, ComposeResult
+from textual.cache import FIFOCache
 from textual.css.model import RuleSet
 from textual.css.styles import RULE_NAMES
 from textual.css.stylesheet import Stylesheet
@@ -16,6 +19,7 @@ from textual.dom import NoScreen
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
@@ -112,6 +116,58 @@ async def test_a_sheet_with_a_mistake_is_refused_every_time() -> None:
     fresh.add_source("Label { colour: ", read_from=("wrong", ""))
     with pytest.raises(Exception, match="."):
         quicker.parse(fresh)
+
+
+def test_a_strip_has_the_same_caches() -> None:
+    whole, lazy = Strip.__new__(Strip), Strip.__new__(Strip)
+    quicker.STRIP_INIT(whole, [Segment("ab")], 2)
+    quicker.strip_init(lazy, [Segment("ab")], 2)
+    assert {name for name in Strip.__slots__ if name.endswith("_cache")} == {*quicker._STRIP_CACHES, "_render_cache"}
+    for name in Strip.__slots__:
+        expected, found = getattr(whole, name), getattr(lazy, name)
+        if isinstance(expected, FIFOCache):
+            assert found._maxsize == expected._maxsize, name
+            assert getattr(lazy, name) is found
+        else:
+            assert found == expected, name
+    with pytest.raises(AttributeError):
+        lazy.nothing  # type: ignore[attr-defined] # noqa: B018
+
+
+async def test_messages_bubble_and_stop_as_ever() -> None:
+    heard = list[str]()
+
+    class Told(Message):
+        pass
+
+    class Hears(Widget):
+        def on_told(self, message: Told) -> None:
+            heard.append(self.id or "")
+            if self.id == "stops":
+                message.stop()
+
+    class Deaf(Widget):
+        pass
+
+    class Screens(App[None]):
+        def compose(self) -> ComposeResult:
+            yield Hears(Hears(Deaf(Hears(id="inner"), id="deaf"), id="stops"), id="outer")
+
+        def on_told(self) -> None:
+            heard.append("app")
+
+    for quick in (False, True):
+        heard.clear()
+        app = Screens()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(MessagePump, "_on_message", quicker.on_message if quick else quicker.ON_MESSAGE)
+            async with app.run_test() as pilot:
+                app.query_one("#inner").post_message(Told())
+                await pilot.pause()
+                assert heard == ["inner", "stops"]
+                app.query_one("#outer").post_message(Told())
+                await pilot.pause()
+                assert heard == ["inner", "stops", "outer", "app"]
 
 
 def test_who_is_on_no_screen_has_none() -> None:
