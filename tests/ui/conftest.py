@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,19 @@ from textual.screen import Screen
 
 from hettui.ui.screens import searches
 from tests.ui import quicker
+
+_HERE = Path(__file__).parent
+_DAILY_SIZE = (80, 24)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is drawn in several sizes is drawn in one of them in `make test-fast`: the others are of the matrix."""
+    for item in items:
+        if item.path.is_relative_to(_HERE) and isinstance(item, pytest.Function):
+            values = item.callspec.params if hasattr(item, "callspec") else {}
+            if values.get("size", _DAILY_SIZE) != _DAILY_SIZE:
+                item.add_marker(pytest.mark.matrix)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -262,7 +262,7 @@ class PathCompleter:
         self._newest = 0
         self._waiting = 0
         self._left: tuple[str, int] | None = None
-        """What was asked while too many waited: the first one that is back takes it. Keys may be faster than threads."""
+        """What was asked while too many waited: the first one that is back takes it. Keys are faster than threads."""
         self._lock = threading.Lock()
 
     def ask(self, typed: str) -> None:
