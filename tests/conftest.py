@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from pathlib import Path
 
 import psutil
 import pytest
@@ -24,11 +25,15 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
 
 
+_HERE = Path(__file__).parent
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Who waits for an engine or a terminal stands among those who draw screens, and leaves his core to them.
 
-    One beside the other both cores have work from the beginning to the end, and the end belongs to short tests.
+    One beside the other both cores have work from the beginning to the end, and the end belongs to short tests: after
+    hundreds of cases, and after walks through all of hettui, which at the end had a core and left the other one idle.
     """
     together: dict[str, list[pytest.Item]] = {}
     for item in items:
@@ -39,6 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for unit in sorted(together.values(), key=len, reverse=True):
         waits = any(unit[0].get_closest_marker(name) for name in ("engine", "tmux"))
         (waiting if waits else drawing if unit[0].nodeid.startswith("tests/ui/") else others).append(unit)
+    others.sort(key=lambda unit: not (unit[0].get_closest_marker("many") or unit[0].path.parent == _HERE))
     in_turn, shown, waited, all_waiting = list[list[pytest.Item]](), 0, 0, sum(map(len, waiting))
     for unit in waiting:
         waited += len(unit)

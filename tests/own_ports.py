@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import socket
+import sys
 
 from hettui.domain.cluster import launch
 
@@ -43,5 +44,8 @@ def first() -> int:
 
 
 def keep_to_them() -> None:
-    """From here on this process looks for workers' ports in its block."""
+    """From here on this process, a hettui or an owner, looks for workers' ports in its block."""
     launch.FIRST_RPC_PORT = first()
+    # As where hettui alone is installed: with click, which import-linter brings, httpx loads a command line of its own,
+    # and that is a third of what it costs.
+    sys.modules["click"] = None  # type: ignore[assignment]

@@ -227,7 +227,7 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         if name is not None and self._session is not None:
             self._keep_theme(self._session, name)
 
-    @work(thread=True, group="theme", exclusive=True, exit_on_error=False)
+    @work(thread=True, group="theme", description="theme", exclusive=True, exit_on_error=False)
     def _keep_theme(self, session: Session, name: str) -> None:
         try:
             kept = self._backend.keep_theme(session, name)
@@ -288,7 +288,7 @@ class HettuiApp(TerminalApp[HettuiError | None]):
     def _devices_changed(self, message: DevicesChanged) -> None:
         self._plan_first(message.session)
 
-    @work(thread=True, group="open", exit_on_error=False)
+    @work(thread=True, group="open", description="plan first", exit_on_error=False)
     def _plan_first(self, session: Session) -> None:
         try:
             self.call_later(self._reopen, session.planned())

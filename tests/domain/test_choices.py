@@ -97,6 +97,7 @@ def test_without_a_device_it_holds_nothing_and_with_it_again_something() -> None
         assert not any(d.locked for d in plan.devices)
 
 
+@pytest.mark.many
 def test_whatever_makes_it_fit_by_the_report_can_be_taken() -> None:
     session = opened(RuntimeParams(65536, parallel=4), (9000, 7000, 4000))
     layers = session.shape.layers if session.shape else 0

@@ -200,6 +200,7 @@ PROMPTS = {"cuda": (0.01, 0.03), "cpu": (0.15, 0.5)}
 """By what is on the device: how many times one stream's token it takes for a token of all streams, or of a prompt."""
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("measures", "times"), [("x4", SEVERAL), (PROMPT, PROMPTS)], ids=["streams", "prompts"])
 def test_what_is_known_of_one_stream_finds_the_split_for_what_else_shall_be_fast(
     measures: str, times: Mapping[str, tuple[float, float]]

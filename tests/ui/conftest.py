@@ -1,52 +1,40 @@
-"""For tests of the screen: a style sheet is parsed once, not once for every screen."""
+"""For tests of the screen: Textual remembers what it would look up again, and a key is done when nothing waits."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from types import MethodType
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import textual.app
-from textual import _callback
 from textual._queue import Queue
-from textual.css.model import RuleSet
-from textual.css.stylesheet import Stylesheet
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 from textual.screen import Screen
 
 from hettui.ui.screens import searches
+from tests.ui import quicker
+
+_HERE = Path(__file__).parent
+_DAILY_SIZE = (80, 24)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is drawn in several sizes is drawn in one of them in `make test-fast`: the others are of the matrix."""
+    for item in items:
+        if item.path.is_relative_to(_HERE) and isinstance(item, pytest.Function):
+            values = item.callspec.params if hasattr(item, "callspec") else {}
+            if values.get("size", _DAILY_SIZE) != _DAILY_SIZE:
+                item.add_marker(pytest.mark.matrix)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _sheets_are_parsed_once() -> None:
-    """Hundreds of screens have the same few sheets: an eighth of the time of every screen.
-
-    Textual keeps what it has parsed for as long as one app lives, by the same key but for the theme's variables.
-    """
-    parse = Stylesheet._parse_rules
-    kept: dict[tuple[Any, ...], list[RuleSet]] = {}
-
-    def parsed(self: Stylesheet, *words: Any, **named: Any) -> list[RuleSet]:
-        key = (tuple(self._variables.items()), words, tuple(named.items()))
-        if key not in kept:
-            kept[key] = parse(self, *words, **named)
-        return kept[key]
-
-    Stylesheet._parse_rules = parsed  # type: ignore[method-assign]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _parameters_are_counted_once() -> None:
-    """Textual remembers how many a method has, but not where a `partial` calls it: a fiftieth of each screen's time."""
-    count = _callback._count_parameters
-
-    def counted(func: Callable[..., Any]) -> int:
-        return _callback.count_parameters(func) if isinstance(func, MethodType) else count(func)
-
-    _callback._count_parameters = counted
+def _textual_remembers() -> None:
+    """Hundreds of screens have the same few sheets, classes and themes."""
+    quicker.install()
 
 
 @pytest.fixture(autouse=True, scope="session")

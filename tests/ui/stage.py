@@ -424,6 +424,7 @@ def readings(devices: Sequence[Device], second: int = 1) -> TelemetryUpdated:
     return TelemetryUpdated(TelemetrySnapshot(float(second), 1.0, samples))
 
 
+@lru_cache
 def shipped_themes() -> ThemeFiles:
     parsed, _ = read_themes([resource_folder("themes")])
     return ThemeFiles(parsed, {})

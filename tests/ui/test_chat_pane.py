@@ -431,6 +431,7 @@ async def test_two_keys_open_the_prompt_in_ones_own_editor(monkeypatch: pytest.M
         assert asked == ["so"]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 40)])
 async def test_toasts_never_lie_on_the_prompt(size: tuple[int, int]) -> None:
     async with stage(size=size, toasts=True) as s:

@@ -82,9 +82,12 @@ class RunState:
 
 
 def to_text(state: RunState) -> str:
-    """As it is written to the state file."""
+    """As it is written to the state file: at every step of a start, on the loop that makes it.
+
+    In one line: only so it is written by the C encoder, ten times as fast.
+    """
     content = encode(state)
-    return json.dumps({"version": VERSION, "sha256": _checksum(content), "run": content}, indent=1) + "\n"
+    return json.dumps({"version": VERSION, "sha256": _checksum(content), "run": content}) + "\n"
 
 
 def from_text(text: str) -> RunState:

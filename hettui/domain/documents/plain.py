@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+_AS_IT_IS = frozenset({str, int, float, bool, type(None)})
+"""Most of what stands in a document: asked first."""
 
 
 def encode(value: Any) -> Any:
     """A JSON value. Paths become texts, tuples and sets lists (sets sorted), enumerations their value."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: encode(getattr(value, f.name)) for f in fields(value)}
+    kind: Any = type(value)
+    if kind in _AS_IT_IS:
+        return value
+    if (names := _names(kind)) is not None:
+        return {name: encode(getattr(value, name)) for name in names}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -98,6 +103,12 @@ def _decode_row(kind: Any, value: Any, where: str) -> Any:
     if len(parts) != len(value):
         raise ValueError(f"{where}: {len(value)} entries instead of {len(parts)}")
     return tuple(_decode(part, entry, where) for part, entry in zip(parts, value, strict=True))
+
+
+@lru_cache(maxsize=256)
+def _names(kind: type) -> tuple[str, ...] | None:
+    """Of a dataclass's fields."""
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
 
 
 @lru_cache(maxsize=64)

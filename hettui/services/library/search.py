@@ -261,6 +261,8 @@ class PathCompleter:
         self._tell = tell
         self._newest = 0
         self._waiting = 0
+        self._left: tuple[str, int] | None = None
+        """What was asked while too many waited: the first one that is back takes it. Keys are faster than threads."""
         self._lock = threading.Lock()
 
     def ask(self, typed: str) -> None:
@@ -269,17 +271,20 @@ class PathCompleter:
             self._newest += 1
             number, too_many = self._newest, self._waiting >= self.MOST_WAITING
             self._waiting += not too_many
+            self._left = (typed, number) if too_many else None
         if too_many:
             self._tell(typed, Completion(typed, problem="the file system does not answer: the path may be typed whole"))
         else:
             threading.Thread(target=self._complete, args=(typed, number), name="path", daemon=True).start()
 
     def _complete(self, typed: str, number: int) -> None:
-        try:
+        next_one: tuple[str, int] | None = (typed, number)
+        while next_one is not None:
+            typed, number = next_one
             found = self._finder.complete(typed)
-        finally:
             with self._lock:
-                self._waiting -= 1
                 newest = number == self._newest
-        if newest:
-            self._tell(typed, found)
+                next_one, self._left = self._left, None
+                self._waiting -= next_one is None
+            if newest:
+                self._tell(typed, found)

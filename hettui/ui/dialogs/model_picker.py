@@ -172,13 +172,14 @@ class ModelPicker(SearchingScreen[str | None]):
     def _in_path(self) -> bool:
         return self._typed.startswith(("/", "~", "./", "../"))
 
-    def _draw(self) -> None:
+    def _draw(self, cursor: int | None = None) -> None:
+        """`cursor`: where it goes among paths; None: it stays, whatever is heard of the models meanwhile."""
         pick = self._pick
         # At first nothing is laid out: as wide as the style sheet will make it.
         width = self._lines["detail"].content_size.width or min(_MOST_CELLS, self.app.size.width) - _FRAME_CELLS
         if self._in_path:
             if not self._asked:
-                self._draw_path(pick, width)
+                self._draw_path(pick, width, pick.cursor if cursor is None else cursor)
             return
         cursor = next((i for i, e in enumerate(self._shown) if e.model.path == self._selected), NOWHERE)
         pick.show(
@@ -248,7 +249,7 @@ class ModelPicker(SearchingScreen[str | None]):
 
     # -- a path --------------------------------------------------------------------------------------------
 
-    def _draw_path(self, pick: PickList, width: int, cursor: int = NOWHERE) -> None:
+    def _draw_path(self, pick: PickList, width: int, cursor: int) -> None:
         found = self._completion
         self._say("columns", ["  folders and .gguf files"])
         pick.show(len(found.candidates), partial(self._candidate, found.candidates, self._typed), cursor)
@@ -268,7 +269,7 @@ class ModelPicker(SearchingScreen[str | None]):
     def _completed(self, message: PathCompleted) -> None:
         if message.typed == self._typed:
             self._completion, self._asked = message.completion, False
-            self._draw()
+            self._draw(NOWHERE)
 
     def _complete(self) -> None:
         """Tab: as far as it is certain, then from one candidate to the next."""

@@ -97,7 +97,7 @@ class BenchPane(VerticalScroll, Reading):
             self._unread = False
             self._read(self._session)
 
-    @work(thread=True, group="bench runs", exclusive=True, exit_on_error=False)
+    @work(thread=True, group="bench runs", description="bench runs", exclusive=True, exit_on_error=False)
     def _read(self, session: Session) -> None:
         runs = self._backend.bench_runs(session)
         self.app.call_later(self._have_read, session, runs)
@@ -161,7 +161,7 @@ class BenchPane(VerticalScroll, Reading):
             self.status("keeping the run; the model's sum is taken the first time …")
             self._keep(self._session, measured, event.outcome)
 
-    @work(thread=True, group="keep bench", exit_on_error=False)
+    @work(thread=True, group="keep bench", description="keep bench", exit_on_error=False)
     def _keep(self, session: Session, measured: ClusterSnapshot, outcome: BenchOutcome) -> None:
         try:
             run = self._backend.keep_bench(session, measured, outcome)

@@ -177,7 +177,8 @@ class MainScreen(Hearing):
         self._toasts.remark(text, severity)
 
     def in_thread(self, work: Callable[[], None], group: str, *, exclusive: bool = False) -> None:
-        self.run_worker(work, group=group, exclusive=exclusive, thread=True, exit_on_error=False)
+        # Left without, Textual describes it by all that it was given: of a session that is a tenth of a megabyte.
+        self.run_worker(work, group=group, description=group, exclusive=exclusive, thread=True, exit_on_error=False)
 
     def show_pane(self, pane: str) -> None:
         if pane == EXPLAIN:
