@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from hettui.domain.devices.device import Device
 from hettui.domain.memory.graph import Shapes
 from hettui.domain.memory.layout import compute_error_bytes
+from hettui.domain.memory.tensor_forecast import held_as_one
+from hettui.domain.memory.workload import Workload
 from hettui.domain.model.architecture import architecture
 from hettui.domain.units import MIB
 from tests.truth.compare import (
@@ -180,6 +183,18 @@ def test_a_share_of_every_tensor_is_exact_on_every_device() -> None:
     assert {len(row["split"]) for row in rows} == {2, 3}
     assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
     assert [c for c in found if not c.compute_within] == []
+
+
+def test_what_two_cards_take_beside_their_shares_is_planned() -> None:
+    """As the driver of two H200 said it: never too little, nor much too much."""
+    rows = [row for row in cases(TENSOR) if "used_mib" in row]
+    assert len(rows) >= 34
+    cards = [Device(name, via="master", backend="cuda") for name in ("one", "other")]
+    for row in rows:
+        workload = Workload(shape_of(row["model"], row["blocks"]), build=11434)
+        held = held_as_one(workload, row["split"], 0, cards).devices
+        off = max(m.total_bytes for m in held) / MIB - max(row["used_mib"])
+        assert -8 <= off <= 160, (row["model"], off)
 
 
 def test_what_adds_up_results_is_exact() -> None:

@@ -23,6 +23,13 @@ from hettui.domain.memory.workload import Workload
 from hettui.domain.model.weights import CPU, buffer_kind
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
+from hettui.domain.units import MIB
+
+_CUDA_TOGETHER_BYTES = 800 * MIB
+"""What CUDA takes on each card that works with another one, beside what one takes by itself: two H200, b11434,
+1,396 to 1,417 MiB beside llama.cpp's buffers (34 loads, tests/truth/tensor.jsonl)."""
+_WITH_EXPERTS_BYTES = 96 * MIB
+"""And so much more with some models of experts there: up to 1,516 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ def held_as_one(
     work = max(_work(workload, host_layers, backend, 0, devices or ()) for backend in backends)
     exchange = exchange_bytes(workload, count)
     held = tuple(
-        Memory(weights, context, work, exchange + (devices[i].overhead_bytes if devices else 0))
+        Memory(weights, context, work, exchange + (_beside(workload, devices[i], count) if devices else 0))
         for i, (weights, context) in enumerate(zip(given.weights, given.context, strict=True))
     )
     helped = any(d.helps_host for d in devices or ())
@@ -56,6 +63,14 @@ def held_as_one(
     context = sum(context_bytes_per_block(workload)[:first])
     host = Memory(kept.buffers_bytes, context, _work(workload, host_layers, "cpu", HOST, devices or ()))
     return Held(held, host, kept.read_bytes)
+
+
+def _beside(workload: Workload, device: Device, count: int) -> int:
+    """What its backend takes of it where so many share tensors."""
+    if count < 2 or device.backend != "cuda":
+        return device.overhead_bytes
+    experts = _WITH_EXPERTS_BYTES if workload.shape.mixtures else 0
+    return device.overhead_bytes + _CUDA_TOGETHER_BYTES + experts
 
 
 def _work(workload: Workload, host_layers: int, backend: str, device: int, devices: Sequence[Device]) -> int:

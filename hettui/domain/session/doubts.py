@@ -60,7 +60,7 @@ def untested(workload: Workload, plan: Plan) -> str | None:
     if beside and unmeasured:
         return "with a projector, adapters or control vectors beside cards other than NVIDIA's"
     if workload.params.shares_tensors:
-        return "with split-mode tensor on cards"
+        return _shared(plan)
     if workload.params.overrides:
         return "with tensors kept on the host by n-cpu-moe or override-tensor"
     attached = [d for d, n in zip(plan.devices, plan.split.layers, strict=True) if n and d.via != "worker"]
@@ -103,6 +103,15 @@ def refusal(workload: Workload) -> str | None:
     if problem := no_model(workload.shape):
         return f"This is {problem}."
     return _too_new(clean_line(file.architecture, 40), file.architecture, workload.build)
+
+
+def _shared(plan: Plan) -> str | None:
+    """Real loads were on two cards of NVIDIA's, half on each."""
+    held = [(d.backend, n) for d, n in zip(plan.devices, plan.split.layers, strict=True) if n]
+    if any(backend != "cuda" for backend, _ in held):
+        return "with split-mode tensor on cards other than NVIDIA's"
+    halves = len(held) == 2 and abs(held[0][1] - held[1][1]) <= 1
+    return None if halves else "with split-mode tensor on cards in unequal shares"
 
 
 def _too_new(shown: str, name: str, build: int) -> str | None:
