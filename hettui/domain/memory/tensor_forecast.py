@@ -25,7 +25,7 @@ from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 from hettui.domain.units import MIB
 
-_CUDA_TOGETHER_BYTES = 800 * MIB
+_CUDA_TOGETHER_BYTES = 816 * MIB
 """What CUDA takes on each card that works with another one, beside what one takes by itself: two H200, b11434,
 1,396 to 1,417 MiB beside llama.cpp's buffers (34 loads, tests/truth/tensor.jsonl)."""
 _WITH_EXPERTS_BYTES = 96 * MIB
