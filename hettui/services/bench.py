@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import field, replace
+from typing import TypeVar
 
 from hettui.domain.bench.devices import DeviceMeter, Window
 from hettui.domain.bench.run import (
@@ -31,6 +32,8 @@ from hettui.domain.errors import HettuiError, ServerError
 from hettui.domain.records import dataclass
 from hettui.ports import Clock, LlamaClient
 from hettui.services.events import Event, TelemetryUpdated
+
+_T = TypeVar("_T")
 
 WARM_UP_TOKENS = 16
 _FIRST_TOKEN = 1000
@@ -148,7 +151,7 @@ class BenchRunner:
         """Wakes clocks, caches and graphs, and shows how long everything will take. Not counted."""
         size = max((t.prompt for t in tests), default=0) or 32
         self._tell("warming up")
-        read = await self._ask(self._tokens(size), WARM_UP_TOKENS)
+        read = await _readable(lambda: self._ask(self._tokens(size), WARM_UP_TOKENS))
         timings = read.timings
         wrote = (timings.generated_tokens or 1) - 1
         seconds = read.end_s - (read.begin_s or read.end_s)
@@ -156,23 +159,12 @@ class BenchRunner:
 
     async def _run_once(self, test: BenchTest) -> None:
         try:
-            sample, window = await self._readable(test)
+            sample, window = await _readable(lambda: self._try(test))
         except _Unusable as error:
             self._results[test] = replace(self._results[test], note=str(error))
             return
         self._results[test] = self._results[test].with_sample(sample)
         self._windows[test].append(window)
-
-    async def _readable(self, test: BenchTest) -> tuple[BenchSample, Window]:
-        """Out of random tokens a model may make what llama-server's own parser refuses at the end of the answer (seen
-        with b10068, once in some hundred runs): other tokens are asked then."""
-        for _ in range(_SPARE_TRIES):
-            try:
-                return await self._try(test)
-            except ServerError as error:
-                if _REFUSED not in str(error):
-                    raise
-        return await self._try(test)
 
     async def _try(self, test: BenchTest) -> tuple[BenchSample, Window]:
         return await (self._parallel(test) if test.streams > 1 else self._single(test))
@@ -270,6 +262,18 @@ class BenchRunner:
         if not finished:
             raise ServerError("the server closed the connection in the middle of the bench: see its log")
         return stream
+
+
+async def _readable(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """Out of random tokens a model may make what llama-server's own parser refuses at the end of the answer (seen with
+    b10068, once in some hundred runs): other tokens are asked then."""
+    for _ in range(_SPARE_TRIES):
+        try:
+            return await ask()
+        except ServerError as error:
+            if _REFUSED not in str(error):
+                raise
+    return await ask()
 
 
 class _Unusable(HettuiError):

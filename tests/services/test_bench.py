@@ -151,12 +151,15 @@ async def test_devices_have_peaks_power_and_energy() -> None:
     assert outcome.results[0].test == BenchTest(generate=16)
 
 
-async def test_an_answer_that_the_server_itself_refuses_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("which", [1, 4], ids=["that only warms up", "that is measured"])
+async def test_an_answer_that_the_server_itself_refuses_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
     ask, calls = BenchRunner._ask, []
 
     async def refused_once(self: BenchRunner, *arguments: object, **named: object) -> object:
         calls.append(arguments)
-        if len(calls) == 4:
+        if len(calls) == which:
             raise ServerError("The model produced output that does not match the expected Content-only format")
         return await ask(self, *arguments, **named)  # type: ignore[arg-type]
 
