@@ -281,7 +281,12 @@ class PathCompleter:
         next_one: tuple[str, int] | None = (typed, number)
         while next_one is not None:
             typed, number = next_one
-            found = self._finder.complete(typed)
+            try:
+                found = self._finder.complete(typed)
+            except Exception:
+                with self._lock:
+                    self._waiting -= 1
+                raise
             with self._lock:
                 newest = number == self._newest
                 next_one, self._left = self._left, None
