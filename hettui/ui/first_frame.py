@@ -50,7 +50,7 @@ def first_frame(facts: Facts, size: tuple[int, int], theme: ThemeColours, termin
     picture.resize(columns, lines)
     rows = [ink.cells(ground, runs, columns) for ground, runs in _rows(facts, columns - 2 * _BESIDE, lines)]
     _, (ground, *_) = ink.cells("background", [], 1)
-    clear = f"{change_of_look(PLAIN, ground)}\x1b[2J{change_of_look(ground, PLAIN)}"
+    clear = f"{change_of_look(PLAIN, ground)}\x1b[H\x1b[J{change_of_look(ground, PLAIN)}"
     return FirstFrame(picture, clear + picture.first(rows))
 
 
