@@ -63,7 +63,14 @@ class UrlEngine(StageEngine):
     def __exit__(self, *_: object) -> None:
         async def end() -> None:
             await self._session.cancel()
+            await self._parallel.cancel()
             await self._client.close()
+            # What was cancelled a moment ago gets its turn to end, as in the real one.
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left)
 
         self._do(end()).result(patience(10))
         self.loop.call_soon_threadsafe(self.loop.stop)
