@@ -111,20 +111,16 @@ def forecast(workload: Workload, split: Split, devices: Sequence[Device] | None 
     return replace(outlook, devices=tuple(held), host=host, draft=draft)
 
 
-def _shares(workload: Workload) -> bool:
-    return workload.params.shares_tensors
-
-
 def _with_beside(workload: Workload, split: Split, devices: Sequence[Device] | None) -> Forecast:
     """The model with the adapters, control vectors and the projector of the settings."""
     outlook, project = _of_model(workload, split, devices), projecting(workload, devices)
     if project is None and not (workload.companions.adapters or workload.params.control_vector):
         return outlook
-    held = list(outlook.devices)
+    held, shared = list(outlook.devices), workload.params.shares_tensors
     for i in split.active:
         buffers = adapter_buffers(workload, buffer_kind(devices[i].backend) if devices else CPU)
         # Where tensors are shared out, each device has all of what control vectors add.
-        blocks = range(split.host_layers, workload.shape.blocks) if _shares(workload) else split.block_range(i)
+        blocks = split.block_range(i) if not shared else range(split.host_layers, workload.shape.blocks)
         adapted = sum(buffers.blocks[blocks.start : blocks.stop])
         adapted += buffers.output if split.output_device == i else 0
         held[i] = replace(held[i], beside_bytes=adapted)
@@ -187,7 +183,7 @@ def _draft_in(workload: Workload, backend: str, attached: bool, several: bool = 
 
 def _of_model(workload: Workload, split: Split, devices: Sequence[Device] | None, *, several: bool = False) -> Forecast:
     budgets = tuple(d.budget_bytes for d in devices) if devices else (None,) * len(split.layers)
-    if _shares(workload) and split.active:
+    if workload.params.shares_tensors and split.active:
         return _shared_out(workload, split, devices, budgets)
     context, several = context_bytes_per_block(workload), several or len(split.active) > 1
     copies = input_copies(workload, several=several, full_offload=not split.host_layers)

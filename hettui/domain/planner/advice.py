@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hettui.domain.devices.device import Device
-from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.llama.params import LAYER_MODE, RuntimeParams
 from hettui.domain.memory.context import context_size
 from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.memory.forecast import forecast
@@ -116,7 +116,8 @@ def ways_to_fit(asked: Question) -> list[Way]:
     shape = workload.shape
     found = [way for way in (_way(asked, "", workload),) if way]
     if params.shares_tensors:
-        layered = _way(asked, "whole layers: --split-mode layer", workload.having(replace(params, split_mode="layer")))
+        whole = workload.having(replace(params, split_mode=LAYER_MODE))
+        layered = _way(asked, "whole layers: --split-mode layer", whole)
         found += [layered] if layered else []
     for changes in (_smaller_batches(params), _smaller_caches(params), _fewer_slots(params)):
         ways = (_way(asked, words, workload.having(changed)) for words, changed in changes)

@@ -87,7 +87,7 @@ class _Search:
         self.value, self.best = INFINITE, tuple[_Found, ...]()
         self.costs, self.bound = problem.costs, Least(problem.costs)
         self.own = [[*accumulate(layers, initial=0.0)] for layers in self.costs.layer_s]
-        self.needed = [*accumulate(self.costs.needed, initial=0)]
+        self.needed = self.bound.needed
         self.behind: dict[int, list[float]] = {}
         self.usable = [d for d in range(problem.devices) if problem.locked.get(d) != 0]
         self.must = sum(1 << d for d, n in problem.locked.items() if n)

@@ -43,7 +43,8 @@ class Least:
         self.costs = costs
         devices = range(len(costs.room))
         self.prices = [costs.price(d) for d in devices]
-        self._needed = [*accumulate(costs.needed, initial=0)]
+        self.needed = [*accumulate(costs.needed, initial=0)]
+        """Bytes that the first n layers take at least."""
         rows = [*zip(costs.needed, costs.experts, *costs.layer_s, *costs.away_s, strict=True)]
         places: dict[tuple[float, ...], int] = {}
         # Times are differences of sums: alike to the picosecond.
@@ -66,7 +67,7 @@ class Least:
         cheapest = accumulate(map(min, zip(*(layer_s[d] for d in devices), strict=True)), initial=0.0)
         found = [
             low + ((needed - room) * price if needed > room else 0.0)
-            for low, needed in zip(cheapest, self._needed, strict=True)
+            for low, needed in zip(cheapest, self.needed, strict=True)
         ]
         paid = [*map(min, zip(*(self._paid[d] for d in devices), strict=True))]
         below = accumulate([paid[kind] for kind in self._kind], initial=-sum(self._rooms[d] for d in devices))

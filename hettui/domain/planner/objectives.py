@@ -9,7 +9,7 @@ from dataclasses import replace
 from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.context import context_size, context_step
 from hettui.domain.memory.costs import LayerCosts
-from hettui.domain.memory.forecast import draft_of, forecast
+from hettui.domain.memory.forecast import draft_of
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.aim import Objective
@@ -133,8 +133,7 @@ def fits_any_way(workload: Workload, devices: Sequence[Device]) -> bool:
     """Whether any order and split puts everything on the devices."""
     devices = tuple(devices)
     if workload.params.shares_tensors:
-        split = propose(workload, devices)
-        return not split.host_layers and forecast(workload, split, devices).fits
+        return not propose(workload, devices).host_layers
     if not _draft_fits(workload, devices):
         return False
     if alone(LayerCosts(workload, devices, several=False), devices):

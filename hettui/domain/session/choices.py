@@ -24,7 +24,7 @@ from hettui.domain.planner.advice import largest_context, obstacle, ways_to_fit
 from hettui.domain.planner.objectives import best_plan, guessable, wanted
 from hettui.domain.planner.placing import with_experts_in_ram
 from hettui.domain.planner.promise import promised
-from hettui.domain.planner.sharing import share_out
+from hettui.domain.planner.sharing import share_out, shared_by
 from hettui.domain.records import dataclass
 from hettui.domain.session.session import Session
 from hettui.domain.speed.pace import Expected
@@ -155,8 +155,8 @@ class _Asking:
     @property
     def cards(self) -> list[Device]:
         """Those that the master drives itself and that could share tensors."""
-        own = [d for d in self.plan.devices if d.helps_host and not d.missing and d.budget_bytes != 0]
-        return [d for d in own if not (d.locked and not d.layers)]
+        own = (self.plan.devices[i] for i in shared_by(self.plan.devices))
+        return [d for d in own if d.helps_host and not d.missing]
 
     @property
     def ram_bytes(self) -> int | None:

@@ -129,8 +129,9 @@ def about_the_plan(facts: Facts) -> PlanLineView:
         off = differences(workload.shape, plain, applied.measured, facts.plan.devices) if applied else []
         if off:
             return PlanLineView(f"not as forecast: {'; '.join(d.words for d in off)}", "warn")
-        if (gain := _gain(facts)) is not None and gain.costs:
-            slower = f"{figures(gain.per_second)} tok/s with it, {figures(gain.without_per_second or 0)} without"
+        gain = _gain(facts)
+        if gain is not None and gain.costs and gain.without_per_second is not None:
+            slower = f"{figures(gain.per_second)} tok/s with it, {figures(gain.without_per_second)} without"
             return PlanLineView(
                 facts.keys.fill(f"the draft costs more than it brings ({slower}): {{model.draft}} takes it away"),
                 "warn",
