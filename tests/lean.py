@@ -56,7 +56,7 @@ def begin(app):
             await pilot.pause()
             found["keys"] = {}
             # Readings arrive meanwhile: the least of some rounds is the key's own.
-            for key in sys.argv[2:] * 4:
+            for key in sys.argv[2:] * 12:
                 before = dict(counted)
                 await pilot.press(key)
                 await pilot.pause()
