@@ -75,12 +75,22 @@ class Rig:
     def ask(
         self, tokens: int, *, first: int = 20, slot: int = -1, answer: int = 2, changes_at: int | None = None
     ) -> dict[str, Any]:
-        """A prompt that begins as every longer one; the figures of its answer. The last token of that is in no slot."""
+        """A prompt that begins as every longer one; the figures of its answer. The last token of that is in no slot.
+
+        The answer never goes on as a longer prompt does: its first token would be reused by that.
+        """
         prompt = [first + n % 200 for n in range(tokens)]
         self.asked = tokens
         if changes_at is not None:
             prompt[changes_at:] = [n + 1 for n in prompt[changes_at:]]
-        body = {"prompt": prompt, "n_predict": answer, "cache_prompt": True, "id_slot": slot, "ignore_eos": True}
+        body = {
+            "prompt": prompt,
+            "n_predict": answer,
+            "cache_prompt": True,
+            "id_slot": slot,
+            "ignore_eos": True,
+            "logit_bias": [[first + tokens % 200, False]],
+        }
         said = httpx.post(f"{self.engine.snapshot.api}/completion", json=body, timeout=patience(60))
         timings: dict[str, Any] = said.json().get("timings", {})
         return timings

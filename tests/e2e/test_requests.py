@@ -36,7 +36,15 @@ def written(folder: Path, port: int) -> Path:
 
 
 def ask(port: int, tokens: int) -> dict[str, Any]:
-    body = {"prompt": [20 + n % 200 for n in range(tokens)], "n_predict": 2, "cache_prompt": True, "ignore_eos": True}
+    """A prompt that begins as every longer one. Its answer never goes on as those do, which would be reused too."""
+    prompt = [20 + n % 200 for n in range(tokens + 1)]
+    body = {
+        "prompt": prompt[:-1],
+        "n_predict": 2,
+        "cache_prompt": True,
+        "ignore_eos": True,
+        "logit_bias": [[prompt[-1], False]],
+    }
     answer = httpx.post(f"http://127.0.0.1:{port}/completion", json=body, timeout=patience(30))
     timings: dict[str, Any] = answer.json()["timings"]
     return timings
