@@ -47,18 +47,26 @@ _SYNC_FROM_BYTES = 400
 class FrugalCompositor(Compositor):
     """A screen's compositor whose partial updates are as small as the regions that were asked for."""
 
+    _asked: tuple[Region, ...] | None = None
+    """What a partial update is made of."""
+
     def render_partial_update(self) -> ChopsUpdate | None:
+        self._asked = tuple(self._dirty_regions)
         update = super().render_partial_update()
+        self._asked = None
         return None if update is None else FrugalUpdate(update.chops, update.spans, update.chop_ends)
 
     def _get_renders(self, crop: Region | None = None) -> Iterable[tuple[Region, Region, list[Strip]]]:
-        """As its parent, front to back, but only of widgets that are there, and none behind one that covers it all."""
+        """As its parent, front to back, but only of widgets that are asked for, and none behind one that covers it all.
+
+        `crop` lies around all of what is asked for: with a row above and one below it is the whole screen.
+        """
         if crop is None:
             yield from super()._get_renders()
             return
         for widget, (region, clip) in self.visible_widgets.items():
             shown = region.intersection(clip)
-            if shown.overlaps(crop):
+            if shown.overlaps(crop) and (self._asked is None or any(map(shown.overlaps, self._asked))):
                 yield region, clip, widget.render_lines(shown.translate(-region.offset))
                 if shown.contains_region(crop):
                     return
