@@ -54,7 +54,7 @@ def plan_report(
     if anonymous is None:
         session = open_session(config)
         cluster, shape, members, learned = session.cluster, session.shape, session.devices, session.learned
-        ram_bytes, refused = session.surroundings.ram_bytes, session.refused
+        ram_bytes, refused = session.ram_bytes, session.refused
     else:
         engine, _ = engine_or_problem(config)
         learned = load_learned(memory_dir())

@@ -198,13 +198,13 @@ class Learned:
         bandwidth = device.bandwidth_bytes_per_s
         if device.backend == "cpu" and device.host == LOCAL and bandwidth is None:
             bandwidth = self.host_bytes_per_s
-        seen = replace(
-            device,
-            measured_overhead_bytes=device.measured_overhead_bytes if overhead is None else overhead,
-            bandwidth_bytes_per_s=bandwidth,
-        )
-        speed = known_speed(seen, self.speeds.get(name), self.now.get(name), self.at_unix_s)
-        return seen if speed is None else replace(seen, speed=speed)
+        if overhead is None:
+            overhead = device.measured_overhead_bytes
+        # Asked with every key, of every device: most are as they were.
+        if (overhead, bandwidth) != (device.measured_overhead_bytes, device.bandwidth_bytes_per_s):
+            device = replace(device, measured_overhead_bytes=overhead, bandwidth_bytes_per_s=bandwidth)
+        speed = known_speed(device, self.speeds.get(name), self.now.get(name), self.at_unix_s)
+        return device if speed is None or speed == device.speed else replace(device, speed=speed)
 
     def forecast(self, workload: Workload, plan: Plan) -> Forecast:
         """The memory of a plan with exactly these settings, and what earlier launches reserved."""

@@ -211,7 +211,8 @@ def guessable(devices: Sequence[Device]) -> bool:
 def asked_of(workload: Workload, plan: Plan, objective: Objective, beside: Beside | None = None) -> Asked:
     """Of the plan only the locked counts matter, and for `balanced` the order."""
     counts = zip(plan.devices, plan.split.layers, strict=True)
-    devices = [replace(d, layers=n if d.locked else None) for d, n in counts]
+    wanted = ((d, n if d.locked else None) for d, n in counts)
+    devices = [d if d.layers == n else replace(d, layers=n) for d, n in wanted]
     if objective != "balanced":
         devices.sort(key=lambda d: d.name)
     return workload, tuple(devices), objective, beside

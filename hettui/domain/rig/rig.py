@@ -94,7 +94,7 @@ def rig_of(
         ),
         _apart([_device(one, hosts, hide) for one in session.learned.with_measured(session.devices)]),
         tuple(_card(one, hosts, hide) for one in session.hardware),
-        session.surroundings.ram_bytes,
+        session.ram_bytes,
         session.learned.compute,
         extra_args,
         mark(session.config.serving.extra_args),

@@ -110,10 +110,14 @@ class Session:
         """Against what another model would be judged."""
         from hettui.domain.library.fit import Surroundings, for_another_model
 
-        ram = next((h.free_bytes for h in self.hardware if h.backend == "cpu" and h.host == LOCAL), None)
         # Whether the draft suits another model is not known before that is read; adapters and projectors do not.
         params = replace(self.config.params, draft=None, mmproj="", lora=(), control_vector=())
-        return Surroundings(params, for_another_model(self.devices), ram, self.build)
+        return Surroundings(params, for_another_model(self.devices), self.ram_bytes, self.build)
+
+    @property
+    def ram_bytes(self) -> int | None:
+        """Free in this machine when its hardware was looked at; None: not known."""
+        return next((h.free_bytes for h in self.hardware if h.backend == "cpu" and h.host == LOCAL), None)
 
     def planned(self) -> Session:
         """The same, for which the first plan was searched: on a thread, before a screen asks for it."""
@@ -129,7 +133,7 @@ class Session:
     @property
     def beside(self) -> Beside:
         """This machine's memory, for what no device holds."""
-        return Beside(self.surroundings.ram_bytes, self.learned.host_rate_bytes_per_s)
+        return Beside(self.ram_bytes, self.learned.host_rate_bytes_per_s)
 
     @property
     def knows_speeds(self) -> bool:

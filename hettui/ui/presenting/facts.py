@@ -27,7 +27,7 @@ from hettui.services.events import SlotsChanged
 
 HISTORY_S = 120.0
 USUAL_HISTORY_CELLS = 30
-_WORKED_OUT = ("keys", "colours", "outlook", "speed", "costs", "wanted")
+_WORKED_OUT = ("keys", "colours", "measured", "outlook", "speed", "costs", "wanted")
 """Of `Facts`, by the plan alone."""
 
 
@@ -108,6 +108,11 @@ class Facts:
         return self.session.params(self.plan).shares_tensors
 
     @cached_property
+    def measured(self) -> Plan:
+        """The plan, its devices with what was measured on them."""
+        return self.session.measured(self.plan)
+
+    @cached_property
     def outlook(self) -> Forecast | None:
         return self.session.forecast(self.plan)
 
@@ -143,7 +148,7 @@ class Facts:
     @cached_property
     def speed(self) -> Expected | None:
         """Of the plan, by what is known now; None where a device's speed is not."""
-        session, plan = self.session, self.session.measured(self.plan)
+        session, plan = self.session, self.measured
         workload = session.workload_of(plan)
         if workload is None:
             return None
@@ -155,7 +160,7 @@ class Facts:
         session = self.session
         if session.workload is None:
             return None
-        return what_if(session.workload, session.measured(self.plan), self.search)
+        return what_if(session.workload, self.measured, self.search)
 
     @cached_property
     def wanted(self) -> Best | None:
@@ -163,9 +168,8 @@ class Facts:
         session = self.session
         if session.workload is None or not self.plan.devices:
             return None
-        plan = session.measured(self.plan)
-        workload = session.workload.having(plan.asked(session.config.params))
-        return self.search(asked_of(workload, plan, self.objective, session.beside))
+        workload = session.workload.having(self.measured.asked(session.config.params))
+        return self.search(asked_of(workload, self.measured, self.objective, session.beside))
 
 
 def why(facts: Facts) -> Steady[Finding]:

@@ -193,7 +193,7 @@ def _rate(found: WhatIf) -> str:
 
 def explanation(facts: Facts) -> list[tuple[str, list[str]]]:
     """Headings with their lines: what this plan does, and what the planner would do and why. Takes a few searches."""
-    session, plan = facts.session, facts.session.measured(facts.plan)
+    session, plan = facts.session, facts.measured
     workload = session.workload
     if workload is None:
         return [

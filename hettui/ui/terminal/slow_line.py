@@ -22,6 +22,7 @@ from rich.control import Control
 from textual import events
 from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 from textual.app import App
+from textual.binding import ActiveBinding
 from textual.driver import Driver
 from textual.geometry import Region, Size
 from textual.screen import Screen
@@ -66,10 +67,23 @@ class FrugalCompositor(Compositor):
             return
         for widget, (region, clip) in self.visible_widgets.items():
             shown = region.intersection(clip)
-            if shown.overlaps(crop) and (self._asked is None or any(map(shown.overlaps, self._asked))):
-                yield region, clip, widget.render_lines(shown.translate(-region.offset))
-                if shown.contains_region(crop):
-                    return
+            if not shown.overlaps(crop):
+                continue
+            band = shown if self._asked is None else self._band(shown)
+            if band:
+                yield region, band, widget.render_lines(band.translate(-region.offset))
+            if shown.contains_region(crop):
+                return
+
+    def _band(self, shown: Region) -> Region:
+        """The rows of a widget from the first that is asked for to the last, in its whole width: where strips are cut
+        depends on what lies before it."""
+        asked = [region for region in self._asked or () if shown.overlaps(region)]
+        if not asked:
+            return Region()
+        top = max(shown.y, min(region.y for region in asked))
+        bottom = min(shown.bottom, max(region.bottom for region in asked))
+        return Region(shown.x, top, shown.width, bottom - top)
 
 
 class FrugalUpdate(ChopsUpdate):
@@ -94,10 +108,12 @@ class CalmScreen(Screen[_ReturnType]):
     also lays everything out a second time as soon as it has: every widget is told its new size, the screen as well.
     """
 
-    _told_bindings: object = None
+    _told_of: object = None
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self.told_bindings: dict[str, ActiveBinding] = {}
+        """What works now, as it was told last: to find it out takes a millisecond."""
         self._compositor = FrugalCompositor()
 
     async def _compose(self) -> None:
@@ -122,10 +138,11 @@ class CalmScreen(Screen[_ReturnType]):
         super()._on_timer_update()
 
     def refresh_bindings(self) -> None:
-        shown = tuple((key, b.binding, b.enabled, b.tooltip) for key, b in self.active_bindings.items())
+        bindings = self.active_bindings
+        shown = tuple((key, b.binding, b.enabled, b.tooltip) for key, b in bindings.items())
         state = shown, self.app.app_focus, len(self.bindings_updated_signal._subscriptions)
-        if state != self._told_bindings:
-            self._told_bindings = state
+        if state != self._told_of:
+            self._told_of, self.told_bindings = state, bindings
             super().refresh_bindings()
 
 

@@ -11,11 +11,13 @@ from textual.screen import Screen
 from hettui.ui.colours.roles import Look
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.key_row import GAP_CELLS, MORE, KeyEntry, KeyRow, fitting
+from hettui.ui.terminal.slow_line import CalmScreen
 from hettui.ui.widgets.painted import Painted
 
 _PINNED = ("help", "quit")
 _ALWAYS = {"quit": "app.quit"}
 """What stands in for a pinned action where its key is a letter that would be typed."""
+_ALWAYS_THERE = {*_PINNED, *_ALWAYS.values()}
 
 
 class KeyFooter(Painted):
@@ -34,8 +36,8 @@ class KeyFooter(Painted):
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_updated)
 
     def _bindings_updated(self, screen: Screen[object]) -> None:
-        if self.is_attached and screen is self.screen:
-            self._read(list(screen.active_bindings.values()))
+        if self.is_attached and screen is self.screen and isinstance(screen, CalmScreen):
+            self._read(list(screen.told_bindings.values()))
             self.repaint()
 
     def _read(self, bindings: Sequence[ActiveBinding]) -> None:
@@ -44,14 +46,15 @@ class KeyFooter(Painted):
         others: dict[str, KeyEntry] = {}
         for active in bindings:
             binding = active.binding
-            if self._is_typed(active):
+            name = binding.id or binding.action
+            if not (binding.show or name in _ALWAYS_THERE) or self._is_typed(active):
                 continue
             key = self.app.get_key_display(binding)
             entry = KeyEntry(key, binding.description, binding.key, active.enabled)
             if binding.show:
-                shown.setdefault(binding.id or binding.action, entry)
+                shown.setdefault(name, entry)
             else:
-                others[binding.id or binding.action] = entry
+                others[name] = entry
         pinned = []
         for action in _PINNED:
             stand_in = shown.pop(action, None) or others.get(action) or others.get(_ALWAYS.get(action, ""))
