@@ -30,6 +30,7 @@ from textual.strip import Strip
 
 from hettui.ui.terminal.begun import Begun, driver_for
 from hettui.ui.terminal.cells import Picture, cells_of
+from hettui.ui.terminal.key_order import KeyOrder
 from hettui.ui.terminal.pacing import QUERY, Pacer
 
 _ReturnType = TypeVar("_ReturnType")
@@ -155,8 +156,8 @@ class SlowLineApp(App[_ReturnType]):
         self._begun = begun
         self.holds_first_rows = begun is not None
         """They stand alone until there is more to be seen than a screen without anything."""
-        self._waiting_keys: list[events.Event] | None = None if begun is None else []
         super().__init__()
+        self.key_order = KeyOrder(self, super().on_event, held=begun is not None)
         self._picture = Picture() if begun is None else begun.picture
         self._pacer = Pacer()
         self._sizes_told = 0
@@ -174,18 +175,11 @@ class SlowLineApp(App[_ReturnType]):
         """This screen shows them too, and is pushed now. Keys wait until it has mounted: those that come before would
         find nothing that has the keyboard, and overtake one another."""
         self.holds_first_rows = False
-        screen.call_later(self.call_later, self._hear_keys)
-
-    async def _hear_keys(self) -> None:
-        waiting, self._waiting_keys = self._waiting_keys or (), None
-        for event in waiting:
-            await super().on_event(event)
+        screen.call_later(self.call_later, self.key_order.let_go)
 
     async def on_event(self, event: events.Event) -> None:
-        if self._waiting_keys is not None and isinstance(event, events.InputEvent | events.Paste):
-            self._waiting_keys.append(event)
-        else:
-            await super().on_event(event)
+        typed = isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded
+        await (self.key_order.take if typed else super().on_event)(event)
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if self.holds_first_rows:
