@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from hettui.cli import quick_imports
 from hettui.cli.parser import build_parser
 from hettui.domain.errors import HettuiError
 from hettui.domain.text import clean, clean_line, nearest
@@ -17,6 +18,7 @@ from hettui.domain.text import clean, clean_line, nearest
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    quick_imports.begin()
     parser = build_parser()
     words = _with_default_command(list(sys.argv[1:] if arguments is None else arguments))
     if meant := _mistyped(words):

@@ -81,12 +81,13 @@ class MainScreen(Hearing):
         keys.bind(self, self.own_bindings())
 
     def compose(self) -> ComposeResult:
-        yield from self.body.compose()
+        yield from self.body.compose(self.places.shown)
 
     def on_mount(self) -> None:
         self.body.bind(self.keymap)
         # The sensors are asked once one sees the cards.
         self.call_after_refresh(lambda: self._backend.engine.watch(self.known.plan.devices))
+        self.call_after_refresh(self.body.mount_rest)
         self._use_session()
         # What was told before this screen was there is told to its panes now.
         self.take_cluster(self._backend.engine.snapshot)
