@@ -19,13 +19,13 @@ from hettui.domain.text import clean, clean_line, nearest
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     quick_imports.begin()
-    parser = build_parser()
     words = _with_default_command(list(sys.argv[1:] if arguments is None else arguments))
     if meant := _mistyped(words):
         print(f"hettui: there is no command {clean_line(words[1], 60)}; did you mean {meant}?", file=sys.stderr)
         return 2
-    options = parser.parse_args(words)
-    from hettui.cli.commands import command
+    from hettui.cli.commands import COMMANDS, command
+
+    options = build_parser(words[0] if words[0] in COMMANDS else None).parse_args(words)
     from hettui.cli.signals import Interrupted
 
     try:
