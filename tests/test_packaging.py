@@ -69,9 +69,11 @@ def test_the_first_frame_imports_no_dialog_and_no_report() -> None:
     assert not imported("import hettui.wiring.screen, hettui.ui.app") & unwanted
 
 
-def test_what_a_key_may_need_is_imported_right_after_the_first_frame() -> None:
+def test_what_a_key_may_need_is_imported_right_after_the_first_frame_or_once_a_cluster_runs() -> None:
     there = imported(
-        "import hettui.wiring.screen, hettui.ui.app\nfrom hettui.wiring.later import import_the_rest\nimport_the_rest()"
+        "import hettui.wiring.screen, hettui.ui.app\n"
+        "from hettui.wiring.later import import_for_what_runs, import_the_rest\n"
+        "import_the_rest()\nimport_for_what_runs()"
     )
     wanted = {"hettui.ui.palette"}
     for folder in ("domain", "services", "ui"):

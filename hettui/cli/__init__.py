@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from hettui.cli import quick_imports
 from hettui.cli.parser import build_parser
 from hettui.domain.errors import HettuiError
 from hettui.domain.text import clean, clean_line, nearest
@@ -17,13 +18,14 @@ from hettui.domain.text import clean, clean_line, nearest
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    parser = build_parser()
+    quick_imports.begin()
     words = _with_default_command(list(sys.argv[1:] if arguments is None else arguments))
     if meant := _mistyped(words):
         print(f"hettui: there is no command {clean_line(words[1], 60)}; did you mean {meant}?", file=sys.stderr)
         return 2
-    options = parser.parse_args(words)
-    from hettui.cli.commands import command
+    from hettui.cli.commands import COMMANDS, command
+
+    options = build_parser(words[0] if words[0] in COMMANDS else None).parse_args(words)
     from hettui.cli.signals import Interrupted
 
     try:

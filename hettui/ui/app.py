@@ -268,6 +268,8 @@ class HettuiApp(TerminalApp[HettuiError | None]):
             return
         self.let_go_of_first_rows(self._main)
         self.push_screen(self._main)
+        # It hears from now on: what runs is found out while it mounts, and is often in its first frame.
+        self._backend.begin()
         if self._backend.first_run(session):
             from hettui.ui.dialogs.welcome import WelcomeScreen
 
@@ -298,7 +300,7 @@ class HettuiApp(TerminalApp[HettuiError | None]):
     def _reopen(self, session: Session) -> None:
         """With more devices: the main screen has so many cards."""
         self._session = session
-        self._main = MainScreen(self._backend, session, self._mark, begun=True)
+        self._main = MainScreen(self._backend, session, self._mark)
         self.switch_screen(self._main)
 
     # -- events: called on the engine's thread -------------------------------------------------------------

@@ -6,13 +6,14 @@ And so that all of one version is in memory soon: a hettui that is upgraded whil
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from importlib import import_module
 
+from hettui.services.events import ClusterChanged, Event
 from hettui.ui.terminal.collector import calm_collector
+from hettui.ui.terminal.lean_textual import import_palette
 
 MODULES = (
-    "hettui.domain.bench.compare",
-    "hettui.domain.bench.report",
     "hettui.domain.chat.figures",
     "hettui.domain.cluster.evidence",
     "hettui.domain.library.found",
@@ -28,14 +29,11 @@ MODULES = (
     "hettui.domain.session.choices",
     "hettui.domain.session.imagined",
     "hettui.domain.session.plan_report",
-    "hettui.services.bench",
     "hettui.services.library.search",
-    "hettui.services.tuning",
     "hettui.adapters.engines.shelf",
     "hettui.adapters.library.finder",
     "hettui.adapters.llama.picture_files",
     "hettui.adapters.machine.editor",
-    "hettui.ui.drawing.bench_plot",
     "hettui.ui.palette",
     "hettui.ui.dialogs.add_card",
     "hettui.ui.dialogs.ask",
@@ -56,24 +54,64 @@ MODULES = (
     "hettui.ui.dialogs.tune",
     "hettui.ui.dialogs.welcome",
     "hettui.ui.panes.aside",
-    "hettui.ui.widgets.markdown_rows",
-    "hettui.ui.widgets.streams",
-    "hettui.wiring.bench",
     "hettui.wiring.doctor",
     "hettui.wiring.host_desk",
     "hettui.wiring.init",
     "hettui.wiring.model_desk",
+)
+"""Whatever is imported inside a function that the main screen can come to, and does not need a cluster that runs."""
+
+ONCE_RUNNING = (
+    "hettui.domain.bench.compare",
+    "hettui.domain.bench.report",
+    "hettui.services.bench",
+    "hettui.services.tuning",
+    "hettui.ui.drawing.bench_plot",
+    "hettui.ui.widgets.markdown_rows",
+    "hettui.ui.widgets.streams",
+    "hettui.wiring.bench",
     "hettui.wiring.tuning",
 )
-"""Whatever is imported inside a function that the main screen can come to."""
+"""What talks with a cluster, measures it, and shows what it says: until one runs nobody waits for it, and it holds
+4 MiB, most of them the parser and the highlighter of answers."""
 
 
-def when_shown() -> None:
-    """Once, when the main screen stands."""
-    calm_collector()
-    threading.Thread(target=import_the_rest, name="imports", daemon=True).start()
+class Later:
+    """Imports on threads of its own: when the main screen stands, and when a cluster runs, too."""
+
+    def __init__(self) -> None:
+        self._door = threading.Lock()
+        self._awaited = {"screen", "cluster"}
+
+    def when_shown(self) -> None:
+        """Once, when the main screen stands."""
+        calm_collector()
+        _begin(import_the_rest)
+        self._come("screen")
+
+    def hear(self, event: Event) -> None:
+        """What the engine says, on its thread."""
+        if self._awaited and isinstance(event, ClusterChanged) and event.snapshot.processes:
+            self._come("cluster")
+
+    def _come(self, what: str) -> None:
+        with self._door:
+            due = self._awaited == {what}
+            self._awaited.discard(what)
+        if due:
+            _begin(import_for_what_runs)
 
 
 def import_the_rest() -> None:
+    import_palette()
     for name in MODULES:
         import_module(name)
+
+
+def import_for_what_runs() -> None:
+    for name in ONCE_RUNNING:
+        import_module(name)
+
+
+def _begin(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="imports", daemon=True).start()

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hettui.adapters.files.chat_store import ChatFolder
 from hettui.adapters.files.learned_file import save_learned
@@ -18,12 +19,17 @@ from hettui.domain.session.session import Session
 from hettui.services.backend import Backend
 from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.learner import Learner, Times
+from hettui.ui.terminal.lean_textual import import_without_palette
 from hettui.wiring.backend import ScreenBackend
 from hettui.wiring.ending import Ending, watching
 from hettui.wiring.engine import build_engine
 from hettui.wiring.first_rows import FirstRows
+from hettui.wiring.later import Later
 from hettui.wiring.looks import Looks
 from hettui.wiring.ownership import owned_by
+
+if TYPE_CHECKING:
+    from hettui.ui.app import HettuiApp
 
 
 def run_live(
@@ -35,10 +41,6 @@ def run_live(
     record: str | None,
 ) -> int:
     """`opener` waits for the session, which is open already where the first rows stand."""
-    # Textual costs most of the start-up time: no other command should pay for it.
-    from hettui.ui.app import HettuiApp
-    from hettui.wiring.later import when_shown
-
     times = Times(cpu_threads=default_threads())
     learner = Learner(lambda learned: save_learned(memory_dir(), learned), times)
     chats = ChatKeeper(ChatFolder(memory_dir() / "chats", Path.cwd()))
@@ -51,15 +53,16 @@ def run_live(
     ):
         own = ScreenBackend(engine, opener, learner, chats, read_only, book.write, lambda: _claim(runs))
         backend, mark = _recorded(own, record, stack)
-        begun = rows.begun
-        app = HettuiApp(
+        begun, later = rows.begun, Later()
+        engine.subscribe(later.hear)
+        app = _app()(
             backend,
             looks.themes,
             # Styled in another one first, everything would be styled twice.
             looks.theme if begun is None else looks.theme or opener().config.theme,
             [read_only] if read_only else [],
             mark,
-            when_shown=when_shown,
+            when_shown=later.when_shown,
             shelf=looks.shelf,
             terminal=looks.terminal,
             begun=begun,
@@ -75,6 +78,14 @@ def run_live(
     if trouble := app.crash or error:
         raise trouble
     return ending.code if ending.code is not None else app.return_code or 0
+
+
+def _app() -> type[HettuiApp]:
+    # Textual costs most of the start-up time: no other command should pay for it.
+    import_without_palette()
+    from hettui.ui.app import HettuiApp
+
+    return HettuiApp
 
 
 def _claim(runs: RunFolder) -> str | None:

@@ -54,16 +54,18 @@ def run_replay(path: str, theme: str | None) -> int:
     from hettui.ui.app import HettuiApp
     from hettui.wiring.ending import Ending, watching
     from hettui.wiring.engine import SystemClock
-    from hettui.wiring.later import when_shown
+    from hettui.wiring.later import Later
 
     shelf = ThemeFolders(resource_folder("themes"), user_themes())
+    later = Later()
     with ReplayEngine(recording, SystemClock()) as engine:
+        engine.subscribe(later.hear)
         app = HettuiApp(
             ReplayBackend(engine),
             shelf.read(),
             theme,
             player=engine,
-            when_shown=when_shown,
+            when_shown=later.when_shown,
             shelf=shelf,
             terminal=this_terminal(),
         )

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from hettui.cli import main
+from hettui.cli.commands import COMMANDS
+from hettui.cli.described import commands_of
+from hettui.cli.parser import build_parser
 from hettui.domain.errors import HettuiError
 from tests.gguf_files import header, llama
 from tests.recordings import lines
@@ -159,3 +162,12 @@ def test_help_has_an_example_of_recording(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         main(["screen", "--help"])
     assert "hettui --replay bug.jsonl" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_commands_own_parser_knows_it_as_the_parser_of_all_does(name: str) -> None:
+    everything = {command.name: command for command in commands_of(build_parser())}
+    own = {command.name: command for command in commands_of(build_parser(name))}
+    assert own[name] == everything[name]
+    assert set(everything) == set(COMMANDS)
+    assert len(own) <= 5

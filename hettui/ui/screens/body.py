@@ -75,7 +75,9 @@ class Body:
         self.first, self.second = Vertical(id="first"), Vertical(id="second")
         self.switcher = ContentSwitcher(initial=second)
 
-    def compose(self) -> ComposeResult:
+    def compose(self, shown: Collection[str]) -> ComposeResult:
+        """`shown` are the panes that are to be seen. Of the others only the chat is there at once: its prompt may get
+        the keyboard."""
         yield self.header
         yield self.layer_bar
         yield self.time_bar
@@ -90,12 +92,17 @@ class Body:
                 with self.second:
                     yield self.second_tabs
                     with self.switcher:
-                        yield self.requests
-                        yield self.logs
-                        yield self.bench
-                        yield self.commands
-                        yield self.explain
+                        yield from (pane for name, pane in self.panes.items() if name in shown and name != CHAT)
         yield KeyFooter()
+
+    def mount_rest(self) -> None:
+        """The panes that the first frame did without, once it stands, or before one of them shall be seen."""
+        rest = [pane for pane in self.panes.values() if not pane.is_attached]
+        if not rest or not self.switcher.is_attached:
+            return
+        for pane in rest:
+            pane.display = pane.id == self.switcher.current
+        self.switcher.mount_all(rest)
 
     def bind(self, keymap: Keymap) -> None:
         """Gives the panes their keys, once they stand."""

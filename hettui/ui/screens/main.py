@@ -55,15 +55,12 @@ class MainScreen(Hearing):
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (SHORT_ROWS, "-short"), (HIGH_ROWS, "-high")]
     DEFAULT_CSS = body.CSS
 
-    def __init__(
-        self, backend: Backend, session: Session, mark: Callable[[], str] = lambda: "", *, begun: bool = False
-    ) -> None:
-        """`mark` is what the header says beside DEMO; asked at every drawing. `begun`: it follows another one."""
+    def __init__(self, backend: Backend, session: Session, mark: Callable[[], str] = lambda: "") -> None:
+        """`mark` is what the header says beside DEMO; asked at every drawing."""
         super().__init__()
         # Textual finds them out after the first layout, and lays out again: what is known is said at once.
         for cells, points in zip(self.app.size, (self.HORIZONTAL_BREAKPOINTS, self.VERTICAL_BREAKPOINTS), strict=True):
             self.add_class(max(point for point in points if point[0] <= cells)[1], update=False)
-        self._begun = begun
         self.keymap = Keymap(session.config.keys)
         self.known = Known(session, backend.engine.snapshot)
         self.places = Places(self, backend)
@@ -84,18 +81,17 @@ class MainScreen(Hearing):
         keys.bind(self, self.own_bindings())
 
     def compose(self) -> ComposeResult:
-        yield from self.body.compose()
+        yield from self.body.compose(self.places.shown)
 
     def on_mount(self) -> None:
         self.body.bind(self.keymap)
         # The sensors are asked once one sees the cards.
         self.call_after_refresh(lambda: self._backend.engine.watch(self.known.plan.devices))
+        self.call_after_refresh(self.body.mount_rest)
         self._use_session()
         # What was told before this screen was there is told to its panes now.
         self.take_cluster(self._backend.engine.snapshot)
         self.show_pane(self.front if DEVICES not in self.places.shown else DEVICES)
-        if not self._begun:
-            self._backend.begin()
         for exposure in exposures(self.known.plan.devices):
             self.say(exposure, "warning")
 

@@ -167,6 +167,7 @@ class Places:
     def _to_front(self, pane: str) -> None:
         self._state = self._state.with_front(pane)
         if pane not in (DEVICES, CHAT):
+            self.body.mount_rest()
             self.body.switcher.current = pane
 
     def focus_selected(self) -> None:

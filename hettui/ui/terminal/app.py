@@ -15,6 +15,7 @@ from textual.theme import Theme
 
 from hettui.ui.colours.themes import terminal_theme
 from hettui.ui.terminal.begun import Begun
+from hettui.ui.terminal.lean_textual import import_palette
 from hettui.ui.terminal.output import Output
 from hettui.ui.terminal.slow_line import SlowLineApp
 
@@ -37,6 +38,10 @@ class TerminalApp(SlowLineApp[_ReturnType]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return self._output.filters(super().get_line_filters())
+
+    def action_command_palette(self) -> None:
+        import_palette()
+        super().action_command_palette()
 
     def open_in(self, theme: Theme) -> None:
         """The theme of the first frame. Chosen later, every style sheet there is would be parsed three times."""

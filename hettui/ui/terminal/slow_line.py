@@ -27,6 +27,8 @@ from textual.driver import Driver
 from textual.geometry import Region, Size
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.widget import AwaitMount, Widget
+from textual.widgets._toast import ToastRack
 
 from hettui.ui.terminal.begun import Begun, driver_for
 from hettui.ui.terminal.cells import Picture, cells_of
@@ -110,6 +112,7 @@ class CalmScreen(Screen[_ReturnType]):
     """
 
     _told_of: object = None
+    _composing = False
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -125,7 +128,23 @@ class CalmScreen(Screen[_ReturnType]):
             *self._get_breakpoint_classes(height, self.VERTICAL_BREAKPOINTS or []),
         )
         self.update_classes(dict.fromkeys(by_size, True), update=False)
-        await super()._compose()
+        self._composing = True
+        try:
+            await super()._compose()
+        finally:
+            self._composing = False
+
+    def call_next(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        # What is composed was waited for: waited for again, all of it is laid out and drawn again.
+        if not (self._composing and isinstance(callback, AwaitMount)):
+            super().call_next(callback, *args, **kwargs)
+
+    def _extend_compose(self, widgets: list[Widget]) -> None:
+        super()._extend_compose(widgets)
+        for widget in widgets:
+            if isinstance(widget, ToastRack):
+                # As Textual sets it in the first frame, which is laid out once more then.
+                widget.display = bool(self.app._notifications)
 
     def _screen_resized(self, size: Size) -> None:
         if size != self._compositor.size:
@@ -180,6 +199,13 @@ class SlowLineApp(App[_ReturnType]):
     async def on_event(self, event: events.Event) -> None:
         typed = isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded
         await (self.key_order.take if typed else super().on_event)(event)
+
+    def call_next(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        if isinstance(callback, AwaitMount) and callback._widgets == [callback._parent]:
+            # A screen lays itself out when it is shown. Textual has it do so again as soon as it has mounted.
+            super().call_next(callback._widgets[0]._mounted_event.wait)
+        else:
+            super().call_next(callback, *args, **kwargs)
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if self.holds_first_rows:
