@@ -251,9 +251,10 @@ class Graph:
         down = b[f"ffn_down{suffix}.weight"]
         if f"ffn_gate{suffix}.weight" in b:
             gate = self._biased(self.project(f"ffn_gate{suffix}", b, x), b, f"ffn_gate{suffix}")
-            hidden = self.rows(up, gate, self._biased(self.project(f"ffn_up{suffix}", b, x), b, f"ffn_up{suffix}"))
+            up_here = self._biased(self.project(f"ffn_up{suffix}", b, x), b, f"ffn_up{suffix}")
+            hidden = self.rows(up, gate, up_here, anchored=False)
         elif up > down[0]:
-            hidden = self.rows(down[0], self.project(f"ffn_up{suffix}", b, x))
+            hidden = self.rows(down[0], self.project(f"ffn_up{suffix}", b, x), anchored=False)
         else:
             hidden = self.over(self._biased(self.project(f"ffn_up{suffix}", b, x), b, f"ffn_up{suffix}"))
         return self._biased(self.project(f"ffn_down{suffix}", b, hidden), b, f"ffn_down{suffix}")
