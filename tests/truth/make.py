@@ -98,6 +98,8 @@ def arguments(params: dict[str, Any], build: str) -> list[str]:
         argv += ["-ot", ",".join(params["override_tensor"])]
     if "n_cpu_moe" in params:
         argv += ["-ncmoe", str(params["n_cpu_moe"])]
+    if "n_cpu_ffn" in params:
+        argv += ["-ncffn", str(params["n_cpu_ffn"])]
     return argv
 
 
@@ -201,6 +203,26 @@ def apart_cases(names: list[str], builds: list[str], count: int, seed: int, move
             params["load_mode"] = "none"
         for build in builds:
             yield {"model": name, "blocks": blocks, "build": build, "split": list(split.layers), "params": params}
+
+
+def dense_setting_cases(names: list[str], builds: list[str], count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """The dense feed-forward of the first blocks, of any model that has some: where the build has `--n-cpu-ffn`."""
+    dice = random.Random(seed)
+    fitting = [n for n in names if n not in _SLOW and _dense(MODELS[n](CUT.get(n, 3))[1])]
+    for number in range(count):
+        name = fitting[number % len(fitting)]
+        blocks = CUT.get(name, 3)
+        layers = blocks + 1 - dice.choice([0, 0, 1])
+        first = dice.randint(1, layers)
+        split = [first] if first == layers else [first, layers - first]
+        params = {"ctx_size": dice.choice([1000, 2048, 4096]), "ubatch_size": dice.choice([64, 256, 512])}
+        params["n_cpu_ffn"] = dice.randint(1, blocks + 1)
+        for build in (b for b in builds if b != "b10068"):
+            yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": params}
+
+
+def _dense(tensors: list[Any]) -> bool:
+    return any(re.search(PATTERNS["FFN"], t[0]) for t in tensors)
 
 
 def _moves(tensors: list[Any]) -> Movable | None:
@@ -346,6 +368,7 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=0, metavar="N", help="N random cases instead")
     parser.add_argument("--experts", type=int, default=0, metavar="N", help="N cases with experts in RAM instead")
     parser.add_argument("--dense", type=int, default=0, metavar="N", help="N cases with dense FFN in RAM instead")
+    parser.add_argument("--n-cpu-ffn", type=int, default=0, metavar="N", help="N cases with that setting instead")
     parser.add_argument("--drafts", type=int, default=0, metavar="N", help="N cases with a draft model instead")
     parser.add_argument(
         "--beside", type=int, default=0, metavar="N", help="N cases with files beside the model instead"
@@ -400,6 +423,8 @@ def main() -> None:
             wanted = apart_cases(names, builds, options.experts, options.seed, "experts")
         elif options.dense:
             wanted = apart_cases(names, builds, options.dense, options.seed, "FFN")
+        elif options.n_cpu_ffn:
+            wanted = dense_setting_cases(names, builds, options.n_cpu_ffn, options.seed)
         elif options.drafts:
             wanted = draft_cases(names, builds, options.drafts, options.seed)
         elif options.beside:

@@ -110,7 +110,7 @@ class Graph:
         self.place: int | None = None
         """The device of the block that is being added."""
         self.on_host: Mapping[str, int] = {}
-        """Its tensors that stay on the host (`n-cpu-moe`, `override-tensor`), with their bytes."""
+        """Its tensors that stay on the host (`n-cpu-moe`, `n-cpu-ffn`, `override-tensor`), with their bytes."""
         self.weights: dict[str, Tensor] = {}
         """Of the block, by name: those that another device than theirs reads."""
         self.adapted: Mapping[str, tuple[int, ...]] = {}
