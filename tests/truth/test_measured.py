@@ -21,6 +21,7 @@ from tests.truth.compare import (
     DRAFTS,
     EXPERTS,
     MORE_ATTACHED,
+    N_CPU_FFN,
     PRINTED_BYTES,
     RANDOM,
     TENSOR,
@@ -143,6 +144,16 @@ def test_the_ffn_of_dense_models_in_ram_is_exact() -> None:
     assert all(c.compute_within for c in found if c.place != "host")
     assert sum(c.compute_within for c in found) / len(found) >= 0.98
     assert min(c.compute_error for c in found) > -12 * MIB
+
+
+def test_the_dense_feed_forward_of_the_first_blocks_is_exact_too() -> None:
+    """As `--n-cpu-ffn` means it in b11434: of mixtures their leading dense blocks only."""
+    rows = cases(N_CPU_FFN)
+    found = [c for row in rows for c in compare(row)]
+    assert {row["build"] for row in rows} == {"b11434"}
+    assert len({row["model"] for row in rows}) >= 25
+    assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+    assert all(c.compute_within for c in found)
 
 
 def test_a_draft_model_is_exact_wherever_it_lies() -> None:

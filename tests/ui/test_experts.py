@@ -93,7 +93,7 @@ async def test_behind_a_worker_the_price_is_said_and_the_host_has_none() -> None
         assert any("lies in this machine's memory anyway" in toast for toast in s.toasts())
 
 
-def dense(budgets_mib: tuple[int, int]) -> Session:
+def dense_session(budgets_mib: tuple[int, int]) -> Session:
     """A dense model of 33 layers, 4.7 GB, on two cards of this machine."""
     devices = tuple(
         Device(
@@ -111,7 +111,7 @@ def dense(budgets_mib: tuple[int, int]) -> Session:
 
 
 async def test_a_dense_models_ffn_has_no_slider_until_some_of_it_is_elsewhere() -> None:
-    async with stage(dense((4000, 4000)), (120, 40)) as s:
+    async with stage(dense_session((4000, 4000)), (120, 40)) as s:
         before, text = s.screen.facts.outlook, s.text()
         assert before is not None
         assert "FFN" not in text
@@ -133,3 +133,18 @@ async def test_a_dense_models_ffn_has_no_slider_until_some_of_it_is_elsewhere() 
         await s.press("full_stop", "full_stop")
         assert s.plan.away == ()
         assert "FFN" not in s.text()
+
+
+async def test_a_dense_model_that_does_not_fit_is_opened_with_ffn_in_ram_and_says_so() -> None:
+    async with stage(dense_session((2800, 2400)), (120, 40)) as s:
+        count = len(s.plan.blocks_away)
+        assert s.plan.split.host_layers == 0
+        assert count > 0
+        assert s.plan.moves == "FFN"
+        assert f"FFN of {count} blocks" in s.text()
+        assert "the plan fits" in s.text()
+        # Not one block fewer would do.
+        await s.press("down", "full_stop")
+        assert len(s.plan.blocks_away) == count - 1
+        assert "the plan fits" not in s.text()
+        assert "short by" in s.text()
