@@ -13,6 +13,7 @@ import pytest
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.experts import blocks_away, override
@@ -25,6 +26,7 @@ from hettui.domain.planner.placing import with_parts_in_ram
 from hettui.domain.planner.promise import promised
 from hettui.domain.units import GIB, MIB
 from tests.truth.compare import shape_of
+from tests.truth.make import CUT
 
 
 @dataclass
@@ -281,6 +283,17 @@ def test_a_dense_models_plan_is_the_best_of_all_that_really_fit(seed: int) -> No
             assert expected.token_s == pytest.approx(best_s, rel=1e-6)
             apart += bool(plan.away)
     assert apart > 20
+
+
+@pytest.mark.parametrize("model", ["llama-8b", "qwen3moe", "gemma3-1b", "jamba", "deepseek-v2-lite", "falcon-h1"])
+def test_no_run_computes_in_less_than_the_bound_takes(model: str) -> None:
+    workload = Workload(shape_of(model, CUT.get(model, 5)), RuntimeParams(ctx_size=4096))
+    layers, cards = workload.shape.layers, (card("one", 8), replace(FAR, name="two"))
+    for costs in (LayerCosts(workload, cards, several=False), LayerCosts(workload, cards, several=False, helps=True)):
+        for device in range(2):
+            least = costs.least_work_bytes(device)
+            runs = [costs.work_bytes(device, a, b) for a in range(layers) for b in range(a, layers)]
+            assert 0 <= least <= min(runs)
 
 
 @pytest.mark.many

@@ -11,8 +11,9 @@ from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.memory.forecast import forecast
-from hettui.domain.memory.weights import reads_apart, tensor_bytes, tensors_on_host
+from hettui.domain.memory.weights import model_buffers, reads_apart, tensor_bytes, tensors_on_host
 from hettui.domain.memory.workload import Workload, remembered
+from hettui.domain.model.weights import CPU
 from hettui.domain.plan.experts import override
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
@@ -82,10 +83,11 @@ def _penalties(workload: Workload, own: Pace, host: Pace) -> tuple[float, ...]:
 
 @remembered
 def _needed(workload: Workload) -> tuple[int, ...]:
-    """By layer: the bytes that it takes at least; the output layer's are not counted."""
+    """By layer: the bytes that it takes at least, whatever kind of device has it."""
     held, kept, context = tensor_bytes(workload), tensors_on_host(workload), context_bytes_per_block(workload)
     blocks = zip(held, kept, context, strict=True)
-    return (*(sum(all_.values()) - sum(there.values()) + c for all_, there, c in blocks), 0)
+    output = model_buffers(workload, CPU).output
+    return (*(sum(all_.values()) - sum(there.values()) + c for all_, there, c in blocks), output)
 
 
 class _Table:
@@ -110,7 +112,7 @@ class _Table:
         """`leaving`: a device that holds something, of which something leaves whether it must or not."""
         shape, devices, self.leaving = self.shape, self.devices, leaving
         rooms = [
-            INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - self.here.besides_bytes(i))
+            INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - self._besides_bytes(i))
             for i, d in enumerate(devices)
         ]
         away = [
@@ -134,6 +136,11 @@ class _Table:
             locked_layers(devices),
             frozenset() if leaving is None else frozenset({leaving}),
         )
+
+    def _besides_bytes(self, device: int) -> int:
+        """What a device needs beside its layers, at least."""
+        costs = self.away if self.devices[device].helps_host else self.here
+        return costs.besides_bytes(device) + costs.least_work_bytes(device)
 
     def run(self, device: int, first: int, last: int) -> Run | None:
         """With the parts of as few blocks in RAM as make it fit."""
