@@ -368,6 +368,7 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=0, metavar="N", help="N random cases instead")
     parser.add_argument("--experts", type=int, default=0, metavar="N", help="N cases with experts in RAM instead")
     parser.add_argument("--dense", type=int, default=0, metavar="N", help="N cases with dense FFN in RAM instead")
+    parser.add_argument("--adapted", action="store_true", help="of --dense: with a LoRA adapter of each FFN")
     parser.add_argument("--n-cpu-ffn", type=int, default=0, metavar="N", help="N cases with that setting instead")
     parser.add_argument("--drafts", type=int, default=0, metavar="N", help="N cases with a draft model instead")
     parser.add_argument(
@@ -423,6 +424,8 @@ def main() -> None:
             wanted = apart_cases(names, builds, options.experts, options.seed, "experts")
         elif options.dense:
             wanted = apart_cases(names, builds, options.dense, options.seed, "FFN")
+            if options.adapted:
+                wanted = (case | {"beside": {"lora": [[64, ["ffn"]]]}} for case in wanted)
         elif options.n_cpu_ffn:
             wanted = dense_setting_cases(names, builds, options.n_cpu_ffn, options.seed)
         elif options.drafts:
