@@ -337,5 +337,7 @@ def test_experts_follow_their_device_through_the_order() -> None:
     assert moved.away == (0, 0, 4)
     assert moved.with_layers(2, 3).blocks_away == (46, 47)
     assert plan.with_away(0, 0, "experts").away == ()
+    none = replace(plan, away=())
+    assert none.with_away(0, 3, "FFN").with_away(0, 0, "FFN") == none
     assert plan.with_away(-1, 3, "experts") == plan
     assert plan.with_away(0, 99, "experts").away_of(0) == 20

@@ -18,6 +18,7 @@ from tests.truth.compare import (
     BESIDE,
     BUILDS,
     DENSE,
+    DENSE_ADAPTED,
     DRAFTS,
     EXPERTS,
     MORE_ATTACHED,
@@ -154,6 +155,19 @@ def test_the_dense_feed_forward_of_the_first_blocks_is_exact_too() -> None:
     assert len({row["model"] for row in rows}) >= 25
     assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
     assert all(c.compute_within for c in found)
+
+
+def test_an_adapter_of_an_ffn_in_ram_lies_there_too() -> None:
+    """What comes after the FFN computes its last step, and gets the adapter's matrices and the wide result for that:
+    20 to 33 MiB that lay on the host before. Without flash attention the host's own buffer is short as without one."""
+    rows = cases(DENSE_ADAPTED)
+    found = [c for row in rows for c in compare(row)]
+    assert {row["build"] for row in rows} == set(BUILDS)
+    assert len({row["model"] for row in rows}) >= 9
+    assert [(f, row) for row in rows for f in compare_beside(row) if abs(f[1]) > _said_to(row, f[0])] == []
+    assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+    assert max(abs(c.compute_error) for c in found if c.place != "host") < 2.5 * MIB
+    assert all(c.compute_within for c in found if c.case["params"].get("flash_attn") != "off")
 
 
 def test_a_draft_model_is_exact_wherever_it_lies() -> None:

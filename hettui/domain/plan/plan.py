@@ -34,7 +34,7 @@ class Plan:
     away: tuple[int, ...] = ()
     """By device: of how many of its last blocks the movable part lies in the master's RAM; empty: of none."""
     moves: Movable = "experts"
-    """What that is."""
+    """What that is; without any it says nothing."""
     changed: tuple[tuple[str, Setting], ...] = ()
     """Settings that were chosen beside the configuration's, by their attributes of `RuntimeParams`."""
 
@@ -75,7 +75,9 @@ class Plan:
 
     def with_all_away(self, counts: Sequence[int], moves: Movable) -> Plan:
         """The same of every device."""
-        return replace(self, away=tuple(counts), moves=moves) if any(counts) else replace(self, away=())
+        if not any(counts):
+            return replace(self, away=(), moves="experts")
+        return replace(self, away=tuple(counts), moves=moves)
 
     @property
     def locked(self) -> frozenset[int]:

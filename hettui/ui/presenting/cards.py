@@ -81,7 +81,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
         locked=device.locked,
         output=split.output_device == index and not facts.shares_tensors,
         experts=_experts(facts, index),
-        moves=facts.plan.moves if facts.plan.away else "experts",
+        moves=facts.plan.moves,
         memory=_NOTHING if outlook is None else outlook.devices[index],
         budget_bytes=device.budget_bytes,
         short_bytes=0 if outlook is None else outlook.short_bytes(index),
