@@ -212,6 +212,15 @@ def test_llama_bench_takes_slashes() -> None:
     assert "-fa" not in argv
 
 
+def test_llama_bench_is_told_what_stays_on_the_host() -> None:
+    """Or it would load all of it onto the cards. It has no `--n-cpu-ffn`."""
+    plan = BenchPlan((512,), (128,), (0,), (1,), 3)
+    argv = llama_bench_argv("llama-bench", [*MASTER, "-ot", r"blk\.(3|4)\.ffn_up=CPU,mine=CPU", "-ncffn", "2"], plan)
+    assert argv[argv.index("-ot") + 1] == (r"blk\.(3|4)\.ffn_up=CPU;mine=CPU;blk\.(0|1)\.ffn_(up|down|gate)\.=CPU")
+    assert "-ncffn" not in argv
+    assert "-ot" not in llama_bench_argv("llama-bench", MASTER, plan)
+
+
 def test_what_llama_bench_prints() -> None:
     (result,) = read_llama_bench(
         '[{"n_prompt": 0, "n_gen": 128, "n_depth": 64, "samples_ns": [1000000000, 2000000000]}]'

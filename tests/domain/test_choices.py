@@ -192,7 +192,7 @@ def test_two_that_come_to_the_same_plan_know_it() -> None:
         (lambda p: p.with_layers(0, 12), ["RTX 3060 13 → 12", "RTX 5080 36 → 37"]),
         (lambda p: replace(p, ctx_size=4096), ["ctx-size 8192 → 4096"]),
         (lambda p: p.with_device_moved(0, 1), ["order RTX 5080, RTX 3060"]),
-        (lambda p: p.with_away(0, 3), ["experts of 0 → 3 blocks in RAM"]),
+        (lambda p: p.with_away(0, 3, "experts"), ["experts of 0 → 3 blocks in RAM"]),
         (lambda p: p.with_settings(RuntimeParams(8192), RuntimeParams(8192, kv_unified=True)), ["kv-unified off → on"]),
     ],
 )  # fmt: skip

@@ -49,6 +49,7 @@ KEPT = {
     "q8_0 stays q8_0": ({"cache_type_k": "q8_0", "cache_type_v": "q8_0"},) * 2,
     "flash attention auto is on": ({"flash_attn": "auto"}, {"flash_attn": "on"}),
     "experts elsewhere": ({}, {"n_cpu_moe": 4}),
+    "a feed-forward elsewhere": ({}, {"n_cpu_ffn": 4}),
 }
 REFUSED = {
     "np 2 becomes 1": ({"parallel": 2}, {"parallel": 1}, "parallel changes from 2 to 1 without kv-unified"),

@@ -142,6 +142,17 @@ def test_the_load_mode_is_spelled_as_the_build_knows_it(options: set[str], mode:
     assert tuple(w for w in argv if "mmap" in w or "mlock" in w or w in ("--load-mode", "none")) == words
 
 
+def test_a_dense_feed_forward_on_the_host_is_said_where_the_build_has_it() -> None:
+    spec = cluster(workers(None), params=RuntimeParams(n_cpu_ffn=3))
+    having = replace(ENGINE, options=frozenset({"--load-mode", "--n-cpu-ffn"}))
+    assert option(plan_launch(replace(spec, engine=having), Split((31,), 31)).master.argv, "-ncffn") == "3"
+    without = replace(ENGINE, options=frozenset({"--mmap"}))
+    with pytest.raises(ConfigError, match="this llama.cpp build has no --n-cpu-ffn"):
+        plan_launch(replace(spec, engine=without), Split((31,), 31))
+    plain = replace(cluster(workers(None)), engine=without)
+    assert "-ncffn" not in plan_launch(plain, Split((31,), 31)).master.argv
+
+
 def test_a_remote_worker_is_held_by_a_local_process() -> None:
     remote = Device("attic card", "cuda", "attic", "worker", "cuda", "CUDA0", uuid="GPU-x", port=18100)
     spec = replace(cluster((remote,)), hosts=(Host("attic", "me@attic", "/opt/llama.cpp/bin/", 60),))

@@ -43,6 +43,24 @@ def test_kv_cache_as_llama_cpp_allocated_it(params: RuntimeParams, expected_mib:
     assert context_mib(params) == expected_mib
 
 
+def test_a_dense_feed_forward_on_the_host_is_the_same_however_it_is_said() -> None:
+    """`n-cpu-ffn` counts from the model's first block, wherever that lies; experts are none of its business."""
+    split = Split((2, 3), 5)
+    for model, parts in (("llama-8b", "up|down|gate"), ("starcoder2", "up|down")):
+        plain, said = Workload(shape_of(model, 4)), RuntimeParams(n_cpu_ffn=3)
+        by_block = RuntimeParams(override_tensor=(rf"blk\.[012]\.ffn_({parts})\.=CPU",))
+        outlook = forecast(plain.having(said), split)
+        assert outlook == forecast(plain.having(by_block), split)
+        before = forecast(plain, split)
+        moved = [a.weights_bytes - b.weights_bytes for a, b in zip(before.devices, outlook.devices, strict=True)]
+        assert moved[0] == 2 * moved[1] > 0
+        assert outlook.host_weights_bytes - before.host_weights_bytes == sum(moved)
+    coder = Workload(shape_of("qwen3moe", 4))
+    assert forecast(coder.having(RuntimeParams(n_cpu_ffn=4)), split).devices[0].weights_bytes == (
+        forecast(coder, split).devices[0].weights_bytes
+    )
+
+
 @pytest.mark.parametrize(
     ("build", "ubatch", "ctx", "flash_attn", "reserved_mib"),
     [

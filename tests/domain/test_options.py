@@ -62,6 +62,7 @@ def test_the_real_llama_server_knows_every_spelling() -> None:
         cache_type_k=st.sampled_from(CACHE_TYPES),
         flash_attn=st.sampled_from(FLASH_ATTN),
         n_cpu_moe=st.integers(0, 64),
+        n_cpu_ffn=st.integers(0, 64),
         threads=st.integers(-1, 64),
         predict=st.integers(-1, 64),
         override_tensor=st.sampled_from([(), ("a=CPU",), ("a=CPU", "blk.1=CPU")]),

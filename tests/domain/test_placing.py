@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import combinations, pairwise, permutations, product
 from math import inf
+from typing import Literal
 
 import pytest
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.memory.costs import LayerCosts
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.experts import blocks_away, override
@@ -19,10 +21,12 @@ from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.experts import Placing, Run, place
 from hettui.domain.planner.least import Costs, Least
-from hettui.domain.planner.placing import with_experts_in_ram
+from hettui.domain.planner.objectives import fits_any_way
+from hettui.domain.planner.placing import with_parts_in_ram
 from hettui.domain.planner.promise import promised
 from hettui.domain.units import GIB, MIB
 from tests.truth.compare import shape_of
+from tests.truth.make import CUT
 
 
 @dataclass
@@ -57,6 +61,19 @@ class Small:
             dice.choice([1e9, dice.uniform(0, sum(experts) + 1)]),
             {0: dice.randint(0, blocks)} if dice.random() < 0.2 else {},
         )  # fmt: skip
+
+    @classmethod
+    def alike(cls, dice: random.Random) -> Small:
+        """As of a dense model: blocks all alike, most of each an FFN, beside which attention and cache stay."""
+        small = cls.of(dice)
+        attention, ffn, blocks = dice.randint(1, 6), dice.randint(3, 9), len(small.experts)
+        small.dense, small.experts = [attention] * blocks + [dice.randint(0, 6)], [ffn] * blocks
+        whole = sum(small.dense) + sum(small.experts)
+        small.budgets = [dice.choice([1e9, *[dice.uniform(0.2, 0.8) * whole] * 6]) for _ in small.budgets]
+        small.seconds = [[dice.uniform(0.1, 2.0)] * (blocks + 1) for _ in small.budgets]
+        small.penalties = [[dice.uniform(0.5, 3.0)] * blocks for _ in small.budgets]
+        small.ram = dice.choice([1e9, dice.uniform(0, sum(small.experts) + 1)])
+        return small
 
     def runs(self, device: int, first: int, last: int) -> Iterator[Run]:
         """Of every number of experts in RAM with which it fits."""
@@ -121,6 +138,20 @@ def test_the_search_is_as_good_as_trying_everything(seed: int) -> None:
             assert sum(found.counts) == len(small.dense)
 
 
+@pytest.mark.many
+@pytest.mark.parametrize("seed", range(5))
+def test_so_it_is_where_all_blocks_are_alike(seed: int) -> None:
+    """500 more, as of dense models: many plans cost nearly the same."""
+    dice = random.Random(100 + seed)
+    for _ in range(100):
+        small = Small.alike(dice)
+        best, found = small.brute(), place(small.problem())
+        assert (best is None) == (found is None)
+        if found is not None:
+            assert found.proven
+            assert found.value == pytest.approx(best)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_no_plan_costs_less_than_the_bound_says(seed: int) -> None:
     """And for many it says most of what the best costs: one that says nothing would hold, too."""
@@ -167,8 +198,8 @@ CODER = Workload(shape_of("qwen3moe", 48), RuntimeParams(ctx_size=8192))
     [(card("one", 6),), (card("big", 8), card("small", 4, 200e9)), (card("big", 8), FAR)],
     ids=["one card", "two cards", "a card and a worker"],
 )
-def test_a_model_too_large_for_the_cards_fits_with_experts_in_ram(devices: tuple[Device, ...]) -> None:
-    found = with_experts_in_ram(CODER, devices, 32 * GIB)
+def test_a_model_too_large_for_the_cards_fits_with_parts_in_ram(devices: tuple[Device, ...]) -> None:
+    found = with_parts_in_ram(CODER, devices, 32 * GIB)
     assert found is not None
     plan, placed = found
     workload = CODER.having(plan.settings(CODER.params))
@@ -181,14 +212,103 @@ def test_a_model_too_large_for_the_cards_fits_with_experts_in_ram(devices: tuple
     assert expected.token_s <= placed.value * 1.0001
     # One block more with its experts on the card that gave some away would be too much.
     index = next(i for i, n in enumerate(plan.away) if n)
-    closer = plan.with_away(index, plan.away[index] - 2)
+    closer = plan.with_away(index, plan.away[index] - 2, "experts")
     assert not forecast(CODER.having(closer.settings(CODER.params)), closer.split, closer.devices).fits
 
 
 def test_without_room_in_ram_there_is_no_such_plan() -> None:
-    assert with_experts_in_ram(CODER, (card("one", 6),), 4 * GIB) is None
-    assert with_experts_in_ram(CODER, (replace(FAR, budget_bytes=6 * GIB),), 64 * GIB) is None
-    assert with_experts_in_ram(Workload(shape_of("llama-8b", 3)), (card("one", 1),), 64 * GIB) is None
+    assert with_parts_in_ram(CODER, (card("one", 6),), 4 * GIB) is None
+    assert with_parts_in_ram(CODER, (replace(FAR, budget_bytes=6 * GIB),), 64 * GIB) is None
+    assert with_parts_in_ram(Workload(shape_of("mamba", 3)), (card("one", 0.1),), 64 * GIB) is None
+
+
+LLAMA = Workload(shape_of("llama-8b", 4), RuntimeParams(ctx_size=16384, ubatch_size=16))
+"""No card helps the host with so small a batch: each holds the same, whatever stands before it."""
+
+
+_ATTACHED_OR_NOT: tuple[tuple[Literal["master", "worker"], ...], ...] = (
+    ("master",), ("master", "master"), ("master", "worker"), ("worker", "master"),
+)  # fmt: skip
+
+
+def little_cluster(dice: random.Random) -> tuple[Device, ...]:
+    """One or two cards of this machine, maybe a worker, that hold less than four blocks with their output layer."""
+    kinds = dice.choice(_ATTACHED_OR_NOT)
+    most = 2.6 * GIB if len(kinds) == 1 else 1.8 * GIB
+    return tuple(
+        Device(
+            f"card {i}", f"card {i}", via=via, backend="cuda", engine_name=f"CUDA{i}",
+            budget_bytes=int(dice.uniform(0.9 * GIB, most)), bandwidth_bytes_per_s=dice.uniform(150e9, 900e9),
+        )
+        for i, via in enumerate(kinds)
+    )  # fmt: skip
+
+
+def every_plan(devices: tuple[Device, ...], workload: Workload) -> Iterator[Plan]:
+    """All layers on cards, in any order and counts, with the FFN of any number of an attached card's last blocks in
+    RAM."""
+    layers, everybody = workload.shape.layers, range(len(devices))
+    for used in range(1, len(devices) + 1):
+        for order in permutations(everybody, used):
+            held = [devices[i] for i in order]
+            for cuts in combinations(range(1, layers), used - 1):
+                ends = [0, *cuts, layers]
+                split = Split(tuple(b - a for a, b in pairwise(ends)), layers)
+                may = [len(split.block_range(i)) if d.helps_host else 0 for i, d in enumerate(held)]
+                for away in product(*(range(n + 1) for n in may)):
+                    yield Plan(tuple(held), split).with_all_away(away, workload.shape.moves)
+
+
+@pytest.mark.many
+@pytest.mark.parametrize("seed", range(7))
+def test_a_dense_models_plan_is_the_best_of_all_that_really_fit(seed: int) -> None:
+    """350 clusters of a model cut to four blocks, every plan's memory forecast and its time promised."""
+    dice, apart = random.Random(seed), 0
+    for _ in range(50):
+        devices, best_s = little_cluster(dice), inf
+        while fits_any_way(LLAMA, devices):
+            devices = little_cluster(dice)
+        for plan in every_plan(devices, LLAMA):
+            workload = LLAMA.having(plan.settings(LLAMA.params))
+            if forecast(workload, plan.split, plan.devices).fits:
+                expected = promised(workload, plan.devices, plan.split, 50e9)
+                best_s = min(best_s, inf if expected is None else expected.token_s)
+        found = with_parts_in_ram(LLAMA, devices, 64 * GIB, 50e9)
+        assert (found is None) == (best_s == inf)
+        if found is not None:
+            plan, workload = found[0], LLAMA.having(found[0].settings(LLAMA.params))
+            assert forecast(workload, plan.split, plan.devices).fits
+            expected = promised(workload, plan.devices, plan.split, 50e9)
+            assert expected is not None
+            assert expected.token_s == pytest.approx(best_s, rel=1e-6)
+            apart += bool(plan.away)
+    assert apart > 20
+
+
+@pytest.mark.parametrize("model", ["llama-8b", "qwen3moe", "gemma3-1b", "jamba", "deepseek-v2-lite", "falcon-h1"])
+def test_no_run_computes_in_less_than_the_bound_takes(model: str) -> None:
+    workload = Workload(shape_of(model, CUT.get(model, 5)), RuntimeParams(ctx_size=4096))
+    layers, cards = workload.shape.layers, (card("one", 8), replace(FAR, name="two"))
+    for costs in (LayerCosts(workload, cards, several=False), LayerCosts(workload, cards, several=False, helps=True)):
+        for device in range(2):
+            least = costs.least_work_bytes(device)
+            runs = [costs.work_bytes(device, a, b) for a in range(layers) for b in range(a, layers)]
+            assert 0 <= least <= min(runs)
+
+
+@pytest.mark.many
+def test_what_a_helping_card_copies_finds_room_in_every_plan() -> None:
+    """Weights on the host are copied to the first card for large batches, as large here as a block of the model."""
+    dice, helped, apart = random.Random(7), LLAMA.having(RuntimeParams(ctx_size=16384)), 0
+    for _ in range(200):
+        devices = little_cluster(dice)
+        found = with_parts_in_ram(helped, devices, 64 * GIB, 50e9)
+        if found is not None and not fits_any_way(helped, devices):
+            plan, workload = found[0], helped.having(found[0].settings(helped.params))
+            assert plan.away
+            assert forecast(workload, plan.split, plan.devices).fits
+            apart += 1
+    assert apart > 60
 
 
 def test_experts_are_said_by_block_and_counted_so() -> None:
@@ -201,7 +321,7 @@ def test_experts_are_said_by_block_and_counted_so() -> None:
         "mine=CPU",
         r"blk\.(18|19|45|46|47)\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU",
     )
-    assert override(()) == ()
+    assert override((), "experts") == ()
     outlook = forecast(CODER.having(params), split)
     without = forecast(CODER, split)
     moved = [a.weights_bytes - b.weights_bytes for a, b in zip(without.devices, outlook.devices, strict=True)]
@@ -210,12 +330,14 @@ def test_experts_are_said_by_block_and_counted_so() -> None:
 
 
 def test_experts_follow_their_device_through_the_order() -> None:
-    plan = Plan((card("a", 8), FAR, card("b", 8)), Split((20, 10, 19), 49)).with_away(0, 4)
+    plan = Plan((card("a", 8), FAR, card("b", 8)), Split((20, 10, 19), 49)).with_away(0, 4, "experts")
     assert plan.away == (4, 0, 0)
     moved = plan.with_device_moved(0, 2)
     assert [d.name for d in moved.devices] == ["far", "b", "a"]
     assert moved.away == (0, 0, 4)
     assert moved.with_layers(2, 3).blocks_away == (46, 47)
-    assert plan.with_away(0, 0).away == ()
-    assert plan.with_away(-1, 3) == plan
-    assert plan.with_away(0, 99).away_of(0) == 20
+    assert plan.with_away(0, 0, "experts").away == ()
+    none = replace(plan, away=())
+    assert none.with_away(0, 3, "FFN").with_away(0, 0, "FFN") == none
+    assert plan.with_away(-1, 3, "experts") == plan
+    assert plan.with_away(0, 99, "experts").away_of(0) == 20

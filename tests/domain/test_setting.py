@@ -39,7 +39,7 @@ def test_all_but_the_experts_places_are_there_and_the_context_first() -> None:
     names = [one.name for one in by_hand()]
     assert names[:2] == ["ctx-size", "parallel"]
     beside = {"mmproj", "mmproj-device", "lora", "control-vector", "ctx-checkpoints", "cache-ram"}
-    assert {o.name for o in memory_options()} - set(names) == {"override-tensor", "n-cpu-moe"} | beside
+    assert {o.name for o in memory_options()} - set(names) == {"override-tensor", "n-cpu-moe", "n-cpu-ffn"} | beside
 
 
 @pytest.mark.parametrize(

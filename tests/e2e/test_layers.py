@@ -16,6 +16,7 @@ from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
+from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.services.cluster.world import Request
 from hettui.services.engine import Engine
@@ -71,3 +72,22 @@ def test_the_masters_log_says_what_the_sliders_say(engine: Engine, model: Path, 
             continue
         assert abs(measured.weights_bytes - predicted.weights_bytes) < 0.011 * MIB
         assert abs(measured.context_bytes - predicted.context_bytes) < 0.011 * MIB
+
+
+def test_a_plan_with_ffn_in_this_machines_memory_runs_as_planned(engine: Engine, model: Path) -> None:
+    """The last two blocks of one worker and all ten of another: the model is dense, and the engine b10068."""
+    shape = ModelShape.of(read_model(model))
+    plan = Plan(DEVICES, Split((16, 10, 5), 31)).with_away(0, 2, shape.moves).with_away(1, 10, shape.moves)
+    params = plan.settings(PARAMS)
+    cluster = Cluster(str(model), params, Serving(port=0), DEVICES, find_engine(None, {"PATH": "/nowhere"}))
+    engine.start(Request(cluster, plan.split)).result(patience(60))
+    applied = engine.snapshot.applied
+    assert applied is not None
+    outlook, before = (forecast(Workload(shape, said, 10068), plan.split, DEVICES) for said in (params, PARAMS))
+    for device, predicted, whole in zip(DEVICES, outlook.devices, before.devices, strict=True):
+        measured = applied.measured[device.name]
+        assert abs(measured.weights_bytes - predicted.weights_bytes) < 0.011 * MIB
+        assert abs(measured.context_bytes - predicted.context_bytes) < 0.011 * MIB
+        assert predicted.context_bytes == whole.context_bytes
+        assert (predicted.weights_bytes < whole.weights_bytes) == (device.name != "small")
+    assert abs(applied.measured[HOST_KEY].weights_bytes - outlook.host.weights_bytes) < 0.022 * MIB

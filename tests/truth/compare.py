@@ -34,6 +34,12 @@ ATTACHED = TABLE.with_name("attached.jsonl")
 """Made by `attached.py`."""
 EXPERTS = TABLE.with_name("experts.jsonl")
 """Made by `make.py --experts N --table experts.jsonl`: it goes on where it stopped."""
+DENSE = TABLE.with_name("dense.jsonl")
+"""Made by `make.py --dense N --table dense.jsonl`."""
+DENSE_ADAPTED = TABLE.with_name("dense-adapted.jsonl")
+"""Made by `make.py --dense N --adapted --table dense-adapted.jsonl`."""
+N_CPU_FFN = TABLE.with_name("n-cpu-ffn.jsonl")
+"""Made by `make.py --n-cpu-ffn N --table n-cpu-ffn.jsonl`."""
 BESIDE = TABLE.with_name("beside.jsonl")
 """Made by `make.py --beside N --table beside.jsonl`."""
 MORE_ATTACHED = TABLE.with_name("attached-more.jsonl")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from tempfile import TemporaryDirectory
 from threading import Lock, get_ident
 from typing import Any
 
-from hettui.domain.plan.experts import blocks_away, override
+from hettui.domain.plan.experts import PATTERNS, Movable, blocks_away, override
 from hettui.domain.plan.split import Split
 from tests.gguf_files import with_tokenizer, write_gguf
 from tests.truth.measure import Engine, Held, LoadFailed, Reading, load
@@ -97,6 +98,8 @@ def arguments(params: dict[str, Any], build: str) -> list[str]:
         argv += ["-ot", ",".join(params["override_tensor"])]
     if "n_cpu_moe" in params:
         argv += ["-ncmoe", str(params["n_cpu_moe"])]
+    if "n_cpu_ffn" in params:
+        argv += ["-ncffn", str(params["n_cpu_ffn"])]
     return argv
 
 
@@ -175,12 +178,13 @@ def random_cases(names: list[str], builds: list[str], count: int, seed: int) -> 
             yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": params}
 
 
-def expert_cases(names: list[str], builds: list[str], count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Experts of any blocks in RAM, said block by block as a plan does: of some on every device, or of none."""
+def apart_cases(names: list[str], builds: list[str], count: int, seed: int, moves: Movable) -> Iterator[dict[str, Any]]:
+    """Experts, or the FFN of dense models, of any blocks in RAM, said block by block as a plan does: of some on every
+    device, or of none."""
     dice = random.Random(seed)
-    mixtures = [n for n in names if n not in _SLOW and any("_exps." in t[0] for t in MODELS[n](CUT.get(n, 3))[1])]
+    fitting = [n for n in names if n not in _SLOW and _moves(MODELS[n](CUT.get(n, 3))[1]) == moves]
     for number in range(count):
-        name = mixtures[number % len(mixtures)]
+        name = fitting[number % len(fitting)]
         blocks = max(CUT.get(name, 3), 4)
         layers = blocks + 1 - dice.choice([0, 0, 0, 1])
         cuts = sorted(dice.randint(0, layers) for _ in range(dice.randint(0, 2)))
@@ -191,7 +195,7 @@ def expert_cases(names: list[str], builds: list[str], count: int, seed: int) -> 
             "parallel": dice.choice([1, 1, 2, 4, -1]),
             "ubatch_size": dice.choice([64, 128, 256, 512, 512]),
         }
-        if said := override(blocks_away(split, away)):
+        if said := override(blocks_away(split, away), moves):
             params["override_tensor"] = list(said)
         if dice.random() < 0.2:
             params["flash_attn"] = "off"
@@ -199,6 +203,32 @@ def expert_cases(names: list[str], builds: list[str], count: int, seed: int) -> 
             params["load_mode"] = "none"
         for build in builds:
             yield {"model": name, "blocks": blocks, "build": build, "split": list(split.layers), "params": params}
+
+
+def dense_setting_cases(names: list[str], builds: list[str], count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """The dense feed-forward of the first blocks, of any model that has some: where the build has `--n-cpu-ffn`."""
+    dice = random.Random(seed)
+    fitting = [n for n in names if n not in _SLOW and _dense(MODELS[n](CUT.get(n, 3))[1])]
+    for number in range(count):
+        name = fitting[number % len(fitting)]
+        blocks = CUT.get(name, 3)
+        layers = blocks + 1 - dice.choice([0, 0, 1])
+        first = dice.randint(1, layers)
+        split = [first] if first == layers else [first, layers - first]
+        params = {"ctx_size": dice.choice([1000, 2048, 4096]), "ubatch_size": dice.choice([64, 256, 512])}
+        params["n_cpu_ffn"] = dice.randint(1, blocks + 1)
+        for build in (b for b in builds if b != "b10068"):
+            yield {"model": name, "blocks": blocks, "build": build, "split": split, "params": params}
+
+
+def _dense(tensors: list[Any]) -> bool:
+    return any(re.search(PATTERNS["FFN"], t[0]) for t in tensors)
+
+
+def _moves(tensors: list[Any]) -> Movable | None:
+    names = [t[0] for t in tensors]
+    found = (kind for kind, pattern in PATTERNS.items() if any(re.search(pattern, n) for n in names))
+    return next(found, None)
 
 
 def draft_cases(names: list[str], builds: list[str], count: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -337,6 +367,9 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="uncut small models instead")
     parser.add_argument("--random", type=int, default=0, metavar="N", help="N random cases instead")
     parser.add_argument("--experts", type=int, default=0, metavar="N", help="N cases with experts in RAM instead")
+    parser.add_argument("--dense", type=int, default=0, metavar="N", help="N cases with dense FFN in RAM instead")
+    parser.add_argument("--adapted", action="store_true", help="of --dense: with a LoRA adapter of each FFN")
+    parser.add_argument("--n-cpu-ffn", type=int, default=0, metavar="N", help="N cases with that setting instead")
     parser.add_argument("--drafts", type=int, default=0, metavar="N", help="N cases with a draft model instead")
     parser.add_argument(
         "--beside", type=int, default=0, metavar="N", help="N cases with files beside the model instead"
@@ -388,7 +421,13 @@ def main() -> None:
         builds = list(engines)
         wanted = cases(names, builds)
         if options.experts:
-            wanted = expert_cases(names, builds, options.experts, options.seed)
+            wanted = apart_cases(names, builds, options.experts, options.seed, "experts")
+        elif options.dense:
+            wanted = apart_cases(names, builds, options.dense, options.seed, "FFN")
+            if options.adapted:
+                wanted = (case | {"beside": {"lora": [[64, ["ffn"]]]}} for case in wanted)
+        elif options.n_cpu_ffn:
+            wanted = dense_setting_cases(names, builds, options.n_cpu_ffn, options.seed)
         elif options.drafts:
             wanted = draft_cases(names, builds, options.drafts, options.seed)
         elif options.beside:

@@ -17,9 +17,12 @@ from tests.truth.compare import (
     ATTACHED,
     BESIDE,
     BUILDS,
+    DENSE,
+    DENSE_ADAPTED,
     DRAFTS,
     EXPERTS,
     MORE_ATTACHED,
+    N_CPU_FFN,
     PRINTED_BYTES,
     RANDOM,
     TENSOR,
@@ -127,6 +130,44 @@ def test_experts_in_ram_block_by_block_are_exact() -> None:
     assert len(cases(EXPERTS)) >= 80
     assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
     assert sum(c.compute_within for c in found) / len(found) >= 0.98
+
+
+def test_the_ffn_of_dense_models_in_ram_is_exact() -> None:
+    """As plans say it, of 25 models in b10068 and b11434 with CPU workers: phi3 has one matrix of double width instead
+    of two, starcoder2 has biases, falcon-h1 and nemotron_h a state beside or instead of attention. Without flash
+    attention the host's compute buffer may be a hole of some MiB larger."""
+    rows = cases(DENSE)
+    found = [c for row in rows for c in compare(row)]
+    apart = [row for row in rows if "override_tensor" in row["params"]]
+    assert {b for b in BUILDS if len([row for row in apart if row["build"] == b]) >= 40} == set(BUILDS)
+    assert len({c.architecture for c in found}) >= 16
+    assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+    assert all(c.compute_within for c in found if c.place != "host")
+    assert sum(c.compute_within for c in found) / len(found) >= 0.98
+    assert min(c.compute_error for c in found) > -12 * MIB
+
+
+def test_the_dense_feed_forward_of_the_first_blocks_is_exact_too() -> None:
+    """As `--n-cpu-ffn` means it in b11434: of mixtures their leading dense blocks only."""
+    rows = cases(N_CPU_FFN)
+    found = [c for row in rows for c in compare(row)]
+    assert {row["build"] for row in rows} == {"b11434"}
+    assert len({row["model"] for row in rows}) >= 25
+    assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+    assert all(c.compute_within for c in found)
+
+
+def test_an_adapter_of_an_ffn_in_ram_lies_there_too() -> None:
+    """What comes after the FFN computes its last step, and gets the adapter's matrices and the wide result for that:
+    20 to 33 MiB that lay on the host before. Without flash attention the host's own buffer is short as without one."""
+    rows = cases(DENSE_ADAPTED)
+    found = [c for row in rows for c in compare(row)]
+    assert {row["build"] for row in rows} == set(BUILDS)
+    assert len({row["model"] for row in rows}) >= 9
+    assert [(f, row) for row in rows for f in compare_beside(row) if abs(f[1]) > _said_to(row, f[0])] == []
+    assert [c for c in found if abs(c.weights_error) > c.exact or abs(c.context_error) > c.exact] == []
+    assert max(abs(c.compute_error) for c in found if c.place != "host") < 2.5 * MIB
+    assert all(c.compute_within for c in found if c.case["params"].get("flash_attn") != "off")
 
 
 def test_a_draft_model_is_exact_wherever_it_lies() -> None:

@@ -283,7 +283,7 @@ MOVES = [
 ]  # fmt: skip
 
 OF_EXPERTS = ("experts.less", "experts.more")
-"""They take a model that has some: test_experts.py."""
+"""Of dense models they move the FFN: both in test_experts.py."""
 
 OF_TIME: dict[str, tuple[float, Callable[[Show], bool]]] = {
     "replay.pause": (0, lambda s: not s.engine.moved.playing),
@@ -303,7 +303,9 @@ CANNOT: dict[str, tuple[Prepare, str]] = {
         [f"layers.{name}" for name in ("less", "more", "less4", "more4", "none", "all")],
         (pressed("space"), "big is locked: space unlocks it"),
     ),
-    **dict.fromkeys(("experts.less", "experts.more"), (nothing, "this model has no experts")),
+    **dict.fromkeys(
+        ("experts.less", "experts.more"), (pressed("down", "down", "down"), "lies in this machine's memory")
+    ),
     "plan.undo": (nothing, "nothing to undo"),
     "plan.redo": (nothing, "nothing to redo"),
     "model.choose": (runs, "x stops the cluster first"),

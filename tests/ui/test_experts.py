@@ -1,4 +1,4 @@
-"""The experts' own slider: by keys and mouse, with every number following."""
+"""The slider of experts, or of a dense model's FFN: by keys and mouse, with every number following."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def two_cards(workers: bool = False) -> Session:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_the_plan_is_opened_with_experts_in_ram_and_says_so(size: tuple[int, int]) -> None:
+async def test_the_plan_is_opened_with_parts_in_ram_and_says_so(size: tuple[int, int]) -> None:
     async with stage(two_cards(), size) as s:
         assert s.plan.split.host_layers == 0
         count = len(s.plan.blocks_away)
@@ -91,3 +91,60 @@ async def test_behind_a_worker_the_price_is_said_and_the_host_has_none() -> None
         assert any("2.5 round trips a token" in toast for toast in s.toasts())
         await s.press("down", "down", "comma")
         assert any("lies in this machine's memory anyway" in toast for toast in s.toasts())
+
+
+def dense_session(budgets_mib: tuple[int, int]) -> Session:
+    """A dense model of 33 layers, 4.7 GB, on two cards of this machine."""
+    devices = tuple(
+        Device(
+            f"card {i}",
+            f"pci:0000:0{i + 1}:00.0",
+            via="master",
+            backend="cuda",
+            engine_name=f"CUDA{i}",
+            budget_bytes=budget * MIB,
+            bandwidth_bytes_per_s=360e9,
+        )
+        for i, budget in enumerate(budgets_mib)
+    )
+    return replace(session(devices, shape_of("llama-8b", 32)), demo=False)
+
+
+async def test_a_dense_models_ffn_has_no_slider_until_some_of_it_is_elsewhere() -> None:
+    async with stage(dense_session((4000, 4000)), (120, 40)) as s:
+        before, text = s.screen.facts.outlook, s.text()
+        assert before is not None
+        assert "FFN" not in text
+        assert s.plan.away == ()
+        await s.press("comma", "comma")
+        text, after = s.text(), s.screen.facts.outlook
+        assert after is not None
+        assert s.plan.away_of(0) == 2
+        assert s.plan.blocks_away == tuple(range(s.plan.split.layers[0] - 2, s.plan.split.layers[0]))
+        assert text.count("FFN ") >= 2
+        assert "FFN of 2 blocks" in text
+        assert after.devices[0].context_bytes == before.devices[0].context_bytes
+        moved = before.devices[0].weights_bytes - after.devices[0].weights_bytes
+        assert after.host_weights_bytes - before.host_weights_bytes == pytest.approx(moved, abs=MIB)
+        assert moved > 200 * MIB
+        assert s.screen.facts.session.params(s.plan).override_tensor == (
+            rf"blk\.({s.plan.blocks_away[0]}|{s.plan.blocks_away[1]})\.ffn_(up|down|gate)\.=CPU",
+        )
+        await s.press("full_stop", "full_stop")
+        assert s.plan.away == ()
+        assert "FFN" not in s.text()
+
+
+async def test_a_dense_model_that_does_not_fit_is_opened_with_ffn_in_ram_and_says_so() -> None:
+    async with stage(dense_session((2800, 2400)), (120, 40)) as s:
+        count = len(s.plan.blocks_away)
+        assert s.plan.split.host_layers == 0
+        assert count > 0
+        assert s.plan.moves == "FFN"
+        assert f"FFN of {count} blocks" in s.text()
+        assert "the plan fits" in s.text()
+        # Not one block fewer would do.
+        await s.press("down", "full_stop")
+        assert len(s.plan.blocks_away) == count - 1
+        assert "the plan fits" not in s.text()
+        assert "short by" in s.text()

@@ -35,6 +35,7 @@ from tests.ui.stage import (
     slots_of,
 )
 from tests.ui.test_bench_pane import outcome as bench_outcome
+from tests.ui.test_experts import dense_session
 
 pytestmark = pytest.mark.matrix
 
@@ -312,6 +313,11 @@ def test_plans_to_choose_from(snap_compare: Any, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 def test_settings(snap_compare: Any, size: tuple[int, int]) -> None:
     assert snap_compare(build(StageBackend(card_session())), run_before=settled(setting), terminal_size=size)
+
+
+def test_a_dense_models_ffn_in_ram(snap_compare: Any) -> None:
+    app = build(StageBackend(dense_session((2800, 2400))))
+    assert snap_compare(app, run_before=settled(stopped), terminal_size=(120, 40))
 
 
 def test_settings_light(snap_compare: Any) -> None:

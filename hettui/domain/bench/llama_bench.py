@@ -5,16 +5,19 @@ It takes lists with `/` where llama-server takes `,` (b11434): with a comma it r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hettui.domain.bench.run import BenchPlan, BenchResult, BenchSample, BenchTest
 from hettui.domain.errors import EngineError
 from hettui.domain.json_text import parse_json
 from hettui.domain.llama.options import flag, spoken
 from hettui.domain.llama.params import TENSOR_MODE
+from hettui.domain.plan.experts import override
 
 _ALIKE = ("batch-size", "ubatch-size", "cache-type-k", "cache-type-v", "gpu-layers", "n-cpu-moe")
 """Options that both programs spell alike."""
+_MOST_BLOCKS = 512
+"""`LLAMA_MAX_LAYERS`."""
 
 
 def llama_bench_argv(program: str, master: Sequence[str], plan: BenchPlan) -> list[str]:
@@ -34,9 +37,18 @@ def llama_bench_argv(program: str, master: Sequence[str], plan: BenchPlan) -> li
     for name in _ALIKE:
         if name in options:
             argv += [flag(name), options[name]]
+    if apart := _apart(options):
+        argv += [flag("override-tensor"), ";".join(apart)]
     if options.get("flash-attn") in ("on", "off"):
         argv += [flag("flash-attn"), options["flash-attn"]]
     return argv
+
+
+def _apart(options: Mapping[str, str]) -> list[str]:
+    """What stays on the host. Between patterns llama-bench takes a semicolon, and it has no `--n-cpu-ffn` (b11434)."""
+    patterns = [one for one in options.get("override-tensor", "").split(",") if one]
+    blocks = options.get("n-cpu-ffn", "")
+    return [*patterns, *override(range(min(int(blocks), _MOST_BLOCKS)), "FFN")] if blocks.isdecimal() else patterns
 
 
 def read_llama_bench(text: str) -> tuple[BenchResult, ...]:

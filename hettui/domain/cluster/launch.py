@@ -24,7 +24,7 @@ from hettui.domain.door.words import DOOR, NAME, DoorWords
 from hettui.domain.errors import ConfigError, EngineError
 from hettui.domain.hosts.worker import HOLDER, RemoteWorker
 from hettui.domain.llama.build import EngineInfo
-from hettui.domain.llama.options import flag, memory_options, spoken, words_of
+from hettui.domain.llama.options import flag, memory_options, option, spoken, words_of
 from hettui.domain.llama.params import RuntimeParams, Serving
 from hettui.domain.plan.beside_place import draft_place, projector_place
 from hettui.domain.plan.split import HOST, Split
@@ -137,6 +137,7 @@ def plan_launch(
 def check(cluster: Cluster) -> None:
     """What no split can repair. Raises ConfigError or EngineError with the remedy."""
     devices = cluster.devices
+    _check_dense(cluster)
     if len(devices) > MAX_DEVICES:
         raise ConfigError(
             f"{len(devices)} devices, but llama.cpp drives at most {MAX_DEVICES}: remove some [[devices]]"
@@ -157,6 +158,16 @@ def check(cluster: Cluster) -> None:
                 f'device "{device.name}" needs a worker, but no ggml-rpc-server was found beside '
                 f"{cluster.engine.server}: build llama.cpp with -DGGML_RPC=ON"
             )
+
+
+def _check_dense(cluster: Cluster) -> None:
+    """A build that lists its options, and has not this one, would end at once."""
+    listed = cluster.engine.options
+    if cluster.params.n_cpu_ffn and listed and not listed.intersection(option("n-cpu-ffn").spellings):
+        raise ConfigError(
+            "[serving] n-cpu-ffn: this llama.cpp build has no --n-cpu-ffn; use a newer one, or leave it out: the plan "
+            "puts the FFN of single blocks into this machine's memory by override-tensor, which every build has"
+        )
 
 
 def _check_direct(cluster: Cluster, device: Device) -> None:

@@ -107,8 +107,8 @@ def judge(shape: ModelShape, around: Surroundings, learned: Learned | None = Non
 
 
 def _first(workload: Workload, devices: tuple[Device, ...], beside: Beside) -> Plan:
-    """The fastest for one stream where it is known which device is fast, and all of it fits, if only with experts in
-    this machine's memory; else filled alike."""
+    """The fastest for one stream where it is known which device is fast, and all of it fits, if only with experts or
+    FFN in this machine's memory; else filled alike."""
     known = devices and comparable(devices)
     best = best_plan(workload, devices, "latency", beside=beside) if known else None
     if best is not None and best.found is not None:

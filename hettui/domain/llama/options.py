@@ -128,6 +128,11 @@ OPTIONS: tuple[Option, ...] = (
         "memory", 0, always=False,
     ),
     Option(
+        "n-cpu-ffn", ("-ncffn", "--n-cpu-ffn"), "integer",
+        "the dense feed-forward of so many first blocks stays on the host; builds before b11434 may not have it",
+        "memory", 0, always=False, loose=True, newer=True, allocates="on the host what the plan puts on devices",
+    ),
+    Option(
         "override-tensor", ("-ot", "--override-tensor"), "overrides",
         'tensors that stay on the host, each "PATTERN=CPU"', "memory", placeholder="PATTERN=CPU,…", always=False,
     ),
@@ -274,7 +279,6 @@ OPTIONS: tuple[Option, ...] = (
         "moe-cache-mib", ("--moe-cache-mib",), "mebibytes", newer=True,
         allocates="experts of the host kept on the cards",
     ),
-    Option("n-cpu-ffn", ("--n-cpu-ffn", "-ncffn"), newer=True, allocates="on the host what the plan puts on devices"),
     Option(
         "no-kv-offload", ("--no-kv-offload", "-nkvo"), "boolean",
         allocates="the KV cache on the host, not on the devices",

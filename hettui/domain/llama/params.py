@@ -70,6 +70,8 @@ class RuntimeParams:
     split_mode: str = LAYER_MODE
     n_cpu_moe: int = 0
     """The experts of so many first blocks stay on the host."""
+    n_cpu_ffn: int = 0
+    """The same of the dense feed-forward."""
     override_tensor: tuple[str, ...] = ()
     """`PATTERN=CPU`: what the pattern finds in a tensor's name stays on the host. Of blocks only."""
     threads: int = -1
@@ -104,7 +106,7 @@ class RuntimeParams:
     @property
     def overrides(self) -> bool:
         """Some tensors of blocks on devices stay on the host: llama.cpp does not overlap micro-batches then."""
-        return self.n_cpu_moe > 0 or bool(self.override_tensor)
+        return self.n_cpu_moe > 0 or self.n_cpu_ffn > 0 or bool(self.override_tensor)
 
     @property
     def slots(self) -> int:

@@ -13,9 +13,11 @@ _DOUBLED = ("ctx-size", "batch-size", "ubatch-size", "predict")
 _LEAST_DOUBLED = {"ctx-size": 256, "batch-size": 32, "ubatch-size": 32, "predict": 16}
 _MOST_DOUBLED = {"ctx-size": 1 << 20, "batch-size": 1 << 14, "ubatch-size": 1 << 13, "predict": 1 << 20}
 _NOT_BY_HAND = (
-    "override-tensor", "n-cpu-moe", "mmproj", "mmproj-device", "lora", "control-vector", "ctx-checkpoints", "cache-ram",
+    "override-tensor", "n-cpu-moe", "n-cpu-ffn", "mmproj", "mmproj-device", "lora", "control-vector",
+    "ctx-checkpoints", "cache-ram",
 )  # fmt: skip
-"""Which experts leave is the plan's own; files are named, and what the host keeps is said once, in a configuration."""
+"""Whose experts or FFN leave is the plan's own; files are named, and what the host keeps is said once, in a
+configuration."""
 _LEFT_OUT = {"parallel": "auto", "threads": "auto", "predict": "no limit"}
 """What -1 means."""
 _ORDER = (

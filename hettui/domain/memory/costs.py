@@ -40,6 +40,9 @@ _OTHER = -2
 """Any other device."""
 
 
+_HOLES = 0.9
+
+
 class LayerCosts:
     """What any run of layers needs on a device, for searching splits."""
 
@@ -95,18 +98,28 @@ class LayerCosts:
     def held_bytes(self, device: int, first: int, last: int) -> int:
         """What a device needs for the layers first … last; the output layer has the highest number."""
         below, blocks = self._below[device], self.total_layers - 1
-        # By its ends at once, then by what it is like: a search asks for the same runs thousands of times.
-        ends, known = (first, last), self._work[device]
-        work = known.get(ends)
-        if work is None:
-            key = self._likeness(first, last)
-            work = known.get(key)
-            if work is None:
-                work = known[key] = self._work_bytes(device, first, last)
-            known[ends] = work
+        # By its ends at once: a search asks for the same runs thousands of times.
+        work = self._work[device].get((first, last))
+        work = self.work_bytes(device, first, last) if work is None else work
         rope = self._rope[device] if first < blocks else 0
         work += self._with_last[device] if first < blocks <= last + 1 else 0
         return below[last + 1] - below[first] + rope + work + self._besides[device]
+
+    def work_bytes(self, device: int, first: int, last: int) -> int:
+        """Its compute buffer for these layers."""
+        ends, known = (first, last), self._work[device]
+        if ends not in known:
+            key = self._likeness(first, last)
+            if key not in known:
+                known[key] = self._work_bytes(device, first, last)
+            known[ends] = known[key]
+        return known[ends]
+
+    def least_work_bytes(self, device: int) -> int:
+        """Of any run. One of more layers computes what each of these does, but may find better holes for it: of 7,448
+        runs of 44 models 8 needed less than any single layer, at worst 0.95 of that (jamba)."""
+        least = min(self.work_bytes(device, layer, layer) for layer in range(self.total_layers))
+        return int(_HOLES * least)
 
     def besides_bytes(self, device: int) -> int:
         """What a device holds whatever its layers are: its backend's own, and a draft model."""

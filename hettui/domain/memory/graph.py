@@ -110,7 +110,7 @@ class Graph:
         self.place: int | None = None
         """The device of the block that is being added."""
         self.on_host: Mapping[str, int] = {}
-        """Its tensors that stay on the host (`n-cpu-moe`, `override-tensor`), with their bytes."""
+        """Its tensors that stay on the host (`n-cpu-moe`, `n-cpu-ffn`, `override-tensor`), with their bytes."""
         self.weights: dict[str, Tensor] = {}
         """Of the block, by name: those that another device than theirs reads."""
         self.adapted: Mapping[str, tuple[int, ...]] = {}
@@ -182,17 +182,26 @@ class Graph:
         read = (*parents, weight) if inplace else (weight, *parents)
         return self._at(helper, size_bytes, *read, inplace=inplace)
 
-    def project(self, name: str, b: Shapes, *parents: Tensor) -> Tensor:
+    def project(self, name: str, b: Shapes, x: Tensor) -> Tensor:
         """As many values per token as that matrix of the block has rows."""
-        out = self.weighted(f"{name}.weight", b[f"{name}.weight"][1] * self.token_bytes, *parents)
-        return self._adapted(out, f"{name}.weight", *parents) if self.adapted else out
+        out = self.weighted(f"{name}.weight", b[f"{name}.weight"][1] * self.token_bytes, x)
+        return self._adapted(out, f"{name}.weight", x) if self.adapted else out
 
-    def _adapted(self, out: Tensor, name: str, *parents: Tensor) -> Tensor:
+    def _adapted(self, out: Tensor, name: str, x: Tensor) -> Tensor:
         """With what each adapter adds: first as narrow as its rank, then as wide as the result (`build_lora_mm`)."""
         for rank in self.adapted.get(name, ()):
-            low = self.rows(rank, *parents)
-            out = self.over(out, self.over(self.raw(out.size_bytes, low)))
+            low = self._by_adapter(name, rank, x)
+            wide = self._by_adapter(name, out.size_bytes // self.token_bytes, low)
+            out = self.over(out, self.over(wide))
         return out
+
+    def _by_adapter(self, name: str, width: int, x: Tensor) -> Tensor:
+        """A result by a tensor of an adapter, which lies where the one lies that it changes. To the scheduler it is no
+        weight: where the host keeps both, the neighbours decide who computes, and it is copied there (in f32)."""
+        if self.helped or name not in self.on_host:
+            return self.rows(width, x)
+        matrix = Tensor(width * x.size_bytes // self.batch.tokens, home=HOST)
+        return self.rows(width, matrix, x, anchored=False)
 
     @property
     def token_bytes(self) -> int:
@@ -251,9 +260,10 @@ class Graph:
         down = b[f"ffn_down{suffix}.weight"]
         if f"ffn_gate{suffix}.weight" in b:
             gate = self._biased(self.project(f"ffn_gate{suffix}", b, x), b, f"ffn_gate{suffix}")
-            hidden = self.rows(up, gate, self._biased(self.project(f"ffn_up{suffix}", b, x), b, f"ffn_up{suffix}"))
+            up_here = self._biased(self.project(f"ffn_up{suffix}", b, x), b, f"ffn_up{suffix}")
+            hidden = self.rows(up, gate, up_here, anchored=False)
         elif up > down[0]:
-            hidden = self.rows(down[0], self.project(f"ffn_up{suffix}", b, x))
+            hidden = self.rows(down[0], self.project(f"ffn_up{suffix}", b, x), anchored=False)
         else:
             hidden = self.over(self._biased(self.project(f"ffn_up{suffix}", b, x), b, f"ffn_up{suffix}"))
         return self._biased(self.project(f"ffn_down{suffix}", b, hidden), b, f"ffn_down{suffix}")

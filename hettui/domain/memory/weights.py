@@ -49,6 +49,8 @@ def stays_on_host(placed: Placed, params: RuntimeParams) -> bool:
     """The tensor of a block lies in the master's RAM wherever the block lies."""
     if placed.expert and placed.block < params.n_cpu_moe:
         return True
+    if placed.dense_ffn and placed.block < params.n_cpu_ffn:
+        return True
     return any(pattern.search(placed.tensor.name) for pattern in _patterns(params.override_tensor))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from hettui.domain.errors import ModelFileError
 from hettui.domain.model.architecture import architecture
@@ -143,6 +143,17 @@ class ModelShape:
     def mixtures(self) -> frozenset[int]:
         """The blocks that have experts."""
         return frozenset(p.block for p in self.placed if p.part is Part.BLOCK and p.expert)
+
+    @cached_property
+    def movable(self) -> frozenset[int]:
+        """The blocks of which a part can lie apart: see `moves`."""
+        dense = (p.block for p in self.placed if p.part is Part.BLOCK and p.dense_ffn)
+        return self.mixtures or frozenset(dense)
+
+    @property
+    def moves(self) -> Literal["experts", "FFN"]:
+        """What of them can: experts where the model has any, and then nothing of its dense blocks."""
+        return "experts" if self.mixtures else "FFN"
 
     @property
     def mtp_blocks(self) -> int:

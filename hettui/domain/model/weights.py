@@ -18,6 +18,8 @@ from hettui.domain.records import dataclass
 BLOCK_TENSOR = late_pattern(r"blk\.(\d+)\.")
 _EXPERTS = late_pattern(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
 """`LLM_FFN_EXPS_REGEX` of common/common.h."""
+_FFN = late_pattern(r"\.ffn_(up|down|gate)\.")
+"""`LLM_FFN_DENSE_REGEX` of b11434: all of a dense feed-forward, biases and scales included, and no shared experts."""
 
 _REPACKED = frozenset({"q4_0", "q4_K", "iq4_nl", "mxfp4"})
 """Types that an x86 CPU with AVX2 keeps in another order when the host computes with them (repack.cpp)."""
@@ -59,6 +61,10 @@ class Placed:
     @property
     def expert(self) -> bool:
         return _EXPERTS.search(self.tensor.name) is not None
+
+    @property
+    def dense_ffn(self) -> bool:
+        return _FFN.search(self.tensor.name) is not None
 
 
 _OUTPUT_PREFIXES = ("output", "cls", "altup_proj", "altup_unembd_proj")

@@ -13,11 +13,11 @@ ON_HOST = "CPU"
 
 
 def changes(before: Plan, after: Plan, configured: RuntimeParams) -> list[str]:
-    """Layers, order, experts and settings, what weighs most first; empty where nothing would change."""
+    """Layers, order, experts or FFN in RAM and settings, what weighs most first; empty where nothing would change."""
     return [
         *_settings(before, after, configured),
         *_layers(before, after),
-        *_experts(before, after),
+        *_apart(before, after),
         *_order(before, after),
     ]
 
@@ -42,11 +42,12 @@ def _layers(before: Plan, after: Plan) -> list[str]:
     return [f"{clean_line(name, _NAME_CHARS)} {old} → {new}" for name, old, new in rows if old != new]
 
 
-def _experts(before: Plan, after: Plan) -> list[str]:
+def _apart(before: Plan, after: Plan) -> list[str]:
     old, new = len(before.blocks_away), len(after.blocks_away)
     if before.blocks_away == after.blocks_away:
         return []
-    return [f"experts of {old} → {new} blocks in RAM" if old != new else f"experts of {new} other blocks in RAM"]
+    what = (after if new else before).moves
+    return [f"{what} of {old} → {new} blocks in RAM" if old != new else f"{what} of {new} other blocks in RAM"]
 
 
 def _order(before: Plan, after: Plan) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import field, replace
 
 from hettui.domain import matching
 from hettui.domain.plan.aim import Objective
-from hettui.domain.plan.experts import away_for, experts_here
+from hettui.domain.plan.experts import Movable, away_for, parts_here
 from hettui.domain.plan.plan import History, Plan
 from hettui.domain.plan.split import HOST
 from hettui.domain.records import dataclass
@@ -84,23 +84,23 @@ class PlanEditor:
         """So many layers on what is selected; fewer than none: all of them."""
         return self.with_layers(self.selected, self.plan.split.total_layers if layers < 0 else layers)
 
-    def with_experts(self, device: int, here: int, mixtures: Collection[int]) -> tuple[PlanEditor, str]:
-        """Of so many of a device's blocks the experts lie there, of the others in this machine's memory, and what is to
-        be said of it. `mixtures`: the blocks that have experts."""
+    def with_parts(self, device: int, here: int, movable: Collection[int], moves: Movable) -> tuple[PlanEditor, str]:
+        """Of so many of a device's blocks the experts, or the FFN of a dense model, lie there, of the others in this
+        machine's memory, and what is to be said of it. `movable`: the blocks that have any."""
         plan = self.plan
         if device == HOST or not plan.devices:
             return self, "What the CPU computes lies in this machine's memory anyway"
-        before, most = experts_here(plan.split, plan.away, device, mixtures)
+        before, most = parts_here(plan.split, plan.away, device, movable)
         here = max(0, min(here, most))
-        after = plan.with_away(device, away_for(plan.split, device, here, mixtures))
+        after = plan.with_away(device, away_for(plan.split, device, here, movable), moves)
         far = plan.devices[device].via == "worker" and here < before
-        price = f"each block of {self.name(device)} without its experts costs about 2.5 round trips a token"
-        return self.edited(after, f"{self.name(device)} {before} → {here} blocks' experts"), price if far else ""
+        price = f"each block of {self.name(device)} without its {moves} costs about 2.5 round trips a token"
+        return self.edited(after, f"{self.name(device)} {before} → {here} blocks' {moves}"), price if far else ""
 
-    def experts_shifted(self, change: int, mixtures: Collection[int]) -> tuple[PlanEditor, str]:
-        """So many blocks' experts more, or less, on what is selected."""
-        here, _ = experts_here(self.plan.split, self.plan.away, self.selected, mixtures)
-        return self.with_experts(self.selected, here + change, mixtures)
+    def parts_shifted(self, change: int, movable: Collection[int], moves: Movable) -> tuple[PlanEditor, str]:
+        """So many blocks' experts, or FFN, more, or less, on what is selected."""
+        here, _ = parts_here(self.plan.split, self.plan.away, self.selected, movable)
+        return self.with_parts(self.selected, here + change, movable, moves)
 
     def with_boundary(self, left: int, right: int, layers: int) -> PlanEditor:
         """Layers between two neighbours: `layers` is what the left one shall hold."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
 from hettui.domain.plan import split as rules
-from hettui.domain.plan.experts import blocks_away, override
+from hettui.domain.plan.experts import Movable, blocks_away, override
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 
@@ -31,16 +32,18 @@ class Plan:
     ctx_size: int | None = None
     """What the planner chose for the largest context; None: what the settings say."""
     away: tuple[int, ...] = ()
-    """By device: of how many of its last blocks the experts lie in the master's RAM; empty: of none."""
+    """By device: of how many of its last blocks the movable part lies in the master's RAM; empty: of none."""
+    moves: Movable = "experts"
+    """What that is; without any it says nothing."""
     changed: tuple[tuple[str, Setting], ...] = ()
     """Settings that were chosen beside the configuration's, by their attributes of `RuntimeParams`."""
 
     def settings(self, params: RuntimeParams) -> RuntimeParams:
-        """The settings with the plan's own ones: those that were changed, its context and places of experts."""
+        """The settings with the plan's own ones: those that were changed, its context and what lies apart."""
         params = self.asked(params)
         if self.ctx_size is not None:
             params = replace(params, ctx_size=self.ctx_size)
-        said = override(self.blocks_away)
+        said = override(self.blocks_away, self.moves)
         return replace(params, override_tensor=(*params.override_tensor, *said)) if said else params
 
     def asked(self, params: RuntimeParams) -> RuntimeParams:
@@ -48,27 +51,33 @@ class Plan:
         return replace(params, **dict(self.changed)) if self.changed else params  # type: ignore[arg-type]
 
     def with_settings(self, configured: RuntimeParams, wanted: RuntimeParams) -> Plan:
-        """The same plan under other settings; of places of experts only the plan's own count."""
+        """The same plan under other settings; of what lies apart only the plan's own counts."""
         told = [(name, getattr(wanted, name)) for name in plain_settings()]
         changed = tuple((name, value) for name, value in told if value != getattr(configured, name))
         return replace(self, ctx_size=None, changed=changed)
 
     @property
     def blocks_away(self) -> tuple[int, ...]:
-        """Whose experts lie in the master's RAM by this plan."""
+        """Whose experts, or FFN, lie in the master's RAM by this plan."""
         return blocks_away(self.split, self.away)
 
     def away_of(self, device: int) -> int:
-        """Of how many of a device's blocks the experts lie in RAM; no more than it holds."""
+        """Of how many of a device's blocks they lie in RAM; no more than it holds."""
         return min(self.away[device], len(self.split.block_range(device))) if 0 <= device < len(self.away) else 0
 
-    def with_away(self, device: int, count: int) -> Plan:
-        """The experts of so many of a device's last blocks lie in RAM. The host's own are always there."""
+    def with_away(self, device: int, count: int, moves: Movable) -> Plan:
+        """Experts or FFN of so many of a device's last blocks lie in RAM. The host's own are always there."""
         if not 0 <= device < len(self.devices):
             return self
         counts = [self.away_of(i) for i in range(len(self.devices))]
         counts[device] = max(0, min(count, len(self.split.block_range(device))))
-        return replace(self, away=tuple(counts) if any(counts) else ())
+        return self.with_all_away(counts, moves)
+
+    def with_all_away(self, counts: Sequence[int], moves: Movable) -> Plan:
+        """The same of every device."""
+        if not any(counts):
+            return replace(self, away=(), moves="experts")
+        return replace(self, away=tuple(counts), moves=moves)
 
     @property
     def locked(self) -> frozenset[int]:

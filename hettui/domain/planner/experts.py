@@ -1,4 +1,5 @@
-"""The fastest plan of a mixture-of-experts model that does not fit: which experts lie in the master's RAM.
+"""The fastest plan of a model that does not fit: whose experts lie in the master's RAM. Of a dense model read "FFN" for
+"experts": to the search they are alike.
 
 Layers go where there is room for attention and cache, and of the cards that the master drives itself as many experts
 as must leave make room: only there it costs no round trips. What leaves is a run's last blocks.
@@ -46,6 +47,8 @@ class Placing:
     ram_bytes: float
     """What may lie there of experts."""
     locked: Mapping[int, int] = field(default_factory=dict)
+    needed: frozenset[int] = frozenset()
+    """Devices that hold something, however much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class _Search:
         self.needed = self.bound.needed
         self.behind: dict[int, list[float]] = {}
         self.usable = [d for d in range(problem.devices) if problem.locked.get(d) != 0]
-        self.must = sum(1 << d for d, n in problem.locked.items() if n)
+        self.must = sum(1 << d for d in {d for d, n in problem.locked.items() if n} | problem.needed)
         self.known: dict[tuple[int, int, int], Run | None] = {}
         self.most = {d: self._most(d) for d in self.usable}
         self.ram_counts = self.needed[-1] > problem.ram_bytes
@@ -126,7 +129,7 @@ class _Search:
             runs.append((d, first, last, run.away))
             value, gone, last = value + run.cost, gone + run.away_bytes, first - 1
         used = {d: last - first + 1 for d, first, last, _ in runs}
-        kept = all(used.get(d, 0) == n for d, n in p.locked.items())
+        kept = all(used.get(d, 0) == n for d, n in p.locked.items()) and p.needed <= used.keys()
         if last < 0 and kept and gone <= p.ram_bytes and value < self.value:
             self.value, self.best = value, tuple(runs)
 
@@ -183,6 +186,8 @@ class _Search:
                 if start - mine[first] + away + behind[first] >= limit:
                     continue
                 run = self.run(d, first, last)
+                if run is None and d in p.needed:
+                    continue
                 if run is None or away_bytes + run.away_bytes > p.ram_bytes:
                     break
                 after = value + run.cost

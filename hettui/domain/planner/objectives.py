@@ -18,7 +18,7 @@ from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.fastest import fastest
 from hettui.domain.planner.headroom import alone, propose
 from hettui.domain.planner.most_even import fits_somehow, most_even
-from hettui.domain.planner.promise import promised
+from hettui.domain.planner.promise import host_cache_s, promised
 from hettui.domain.planner.search import MAX_STEPS, Found, Problem
 from hettui.domain.records import dataclass
 from hettui.domain.speed.pace import below_s, pace
@@ -57,8 +57,8 @@ def best_plan(
     device counts. `fit`: the largest context for which any split fits, and of those the split of least latency. All
     three choose the order and may leave devices out, which then come last, empty. What does not fit on devices as a
     whole is shared out as `balanced` does, and so is what devices shall be fast of which nothing is known. For latency
-    the experts of such a model go to the master's RAM, as many as must, where that is faster than whole layers there
-    and `beside` says what there is of it.
+    experts, or of a dense model the FFN, go to the master's RAM, of as many blocks as must, where that is not slower
+    than whole layers there and `beside` says what there is of it.
     """
     devices = tuple(devices)
     if workload.params.shares_tensors and devices:
@@ -74,7 +74,7 @@ def best_plan(
             return Best(replace(_plan(workload.shape, devices, found), ctx_size=ctx_size or None), objective, found)
     alike = Plan(devices, propose(workload, devices))
     if objective == "latency" and beside is not None and alike.split.host_layers:
-        return _experts_apart(workload, alike, beside) or Best(alike, objective)
+        return _apart(workload, alike, beside) or Best(alike, objective)
     return Best(alike, objective)
 
 
@@ -95,18 +95,26 @@ class Beside:
     bytes_per_s: float | None = None
 
 
-def _experts_apart(workload: Workload, alike: Plan, ram: Beside) -> Best | None:
-    """With experts in RAM; None where they cannot be there, or whole layers on the CPU are faster."""
-    # Only for models of experts that do not fit: the first frame does without.
-    from hettui.domain.planner.placing import with_experts_in_ram
+_PROMPTS = 1.1
+"""Times a token with whole layers on the CPU: so much one may take with attention and cache of all of them on the
+cards. What the host takes is promised to half of it; and of layers there it computes each prompt's attention, too,
+which nobody helps with."""
 
-    placed = with_experts_in_ram(workload, alike.devices, ram.ram_bytes, ram.bytes_per_s)
+
+def _apart(workload: Workload, alike: Plan, ram: Beside) -> Best | None:
+    """With experts, or FFN, in RAM; None where they cannot be there, or whole layers on the CPU are faster."""
+    # Only for models that do not fit: the first frame does without.
+    from hettui.domain.planner.placing import with_parts_in_ram
+
+    placed = with_parts_in_ram(workload, alike.devices, ram.ram_bytes, ram.bytes_per_s)
     if placed is None:
         return None
     plan, found = placed
     whole = promised(workload, alike.devices, alike.split, ram.bytes_per_s)
-    if whole is not None and whole.token_s <= found.value:
-        return None
+    if whole is not None:
+        whole_s = whole.token_s + host_cache_s(workload, alike.split, ram.bytes_per_s)
+        if _PROMPTS * whole_s <= found.value:
+            return None
     least = found.value if found.proven else 0.0
     return Best(plan, "latency", Found(found.value, found.order, found.counts, least))
 

@@ -1,4 +1,5 @@
-"""A workload's experts as a search: what every run of layers takes and costs, and the plan that comes of it."""
+"""A workload's experts, or its FFN where it is dense, as a search: what every run of layers takes and costs, and the
+plan that comes of it."""
 
 from __future__ import annotations
 
@@ -9,8 +10,10 @@ from itertools import accumulate, pairwise
 from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.costs import LayerCosts
-from hettui.domain.memory.weights import reads_apart, tensor_bytes, tensors_on_host
+from hettui.domain.memory.forecast import forecast
+from hettui.domain.memory.weights import model_buffers, reads_apart, tensor_bytes, tensors_on_host
 from hettui.domain.memory.workload import Workload, remembered
+from hettui.domain.model.weights import CPU
 from hettui.domain.plan.experts import override
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
@@ -25,45 +28,54 @@ _HOST_SPARE_BYTES = 64 * MIB
 """Of this machine's memory, for its own compute buffer."""
 
 
-def with_experts_in_ram(
+def with_parts_in_ram(
     workload: Workload,
     devices: tuple[Device, ...],
     ram_bytes: int | None = None,
     host_bytes_per_s: float | None = None,
     most_steps: int = MOST_STEPS,
 ) -> tuple[Plan, Placed] | None:
-    """The least time per token of one stream, with experts in the master's RAM as far as they must. None for a model
-    without experts, without a card of this machine's, or when nothing fits even so."""
-    if not any(d.helps_host for d in devices) or not any(_expert_bytes(workload)):
+    """The least time per token of one stream, with experts, or FFN, in the master's RAM as far as they must. None for a
+    model without either, without a card of this machine's, or when nothing fits even so."""
+    if not any(d.helps_host for d in devices) or not any(_part_bytes(workload)):
         return None
     table = _Table(workload, devices, host_bytes_per_s)
     left = INFINITE if ram_bytes is None else ram_bytes - workload.shape.host_bytes - _HOST_SPARE_BYTES
     found = place(table.problem(left), most_steps)
     if found is None:
         return None
-    return table.plan(found), found
+    plan = table.plan(found)
+    if plan.away or forecast(workload, plan.split, plan.devices).fits:
+        return plan, found
+    # Nothing need leave but for the copies of inputs, which llama.cpp keeps only where nothing has left.
+    best = None
+    for device in (i for i, d in enumerate(devices) if d.helps_host):
+        found = place(table.problem(left, leaving=device), most_steps)
+        if found is not None and (best is None or found.value < best[1].value):
+            best = table.plan(found), found
+    return best
 
 
 @remembered
 def _all_away(workload: Workload) -> Workload:
-    said = override(range(workload.shape.blocks))
+    said = override(range(workload.shape.blocks), workload.shape.moves)
     params = workload.params
     return workload.having(replace(params, override_tensor=(*params.override_tensor, *said)))
 
 
 @remembered
-def _expert_bytes(workload: Workload) -> tuple[int, ...]:
-    """By block: of the experts that can still leave."""
+def _part_bytes(workload: Workload) -> tuple[int, ...]:
+    """By block: of the experts, or FFN, that can still leave."""
     away, already = tensors_on_host(_all_away(workload)), tensors_on_host(workload)
     return tuple(sum(kept.values()) - sum(before.values()) for kept, before in zip(away, already, strict=True))
 
 
 @remembered
 def _penalties(workload: Workload, own: Pace, host: Pace) -> tuple[float, ...]:
-    """Of the first n blocks: what a token takes longer with their experts in RAM. Nobody computes slower than the
+    """Of the first n blocks: what a token takes longer with their parts in RAM. Nobody computes slower than the
     host."""
     found, (there, _) = [0.0], reads_apart(_all_away(workload))
-    for size, reads in zip(_expert_bytes(workload), there, strict=False):
+    for size, reads in zip(_part_bytes(workload), there, strict=False):
         longer = max(0.0, host.layer_s(reads) - own.layer_s(reads) + own.seconds_per_layer)
         found.append(found[-1] + (longer + CROSSING_S if size else 0.0))
     return tuple(found)
@@ -71,33 +83,36 @@ def _penalties(workload: Workload, own: Pace, host: Pace) -> tuple[float, ...]:
 
 @remembered
 def _needed(workload: Workload) -> tuple[int, ...]:
-    """By layer: the bytes that it takes at least; the output layer's are not counted."""
+    """By layer: the bytes that it takes at least, whatever kind of device has it."""
     held, kept, context = tensor_bytes(workload), tensors_on_host(workload), context_bytes_per_block(workload)
     blocks = zip(held, kept, context, strict=True)
-    return (*(sum(all_.values()) - sum(there.values()) + c for all_, there, c in blocks), 0)
+    output = model_buffers(workload, CPU).output
+    return (*(sum(all_.values()) - sum(there.values()) + c for all_, there, c in blocks), output)
 
 
 class _Table:
     def __init__(self, workload: Workload, devices: tuple[Device, ...], host_bytes_per_s: float | None) -> None:
         self.workload, self.devices, self.shape = workload, devices, workload.shape
         away = _all_away(workload)
-        self.expert_bytes = _expert_bytes(workload)
+        self.part_bytes = _part_bytes(workload)
         self.here = LayerCosts(workload, devices, several=False)
         self.away = LayerCosts(away, devices, several=False, helps=True)
         self.beside = LayerCosts(away, devices, several=False, helps=False)
         """Of cards that do not help: another one comes first."""
-        self.experts = [*accumulate(self.expert_bytes, initial=0)]
+        self.parts = [*accumulate(self.part_bytes, initial=0)]
         self.last_block = self.shape.blocks - 1
         self.paces = [pace(d) for d in devices]
         self.below = [below_s(self.shape, p) for p in self.paces]
         """By device: what the first n layers cost there."""
         host = pace(Device("host", bandwidth_bytes_per_s=host_bytes_per_s))
         self.penalties = [_penalties(workload, p, host) for p in self.paces]
+        self.leaving: int | None = None
 
-    def problem(self, ram_bytes: float) -> Placing:
-        shape, devices = self.shape, self.devices
+    def problem(self, ram_bytes: float, leaving: int | None = None) -> Placing:
+        """`leaving`: a device that holds something, of which something leaves whether it must or not."""
+        shape, devices, self.leaving = self.shape, self.devices, leaving
         rooms = [
-            INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - self.here.besides_bytes(i))
+            INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - self._besides_bytes(i))
             for i, d in enumerate(devices)
         ]
         away = [
@@ -107,7 +122,7 @@ class _Table:
         costs = Costs(
             [[b - a for a, b in pairwise(row)] for row in self.below],
             _needed(self.workload),
-            (*self.expert_bytes, 0),
+            (*self.part_bytes, 0),
             [[*row, INFINITE] for row in away],
             rooms,
         )
@@ -119,21 +134,29 @@ class _Table:
             [p.hop_s for p in self.paces],
             ram_bytes,
             locked_layers(devices),
+            frozenset() if leaving is None else frozenset({leaving}),
         )
 
+    def _besides_bytes(self, device: int) -> int:
+        """What a device needs beside its layers, at least."""
+        costs = self.away if self.devices[device].helps_host else self.here
+        return costs.besides_bytes(device) + costs.least_work_bytes(device)
+
     def run(self, device: int, first: int, last: int) -> Run | None:
-        """With as few experts in RAM as make it fit."""
+        """With the parts of as few blocks in RAM as make it fit."""
         own, d, below = self.paces[device], self.devices[device], self.below[device]
         cost = own.hop_s + below[last + 1] - below[first]
         away = self.fewest_away(device, first, last, self.away if d.helps_host else None)
+        stop = min(last, self.last_block) + 1
+        if device == self.leaving and away == 0:
+            away = 1 if first < stop and self.part_bytes[stop - 1] else None
         if away is None:
             return None
-        stop = min(last, self.last_block) + 1
         table = self.penalties[device]
-        return Run(cost + table[stop] - table[stop - away], away, self.experts[stop] - self.experts[stop - away])
+        return Run(cost + table[stop] - table[stop - away], away, self.parts[stop] - self.parts[stop - away])
 
     def fewest_away(self, device: int, first: int, last: int, costs: LayerCosts | None) -> int | None:
-        """The experts of so many of the run's last blocks leave; None: it does not even fit without all of them.
+        """The parts of so many of the run's last blocks leave; None: it does not even fit without all of them.
 
         `costs`: with all of them in RAM; None where none may leave.
         """
@@ -142,15 +165,15 @@ class _Table:
         if costs is None:
             return 0 if budget is None or held <= budget else None
         stop = min(last, self.last_block) + 1
-        experts, start = self.experts, min(first, stop)
-        whole, without = experts[stop] - experts[start], costs.held_bytes(device, first, last)
+        parts, start = self.parts, min(first, stop)
+        whole, without = parts[stop] - parts[start], costs.held_bytes(device, first, last)
         if budget is None or max(held, without + whole) <= budget:
             return 0
         if without > budget:
             return None
-        # Up to where the experts of the first blocks find room beside the rest.
-        room = budget - max(without, held - whole) + experts[start]
-        stay = max(start, min(stop, bisect_right(experts, room, start, stop + 1) - 1))
+        # Up to where the parts of the first blocks find room beside the rest.
+        room = budget - max(without, held - whole) + parts[start]
+        stay = max(start, min(stop, bisect_right(parts, room, start, stop + 1) - 1))
         return stop - stay
 
     def plan(self, found: Placed) -> Plan:
@@ -161,10 +184,11 @@ class _Table:
             attached = self.devices[device].helps_host
             if said and attached and helper:
                 fewer = self.fewest_away(device, first, first + count - 1, self.beside)
+                fewer = max(fewer, 1) if fewer is not None and device == self.leaving else fewer
                 said = said if fewer is None else min(said, fewer)
             helper, first = helper or attached, first + count
             away.append(said)
         idle = [i for i in range(len(self.devices)) if i not in order]
         counts = (*found.counts, *(0 for _ in idle))
         plan = Plan(tuple(self.devices[i] for i in (*order, *idle)), Split(counts, self.shape.layers))
-        return replace(plan, away=(*away, *(0 for _ in idle)) if any(away) else ())
+        return plan.with_all_away((*away, *(0 for _ in idle)), self.shape.moves)

@@ -92,7 +92,8 @@ def _params_problems(params: RuntimeParams) -> Iterator[str]:
     ):
         if getattr(params, name) not in choices:
             yield f"{name} is {clean_line(getattr(params, name), 40)}, which llama.cpp does not know"
-    for name, least in (("ctx_size", 0), ("batch_size", 1), ("ubatch_size", 1), ("n_cpu_moe", 0), ("parallel", -1),
+    for name, least in (("ctx_size", 0), ("batch_size", 1), ("ubatch_size", 1), ("n_cpu_moe", 0), ("n_cpu_ffn", 0),
+                        ("parallel", -1),
                         ("threads", -1), ("predict", -1), ("ctx_checkpoints", 0), ("cache_ram", -1)):  # fmt: skip
         if not least <= getattr(params, name) <= _MOST_TOKENS:
             yield f"{name} is {getattr(params, name)}"

@@ -27,7 +27,7 @@ class Situation:
     recording: bool = False
     model: bool = True
     experts: bool = False
-    """The model has experts, that can lie apart from their blocks."""
+    """The model has experts, or an FFN, that can lie apart from their blocks."""
     problem: str = ""
     """Why nothing could be started: no llama.cpp was found."""
     shortage: str = ""
@@ -98,7 +98,7 @@ def no_model(s: Situation) -> str | None:
 def no_experts(s: Situation) -> str | None:
     if s.selected_is_host:
         return "what the CPU computes lies in this machine's memory anyway: select a device"
-    return None if s.experts else "this model has no experts that could lie apart from their blocks"
+    return None if s.experts else "this model has no experts or FFN that could lie apart from their blocks"
 
 
 def locked(s: Situation) -> str | None:

@@ -37,7 +37,7 @@ def asked_plan(
     """The plan, and the planner's answer where an aim was given.
 
     `weights`: llama.cpp's `--tensor-split` in device order, with its own rounding; they win over an aim.
-    `beside`: this machine's memory, for experts that find no room elsewhere.
+    `beside`: this machine's memory, for experts or FFN that find no room elsewhere.
     `n_gpu_layers`: llama.cpp's `--gpu-layers`; what is beyond it stays on the host. Raises UsageError.
     """
     layers = workload.shape.layers

@@ -22,7 +22,7 @@ from hettui.domain.plan.split import Split
 from hettui.domain.planner.advice import Question as Asked
 from hettui.domain.planner.advice import largest_context, obstacle, ways_to_fit
 from hettui.domain.planner.objectives import best_plan, guessable, wanted
-from hettui.domain.planner.placing import with_experts_in_ram
+from hettui.domain.planner.placing import with_parts_in_ram
 from hettui.domain.planner.promise import promised
 from hettui.domain.planner.sharing import share_out, shared_by
 from hettui.domain.records import dataclass
@@ -93,8 +93,8 @@ def queries(session: Session, plan: Plan, shifts: Iterable[Shift] = ()) -> list[
         found.append(Query(_LAYERED, ask.layered))
     elif len(ask.cards) > 1:
         found.append(Query(_SHARED, ask.shared))
-    if ask.has_experts:
-        found.append(Query("experts on the host", ask.experts))
+    if ask.has_apart:
+        found.append(Query(ask.apart_title, ask.apart))
     return found
 
 
@@ -144,9 +144,19 @@ class _Asking:
         return [d for d, n in held if not n and not d.locked and not d.missing and d.budget_bytes != 0]
 
     @property
-    def has_experts(self) -> bool:
-        attached = any(d.helps_host for d in self.plan.devices)
-        return attached and not self.shares_tensors and bool(self.workload.shape.mixtures)
+    def has_apart(self) -> bool:
+        """Experts are worth asking for always; the FFN of a dense model where not all of it is on devices, or fits."""
+        plan, shape = self.plan, self.workload.shape
+        if self.shares_tensors or not shape.movable or not any(d.helps_host for d in plan.devices):
+            return False
+        if shape.mixtures or plan.away or plan.split.host_layers:
+            return True
+        outlook = self.session.forecast(plan)
+        return outlook is not None and not outlook.fits
+
+    @property
+    def apart_title(self) -> str:
+        return f"{self.workload.shape.moves} on the host"
 
     @property
     def shares_tensors(self) -> bool:
@@ -236,17 +246,17 @@ class _Asking:
         best = wanted(self.workload, asked, "latency", self.session.beside)
         return replace(best.plan, changed=self.plan.changed)
 
-    def experts(self) -> list[Choice]:
+    def apart(self) -> list[Choice]:
         """As far as they must; where all of it fits, those of the present split's attached cards."""
-        title, plan, session = "experts on the host", self.plan, self.session
+        title, plan, session, shape = self.apart_title, self.plan, self.session, self.workload.shape
         beside = session.beside
-        placed = with_experts_in_ram(self.workload, plan.devices, beside.ram_bytes, beside.bytes_per_s)
+        placed = with_parts_in_ram(self.workload, plan.devices, beside.ram_bytes, beside.bytes_per_s)
         if placed is not None and placed[0].away:
             return [self.choice(title, replace(placed[0], changed=plan.changed))]
         there = replace(plan, away=())
         for i, device in enumerate(plan.devices):
             if device.helps_host:
-                there = there.with_away(i, len(plan.split.block_range(i)))
+                there = there.with_away(i, len(plan.split.block_range(i)), shape.moves)
         return [self.choice(title, there)] if there.away else []
 
     def shared(self) -> list[Choice]:

@@ -62,7 +62,7 @@ def untested(workload: Workload, plan: Plan) -> str | None:
     if workload.params.shares_tensors:
         return _shared(plan)
     if workload.params.overrides:
-        return "with tensors kept on the host by n-cpu-moe or override-tensor"
+        return "with tensors kept on the host by n-cpu-moe, n-cpu-ffn or override-tensor"
     attached = [d for d, n in zip(plan.devices, plan.split.layers, strict=True) if n and d.via != "worker"]
     if plan.split.host_layers and any(d.backend != "cpu" for d in attached):
         return "with layers on the host beside a card of this machine"

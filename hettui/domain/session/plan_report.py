@@ -313,11 +313,11 @@ class PlanReport:
         return [f"Weights and KV are exact, compute is within {missing_mib(off)} per device."]
 
     def _host_words(self) -> list[str]:
-        """Which experts lie in this machine's memory, and what is read of what the file's mapping shows."""
+        """Whose experts, or FFN, lie in this machine's memory, and what is read of what the file's mapping shows."""
         count, outlook = len(self.plan.blocks_away), self.forecast
-        lines = (
-            [f"The experts of {count} block{'s' if count > 1 else ''} lie in this machine's memory."] if count else []
-        )
+        what = "experts of {} lie" if self.plan.moves == "experts" else "FFN of {} lies"
+        blocks = what.format(f"{count} block{'s' if count > 1 else ''}")
+        lines = [f"The {blocks} in this machine's memory."] if count else []
         mapped, read = outlook.host.weights_bytes, outlook.host_weights_bytes
         if mapped >= read + _WORTH_TELLING_BYTES:
             lines.append(f"Of the {mib(mapped)} MiB that the host maps of the file it reads {mib(read)}.")

@@ -37,7 +37,7 @@ def without(session: Session, plan: Plan, device: str) -> Rescue | None:
     known = all(pace(d).known for d in rest)
     free = tuple(d if not d.locked else d.with_lock(False) for d in rest)
     best = best_plan(workload, free, "latency" if known else "balanced", beside=session.beside).plan
-    best = Plan(best.devices, best.split, plan.ctx_size, best.away, plan.changed)
+    best = Plan(best.devices, best.split, plan.ctx_size, best.away, best.moves, plan.changed)
     workload = workload.having(best.settings(workload.params))
     outlook = forecast(workload, best.split, best.devices)
     speed = promised(workload, best.devices, best.split, session.learned.host_rate_bytes_per_s)

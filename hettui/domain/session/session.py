@@ -143,7 +143,7 @@ class Session:
 
 def first_plan(workload: Workload, devices: tuple[Device, ...], beside: Beside | None = None) -> Plan:
     """The configured layers where every device has them; else the fastest plan for one stream, where speeds are known
-    and all of it fits, if only with experts in this machine's memory; else every device is filled alike."""
+    and all of it fits, if only with experts or FFN in this machine's memory; else every device is filled alike."""
     if None in [d.layers for d in devices] and comparable(devices):
         as_configured = Plan(devices, Split(tuple(d.layers or 0 for d in devices), workload.shape.layers))
         best = wanted(workload, as_configured, "latency", beside)

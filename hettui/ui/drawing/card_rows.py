@@ -171,7 +171,7 @@ def _slider(view: CardView, frame: Frame) -> Runs:
 
 
 def _sliders(view: CardView, frame: Frame) -> list[Runs]:
-    """Layers and, of a model that has them, experts."""
+    """Layers and, where they are shown, experts or FFN."""
     rows = [_slider(view, frame)]
     if view.experts is None:
         return rows
@@ -179,7 +179,7 @@ def _sliders(view: CardView, frame: Frame) -> list[Runs]:
     _, start, cells = frame.slider
     drawn = gauges.slider(cells, here, most, over=view.short_bytes > 0)
     of = (f"/{most:<6}", "warn" if here < most else "dim")
-    return [*rows, [("experts".ljust(start), "label"), *drawn, (f" {here:>4}", "title"), of]]
+    return [*rows, [(view.moves.ljust(start), "label"), *drawn, (f" {here:>4}", "title"), of]]
 
 
 def _memory_numbers(view: CardView) -> Runs:

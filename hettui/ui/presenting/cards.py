@@ -12,7 +12,7 @@ from hettui.domain.hosts.worker import way_of
 from hettui.domain.memory.context import known
 from hettui.domain.memory.forecast import Forecast, Memory
 from hettui.domain.memory.layout import compute_error_bytes
-from hettui.domain.plan.experts import experts_here
+from hettui.domain.plan.experts import parts_here
 from hettui.domain.plan.split import HOST
 from hettui.domain.session.doubts import untested
 from hettui.domain.telemetry.readings import DeviceSample
@@ -48,11 +48,11 @@ def _running(applied: Applied | None, name: str) -> int | None:
 
 
 def _experts(facts: Facts, index: int) -> tuple[int, int] | None:
-    """Where the plan says so, and the settings do not say otherwise."""
+    """Of a mixture always, of a dense model where the plan says so, and the settings do not say otherwise."""
     shape, plan = facts.session.shape, facts.plan
-    if shape is None or not shape.mixtures or facts.shares_tensors:
+    if shape is None or not (shape.mixtures or plan.away) or facts.shares_tensors:
         return None
-    return experts_here(plan.split, plan.away, index, shape.mixtures)
+    return parts_here(plan.split, plan.away, index, shape.movable)
 
 
 def _role(device: Device) -> str:
@@ -81,6 +81,7 @@ def _card(facts: Facts, outlook: Forecast | None, index: int, ghost: int | None)
         locked=device.locked,
         output=split.output_device == index and not facts.shares_tensors,
         experts=_experts(facts, index),
+        moves=facts.plan.moves,
         memory=_NOTHING if outlook is None else outlook.devices[index],
         budget_bytes=device.budget_bytes,
         short_bytes=0 if outlook is None else outlook.short_bytes(index),
@@ -225,7 +226,7 @@ def _holders(facts: Facts, view: CardView) -> tuple[str, str] | None:
 
 def _of_experts(facts: Facts) -> str:
     count = len(facts.plan.blocks_away)
-    return f"experts of {count} block{'s' if count > 1 else ''}" if count else ""
+    return f"{facts.plan.moves} of {count} block{'s' if count > 1 else ''}" if count else ""
 
 
 def _drafts_here(outlook: Forecast | None) -> str:

@@ -23,7 +23,7 @@ def situation(facts: Facts, history: History, *, refusal: str, short: bool) -> S
         processes=bool(cluster.processes),
         can_cut=cluster.waiting is not None and cluster.waiting.can_cut,
         refusal=clean_line(refusal),
-        experts=facts.session.shape is not None and bool(facts.session.shape.mixtures),
+        experts=facts.session.shape is not None and bool(facts.session.shape.movable),
         model=session.shape is not None,
         problem="" if session.cluster is not None else clean_line(session.problem or _NO_BINARIES),
         shortage=shortage(outlook, plan.devices) if outlook is not None else "",

@@ -8,6 +8,7 @@ from typing import Literal
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.devices.colours import COLOURS
 from hettui.domain.memory.forecast import Memory
+from hettui.domain.plan.experts import Movable
 from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import DeviceSample
 
@@ -30,7 +31,10 @@ class CardView:
     locked: bool = False
     output: bool = False
     experts: tuple[int, int] | None = None
-    """Of how many of its blocks the experts lie there, and how many have any; None: the model has none."""
+    """Of how many of its blocks the experts, or the FFN of a dense model, lie there, and how many have any. None: not
+    shown, as of dense models as long as none lies in RAM."""
+    moves: Movable = "experts"
+    """Which of them."""
     memory: Memory = field(default_factory=Memory)
     budget_bytes: int | None = None
     short_bytes: int = 0

@@ -64,12 +64,12 @@ class Planning:
         self._screen.draw()
 
     def shift(self, change: int, *, experts: bool) -> None:
-        """So many layers more, or less, on the selected device, or blocks whose experts lie there."""
+        """So many layers more, or less, on the selected device, or blocks whose experts, or FFN, lie there."""
         shape = self._screen.facts.session.shape
         if not experts:
             self.edit(self._editor.shifted(change))
         elif shape is not None:
-            self.edit(*self._editor.experts_shifted(change, shape.mixtures))
+            self.edit(*self._editor.parts_shifted(change, shape.movable, shape.moves))
 
     def slide(self, device: int, value: int, *, experts: bool) -> None:
         """The mouse put one of a device's sliders there."""
@@ -77,7 +77,7 @@ class Planning:
         if not experts:
             self.edit(self._editor.with_layers(device, value))
         elif shape is not None:
-            self.edit(*self._editor.with_experts(device, value, shape.mixtures))
+            self.edit(*self._editor.with_parts(device, value, shape.movable, shape.moves))
 
     def move(self, direction: int) -> None:
         """The selected device takes another place in the order, and the keyboard goes along."""
