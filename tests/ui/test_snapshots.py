@@ -35,7 +35,7 @@ from tests.ui.stage import (
     slots_of,
 )
 from tests.ui.test_bench_pane import outcome as bench_outcome
-from tests.ui.test_experts import dense_session
+from tests.ui.test_experts import dense_session, with_ffn_on_the_host
 
 pytestmark = pytest.mark.matrix
 
@@ -260,6 +260,12 @@ async def choosing_a_plan(pilot: Pilot[Any]) -> None:
     await pilot.pause()
 
 
+async def ffn_on_the_host(pilot: Pilot[Any]) -> None:
+    """Needs `dense_session`."""
+    await opened(pilot)
+    await with_ffn_on_the_host(pilot)
+
+
 async def setting(pilot: Pilot[Any]) -> None:
     """Needs `card_session`: twice the context."""
     await opened(pilot)
@@ -317,7 +323,7 @@ def test_settings(snap_compare: Any, size: tuple[int, int]) -> None:
 
 def test_a_dense_models_ffn_in_ram(snap_compare: Any) -> None:
     app = build(StageBackend(dense_session((2800, 2400))))
-    assert snap_compare(app, run_before=settled(stopped), terminal_size=(120, 40))
+    assert snap_compare(app, run_before=settled(ffn_on_the_host), terminal_size=(120, 40))
 
 
 def test_settings_light(snap_compare: Any) -> None:

@@ -18,7 +18,7 @@ from hettui.domain.plan.split import HOST, Split
 from hettui.domain.planner.fastest import fastest
 from hettui.domain.planner.headroom import alone, propose
 from hettui.domain.planner.most_even import fits_somehow, most_even
-from hettui.domain.planner.promise import host_cache_s, promised
+from hettui.domain.planner.promise import promised
 from hettui.domain.planner.search import MAX_STEPS, Found, Problem
 from hettui.domain.records import dataclass
 from hettui.domain.speed.pace import below_s, pace
@@ -57,8 +57,8 @@ def best_plan(
     device counts. `fit`: the largest context for which any split fits, and of those the split of least latency. All
     three choose the order and may leave devices out, which then come last, empty. What does not fit on devices as a
     whole is shared out as `balanced` does, and so is what devices shall be fast of which nothing is known. For latency
-    experts, or of a dense model the FFN, go to the master's RAM, of as many blocks as must, where that is not slower
-    than whole layers there and `beside` says what there is of it.
+    experts, or of a dense model the FFN, go to the master's RAM, of as many blocks as must, where that is faster than
+    whole layers there and `beside` says what there is of it.
     """
     devices = tuple(devices)
     if workload.params.shares_tensors and devices:
@@ -95,12 +95,6 @@ class Beside:
     bytes_per_s: float | None = None
 
 
-_PROMPTS = 1.1
-"""Times a token with whole layers on the CPU: so much one may take with attention and cache of all of them on the
-cards. What the host takes is promised to half of it; and of layers there it computes each prompt's attention, too,
-which nobody helps with."""
-
-
 def _apart(workload: Workload, alike: Plan, ram: Beside) -> Best | None:
     """With experts, or FFN, in RAM; None where they cannot be there, or whole layers on the CPU are faster."""
     # Only for models that do not fit: the first frame does without.
@@ -111,10 +105,8 @@ def _apart(workload: Workload, alike: Plan, ram: Beside) -> Best | None:
         return None
     plan, found = placed
     whole = promised(workload, alike.devices, alike.split, ram.bytes_per_s)
-    if whole is not None:
-        whole_s = whole.token_s + host_cache_s(workload, alike.split, ram.bytes_per_s)
-        if _PROMPTS * whole_s <= found.value:
-            return None
+    if whole is not None and whole.token_s <= found.value:
+        return None
     least = found.value if found.proven else 0.0
     return Best(plan, "latency", Found(found.value, found.order, found.counts, least))
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from math import sqrt
 
 from hettui.domain.devices.device import LOCAL, Device
-from hettui.domain.memory.context import context_bytes_per_block
 from hettui.domain.memory.weights import reads_apart
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import HOST, Split
@@ -63,14 +62,6 @@ def promised(
     stages[HOST] = on_host
     total_s = sum(stages.values())
     return Expected(total_s, sqrt(doubt_s2), stages, measured=False) if total_s else None
-
-
-def host_cache_s(workload: Workload, split: Split, host_bytes_per_s: float | None = None) -> float:
-    """What a token takes to read the cache of the host's blocks, half of a slot's context in it. No promise counts it:
-    a card hardly notices its own, but with a long context the host's may be as large as its weights."""
-    params, kept = workload.params, context_bytes_per_block(workload)
-    slot_bytes = sum(kept[block] for block in split.block_range(HOST)) / (1 if params.unified else params.slots)
-    return slot_bytes / 2 * pace(Device("host", bandwidth_bytes_per_s=host_bytes_per_s)).seconds_per_byte
 
 
 def _doubt(workload: Workload, device: Device, run: range) -> float:
