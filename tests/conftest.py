@@ -8,24 +8,22 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import settings
 
 from hettui.domain.cluster import launch
-from tests import own_ports
+from tests import examples, own_ports
 
 
 def pytest_configure() -> None:
     """A worker of pytest-xdist has the environment of the process that started it, but not its ports."""
     own_ports.claim()
-    # No assertion on times: beside other work one example takes as long as it takes.
-    settings.register_profile("whole", deadline=None)
-    settings.load_profile("whole")
+    examples.register()
     # Where pytest imports readline, that leaves the size of no terminal to its children, and Textual believes it.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
 
 
 _HERE = Path(__file__).parent
+_NEVER_WAIT = "tests/domain/"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -44,6 +42,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for unit in sorted(together.values(), key=len, reverse=True):
         waits = any(unit[0].get_closest_marker(name) for name in ("engine", "tmux"))
         (waiting if waits else drawing if unit[0].nodeid.startswith("tests/ui/") else others).append(unit)
+    if not waiting:
+        # `make test-fast`: who waits there for sockets, shells and clocks is not among the domain's.
+        waiting = [unit for unit in others if not unit[0].nodeid.startswith(_NEVER_WAIT)]
+        others = [unit for unit in others if unit[0].nodeid.startswith(_NEVER_WAIT)]
     others.sort(key=lambda unit: not (unit[0].get_closest_marker("many") or unit[0].path.parent == _HERE))
     in_turn, shown, waited, all_waiting = list[list[pytest.Item]](), 0, 0, sum(map(len, waiting))
     for unit in waiting:
@@ -70,6 +72,16 @@ def pytest_collection_finish() -> None:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if psutil.virtual_memory().available > workers * _ROOM_BYTES:
         gc.disable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """What the tests left in cycles is out of reach by now, and says here what it has to say at its end.
+
+    After this pytest and Python look six times and more through all that there is: nothing of it will be gone before.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

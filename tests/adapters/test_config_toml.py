@@ -21,6 +21,7 @@ from hettui.domain.llama.params import Serving
 from hettui.domain.plan.plan import Plan
 from hettui.domain.plan.split import Split
 from hettui.domain.slots.policy import KeepPolicy
+from tests import examples
 
 FULL = """\
 # my cluster
@@ -191,7 +192,7 @@ def test_an_unchanged_plan_leaves_the_file_as_it_is(file: Path) -> None:
     assert file.read_text() == FULL
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples.of(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(["RTX 5080", "RTX 3060"]), st.integers(0, 99), st.integers(0, 99), st.booleans())
 def test_saving_and_loading_keeps_all_that_was_not_named(
     tmp_path: Path, order: list[str], first: int, second: int, locked: bool

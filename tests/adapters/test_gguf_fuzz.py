@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hettui.adapters.llama.gguf import read_model
 from hettui.domain.errors import ModelFileError
 from hettui.domain.model.shape import ModelShape
+from tests import examples
 from tests.gguf_files import header, llama
 
 SECONDS = float(os.environ.get("HETTUI_FUZZ_SECONDS", "4"))
@@ -82,7 +83,7 @@ def test_mutations_of_a_sound_header(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", [b"", b"GGUF", b"GGUF\x03\0\0\0"])
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples.of(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_bytes_of_any_kind(tmp_path: Path, prefix: bytes, data: bytes) -> None:
     attempt(tmp_path / "m.gguf", prefix + data, 0)

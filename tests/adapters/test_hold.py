@@ -48,12 +48,15 @@ def test_the_last_line_is_told_from_the_log(
     assert split_log(held, data, MARK) == (out, kept, end)
 
 
-SHELLS = [("/bin/sh", "/bin/sh", ""), ("/bin/sh", "/bin/sh", "echo '*** be nice ***'; echo noise >&2")]
+SHELLS = [("/bin/sh", "/bin/sh", "")]
 SHELLS += [(shell, "/bin/sh", "") for shell in ("/usr/bin/fish", "/bin/tcsh") if Path(shell).exists()]
 SHELLS += [("/bin/sh", "busybox sh", "")] if shutil.which("busybox") else []
+NOISY = ("/bin/sh", "/bin/sh", "echo '*** be nice ***'; echo noise >&2")
 
 
-@pytest.mark.parametrize(("shell", "sh", "before"), SHELLS)
+@pytest.mark.parametrize(
+    ("shell", "sh", "before"), [NOISY, *(pytest.param(*case, marks=pytest.mark.many) for case in SHELLS)]
+)
 def test_a_worker_is_started_and_ended_whatever_the_shells_are(far: FarHost, shell: str, sh: str, before: str) -> None:
     holder = far.made(shell=shell, sh=sh, before=before).hold("-d", "CPU")
     far.says(f"listens {far.port} 1 None -d CPU\n")
@@ -71,7 +74,7 @@ def test_a_worker_is_started_and_ended_whatever_the_shells_are(far: FarHost, she
     until(lambda: not far.living(), said=far.living)
 
 
-@pytest.mark.parametrize("name", ["ggml-rpc-server", "rpc-server"])
+@pytest.mark.parametrize("name", ["ggml-rpc-server", pytest.param("rpc-server", marks=pytest.mark.many)])
 def test_it_ends_as_the_worker_ended(far: FarHost, name: str) -> None:
     holder = far.made(name=name).hold("bad")
     assert holder.wait(patience(30)) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -246,6 +247,7 @@ PAST_IT = {
     "cli/__init__.py": "/dev/null in place of a closed pipe",
 }
 _WRITES = {"mkdir", "makedirs", "write_text", "write_bytes", "touch", "symlink_to", "mkstemp", "NamedTemporaryFile"}
+_NAMED = re.compile(rf"\b({'|'.join((*_WRITES, 'open'))})\b")
 _FLAGS = {"O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND"}
 
 
@@ -266,7 +268,10 @@ def _writes(call: ast.Call) -> bool:
 def test_nobody_writes_past_the_one_place() -> None:
     found = set()
     for path in SOURCES.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        if any(isinstance(node, ast.Call) and _writes(node) for node in ast.walk(tree)):
+        text = path.read_text(encoding="utf-8")
+        # Whoever calls one of them names it: most of the sources need not be parsed.
+        if _NAMED.search(text) and any(
+            isinstance(node, ast.Call) and _writes(node) for node in ast.walk(ast.parse(text))
+        ):
             found.add(str(path.relative_to(SOURCES)))
     assert found == set(PAST_IT)

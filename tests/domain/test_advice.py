@@ -16,6 +16,7 @@ from hettui.domain.plan.split import Split
 from hettui.domain.planner.advice import Question, Way, largest_context, obstacle, ways_to_fit
 from hettui.domain.planner.objectives import fits_any_way
 from hettui.domain.units import MIB
+from tests import examples
 from tests.fakes import shape, workers
 from tests.truth.compare import shape_of
 
@@ -28,7 +29,7 @@ def _with_context(question: Question, ctx_size: int) -> Workload:
     return question.workload.having(replace(question.workload.params, ctx_size=ctx_size))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples.of(25), deadline=None)
 @given(st.integers(120, 400), st.integers(1, 4), st.booleans())
 def test_the_largest_context_fits_and_the_next_one_does_not(budget: int, slots: int, unified: bool) -> None:
     question = asked((budget, 400), (15, 16), parallel=slots, kv_unified=unified)

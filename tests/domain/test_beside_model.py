@@ -35,6 +35,7 @@ from hettui.domain.session.beside_report import beside_lines
 from hettui.domain.session.plan_report import PlanReport
 from hettui.domain.session.session import Session, runnable
 from hettui.domain.units import GIB, MIB
+from tests import examples
 from tests.domain.test_drafts import card, worker
 from tests.fakes import cluster
 from tests.gguf_files import write_gguf
@@ -89,7 +90,7 @@ SAID = (
 )  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples.of(30), deadline=None)
 @given(
     st.dictionaries(st.sampled_from(SAID), st.integers(-5, 1 << 40) | st.text(max_size=3)),
     st.sampled_from(["gemma3", "qwen2.5vl_merger", "x", ""]),

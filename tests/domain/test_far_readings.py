@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hettui.domain.telemetry.far_readings import FarReadings
 from hettui.domain.telemetry.readings import DeviceSample, Link
 from hettui.domain.units import MIB
+from tests import examples
 
 UUID = "GPU-1f2e3d4c-0000-1111-2222-333344445555"
 
@@ -58,7 +59,7 @@ def test_odd_lines_are_no_readings(odd: str) -> None:
     assert (readings.ticks_per_s, readings.page_bytes) == (100, 4096)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples.of(50), deadline=None)
 @given(st.lists(st.lists(st.text(max_size=12), min_size=1, max_size=9), max_size=10))
 def test_a_host_may_say_anything(lines: list[list[str]]) -> None:
     readings = FarReadings()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hettui.domain.hosts.far_side import BOOT, marked, marker, script
 from hettui.domain.hosts.worker import RemoteWorker, exit_in_signals
+from tests import examples
 
 SHELLS = [shell for shell in ("sh", "bash", "dash", "fish", "tcsh", "csh", "zsh", "ksh") if shutil.which(shell)]
 NASTY = ("a b", "it's", "$HOME", "`id`", "!x\\", "\n two", "é", "~", "", '"', "##hettui-0##", "-n", "%s", "*")
@@ -25,7 +26,7 @@ def test_every_login_shell_runs_the_same_script_and_leaves_the_rest_of_stdin(she
     assert done.stdout.decode() == "".join(f"[{word}]" for word in NASTY) + "then a beat, it's\n!\n"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples.of(25), deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20), max_size=5))
 def test_arguments_arrive_as_they_are(words: list[str]) -> None:
     text = script(['for a do printf "%s\\0" "$a"; done'], words)

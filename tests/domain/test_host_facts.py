@@ -13,6 +13,7 @@ from hettui.domain.errors import HostError
 from hettui.domain.hosts.facts import HostFacts, read_facts
 from hettui.domain.hosts.report import Cleaned, found_json, found_text, list_text
 from hettui.domain.units import GIB, MIB
+from tests import examples
 
 UUID = "GPU-1f2e3d4c-0000-1111-2222-333344445555"
 OTHER = "GPU-aaaaaaaa-0000-1111-2222-333344445555"
@@ -112,7 +113,7 @@ def test_odd_lines_are_no_facts(odd: str) -> None:
     assert "\x1b" not in "".join(found_text([found]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples.of(60), deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=12))
 def test_a_host_may_print_anything(lines: list[str]) -> None:
     found = facts(lines)

@@ -18,6 +18,7 @@ from hettui.domain.model.shape import ModelShape
 from hettui.domain.model.weights import Part
 from hettui.domain.plan.split import Split
 from hettui.domain.units import MIB
+from tests import examples
 from tests.fakes import shape, workers
 from tests.truth.compare import shape_of
 from tests.truth.make import CUT
@@ -161,7 +162,7 @@ def cuts(draw: st.DrawFn) -> tuple[ModelShape, tuple[int, ...]]:
     return model, tuple(b - a for a, b in pairwise([0, *inner, model.layers]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples.of(60))
 @given(cuts(), st.sampled_from([10068, 11434]))
 def test_every_tensor_lies_somewhere(cut: tuple[ModelShape, tuple[int, ...]], build: int) -> None:
     model, layers = cut
@@ -179,7 +180,7 @@ def test_every_tensor_lies_somewhere(cut: tuple[ModelShape, tuple[int, ...]], bu
     assert 0 <= held - (model.weights_bytes + copies - unused) < 32 * len(model.file.tensors)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples.of(40))
 @given(cuts(), st.integers(300, 9000), st.integers(1, 4), st.booleans(), st.integers(1, 3000))
 def test_more_context_never_needs_less_of_any_model(
     cut: tuple[ModelShape, tuple[int, ...]], ctx: int, slots: int, unified: bool, more: int
@@ -196,7 +197,7 @@ def test_more_context_never_needs_less_of_any_model(
         assert a.weights_bytes == b.weights_bytes
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples.of(40))
 @given(cuts(), st.data())
 def test_idle_devices_may_stand_anywhere(cut: tuple[ModelShape, tuple[int, ...]], data: st.DataObject) -> None:
     """Blocks lie in device order, so it is the idle devices that can change places freely."""
@@ -211,7 +212,7 @@ def test_idle_devices_may_stand_anywhere(cut: tuple[ModelShape, tuple[int, ...]]
     assert wider.host == outlook.host
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples.of(30))
 @given(st.permutations(["cpu", "cuda", "vulkan"]))
 def test_permuting_the_cards_permutes_what_they_add(backends: list[str]) -> None:
     devices = tuple(replace(d, backend=b) for d, b in zip(workers(None, None, None), backends, strict=True))

@@ -16,6 +16,7 @@ from hettui.domain.plan.split import Split
 from hettui.domain.planner.moves import WORTH_A_MOVE, Move, Running, relief, rhythm
 from hettui.domain.speed.pace import seconds_per_token
 from hettui.domain.units import MIB
+from tests import examples
 from tests.fakes import shape
 
 PARAMS = RuntimeParams(ctx_size=2048)
@@ -118,7 +119,7 @@ specs = st.lists(st.tuples(st.integers(700, 3200), st.sampled_from([100.0, 336.0
 
 
 @pytest.mark.many
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples.of(60), deadline=None)
 @given(specs, st.data())
 def test_no_move_of_the_slowest_is_better(given_specs: list[tuple[int, float]], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, 31), min_size=len(given_specs) - 1, max_size=len(given_specs) - 1)))

@@ -20,6 +20,7 @@ from hettui.domain.planner.explain import explain, what_if
 from hettui.domain.planner.objectives import best_plan, fits_any_way, roomiest_context
 from hettui.domain.speed.pace import pace, seconds_per_token
 from hettui.domain.units import MIB
+from tests import examples
 from tests.fakes import shape, workers
 from tests.truth.compare import shape_of
 
@@ -52,7 +53,7 @@ speeds = st.sampled_from([100.0, 336.0, 360.0, 960.0])
 
 
 @pytest.mark.many
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples.of(40), deadline=None)
 @given(
     st.lists(st.tuples(budgets, speeds), min_size=1, max_size=3),
     st.integers(1, 7),
@@ -144,7 +145,7 @@ def test_a_worse_order_costs_what_it_costs() -> None:
     assert what_if(Workload(model, params), Plan(devices, Split((10, 10, 10), 49))) is None
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples.of(15), deadline=None)
 @given(st.lists(st.tuples(st.integers(640, 780), speeds), min_size=1, max_size=3), st.integers(3, 7))
 def test_the_largest_context_fits_and_no_larger_one_fits_in_any_order(
     specs: list[tuple[int, float]], blocks: int

@@ -14,6 +14,7 @@ from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.plan.split import Split
 from hettui.domain.planner.headroom import propose
+from tests import examples
 from tests.fakes import shape, workers
 
 PARAMS = RuntimeParams(ctx_size=2048)
@@ -27,7 +28,7 @@ def fullest(load: Workload, layers: tuple[int, ...], budgets: list[int]) -> floa
 
 
 @pytest.mark.many
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples.of(60), deadline=None)
 @given(st.lists(st.integers(20, 160), min_size=1, max_size=3), st.integers(1, 8))
 def test_as_good_as_trying_every_split(budgets: list[int], blocks: int) -> None:
     load = Workload(shape(blocks), PARAMS)

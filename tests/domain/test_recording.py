@@ -24,6 +24,7 @@ from hettui.domain.speed.evidence import Evidence
 from hettui.domain.telemetry.readings import DeviceSample, Link, TelemetrySnapshot
 from hettui.services.events import ClusterChanged, LogLines, Notice, Recorded, TelemetryUpdated
 from hettui.services.recording.replay import read_recording
+from tests import examples
 from tests.fakes import shape, workers
 from tests.forms import plain, values
 from tests.recordings import edited, lines, recording
@@ -235,7 +236,7 @@ SHORT = lines(
 
 
 @pytest.mark.many
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples.of(150), suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_change_of_a_file_is_refused_by_name_or_can_be_shown(data: st.DataObject) -> None:
     """The screen's own arithmetic runs on whatever was let through."""

@@ -24,6 +24,7 @@ from hettui.domain.session.asked import asked_plan
 from hettui.domain.session.plan_report import PlanReport
 from hettui.domain.session.session import Session
 from hettui.domain.units import GIB, MIB
+from tests import examples
 from tests.doctor_facts import CARDS
 from tests.fakes import cluster, shape
 
@@ -145,7 +146,7 @@ WORD = st.text("ghjklmnpqrstvwxyz0123456789", min_size=2, max_size=12).map(lambd
 """Stands in no report by chance."""
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples.of(60))
 @given(user=WORD, node=WORD, host=WORD, key=WORD, prompt=WORD, uuid=st.uuids(), data=st.data())
 def test_no_home_host_user_uuid_key_or_prompt_survives(
     user: str, node: str, host: str, key: str, prompt: str, uuid: object, data: st.DataObject

@@ -19,6 +19,7 @@ from hettui.domain.planner.learned import Learned
 from hettui.domain.speed.evidence import HALF_LIFE_S, Evidence, speed_of
 from hettui.domain.speed.pace import Pace, below_s, expected, pace, runs, seconds_per_token, stages_s
 from hettui.domain.speed.shares import Decode, Share
+from tests import examples
 from tests.fakes import shape
 from tests.truth.compare import shape_of
 
@@ -134,7 +135,7 @@ def answer(model: ModelShape, devices: Sequence[Device], layers: Sequence[int], 
 factors = st.floats(0.5, 2.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples.of(60), deadline=None)
 @given(
     st.lists(st.tuples(factors, factors, factors), min_size=3, max_size=3),
     st.lists(st.integers(3, 27), min_size=1, max_size=4),
@@ -217,7 +218,7 @@ def test_speeds_can_be_forgotten() -> None:
     assert learned.with_measured(MIXED) == MIXED
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples.of(80), deadline=None)
 @given(st.floats(0.3, 1.1), st.lists(st.floats(0.05, 1), min_size=3, max_size=3), st.floats(5, 500), st.booleans())
 def test_what_was_measured_is_what_is_told_of_the_same_split(
     total: float, parts: list[float], token_ms: float, cards: bool

@@ -137,10 +137,14 @@ async def test_it_finds_the_fast_device_and_leaves_the_best_running() -> None:
 
 async def test_stopped_half_way_the_best_so_far_runs() -> None:
     search = Search()
+
+    def told(progress: TuneProgress) -> None:
+        """From the first trial on answers wait."""
+        if progress.tuning.trials and search.cluster.hold is None:
+            search.cluster.hold = asyncio.Event()
+
+    search.runner = TuneRunner(search.cluster, search.cluster.clock, told)
     task = asyncio.create_task(search.run())
-    while not (search.told and search.told[-1].tuning.trials):
-        await asyncio.sleep(0)
-    search.cluster.hold = asyncio.Event()
     while len(search.cluster.launched) < 2:
         await asyncio.sleep(0.001)
     search.runner.stop()

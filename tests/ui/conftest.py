@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import textual.app
+import textual.screen
 from textual._queue import Queue
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
@@ -41,6 +42,13 @@ def _textual_remembers() -> None:
 def _drawings_wait_for_the_planner() -> None:
     """Whatever else the machine does: what comes later is a matter of `test_searches`."""
     searches.WAIT_S = 60.0
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _seldom_drawn_by_the_clock() -> None:
+    """Whoever presses a key or pauses sees everything drawn, once it is done. A screen that is drawn sixty times a
+    second draws in between what nobody looks at: a sixth of all the work, and more where work takes longer."""
+    textual.screen.UPDATE_PERIOD = 0.1  # type: ignore[misc]
 
 
 _TURNS = 40

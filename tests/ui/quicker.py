@@ -39,7 +39,8 @@ _VARIADIC = 0x04, 0x08
 
 
 _SHEETS: dict[tuple[Any, ...], list[RuleSet]] = {}
-_SETS_OF_SHEETS: dict[tuple[Any, ...], list[RuleSet]] = {}
+_SETS_OF_SHEETS: dict[tuple[Any, ...], tuple[list[RuleSet], dict[str, list[RuleSet]]]] = {}
+"""What stands in a set of sheets, and the same by the names that it is looked up by."""
 
 
 def parse_rules(self: Stylesheet, *words: Any, **named: Any) -> list[RuleSet]:
@@ -54,11 +55,11 @@ def parse(self: Stylesheet) -> None:
     key = (tuple(self._variables.items()), tuple(self.source.items()), frozenset(self._invalid_css))
     if key not in _SETS_OF_SHEETS:
         PARSE(self)
-        _SETS_OF_SHEETS[key] = self._rules
-    # A list of its own, and the same rules.
-    self._rules = list(_SETS_OF_SHEETS[key])
+        _SETS_OF_SHEETS[key] = self._rules, self.rules_map
+    rules, by_name = _SETS_OF_SHEETS[key]
+    # Their own, and the same rules.
+    self._rules, self._rules_map = list(rules), dict(by_name)
     self._require_parse = False
-    self._rules_map = None
 
 
 def count_parameters(func: Callable[..., Any]) -> int:

@@ -9,13 +9,14 @@ from rich.cells import cell_len
 
 from hettui.ui.drawing.markdown_blocks import Block
 from hettui.ui.widgets.markdown_rows import OpenCode, Renderer
+from tests import examples
 
 
 def rows(text: str, width: int) -> list[str]:
     return [strip.text for strip in Renderer(width, {}, dark=True).rows(Block(text))]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples.of(50), deadline=None)
 @given(st.integers(8, 100), st.lists(st.sampled_from(["value", "(x)", "+", "日本"]), min_size=1, max_size=40))
 def test_a_long_line_of_code_is_wrapped_and_whole(width: int, words: list[str]) -> None:
     found = rows(f"```python\n{' '.join(words)}\n```", width)

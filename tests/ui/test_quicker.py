@@ -104,6 +104,11 @@ async def test_a_sheet_has_the_same_rules_and_shares_no_list() -> None:
         assert len(once._rules) > 100
         assert once._rules == twice._rules
         assert once._rules is not twice._rules
+        by_name = once.rules_map
+        assert by_name == twice.rules_map
+        assert by_name is not twice.rules_map
+        once._rules_map = None
+        assert once.rules_map == by_name
 
 
 async def test_a_sheet_with_a_mistake_is_refused_every_time() -> None:

@@ -209,7 +209,9 @@ def test_ctrl_c_in_between_is_a_key(start: Callable[..., Program]) -> None:
     assert_as_before(program)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.many) for n in (signal.SIGINT, signal.SIGHUP))]
+)
 def test_a_signal_in_between_leaves_the_terminal_as_it_was(
     start: Callable[..., Program], number: signal.Signals
 ) -> None:
@@ -254,8 +256,12 @@ def test_a_driver_that_does_not_answer_holds_up_nobody(start: Callable[..., Prog
     assert_as_before(program)
 
 
+# Each is half a second of a Python that starts: in `make test-fast` one of them.
+OTHERS = ({"NO_COLOR": "1"}, {"HETTUI_ASCII": "1"}, {"COLUMNS": "60"})
+
+
 @pytest.mark.parametrize(
-    "said", [{"NO_COLOR": "1"}, {"HETTUI_ASCII": "1"}, {"TERM": "dumb"}, {"COLUMNS": "60"}], ids=str
+    "said", [{"TERM": "dumb"}, *(pytest.param(said, marks=pytest.mark.matrix) for said in OTHERS)], ids=str
 )
 def test_other_terminals_have_them_too(start: Callable[..., Program], said: dict[str, str]) -> None:
     program = start("go", **said)
