@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import pty
@@ -111,7 +112,8 @@ class Program:
     @property
     def rows(self) -> list[str]:
         shown = MiniTerminal(80, 24)
-        shown.feed(self.seen.decode())
+        # What was read last may end within a character.
+        shown.feed(codecs.utf_8_decode(self.seen, "strict", False)[0])
         return ["".join(text for text, *_ in row) for row in shown.rows]
 
     def close(self) -> None:
