@@ -13,22 +13,27 @@ import_without_palette()
 assert "textual.app" in sys.modules
 assert not {"textual.command", "textual.widgets._input", "textual.widgets._select"} & sys.modules.keys()
 
+from tests.patience import patience
 from tests.ui.stage import StageBackend, build, session
+
+async def until(condition):
+    async with asyncio.timeout(patience(20)):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 async def drive():
     backend = StageBackend(session())
     app = build(backend, "ember")
     async with app.run_test() as pilot:
         assert "textual.command" not in sys.modules
+        await until(lambda: app.focused is not None)
         await pilot.press("ctrl+p")
-        await pilot.pause()
+        await until(lambda: "textual.command" in sys.modules)
         from textual.command import CommandPalette
-        assert isinstance(app.screen, CommandPalette)
-        assert CommandPalette.is_open(app)
+        await until(lambda: isinstance(app.screen, CommandPalette) and CommandPalette.is_open(app))
         await pilot.press("ctrl+p")
         await pilot.press("escape")
-        await pilot.pause()
-        assert not CommandPalette.is_open(app)
+        await until(lambda: not CommandPalette.is_open(app))
     backend.chats.close()
 
 asyncio.run(drive())
