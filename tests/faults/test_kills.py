@@ -104,7 +104,7 @@ def test_hettui_killed_in_any_state_is_followed_by_one_that_takes_over_or_cleans
         assert "Stop ends them" in report["problem"]
     rig.check()
     # The owner before was killed with its master: this one starts anew and stops for good.
-    assert "error" not in rig.ask("start", layers=[10, 10, 11])
+    assert rig.ask("start", layers=[10, 10, 11]).get("error") is None
     rig.check()
     rig.ask("stop")
     assert rig.table() == {}

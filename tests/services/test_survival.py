@@ -611,3 +611,33 @@ async def test_a_worker_that_hangs_is_replaced_before_a_master_waits_for_it(benc
     assert changed == {"worker d1", "master"}
     assert bench.alive == NAMES
     assert any("worker d1 does not answer any more" in text for text in bench.notices())
+
+
+async def test_a_worker_that_an_unfinished_stop_left_frozen_is_replaced(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hettui.services.cluster.bringing_up.WORKER_READY_S", 0.05)
+    await bench.controller.start(request())
+    await bench.controller.leave()
+    record = bench.world.runs.load()
+    assert record is not None
+    # Its hettui was killed while it stopped: the others have ended, and this one is not ready any more.
+    left = tuple(replace(p, ready=False) for p in record.processes if p.spec.name == "worker d1")
+    bench.world.runs.save(replace(record, state=ClusterState.STOPPING, processes=left))
+    for name in NAMES - {"worker d1"}:
+        bench.world.children.pop(name).end(0)
+    frozen, asked = bench.world.children["worker d1"].pid, bench.world.probe
+
+    async def probe(host: str, port: int, timeout_s: float) -> RpcServerInfo:
+        if port == 50053 and bench.world.children["worker d1"].pid == frozen:
+            raise OSError("no answer")
+        return await asked(host, port, timeout_s)
+
+    bench.world.probe = probe  # type: ignore[method-assign]
+    following = await successor(bench)
+    assert following.state is ClusterState.FAILED
+    await following.controller.start(request())
+    assert following.state is ClusterState.READY
+    assert following.alive == NAMES
+    assert following.world.children["worker d1"].pid != frozen
+    assert any("worker d1 did not answer within 0 s: see its log; it is started anew" in t for t in following.notices())

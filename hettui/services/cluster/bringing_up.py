@@ -137,8 +137,7 @@ class BringingUp:
                 workers[device] = self._running.supervise(spec)
                 starts.append(self._start_worker(workers[device]))
             elif workers[device].state is ProcessState.STARTING:
-                # Of a start that was given up: it runs, and nobody has heard it answer yet.
-                starts.append(self._start_worker(workers[device]))
+                starts.append(self._hear_worker(device, spec))
             else:
                 starts.append(self._check_worker(device, spec))
         self._running.publish()
@@ -152,9 +151,21 @@ class BringingUp:
             await self._world.prober.probe(host, port, REUSED_WORKER_S)
         except OSError as error:
             self._emit(Notice(f"{spec.name} does not answer any more and is started anew: {error}", "warning"))
-            await self._running.end_for_certain([self._running.workers[device]])
-            worker = self._running.workers[device] = self._running.supervise(spec)
-            await self._start_worker(worker)
+            await self._start_anew(device, spec)
+
+    async def _hear_worker(self, device: str, spec: ProcessSpec) -> None:
+        """Of a start that was given up, or of a stop that an earlier hettui did not live to end: it runs, and nobody
+        has heard it answer. Stopped (SIGSTOP), or in the middle of its end, it never will."""
+        try:
+            await self._start_worker(self._running.workers[device])
+        except LaunchError as error:
+            self._emit(Notice(f"{error}; it is started anew", "warning"))
+            await self._start_anew(device, spec)
+
+    async def _start_anew(self, device: str, spec: ProcessSpec) -> None:
+        await self._running.end_for_certain([self._running.workers[device]])
+        worker = self._running.workers[device] = self._running.supervise(spec)
+        await self._start_worker(worker)
 
     async def _start_worker(self, worker: Supervised) -> None:
         host, port = worker.spec.address
