@@ -637,7 +637,7 @@ async def test_a_worker_that_an_unfinished_stop_left_frozen_is_replaced(
     following = await successor(bench)
     assert following.state is ClusterState.FAILED
     await following.controller.start(request())
-    assert following.state is ClusterState.READY
+    await until(lambda: following.state is ClusterState.READY)
     assert following.alive == NAMES
     assert following.world.children["worker d1"].pid != frozen
     assert any("worker d1 did not answer within 0 s: see its log; it is started anew" in t for t in following.notices())
