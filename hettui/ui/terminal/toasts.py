@@ -7,7 +7,8 @@ from contextlib import suppress
 from textual.css.query import NoMatches
 from textual.notifications import Notification, Notify
 from textual.screen import Screen
-from textual.widgets._toast import ToastRack
+from textual.widgets import _toast
+from textual.widgets._toast import Toast, ToastRack
 
 from hettui.domain.text import clean
 
@@ -16,6 +17,22 @@ _HEAD_ROWS, _HIGH = 5, 20
 _FOOT_ROWS, _LEAST = 9, 4
 """The footer and the highest prompt; a toast of two lines."""
 _SAID_S, _REMARK_S = 8.0, 4.0
+
+
+_SHORTEST_S = 0.01
+
+
+class EndingToast(Toast):
+    """Whose time may be over by the time it is made, as when a dialog closes in its last milliseconds: Textual 8.2.8
+    gives what is left to a timer, which with less than nothing never lets go of the event loop again, nor of a core."""
+
+    def __init__(self, notification: Notification) -> None:
+        super().__init__(notification)
+        self._timeout = max(self._timeout, _SHORTEST_S)
+
+
+# Textual's rack makes them, by this name.
+_toast.Toast = EndingToast  # type: ignore[misc]
 
 
 class Toasts:
