@@ -123,19 +123,22 @@ class Small:
                         self._try(order[1:], first + count, layers, cost + run.cost, gone + run.away_bytes, found)
 
 
+def assert_as_good_as_trying_everything(small: Small) -> None:
+    best, found = small.brute(), place(small.problem())
+    assert (best is None) == (found is None)
+    if found is not None:
+        assert found.proven
+        assert found.value == pytest.approx(best)
+        assert sum(found.counts) == len(small.dense)
+
+
 @pytest.mark.many
 @pytest.mark.parametrize("seed", range(12))
 def test_the_search_is_as_good_as_trying_everything(seed: int) -> None:
     """1,200 random little clusters, some with locks or little RAM."""
     dice = random.Random(seed)
     for _ in range(100):
-        small = Small.of(dice)
-        best, found = small.brute(), place(small.problem())
-        assert (best is None) == (found is None)
-        if found is not None:
-            assert found.proven
-            assert found.value == pytest.approx(best)
-            assert sum(found.counts) == len(small.dense)
+        assert_as_good_as_trying_everything(Small.of(dice))
 
 
 @pytest.mark.many
@@ -144,12 +147,7 @@ def test_so_it_is_where_all_blocks_are_alike(seed: int) -> None:
     """500 more, as of dense models: many plans cost nearly the same."""
     dice = random.Random(100 + seed)
     for _ in range(100):
-        small = Small.alike(dice)
-        best, found = small.brute(), place(small.problem())
-        assert (best is None) == (found is None)
-        if found is not None:
-            assert found.proven
-            assert found.value == pytest.approx(best)
+        assert_as_good_as_trying_everything(Small.alike(dice))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 from threading import Lock, get_ident
 from typing import Any
 
-from hettui.domain.plan.experts import PATTERNS, Movable, blocks_away, override
+from hettui.domain.model.movable import PATTERNS, Movable
+from hettui.domain.plan.experts import blocks_away, override
 from hettui.domain.plan.split import Split
 from tests.gguf_files import with_tokenizer, write_gguf
 from tests.truth.measure import Engine, Held, LoadFailed, Reading, load

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from hettui.domain.errors import ModelFileError
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.block_context import BlockContext, block_contexts
 from hettui.domain.model.header import ModelFile
+from hettui.domain.model.movable import Movable
 from hettui.domain.model.reads import GB, Read, reads_by_layer
 from hettui.domain.model.weights import BLOCK_TENSOR, Part, Placed, place
 from hettui.domain.records import dataclass
@@ -151,7 +152,7 @@ class ModelShape:
         return self.mixtures or frozenset(dense)
 
     @property
-    def moves(self) -> Literal["experts", "FFN"]:
+    def moves(self) -> Movable:
         """What of them can: experts where the model has any, and then nothing of its dense blocks."""
         return "experts" if self.mixtures else "FFN"
 

@@ -12,14 +12,12 @@ from enum import Enum
 from hettui.domain.model.architecture import architecture
 from hettui.domain.model.ggml import TYPES_BY_NAME
 from hettui.domain.model.header import TensorInfo
+from hettui.domain.model.movable import PATTERNS
 from hettui.domain.patterns import late_pattern
 from hettui.domain.records import dataclass
 
 BLOCK_TENSOR = late_pattern(r"blk\.(\d+)\.")
-_EXPERTS = late_pattern(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
-"""`LLM_FFN_EXPS_REGEX` of common/common.h."""
-_FFN = late_pattern(r"\.ffn_(up|down|gate)\.")
-"""`LLM_FFN_DENSE_REGEX` of b11434: all of a dense feed-forward, biases and scales included, and no shared experts."""
+_EXPERTS, _FFN = late_pattern(PATTERNS["experts"]), late_pattern(PATTERNS["FFN"])
 
 _REPACKED = frozenset({"q4_0", "q4_K", "iq4_nl", "mxfp4"})
 """Types that an x86 CPU with AVX2 keeps in another order when the host computes with them (repack.cpp)."""

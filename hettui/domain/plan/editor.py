@@ -9,8 +9,9 @@ from collections.abc import Collection
 from dataclasses import field, replace
 
 from hettui.domain import matching
+from hettui.domain.model.movable import Movable
 from hettui.domain.plan.aim import Objective
-from hettui.domain.plan.experts import Movable, away_for, parts_here
+from hettui.domain.plan.experts import away_for, parts_here
 from hettui.domain.plan.plan import History, Plan
 from hettui.domain.plan.split import HOST
 from hettui.domain.records import dataclass

@@ -7,19 +7,10 @@ over the network twice for every token.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Sequence
 
+from hettui.domain.model.movable import PATTERNS, Movable
 from hettui.domain.plan.split import Split
-
-Movable = Literal["experts", "FFN"]
-"""What of a block can lie apart from its attention and context: of a mixture its experts, of a dense model a block's
-whole feed-forward."""
-PATTERNS: Mapping[Movable, str] = {
-    "experts": r"\.ffn_(up|down|gate|gate_up)_(ch|)exps",
-    "FFN": r"\.ffn_(up|down|gate)\.",
-}
-"""llama.cpp's own (`LLM_FFN_EXPS_REGEX` of common/common.h, b10068 and b11434; `LLM_FFN_DENSE_REGEX`, b11434)."""
 
 
 def blocks_away(split: Split, away: Sequence[int]) -> tuple[int, ...]:

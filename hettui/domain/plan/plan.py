@@ -7,8 +7,9 @@ from dataclasses import fields, replace
 
 from hettui.domain.devices.device import Device
 from hettui.domain.llama.params import RuntimeParams
+from hettui.domain.model.movable import Movable
 from hettui.domain.plan import split as rules
-from hettui.domain.plan.experts import Movable, blocks_away, override
+from hettui.domain.plan.experts import blocks_away, override
 from hettui.domain.plan.split import HOST, Split
 from hettui.domain.records import dataclass
 

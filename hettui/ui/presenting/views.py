@@ -8,7 +8,7 @@ from typing import Literal
 from hettui.domain.cluster.snapshot import ClusterState
 from hettui.domain.devices.colours import COLOURS
 from hettui.domain.memory.forecast import Memory
-from hettui.domain.plan.experts import Movable
+from hettui.domain.model.movable import Movable
 from hettui.domain.records import dataclass
 from hettui.domain.telemetry.readings import DeviceSample
 
