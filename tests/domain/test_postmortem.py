@@ -50,6 +50,17 @@ def test_a_port_that_is_taken_is_known_though_the_last_line_was_lost() -> None:
     assert not examine(End(MASTER, -6, (line,))).port_taken
 
 
+@pytest.mark.parametrize("lines", [(), ("0.00.003.127 I build: 10068",)])
+def test_a_port_that_is_taken_is_known_though_the_whole_log_was_lost(lines: tuple[str, ...]) -> None:
+    found = examine(End(MASTER, 1, lines, port_held=True))
+    assert found.port_taken
+    assert "its port is in use" in found.sentence
+    assert not examine(End(MASTER, 1, lines)).port_taken
+    # An error that stands there is why it ended.
+    assert not examine(End(MASTER, 1, ("0.1.2.3 E something nobody has seen",), port_held=True)).port_taken
+    assert "incomplete" in examine(End(MASTER, 1, ("failed to read key-value pairs",), port_held=True)).sentence
+
+
 @pytest.mark.parametrize(
     ("returncode", "says"), [(-4, "SIGILL"), (-9, "lack of memory"), (-13, "client vanished"), (3, "exit code 3")]
 )

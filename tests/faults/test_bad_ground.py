@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,9 +142,15 @@ def test_a_key_reaches_neither_argv_nor_log_nor_record(bench: Bench, monkeypatch
 # -- ports -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
 @pytest.mark.parametrize("role", ["worker", "master"])
 def test_a_port_that_is_taken_between_check_and_bind(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, role: str
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, role: str, held: ExitStack
 ) -> None:
     taken: list[socket.socket] = []
     free = LocalPorts.free
@@ -154,7 +160,7 @@ def test_a_port_that_is_taken_between_check_and_bind(
         while (start == 0) == (role == "master") and not taken:
             # Another test may be faster still.
             with suppress(OSError):
-                taken.append(socket.create_server((host, port)))
+                taken.append(held.enter_context(socket.create_server((host, port))))
                 return port
             port = free(self, host, start, taken_ports)
         return port
@@ -185,7 +191,7 @@ def test_a_port_that_is_taken_between_check_and_bind(
         with pytest.raises(LaunchError, match="port.* is in use.*or stop what holds it"):
             engine.start(replace(request, cluster=fixed)).result(patience(DEADLINE_S))
         assert engine.snapshot.processes == ()
-    taken[0].close()
+    held.close()
     assert LocalRunner(runs.mark).marked() == []
 
 

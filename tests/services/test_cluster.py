@@ -344,6 +344,21 @@ async def test_taken_worker_ports_are_passed_over(bench: Bench) -> None:
     assert [s.address[1] for s in bench.world.starts[:3]] == [50053, 50055, 50056]
 
 
+async def test_a_port_that_was_taken_from_a_master_which_says_nothing_is_chosen_anew(bench: Bench) -> None:
+    """llama-server's last lines may be lost: the port itself is asked."""
+
+    def taken(spec: ProcessSpec) -> tuple[int, str] | None:
+        if spec.role != "master" or bench.world.used_ports:
+            return None
+        bench.world.used_ports = {spec.address[1]}
+        return 1, ""
+
+    bench.world.dies_loading = taken
+    await bench.controller.start(request(port=0))
+    assert any("its port is in use, and it printed nothing; another one is taken" in n for n in bench.notices())
+    assert bench.world.starts[-1].address[1] not in bench.world.used_ports
+
+
 async def test_an_automatic_api_port_stays_the_same_across_a_new_split(bench: Bench) -> None:
     await bench.controller.start(request(port=0))
     first = bench.controller.snapshot.api

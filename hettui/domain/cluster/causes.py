@@ -73,8 +73,8 @@ LAST_WORDS = _cause(
     "choose another [serving] port, or stop what holds it",
     port_taken=True,
 )
-"""As the last line before an end with 1. llama-server logs from a thread and ends without waiting for it: that the port
-could not be bound, the only end between this line and the next, is now and then lost (seen with b10068)."""
+"""As the last line before an end with 1, or where nothing is said and the port is found taken. llama-server logs from a
+thread and ends without waiting for it: why the port could not be bound, or all of the log, may be lost (b10068)."""
 
 
 def _memory(pattern: str, what: str = "out of memory{of}", remedy: str = _FEWER_LAYERS, *, vague: bool = True) -> Cause:

@@ -53,8 +53,11 @@ class Evidence:
         return self.cause is not None and self.cause.of_others
 
 
-def find(lines: Sequence[str], returncode: int | None, kernel_lines: Iterable[str] = ()) -> Evidence:
-    """The evidence of one end. The kernel's lines count where it may have killed the process."""
+def find(
+    lines: Sequence[str], returncode: int | None, kernel_lines: Iterable[str] = (), *, port_held: bool = False
+) -> Evidence:
+    """The evidence of one end. The kernel's lines count where it may have killed the process, and that somebody else
+    has its port where its log names no cause."""
     from_outside = returncode in _FROM_OUTSIDE
     told = [line for line in kernel_lines if line.strip()] if returncode == -9 else []
     kept = [line for line in lines if line.strip()]
@@ -66,6 +69,8 @@ def find(lines: Sequence[str], returncode: int | None, kernel_lines: Iterable[st
     if returncode == 1 and kept and (match := LAST_WORDS.pattern.search(kept[-1])):
         return Evidence(LAST_WORDS, match, lines=_shown(kept[-1:]))
     loud = _loud([line for _, line in _unrecovered_lines(kept)])
+    if port_held and not loud:
+        return Evidence(LAST_WORDS)
     if not loud and kept and returncode is not None and not from_outside:
         # Of a process that was killed a quiet last line has nothing to do with its end.
         loud = kept[-1:]

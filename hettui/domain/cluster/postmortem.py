@@ -32,6 +32,8 @@ class End:
     returncode: int | None
     lines: tuple[str, ...]
     """Its last log lines, clean."""
+    port_held: bool = False
+    """Somebody else has its port, and it ended before it was ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def examine(
     """
     from hettui.domain.cluster.causes import LINE
 
-    evidence = _evidence(end.lines, end.returncode, kernel_lines)
+    evidence = _evidence(end.lines, end.returncode, kernel_lines, port_held=end.port_held)
     if evidence.of_others and (blamed := _blamed(others)) is not None:
         rest = (end, *(other for other in others if other is not blamed))
         return examine(blamed, others=rest, owners=owners, moment=moment, kernel_lines=kernel_lines)
@@ -120,11 +122,13 @@ def examine(
     )
 
 
-def _evidence(lines: Sequence[str], returncode: int | None, kernel_lines: Iterable[str] = ()) -> Evidence:
+def _evidence(
+    lines: Sequence[str], returncode: int | None, kernel_lines: Iterable[str] = (), *, port_held: bool = False
+) -> Evidence:
     """Imported when something has ended: a hundred patterns that no first frame needs."""
     from hettui.domain.cluster.evidence import find
 
-    return find(lines, returncode, kernel_lines)
+    return find(lines, returncode, kernel_lines, port_held=port_held)
 
 
 def last_words(said: str, returncode: int) -> str:

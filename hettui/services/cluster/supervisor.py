@@ -229,18 +229,23 @@ class Supervised:
 
     async def _watch_child(self, child: ChildProcess) -> int | None:
         returncode = await child.wait()
+        # Before the state changes: what was ready had its port.
+        port_held = returncode == 1 and self.state is ProcessState.STARTING and self._port_held()
         self._child, self.frozen, self.kill_at_s = None, False, None
         if not self.alive:
             self._feed(Ended())
             return returncode
         # The last words are wanted here at once, and by whoever reads the log next.
         self._pending, _ = self.read_log()
-        self.end = End(self.spec, returncode, tuple(self.lines))
+        self.end = End(self.spec, returncode, tuple(self.lines), port_held)
         kernel = self._world.runner.last_words_of_kernel(child.pid) if returncode == -9 else []
         found = examine(self.end, kernel_lines=kernel)
         self._feed(Ended(found.sentence, hopeless=found.hopeless))
         self._ended(self)
         return returncode
+
+    def _port_held(self) -> bool:
+        return self.spec.host == LOCAL and self._world.ports.obstacle(*self.spec.address) == "in use"
 
     # -- stopping ------------------------------------------------------------------------------------------
 
