@@ -3,7 +3,7 @@
     python -m tests.lean            says what is more than was written down; in `make check`
     python -m tests.lean --write    writes down what is now: in tests/lean.txt, to be read before it is committed
 
-Written down are the modules that each command imports, those of the screen until its first rows stand and until its
+Written down are the modules that each command imports, those of the screen until its early frame stands and until its
 main screen does, how many widgets that has, and how often a key styles and lays out. Of others' packages the names are
 enough. Less is fine; more wants a look: import it inside the function that needs it, and name it in `wiring/later.py`.
 """
@@ -92,7 +92,7 @@ screen.run_screen(sys.argv[1], None)
 """
 
 
-_FIRST_ROWS = """
+_EARLY_FRAME = """
 import json, sys
 from hettui.adapters.machine.first_terminal import FirstTerminal
 from hettui.wiring import screen, start
@@ -105,7 +105,7 @@ def take(terminal, text):
     raise Written
 
 class Waited(start.Ahead):
-    "What comes after the first rows is not begun."
+    "What comes after the early frame is not begun."
 
     def wait(self, seconds):
         self.result()
@@ -125,7 +125,7 @@ def measured() -> dict[str, list[str]]:
         env = _home(folder)
         found = {f"hettui {word}": _names(_child(_COMMAND, [word], env)["modules"]) for word in COMMANDS}
         config = str(_config(folder))
-        found["hettui CONFIG, until the first rows stand"] = _names(_child(_FIRST_ROWS, [config], env)["modules"])
+        found["hettui CONFIG, until the early frame stands"] = _names(_child(_EARLY_FRAME, [config], env)["modules"])
         told = _child(_SCREEN, [config, *KEYS], env)
     found["hettui CONFIG, until the main screen stands"] = _names(told["modules"])
     found["numbers"] = [f"widgets {told['widgets']}"] + [

@@ -16,7 +16,7 @@ from hettui.domain.plan.aim import OBJECTIVES
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """One parser for everything; `command` names its function in `hettui.cli.commands.COMMANDS`.
 
-    `only`: the command that will be parsed. To make them all takes a twentieth of the time to the first rows.
+    `only`: the command that will be parsed. To make them all takes a twentieth of the time to the early frame.
     """
     parser = argparse.ArgumentParser(
         prog="hettui",

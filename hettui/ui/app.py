@@ -119,8 +119,8 @@ class HettuiApp(TerminalApp[HettuiError | None]):
     ) -> None:
         """`problems` are sentences to show once it is open. Of a `shelf` the themes are followed while it is open.
 
-        Without a `terminal` everything can be shown. `begun`: the first rows stand on it, of the session that opens at
-        once.
+        Without a `terminal` everything can be shown. `begun`: the early frame stands on it, of the session
+        that opens at once.
         `mark` is what the header says beside DEMO. With a `player` the engine is a recording. `when_shown` is called
         once, after the main screen's first frame.
         """
@@ -143,7 +143,7 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         return THEME_VARIABLE_DEFAULTS
 
     def compose(self) -> ComposeResult:
-        if self.holds_first_rows:
+        if self.holds_early_frame:
             return
         yield Static("looking at this machine", id="opening", markup=False)
 
@@ -154,7 +154,7 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         self._backend.engine.subscribe(self._event)
         if self._shelf is not None:
             self._stop_watching = self._shelf.watch(self._files_changed)
-        if self.holds_first_rows:
+        if self.holds_early_frame:
             # Not at once: what waits for the first frame would not wait for the main screen's.
             self.call_later(self._show, self._backend.open().planned())
         else:
@@ -266,7 +266,7 @@ class HettuiApp(TerminalApp[HettuiError | None]):
         except HettuiError as error:
             self.exit(error)
             return
-        self.let_go_of_first_rows(self._main)
+        self.let_go_of_early_frame(self._main)
         self.push_screen(self._main)
         # It hears from now on: what runs is found out while it mounts, and is often in its first frame.
         self._backend.begin()

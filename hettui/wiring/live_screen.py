@@ -1,4 +1,4 @@
-"""The screen over a real engine. Imported once the first rows stand: engine and Textual are most of a start's work."""
+"""The screen over a real engine. Imported once the early frame stands: engine and Textual are most of a start."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from hettui.services.chat.keeper import ChatKeeper
 from hettui.services.learner import Learner, Times
 from hettui.ui.terminal.lean_textual import import_without_palette
 from hettui.wiring.backend import ScreenBackend
+from hettui.wiring.early_frame import EarlyFrame
 from hettui.wiring.ending import Ending, watching
 from hettui.wiring.engine import build_engine
-from hettui.wiring.first_rows import FirstRows
 from hettui.wiring.later import Later
 from hettui.wiring.looks import Looks
 from hettui.wiring.ownership import owned_by
@@ -36,11 +36,11 @@ def run_live(
     runs: RunFolder,
     opener: Callable[[], Session],
     looks: Looks,
-    rows: FirstRows,
+    early: EarlyFrame,
     read_only: str | None,
     record: str | None,
 ) -> int:
-    """`opener` waits for the session, which is open already where the first rows stand."""
+    """`opener` waits for the session, which is open already where the early frame stands."""
     times = Times(cpu_threads=default_threads())
     learner = Learner(lambda learned: save_learned(memory_dir(), learned), times)
     chats = ChatKeeper(ChatFolder(memory_dir() / "chats", Path.cwd()))
@@ -53,7 +53,7 @@ def run_live(
     ):
         own = ScreenBackend(engine, opener, learner, chats, read_only, book.write, lambda: _claim(runs))
         backend, mark = _recorded(own, record, stack)
-        begun, later = rows.begun, Later()
+        begun, later = early.begun, Later()
         engine.subscribe(later.hear)
         app = _app()(
             backend,
@@ -67,7 +67,7 @@ def run_live(
             terminal=looks.terminal,
             begun=begun,
         )
-        ending = Ending(engine, app.exit_from_thread, own.runs_on, rows.attributes or None)
+        ending = Ending(engine, app.exit_from_thread, own.runs_on, early.attributes or None)
         with watching(ending):
             error = app.run()
         leaves = own.leaves or ending.left or (app.crash is not None and own.runs_on(True))

@@ -1,4 +1,4 @@
-"""A start, up to the first rows: who owns the cluster, what is opened, and what is written before there is a screen."""
+"""A start, up to the early frame: who owns the cluster, what is opened, what is written before there is a screen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hettui.domain.errors import ModelFileError
 from hettui.domain.session.session import Session
 from hettui.wiring.ahead import Ahead
 from hettui.wiring.chosen import Asked
-from hettui.wiring.first_rows import FirstRows
+from hettui.wiring.early_frame import EarlyFrame
 from hettui.wiring.looks import Looks
 from hettui.wiring.ownership import living_record, open_runs, owned_by, sweep
 from hettui.wiring.sessions import open_session, recorded_session, with_model
@@ -54,21 +54,21 @@ def _show(
 ) -> int:
     shelf = ThemeFolders(resource_folder("themes"), user_themes())
     looks = Looks(shelf, shelf.read(), theme, this_terminal())
-    rows = FirstRows(looks, read_only)
+    early = EarlyFrame(looks, read_only)
 
     def open_what_runs() -> Session:
         found = living_record(runs)
         session = (opener() if found is None else recorded_session(found)).planned()
         if record is None:
             # Of what is recorded the header says so, and that it is recorded is not known yet.
-            rows.show(session)
+            early.show(session)
         return session
 
-    with rows:
+    with early:
         # Drivers and binaries answer while the rest is being imported.
         session = Ahead(open_what_runs)
         session.wait(_PATIENCE_S)
-        # The first rows say what there is; all from here on is for the screen, with which it is changed.
+        # The early frame says what there is; all from here on is for the screen, with which it is changed.
         from hettui.wiring.live_screen import run_live
 
-        return run_live(runs, session.result, looks, rows, read_only, record)
+        return run_live(runs, session.result, looks, early, read_only, record)

@@ -4,12 +4,13 @@
     python -m tests.bench.start --runs 20 --size 80x24
     python -m tests.bench.start --against FOLDER     and of the hettui in another checkout
 
-The empty app has a header and a footer and nothing else. A frame is complete when everything that the program shows
-once it stands has reached the terminal: of the empty app its title and the key in its footer; of hettui the header's
-state, the name of the last card and the last words of the footer. Its first rows stand when the header's state and the
-plan line's first words have. CPU is of the process with all its threads: the measure where others use the machine.
-`configuration` is `hettui CONFIG` with a model and three workers; `demo` is the demo's session with the demo model,
-which is fetched before if need be. Both ask a real llama-server what it can do, unless there is none.
+The empty app has a header and a footer and nothing else. Its frame is complete when its title and the key in its footer
+have reached the terminal; hettui's when the header's state, the name of the last card and the last words of the footer
+have. Its first rows stand when the header's state and the plan line's first words do. A key is typed then, and when
+its answer has come the screen has the keyboard: until then it waits in the kernel. CPU is of the process with all its
+threads: the measure where others use the machine. `configuration` is `hettui CONFIG` with a model and three workers;
+`demo` is the demo's session with the demo model, which is fetched before if need be. Both ask a real llama-server what
+it can do, unless there is none.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class Program:
     rows: Sequence[Marks]
     """What its first rows are known by: one of each; empty: it has none."""
     marks: Sequence[Marks]
+    key: tuple[bytes, bytes] | None
+    """What is typed, and what comes then."""
     env: Mapping[str, str]
 
 
@@ -59,6 +62,8 @@ class Start:
     rows: Moment
     """Where there are no first rows as `frame`."""
     frame: Moment
+    answer: Moment
+    """To the first key; where there is none as `frame`."""
     resident_bytes: int
     proportional_bytes: int
     """PSS: shared pages divided among those who share them."""
@@ -70,8 +75,14 @@ def start(program: Program, size: tuple[int, int], rest_s: float) -> Start:
     try:
         rows = _stands(terminal, program.name, program.rows, began)
         frame = _stands(terminal, program.name, program.marks, began)
+        answer = frame
+        if program.key is not None:
+            terminal.send(program.key[0])
+            answer = _stands(terminal, program.name, [(program.key[1],)], began)
         terminal.spend(rest_s)
-        return Start(rows if program.rows else frame, frame, terminal.resident_bytes, terminal.proportional_bytes)
+        return Start(
+            rows if program.rows else frame, frame, answer, terminal.resident_bytes, terminal.proportional_bytes
+        )
     finally:
         terminal.close(b"q")
 
@@ -110,14 +121,16 @@ def programs(folder: Path, model: Path, against: Path | None = None) -> list[Pro
     python = [sys.executable, "-m"]
     looking, stopped = "◌".encode(), "○".encode()
     rows: list[Marks] = [(looking, stopped), (b"the plan fits",)]
-    marks: list[Marks] = [(stopped,), (b"CPU of this machine",), (b"Quit",)]
-    found = [Program("empty app", [*python, "tests.bench.empty_app"], [], [(b"An empty app",), (b"Quit",)], home)]
+    marks: list[Marks] = [(looking, stopped), (b"CPU of this machine",), (b"Quit",)]
+    down = b"j", "▶2 ".encode()
+    empty: list[Marks] = [(b"An empty app",), (b"Quit",)]
+    found = [Program("empty app", [*python, "tests.bench.empty_app"], [], empty, None, home)]
     for where, before in (("", []), (f", {against}", ["env", "-C", str(against)])):
         if against is not None or not before:
             hettui = [*before, *python, "hettui"]
             found += [
-                Program(f"configuration{where}", [*hettui, str(config)], rows, marks, home),
-                Program(f"demo{where}", [*hettui, "demo"], rows, marks, home),
+                Program(f"configuration{where}", [*hettui, str(config)], rows, marks, down, home),
+                Program(f"demo{where}", [*hettui, "demo"], rows, marks, down, home),
             ]
     return found
 
@@ -144,16 +157,16 @@ def main() -> None:
 
 def table(found: Mapping[str, Sequence[Start]]) -> str:
     heads = ("program", "starts", "until header and plan line stand", "CPU", "to the first complete frame", "CPU",
-             "resident", "PSS")  # fmt: skip
+             "to a key's answer", "CPU", "resident", "PSS")  # fmt: skip
     rows = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     base: list[float] | None = None
     for name, starts in found.items():
         middle = [
             statistics.median(values)
-            for values in zip(*((*_ms(s.rows), *_ms(s.frame), *_mib(s)) for s in starts), strict=True)
+            for values in zip(*((*_ms(s.rows), *_ms(s.frame), *_ms(s.answer), *_mib(s)) for s in starts), strict=True)
         ]
         base = base or middle
-        units = ("ms", "ms", "ms", "ms", "MiB", "MiB")
+        units = (*["ms"] * 6, "MiB", "MiB")
         told = (f"{m:.{unit == 'MiB':d}f} {unit} ({m / b:.2f})" for m, b, unit in zip(middle, base, units, strict=True))
         rows.append(f"| {name} | {len(starts)} | {' | '.join(told)} |")
     return "\n".join(rows) + "\n\nMedians, and in brackets how many times the empty app's."

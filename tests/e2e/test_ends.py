@@ -372,7 +372,7 @@ def test_the_terminal_is_clean_after_a_signal(
     on_pty: Callable[..., Pty], number: signal.Signals, nothing_left: None
 ) -> None:
     terminal = on_pty(*HETTUI, "demo")
-    # Of the whole screen: what the first rows leave is looked at in tests/wiring/test_first_rows.py.
+    # Of the whole screen: what the early frame leaves is looked at in tests/wiring/test_early_frame.py.
     terminal.wait(b"Quit")
     terminal.program.send_signal(number)
     assert terminal.end() == 128 + number, terminal.seen[-2500:]

@@ -52,10 +52,15 @@ def one_start(program: Program, size: tuple[int, int], keys: bytes) -> str | Non
     written, status, missing = b"", None, list(program.marks)
     frame_by = time.monotonic() + patience(_FRAME_S)
     pressed = not keys
+    answered = program.key is None or bool(keys)
     while missing and terminal.alive and time.monotonic() < frame_by:
         if terminal.read(0.1):
             written = terminal.tail
             missing = [] if keys else missing_of(written, missing)
+        if not missing and not answered and program.key is not None:
+            # The early frame is whole, too: the screen behind it has the keyboard.
+            terminal.send(program.key[0])
+            missing, answered = [(program.key[1],)], True
         if not pressed and written:
             # The screen is not there yet: its first bytes only switch the terminal's modes.
             terminal.send(keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
@@ -51,6 +52,7 @@ from hettui.ui.screens.main import MainScreen
 from hettui.wiring.model_desk import ModelDeskAdapter
 from hettui.wiring.tuning import job_of
 from tests.fakes import cluster, shape, workers
+from tests.patience import patience
 from tests.slot_scenes import day
 from tests.truth.compare import shape_of
 
@@ -478,6 +480,14 @@ class Stage:
         )
         self.app.screen._forward_event(held)
         await self.pilot.pause()
+
+    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+        """Threads answer when they do, and what is to be drawn is drawn a moment later."""
+        deadline_s = time.monotonic() + patience(seconds)
+        await self.pilot.pause()
+        while not condition():
+            assert time.monotonic() < deadline_s, self.text()
+            await self.pilot.pause(0.01)
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

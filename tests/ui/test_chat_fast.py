@@ -5,15 +5,13 @@ The full 30 seconds with figures are `python -m tests.bench.chat fast`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.turn import Answer
-from tests.patience import patience
 from tests.scripted_server import Script, ScriptedServer, scripted
 from tests.ui.stage import MemoryStore, Stage, StageBackend, build, session
 from tests.ui.url_engine import UrlEngine
@@ -36,19 +34,12 @@ async def talking(script: Script) -> AsyncIterator[tuple[Stage, ScriptedServer]]
         backend.chats.close()
 
 
-async def until(s: Stage, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + patience(DEADLINE_S)
-    while not condition():
-        assert time.monotonic() < deadline, s.text()
-        await s.pilot.pause(0.02)
-
-
 async def test_two_thousand_tokens_at_a_thousand_a_second_all_arrive() -> None:
     words = [f"w{n} " if n % 20 else f"w{n}\n\n" for n in range(2000)]
     async with talking(Script(tokens_per_second=1000, answer_tokens=2000, words=words)) as (s, _):
         await s.type("long?")
         await s.press("enter")
-        await until(s, lambda: "answer 2000 tok" in s.text())
+        await s.until(lambda: "answer 2000 tok" in s.text())
         assert s.screen.query_one(Answer).text.split() == [f"w{n}" for n in range(2000)]
         assert "w1999" in s.text()
         assert "by our clock" not in s.text()
@@ -58,7 +49,7 @@ async def test_a_server_that_dies_in_mid_answer() -> None:
     async with talking(Script(dies_after=5)) as (s, _):
         await s.type("hello")
         await s.press("enter")
-        await until(s, lambda: "cut off: the server closed the connection" in s.text())
+        await s.until(lambda: "cut off: the server closed the connection" in s.text())
         assert "Some bold words" in s.text()
 
 
@@ -79,17 +70,17 @@ async def test_errors_leave_the_question_in_the_prompt(status: int, error: dict[
     async with talking(Script(status=status, error=error)) as (s, server):
         await s.type("hello")
         await s.press("enter")
-        await until(s, lambda: says in s.text())
+        await s.until(lambda: says in s.text())
         assert s.screen.query_one(Prompt).text == "hello"
         server.script.status = 200
         await s.press("enter")
-        await until(s, lambda: "answer 40 tok" in s.text())
+        await s.until(lambda: "answer 40 tok" in s.text())
 
 
 async def test_streams_at_once() -> None:
     async with talking(Script(slots=3, tokens_per_second=200)) as (s, server):
         await s.press("f5")
         # At first they wait: the rows stand before anything was asked.
-        await until(s, lambda: "3 at once:" in s.text() and not {"running", "waiting"} & set(s.text().split()))
+        await s.until(lambda: "3 at once:" in s.text() and not {"running", "waiting"} & set(s.text().split()))
         assert len(server.script.requests) == 3
         assert all(r["n_predict"] == 100 for r in server.script.requests)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 
@@ -27,7 +26,6 @@ from hettui.ui.widgets.key_footer import KeyFooter
 from hettui.ui.widgets.markdown_view import MarkdownView
 from hettui.ui.widgets.prompt import Prompt
 from hettui.ui.widgets.turn import Answer
-from tests.patience import patience
 from tests.ui.stage import MemoryStore, Stage, session, stage
 
 DONE = Timings(prompt_tokens=9, generated_tokens=21, generated_per_second=41.5)
@@ -40,14 +38,6 @@ async def chatting(store: MemoryStore | None = None, size: tuple[int, int] = (12
         await s.run_plan()
         await s.press("c")
         yield s
-
-
-async def until(s: Stage, condition: Callable[[], bool]) -> None:
-    """The keeper's thread answers when it does."""
-    deadline = time.monotonic() + patience(10)
-    while not condition():
-        assert time.monotonic() < deadline, s.text()
-        await s.pilot.pause(0.01)
 
 
 async def ask(s: Stage, question: str, answer: str, **end: object) -> None:
@@ -236,9 +226,9 @@ async def test_everything_is_kept_and_comes_back() -> None:
         assert "first talk" not in s.text()
         await ask(s, "second talk", "good")
         await s.type("half a ques")
-        await until(s, lambda: any(p.draft == "half a ques" for p in store.typed.values()))
+        await s.until(lambda: any(p.draft == "half a ques" for p in store.typed.values()))
     async with chatting(store) as s:
-        await until(s, lambda: prompt(s).text == "half a ques")
+        await s.until(lambda: prompt(s).text == "half a ques")
         assert "second talk" in s.text()
         assert "good" in s.text()
         await s.press("ctrl+o")
@@ -268,14 +258,14 @@ async def test_conversations_are_filtered_renamed_and_deleted() -> None:
         await s.press("escape")
         assert dialog.query_one(OptionList).option_count == 2
         assert "pets" in s.text()
-        await until(s, lambda: sorted(c.title for c in store.kept.values()) == ["about dogs", "pets"])
+        await s.until(lambda: sorted(c.title for c in store.kept.values()) == ["about dogs", "pets"])
         await s.type("dogs")
         await s.press("delete")
         assert "Del again deletes it for good" in s.text()
         await s.press("down", "delete")
         assert len(store.kept) == 2, "another key keeps it"
         await s.press("delete")
-        await until(s, lambda: [c.title for c in store.kept.values()] == ["pets"])
+        await s.until(lambda: [c.title for c in store.kept.values()] == ["pets"])
         await s.press("escape", "escape")
         assert not isinstance(s.app.screen, ChatListScreen)
 
@@ -283,7 +273,7 @@ async def test_conversations_are_filtered_renamed_and_deleted() -> None:
 async def test_history_by_arrows_keeps_what_was_being_typed() -> None:
     store = MemoryStore(typed={session().title: KeptPrompts("", ("older", "two\nlines"))})
     async with chatting(store) as s:
-        await until(s, lambda: bool(prompt(s).asked))
+        await s.until(lambda: bool(prompt(s).asked))
         await s.type("draft")
         await s.press("up")
         assert prompt(s).text == "two\nlines"
@@ -328,10 +318,10 @@ async def test_copy_and_save() -> None:
         await ask(s, "hello", "hi **you**")
         await s.press("ctrl+y")
         assert s.app.clipboard == "hi **you**"
-        await until(s, lambda: "/state/last-copy.txt" in s.text())
+        await s.until(lambda: "/state/last-copy.txt" in s.text())
         assert store.exported["copy"] == "hi **you**"
         await s.press("ctrl+s")
-        await until(s, lambda: "/home/me/hettui-hello-" in s.text())
+        await s.until(lambda: "/home/me/hettui-hello-" in s.text())
         assert any("## User\n\nhello" in text for text in store.exported.values())
 
 
@@ -373,7 +363,7 @@ async def test_a_long_conversation_shows_its_end_and_says_so() -> None:
     exchanges = tuple(Exchange(f"question {n}", f"answer {n}") for n in range(60))
     kept = Conversation("k", session().title, "2026-01-01", exchanges=exchanges)
     async with chatting(MemoryStore({"k": kept})) as s:
-        await until(s, lambda: "question 59" in s.text())
+        await s.until(lambda: "question 59" in s.text())
         assert len(s.screen.query(Answer)) == 40
         await ask(s, "one more", "yes")
         assert len(s.screen.query(Answer)) == 40
@@ -414,7 +404,7 @@ async def test_two_keys_open_the_prompt_in_ones_own_editor(monkeypatch: pytest.M
         monkeypatch.setattr(s.app, "suspend", nullcontext)
         await s.type("so")
         await s.press("ctrl+x", "ctrl+e")
-        await until(s, lambda: s.toasts() == ["no editor is set"])
+        await s.until(lambda: s.toasts() == ["no editor is set"])
         assert prompt(s).text == "so"
 
         def edited(text: str) -> str:
@@ -423,7 +413,7 @@ async def test_two_keys_open_the_prompt_in_ones_own_editor(monkeypatch: pytest.M
 
         s.backend.edits = edited
         await s.press("ctrl+x", "ctrl+e")
-        await until(s, lambda: prompt(s).text == "so far\nand on")
+        await s.until(lambda: prompt(s).text == "so far\nand on")
         assert asked == ["so"]
         # One of the two alone is what it always was.
         await s.press("ctrl+x", "x", "ctrl+e")
@@ -440,9 +430,9 @@ async def test_toasts_never_lie_on_the_prompt(size: tuple[int, int]) -> None:
         for n in range(4):
             await s.emit(Notice(f"something happened, the {n}th time, with many words " * 2, "warning"))
         rack = s.screen.get_child_by_type(ToastRack)
-        await until(s, lambda: all(toast.region for toast in rack.walk_children(Toast)))
+        await s.until(lambda: all(toast.region for toast in rack.walk_children(Toast)))
         assert len(list(rack.walk_children(Toast))) == 4
         seen = [toast.region.intersection(rack.region) for toast in rack.walk_children(Toast)]
-        await until(s, lambda: "3th time" in s.text())
+        await s.until(lambda: "3th time" in s.text())
         assert not any(toast.overlaps(prompt(s).region) for toast in seen)
         assert not any(toast.overlaps(s.screen.query_one(KeyFooter).region) for toast in seen)

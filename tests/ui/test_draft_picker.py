@@ -14,7 +14,7 @@ from hettui.ui.dialogs.draft_picker import DraftPicker
 from hettui.ui.screens.main import MainScreen
 from tests.gguf_files import llama, with_tokenizer, write_gguf
 from tests.ui.stage import Stage, session, stage
-from tests.ui.test_model_picker import HomeFinder, complete, names, opens, until
+from tests.ui.test_model_picker import HomeFinder, complete, names, opens
 
 
 def model(path: Path, blocks: int, vocabulary: int = 640, **tokenizer: Any) -> Path:
@@ -62,7 +62,7 @@ async def test_only_models_with_the_models_vocabulary_are_offered(home: Path) ->
         await s.type("small")
         await s.press("enter")
         await s.app.workers.wait_for_complete()
-        await until(s, lambda: isinstance(s.app.screen, MainScreen) and drafting(s) is not None)
+        await s.until(lambda: isinstance(s.app.screen, MainScreen) and drafting(s) is not None)
         found = drafting(s)
         assert found is not None
         assert found.model.endswith("small.gguf")
@@ -72,7 +72,7 @@ async def test_only_models_with_the_models_vocabulary_are_offered(home: Path) ->
         assert "ctrl+x without a draft" in s.text()
         await s.press("ctrl+x")
         await s.app.workers.wait_for_complete()
-        await until(s, lambda: isinstance(s.app.screen, MainScreen) and drafting(s) is None)
+        await s.until(lambda: isinstance(s.app.screen, MainScreen) and drafting(s) is None)
         assert "the draft model" not in s.text()
 
 

@@ -14,7 +14,7 @@ from hettui.domain.units import GIB
 from hettui.ui.dialogs.hosts import HostsScreen
 from hettui.ui.dialogs.welcome import WelcomeScreen
 from tests.ui.stage import Stage, stage
-from tests.ui.test_model_picker import bare, until
+from tests.ui.test_model_picker import bare
 
 CARD = FarDevice("CUDA0", "NVIDIA RTX 3060", 12 * GIB, 11 * GIB)
 ATTIC = HostFacts("attic", server="/opt/llama/rpc-server", devices=(CARD,), round_trip_s=0.0004)
@@ -27,19 +27,19 @@ GONE = HostError("barn (10.0.0.9:22) is not reached: No route to host; is it up?
 async def opened(s: Stage, *keys: str) -> HostsScreen:
     s.backend.others.answers = {"attic": ATTIC, "cellar": ASKS, "shed": BARE, "barn": GONE}
     await s.press(*keys)
-    await until(s, lambda: isinstance(s.app.screen, HostsScreen) and "barn" in s.text())
+    await s.until(lambda: isinstance(s.app.screen, HostsScreen) and "barn" in s.text())
     assert isinstance(s.app.screen, HostsScreen)
     return s.app.screen
 
 
 async def says(s: Stage, *words: str) -> None:
-    await until(s, lambda: all(word in " ".join(s.text().split()) for word in words))
+    await s.until(lambda: all(word in " ".join(s.text().split()) for word in words))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_from_the_welcome_to_a_plan_over_another_machine(size: tuple[int, int]) -> None:
     async with stage(bare(), size=size, fresh=True) as s:
-        await until(s, lambda: isinstance(s.app.screen, WelcomeScreen))
+        await s.until(lambda: isinstance(s.app.screen, WelcomeScreen))
         count = len(s.main.body.devices.cards)
         await opened(s, "h")
         await s.press("enter")
@@ -47,9 +47,9 @@ async def test_from_the_welcome_to_a_plan_over_another_machine(size: tuple[int, 
         await s.press("enter")
         await says(s, "in the plan: NVIDIA RTX 3060")
         await s.press("escape")
-        await until(s, lambda: isinstance(s.app.screen, WelcomeScreen))
+        await s.until(lambda: isinstance(s.app.screen, WelcomeScreen))
         await s.press("escape")
-        await until(s, lambda: s.app.screen is s.main)
+        await s.until(lambda: s.app.screen is s.main)
         assert len(s.main.body.devices.cards) == count + 1
         assert [host.name for host in s.main.known.session.config.hosts] == ["attic"]
         assert s.engine.calls.count("begin") == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,6 @@ from hettui.ui.screens.main import MainScreen
 from hettui.ui.widgets.pick_list import PickList
 from tests.gguf_files import llama, write_gguf
 from tests.hostile import HOSTILE, NEVER
-from tests.patience import patience
 from tests.ui.stage import NoModels, Stage, session, stage
 
 
@@ -64,16 +62,8 @@ def opens(s: Stage, *paths: Path) -> None:
         s.backend.models[str(path)] = ModelShape.of(read_model(path))
 
 
-async def until(s: Stage, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + patience(20)
-    await s.pilot.pause()
-    while not condition():
-        assert time.monotonic() < deadline, s.text()
-        await s.pilot.pause(0.01)
-
-
 async def shown(s: Stage, *words: str) -> str:
-    await until(s, lambda: all(word in s.text() for word in words))
+    await s.until(lambda: all(word in s.text() for word in words))
     return s.text()
 
 
@@ -88,7 +78,7 @@ def names(s: Stage) -> list[str]:
 
 async def complete(s: Stage) -> None:
     """The search has ended and is shown."""
-    await until(s, lambda: not picker(s)._searched.looking and picker(s)._pause is None)
+    await s.until(lambda: not picker(s)._searched.looking and picker(s)._pause is None)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
@@ -115,7 +105,7 @@ async def test_keys_choose_and_open(home: Path) -> None:
         await shown(s, "/models/beta-coder.gguf", "llama, 5 blocks")
         await s.press("enter")
         await s.app.workers.wait_for_complete()
-        await until(s, lambda: s.plan.split.total_layers == 6)
+        await s.until(lambda: s.plan.split.total_layers == 6)
         assert isinstance(s.app.screen, MainScreen)
 
 
@@ -158,7 +148,7 @@ async def test_a_click_chooses_a_second_one_opens(home: Path) -> None:
         assert isinstance(s.app.screen, ModelPicker), "beside the rows is no row"
         await s.pilot.click(PickList, offset=(5, 2))
         await s.app.workers.wait_for_complete()
-        await until(s, lambda: s.plan.split.total_layers == 5)
+        await s.until(lambda: s.plan.split.total_layers == 5)
 
 
 async def test_what_comes_above_the_first_choice_stays_in_view(home: Path) -> None:
@@ -178,7 +168,7 @@ async def test_the_highlighted_row_tells_the_largest_context(home: Path) -> None
     async with stage(size=(160, 40), finder=HomeFinder(home)) as s:
         await s.press("m")
         assert "up to " in await shown(s, "up to ", "tokens would fit", "layers: ")
-        await until(s, lambda: "up to …" not in s.text())
+        await s.until(lambda: "up to …" not in s.text())
 
 
 async def test_a_path_is_completed_and_opened(home: Path) -> None:
@@ -194,22 +184,22 @@ async def test_a_path_is_completed_and_opened(home: Path) -> None:
         field = picker(s).query_one(Input)
         assert field.value == "~/models/"
         await s.type("al")
-        await until(s, lambda: len(picker(s)._completion.candidates) == 1)
+        await s.until(lambda: len(picker(s)._completion.candidates) == 1)
         await s.press("tab")
         assert field.value == "~/models/alpha.gguf"
         for _ in "alpha.gguf":
             await s.press("backspace")
-        await until(s, lambda: len(picker(s)._completion.candidates) > 3)
+        await s.until(lambda: len(picker(s)._completion.candidates) > 3)
         await s.press("down")
         # What is heard of the models meanwhile leaves the cursor where it is.
         picker(s)._show_models()
         await s.press("enter")
         assert field.value == "~/models/sub/"
-        await until(s, lambda: picker(s)._completion.candidates == ("~/models/sub/delta.gguf",))
+        await s.until(lambda: picker(s)._completion.candidates == ("~/models/sub/delta.gguf",))
         s.backend.models["~/models/sub/delta.gguf"] = s.backend.models[str(home / "models/sub/delta.gguf")]
         await s.press("down", "enter")
         await s.app.workers.wait_for_complete()
-        await until(s, lambda: s.plan.split.total_layers == 8)
+        await s.until(lambda: s.plan.split.total_layers == 8)
 
 
 class Silent:
@@ -297,11 +287,11 @@ async def test_two_thousand_files_come_while_keys_are_answered(home: Path) -> No
     shape = ModelShape.of(read_model(home / "models/alpha.gguf"))
     async with stage(finder=ManyFinder(shape)) as s:
         await s.press("m")
-        await until(s, lambda: len(picker(s)._shown) > 100)
+        await s.until(lambda: len(picker(s)._shown) > 100)
         await s.press("down", "down", "down")
         chosen = picker(s)._selected
         line = next(i for i, text in enumerate(s.text().split("\n")) if "▶ " in text)
-        await until(s, lambda: len(picker(s)._entries) == 2000)
+        await s.until(lambda: len(picker(s)._entries) == 2000)
         await s.pilot.pause(0.3)
         assert picker(s)._selected == chosen, "the cursor stays with its model"
         assert "▶ " in s.text().split("\n")[line], "and on its line"
@@ -373,12 +363,12 @@ async def test_three_keys_from_the_welcome_to_a_kept_plan(home: Path, size: tupl
             assert word in text
         await s.press("enter")
         assert picker(s)._preferred == str(home / "models/gamma.gguf")
-        await until(s, lambda: picker(s)._selected == str(home / "models/gamma.gguf"))
+        await s.until(lambda: picker(s)._selected == str(home / "models/gamma.gguf"))
         await s.press("enter")
-        await until(s, lambda: isinstance(s.app.screen, ChoiceScreen))
+        await s.until(lambda: isinstance(s.app.screen, ChoiceScreen))
         assert s.main.facts.plan.split.total_layers == 7
         await s.press("y")
-        await until(s, lambda: any("written: /home/me/.config" in toast for toast in s.toasts()))
+        await s.until(lambda: any("written: /home/me/.config" in toast for toast in s.toasts()))
         assert [kept.config.model_path for kept in s.backend.written] == [str(home / "models/gamma.gguf")]
         assert s.screen.facts.session.config.path == "/home/me/.config/hettui/config.toml"
 
@@ -404,9 +394,9 @@ async def test_no_is_an_answer_and_the_plan_stays(home: Path) -> None:
         opens(s, home / "models/gamma.gguf")
         await shown(s, "the largest that fits: gamma")
         await s.press("enter")
-        await until(s, lambda: picker(s)._selected is not None)
+        await s.until(lambda: picker(s)._selected is not None)
         await s.press("enter")
-        await until(s, lambda: isinstance(s.app.screen, ChoiceScreen))
+        await s.until(lambda: isinstance(s.app.screen, ChoiceScreen))
         await s.press("n")
         assert s.plan.split.total_layers == 7
         assert not s.backend.written

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,13 +27,6 @@ from tests.ui.test_model_picker import HomeFinder, complete, names
 
 place = place_fixture
 """A scripted llama-quantize and converter."""
-
-
-async def until(s: Stage, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + patience(20)
-    while not condition():
-        assert time.monotonic() < deadline, s.text()
-        await s.pilot.pause(0.01)
 
 
 def said(s: Stage) -> str:
@@ -77,7 +69,7 @@ async def test_enter_comes_after_what_was_typed_before_it(place: Path) -> None:
         for character in "/nowhere/at/all":
             s.app.post_message(events.Key({"/": "slash"}.get(character, character), character))
         s.app.post_message(events.Key("enter", None))
-        await until(s, lambda: "no folder" in said(s))
+        await s.until(lambda: "no folder" in said(s))
         assert "/nowhere/at/all is no folder" in said(s)
 
 
@@ -94,21 +86,21 @@ async def test_from_a_folder_to_a_quantised_model_in_the_plan(place: Path) -> No
         await s.press("m", "f3")
         dialog(s)._field.value = f"{place}/hf --python {place}/engine/python --to {models}/hf.F16.gguf"
         await s.press("enter")
-        await until(s, lambda: "the plan follows" in said(s))
+        await s.until(lambda: "the plan follows" in said(s))
         # Back to the list: what was made is there, under the cursor.
         await s.press("escape")
         await complete(s)
         assert isinstance(s.app.screen, ModelPicker)
         picker = s.app.screen
-        await until(s, lambda: picker._selected == str(models / "hf.F16.gguf"))
+        await s.until(lambda: picker._selected == str(models / "hf.F16.gguf"))
         await s.press("f4")
         assert "Quantise hf.F16" in s.text()
         dialog(s)._field.value = "q6_k"
         await s.press("enter")
-        await until(s, lambda: "the plan follows" in said(s))
+        await s.until(lambda: "the plan follows" in said(s))
         await s.press("enter")
-        await until(s, lambda: opener.opened == [str(models / "hf.Q6_K.gguf")])
-        await until(s, lambda: s.app.screen is s.main and sum(s.layers) == 2)
+        await s.until(lambda: opener.opened == [str(models / "hf.Q6_K.gguf")])
+        await s.until(lambda: s.app.screen is s.main and sum(s.layers) == 2)
 
 
 async def test_verify_says_what_is_well_and_remove_asks_twice_for_what_is_not_hettuis(place: Path) -> None:
@@ -117,15 +109,15 @@ async def test_verify_says_what_is_well_and_remove_asks_twice_for_what_is_not_he
         await s.press("m")
         await complete(s)
         await s.press("f6", "enter")
-        await until(s, lambda: "header and tensors are sound" in said(s))
+        await s.until(lambda: "header and tensors are sound" in said(s))
         await s.press("enter")
         # The folders are looked through again: until then no model is chosen, and the key would say so.
         await complete(s)
         await s.press("f8", "enter")
-        await until(s, lambda: "was not fetched by hettui" in said(s))
+        await s.until(lambda: "was not fetched by hettui" in said(s))
         assert (models / "m.F16.gguf").exists()
         await s.press("enter")
-        await until(s, lambda: "removed m.F16.gguf" in said(s))
+        await s.until(lambda: "removed m.F16.gguf" in said(s))
         assert not (models / "m.F16.gguf").exists()
         await s.press("enter")
         await complete(s)
@@ -153,7 +145,7 @@ async def test_what_cannot_be_is_a_sentence_and_can_be_mended(place: Path) -> No
             shown = dialog(s)
             shown._field.value = typed
             await s.press("enter")
-            await until(s, lambda shown=shown: not shown._at_work)  # type: ignore[misc]
+            await s.until(lambda shown=shown: not shown._at_work)  # type: ignore[misc]
             assert says in said(s)
             assert not shown._field.disabled
             await s.press("escape")
@@ -178,9 +170,9 @@ async def test_esc_stops_it_and_progress_was_told(place: Path) -> None:
         await s.press("m")
         await complete(s)
         await s.press("f4", "enter")
-        await until(s, lambda: "25%" in said(s) and "left" in said(s))
+        await s.until(lambda: "25%" in said(s) and "left" in said(s))
         await s.press("escape")
-        await until(s, lambda: "stopped: nothing half-made" in said(s))
+        await s.until(lambda: "stopped: nothing half-made" in said(s))
 
 
 TOOLS = Path(os.environ.get("LLAMA_CPP_BIN", "/nowhere"))
@@ -200,8 +192,8 @@ async def test_a_real_model_is_quantised_by_keys_with_the_real_tool(tmp_path: Pa
         await s.press("f4")
         dialog(s)._field.value = f"Q8_0 --allow-requantize --to {models}/smol.Q8_0.gguf"
         await s.press("enter")
-        await until(s, lambda: "the plan follows" in said(s))
+        await s.until(lambda: "the plan follows" in said(s))
         await s.press("enter")
-        await until(s, lambda: opener.opened == [str(models / "smol.Q8_0.gguf")])
-        await until(s, lambda: s.app.screen is s.main and sum(s.layers) == 31)
+        await s.until(lambda: opener.opened == [str(models / "smol.Q8_0.gguf")])
+        await s.until(lambda: s.app.screen is s.main and sum(s.layers) == 31)
     assert read_model(opener.opened[0]).file_bytes > read_model(str(source)).file_bytes

@@ -73,17 +73,14 @@ async def test_the_highlight_shows_a_theme_at_once_and_esc_gives_the_old_one_bac
         assert choices.highlighted is not None
         assert choices.get_option_at_index(choices.highlighted).id == "ember"
         await s.press("down")
-        await s.pilot.pause()
         assert s.app.theme == "moss"
         # The main screen behind, not the dialog alone.
-        assert "#111611" in grounds(s.app)
-        assert "#16130f" not in grounds(s.app)
+        await s.until(lambda: "#111611" in grounds(s.app) and "#16130f" not in grounds(s.app))
         await s.press("j", "k", "k", "k")
         assert s.app.theme == "contrast"
         await s.press("escape")
-        await s.pilot.pause()
         assert s.app.theme == "ember"
-        assert grounds(s.app) == before
+        await s.until(lambda: grounds(s.app) == before)
         assert s.backend.kept_themes == []
 
 

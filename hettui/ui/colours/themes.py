@@ -26,7 +26,8 @@ THEME_VARIABLE_DEFAULTS: dict[str, str] = {f"hettui-{name}": "#808080" for name 
 def build_theme(source: str, data: Mapping[str, Any]) -> Theme:
     """A theme from a parsed file. Raises ConfigError that names file and key."""
     found = read_theme(source, data, _any_colour)
-    return Theme(name=found.name, dark=found.dark, variables=dict(found.variables), **found.colors)  # type: ignore[arg-type]
+    # The plain ones are variables, too: Textual makes shades of them, and the middle one is a step darker.
+    return Theme(name=found.name, dark=found.dark, variables=dict(found.all), **found.colors)  # type: ignore[arg-type]
 
 
 def _any_colour(value: Any) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.cells import cell_len
 
 from hettui.domain.records import dataclass
 from hettui.domain.units import format_bytes, missing_mib
+from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import gauges, readings
 from hettui.ui.drawing.card_parts import (
     LABEL_CELLS,
@@ -23,6 +26,32 @@ from hettui.ui.drawing.device_row import one_row, row_columns
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.layout import CARD_ROWS, ROOMY_ROWS, Form
 from hettui.ui.presenting.views import CardView
+
+LOOKS: Mapping[str, Look] = {
+    "title": Look("foreground", text="bold"),
+    "dim": Look("hettui-muted"),
+    "label": Look("hettui-muted"),
+    "fill": Look("primary"),
+    "track": Look("hettui-muted"),
+    "tick": Look("foreground"),
+    "over": Look("hettui-crit", text="bold"),
+    "weights": Look("hettui-weights"),
+    "kv": Look("hettui-kv"),
+    "compute": Look("hettui-compute"),
+    "overhead": Look("hettui-overhead"),
+    "free": Look("hettui-muted"),
+    "foreign": Look("hettui-foreign"),
+    "measured": Look("foreground", text="bold"),
+    "ghost": Look("hettui-kv"),
+    "temp-ok": Look("hettui-temp-ok"),
+    "temp-warn": Look("hettui-temp-warn"),
+    "temp-crit": Look("hettui-temp-crit"),
+    "ok": Look("hettui-ok"),
+    "warn": Look("hettui-warn"),
+    "crit": Look("hettui-crit", text="bold"),
+    "entry": Look("foreground", text="bold reverse"),
+}
+"""Roles of these rows, and of gauges."""
 
 LAYERS_CELLS = 12
 NUMBERS_CELLS = 34
@@ -102,6 +131,11 @@ def _card(view: CardView, frame: Frame) -> list[Runs]:
     if frame.rows >= ROOMY_ROWS + len(top) - 3 and not view.is_cpu:
         return [*top, _heat(view, frame, facts="some"), _load(view, frame), _note(view, frame)]
     return [*top, _heat(view, frame), _note(view, frame)]
+
+
+def details_frame(width: int, rows: int, graph_rows: int) -> Frame:
+    """The room of the selected device below all others."""
+    return Frame(Form.CARD if rows <= ROOMY_ROWS else Form.TALL, width, rows, graph_rows)
 
 
 def details_rows(view: CardView, frame: Frame, *, beside: Form) -> list[Runs]:

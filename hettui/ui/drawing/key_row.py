@@ -1,13 +1,26 @@
-"""What a row of keys shows when there is not room for all: whole entries or nothing, the most important first."""
+"""A row of keys, and what it shows when there is not room for all: whole entries or nothing, the most important
+first."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
 
 from hettui.domain.records import dataclass
+from hettui.domain.screen.keymap import shown
+from hettui.ui.colours.roles import Look
+from hettui.ui.drawing.gauges import Runs
 
+LOOKS: Mapping[str, Look] = {
+    "key": Look("primary", text="bold"),
+    "word": Look("foreground"),
+    "off": Look("foreground", text="dim"),
+}
+PINNED = ("help", "quit")
+"""Actions that stay however narrow it is."""
+ALWAYS = {"quit": "app.quit"}
+"""What stands in for a pinned action where its key is a letter that would be typed."""
 GAP_CELLS = 2
 MORE = "…"
 
@@ -48,6 +61,24 @@ class KeyRow:
             found.append((x, entry))
             x += entry.cells + GAP_CELLS
         return found
+
+    def runs(self, width: int) -> Runs:
+        """The row itself."""
+        found: Runs = []
+        x = 0
+        for start, entry in self.places(width):
+            if self.more and self.left and entry is self.right[0]:
+                found.append((" " * GAP_CELLS + MORE, "off"))
+                x += GAP_CELLS + len(MORE)
+            key, word = ("key", "word") if entry.enabled else ("off", "off")
+            found += [(" " * (start - x), "word"), (entry.key, key), (f" {entry.word}", word)]
+            x = start + entry.cells
+        return found
+
+
+def called(key: str) -> str:
+    """A key by its name, short: `^r`, `esc`, `?`."""
+    return shown(key).replace("ctrl+", "^")
 
 
 def _cells(entries: Sequence[KeyEntry]) -> int:

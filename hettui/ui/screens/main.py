@@ -23,6 +23,7 @@ from hettui.domain.screen.situation import Situation
 from hettui.domain.session.session import Session
 from hettui.services.backend import Backend
 from hettui.ui import keys
+from hettui.ui.drawing.rooms import ULTRA_CELLS, WIDE_CELLS
 from hettui.ui.drawing.top_rows import HIGH_ROWS, SHORT_ROWS
 from hettui.ui.panes.devices import DeviceList
 from hettui.ui.presenting import circumstances, presenter
@@ -36,7 +37,7 @@ from hettui.ui.screens.hearing import Hearing
 from hettui.ui.screens.looking import DeviceLook
 from hettui.ui.screens.operating import Operating
 from hettui.ui.screens.pace import SensorPace
-from hettui.ui.screens.places import ULTRA_CELLS, WIDE_CELLS, Places
+from hettui.ui.screens.places import Places
 from hettui.ui.screens.plan_choices import PlanChoices
 from hettui.ui.screens.planning import Planning
 from hettui.ui.screens.searches import Searches

@@ -8,7 +8,7 @@ focused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -16,24 +16,16 @@ from textual.geometry import Region, Size
 from textual.timer import Timer
 from textual.widget import Widget
 
-from hettui.domain.screen.actions import BY_ID
-from hettui.domain.screen.keymap import Keymap
 from hettui.domain.screen.panes import ALL_PANES, CHAT, DEVICES, PANES
 from hettui.services.backend import Backend
-from hettui.ui.drawing.top_rows import HIGH_ROWS, bar_rows
+from hettui.ui.drawing.rooms import ULTRA_CELLS, WIDE_CELLS, rooms, seen
+from hettui.ui.drawing.tabs_row import tabs, tabs_views
+from hettui.ui.drawing.top_rows import bar_rows
 from hettui.ui.screens.body import Body
 from hettui.ui.screens.hosting import Host
 from hettui.ui.widgets.device_card import DeviceCard
-from hettui.ui.widgets.pane_tabs import Pane
 
 _KEEP_AFTER_S = 0.5
-WIDE_CELLS, ULTRA_CELLS = 110, 200
-
-
-def tabs(keymap: Keymap, panes: Sequence[str]) -> tuple[Pane, ...]:
-    """Names and keys of panes."""
-    actions = [BY_ID["back" if pane == DEVICES else f"pane.{pane}"] for pane in panes]
-    return tuple(Pane(pane, a.label, keymap.shown(a.id)) for pane, a in zip(panes, actions, strict=True))
 
 
 class Placed(Host, Protocol):
@@ -73,16 +65,12 @@ class Places:
     @property
     def shown(self) -> frozenset[str]:
         """The panes that are to be seen."""
-        return self._state.shown(narrow=self._narrow, both=self._ultra)
+        return seen(self._screen.app.size, self._state)
 
     def expected_room(self) -> Size:
         """Of the devices, as the style sheet will lay them out: what a wrong guess costs is a second drawing."""
-        width, height = self._screen.app.size
-        # Header, plan line and footer; the bars, tabs, and the air above the devices.
-        rows = height - 3 - sum(self._bar_rows) - (self._narrow and not self._tiny) - (height >= HIGH_ROWS)
-        if self._narrow or self.zoomed:
-            return Size(width, rows)
-        return Size(width * 40 // 100 if self._ultra else max(62, width * 46 // 100), rows)
+        room = rooms(self._screen.app.size, self._state).devices
+        return Size(room.width, room.rows)
 
     @property
     def _narrow(self) -> bool:
@@ -123,16 +111,9 @@ class Places:
         self._keep_soon()
 
     def _draw_tabs(self) -> None:
-        top, first, second = self.body.top_tabs, self.body.first_tabs, self.body.second_tabs
-        keymap, both = self._screen.keymap, self._ultra and not self.zoomed
-        top.panes, first.panes = tabs(keymap, ALL_PANES), tabs(keymap, PANES[: 1 if both else None])
-        second.panes = tabs(keymap, PANES[both:])
-        top.active, first.active, second.active = self.front, CHAT, self._state.second
-        first.lit, second.lit = self.front == CHAT, self.front == self._state.second
-        for row in (top, first, second):
-            # In the prompt a letter is typed.
-            key = keymap.shown("pane.zoom", typing=self.front == CHAT)
-            row.note = f"zoomed: {key}" if self.zoomed and key else "zoomed" if self.zoomed else ""
+        rows = self.body.top_tabs, self.body.first_tabs, self.body.second_tabs
+        for row, view in zip(rows, tabs_views(self._screen.keymap, self._state, both=self._ultra), strict=True):
+            row.view = view
 
     def show(self, pane: str) -> None:
         """Brings a pane to the front and the keyboard to it."""

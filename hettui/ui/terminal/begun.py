@@ -1,4 +1,4 @@
-"""A terminal on which the first rows stand before Textual is there, and how Textual's driver takes it over."""
+"""A terminal on which the early frame stands before Textual is there, and how Textual's driver takes it over."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def driver_for(begun: Begun) -> type[Driver]:
         def start_application_mode(self) -> None:
             super().start_application_mode()  # type: ignore[no-untyped-call]
             if self._begun is not None:
-                # Textual's has read those of the first rows.
+                # Textual's has read those of the early frame.
                 self.attrs_before = self._begun.attributes
                 self._begun.taken()
                 self._begun = None

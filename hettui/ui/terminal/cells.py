@@ -6,7 +6,7 @@ is written is the difference: cells that are as they were cost nothing, and of c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 from rich.cells import cell_len
@@ -146,14 +146,6 @@ class Picture:
             row_texts[x:end] = texts
             row_looks[x:end] = looks
             self._changed.add(y)
-
-    def first(self, rows: Sequence[Cells]) -> str:
-        """Writes these, from the top, on a terminal of which nothing else is known."""
-        for y, cells in enumerate(rows):
-            self.put(0, y, cells)
-        text = self._write(range(len(rows)))
-        self._changed -= set(range(len(rows)))
-        return text
 
     @property
     def pending(self) -> bool:

@@ -170,11 +170,11 @@ class SlowLineApp(App[_ReturnType]):
     """An app that writes to its terminal only what differs, and only as fast as the line takes it."""
 
     def __init__(self, begun: Begun | None = None) -> None:
-        """`begun`: the first rows stand on the terminal already."""
+        """`begun`: the early frame stands on the terminal already."""
         # Textual asks for its driver's class while it begins.
         self._begun = begun
-        self.holds_first_rows = begun is not None
-        """They stand alone until there is more to be seen than a screen without anything."""
+        self.holds_early_frame = begun is not None
+        """It stands alone until there is more to be seen than a screen without anything."""
         super().__init__()
         self.key_order = KeyOrder(self, super().on_event, held=begun is not None)
         self._picture = Picture() if begun is None else begun.picture
@@ -190,10 +190,10 @@ class SlowLineApp(App[_ReturnType]):
     def get_driver_class(self) -> type[Driver]:
         return super().get_driver_class() if self._begun is None else driver_for(self._begun)
 
-    def let_go_of_first_rows(self, screen: Screen[Any]) -> None:
-        """This screen shows them too, and is pushed now. Keys wait until it has mounted: those that come before would
+    def let_go_of_early_frame(self, screen: Screen[Any]) -> None:
+        """This screen shows it too, and is pushed now. Keys wait until it has mounted: those that come before would
         find nothing that has the keyboard, and overtake one another."""
-        self.holds_first_rows = False
+        self.holds_early_frame = False
         screen.call_later(self.call_later, self.key_order.let_go)
 
     async def on_event(self, event: events.Event) -> None:
@@ -208,7 +208,7 @@ class SlowLineApp(App[_ReturnType]):
             super().call_next(callback, *args, **kwargs)
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        if self.holds_first_rows:
+        if self.holds_early_frame:
             self.post_display_hook()
             return
         known = isinstance(renderable, LayoutUpdate | ChopsUpdate)
@@ -239,7 +239,7 @@ class SlowLineApp(App[_ReturnType]):
                     self._picture.put(first, y, cells_of(part, system))
 
     def _write_what_differs(self) -> None:
-        if not self._picture.pending or self._driver is None or self._leaving or self.holds_first_rows:
+        if not self._picture.pending or self._driver is None or self._leaving or self.holds_early_frame:
             return
         now_s = time.monotonic()
         if not self._pacer.answers and not self._pacer.mute and not self._pacer.under_way_bytes:

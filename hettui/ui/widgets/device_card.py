@@ -13,40 +13,14 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from hettui.domain.devices.colours import COLOURS
-from hettui.ui.colours.roles import Look
 from hettui.ui.drawing import card_rows, gauges
 from hettui.ui.drawing.card_rows import Frame
 from hettui.ui.drawing.gauges import Runs
-from hettui.ui.drawing.layout import CARD_ROWS, ROOMY_ROWS, Form
+from hettui.ui.drawing.layout import CARD_ROWS, Form
 from hettui.ui.presenting.views import CardView
 from hettui.ui.widgets.drag import Draggable
 from hettui.ui.widgets.painted import Painted
 
-_ROLES = {
-    "title": Look("foreground", text="bold"),
-    "dim": Look("hettui-muted"),
-    "label": Look("hettui-muted"),
-    "fill": Look("primary"),
-    "track": Look("hettui-muted"),
-    "tick": Look("foreground"),
-    "over": Look("hettui-crit", text="bold"),
-    "weights": Look("hettui-weights"),
-    "kv": Look("hettui-kv"),
-    "compute": Look("hettui-compute"),
-    "overhead": Look("hettui-overhead"),
-    "free": Look("hettui-muted"),
-    "foreign": Look("hettui-foreign"),
-    "measured": Look("foreground", text="bold"),
-    "ghost": Look("hettui-kv"),
-    "temp-ok": Look("hettui-temp-ok"),
-    "temp-warn": Look("hettui-temp-warn"),
-    "temp-crit": Look("hettui-temp-crit"),
-    "ok": Look("hettui-ok"),
-    "warn": Look("hettui-warn"),
-    "crit": Look("hettui-crit", text="bold"),
-    "entry": Look("foreground", text="bold reverse"),
-}
-"""Those of `hettui.ui.drawing.gauges`."""
 _EMPTY = CardView(0, "", "", 0, 1)
 
 
@@ -54,7 +28,7 @@ class DevicePart(Painted, Draggable):
     """What shows a device and its slider. Keys are the screen's; the mouse moves the slider."""
 
     ALLOW_SELECT = False
-    ROLES = _ROLES
+    ROLES = card_rows.LOOKS
     DEFAULT_CSS = """
     DevicePart {
         height: 5; padding: 0 1; background: $background;
@@ -230,9 +204,7 @@ class DeviceDetails(DevicePart):
 
     @property
     def frame(self) -> Frame:
-        rows, width = self.content_size.height, self.content_size.width
-        form = Form.CARD if rows <= ROOMY_ROWS else Form.TALL
-        return Frame(form, width, rows, self.graph_rows)
+        return card_rows.details_frame(self.content_size.width, self.content_size.height, self.graph_rows)
 
     @property
     def history_cells(self) -> int:

@@ -8,23 +8,19 @@ from textual import events
 from textual.binding import ActiveBinding
 from textual.screen import Screen
 
-from hettui.ui.colours.roles import Look
 from hettui.ui.drawing.gauges import Runs
-from hettui.ui.drawing.key_row import GAP_CELLS, MORE, KeyEntry, KeyRow, fitting
+from hettui.ui.drawing.key_row import ALWAYS, LOOKS, PINNED, KeyEntry, KeyRow, called, fitting
 from hettui.ui.terminal.slow_line import CalmScreen
 from hettui.ui.widgets.painted import Painted
 
-_PINNED = ("help", "quit")
-_ALWAYS = {"quit": "app.quit"}
-"""What stands in for a pinned action where its key is a letter that would be typed."""
-_ALWAYS_THERE = {*_PINNED, *_ALWAYS.values()}
+_ALWAYS_THERE = {*PINNED, *ALWAYS.values()}
 
 
 class KeyFooter(Painted):
     """Follows the active bindings of its screen; a click presses the key."""
 
     ALLOW_SELECT = False
-    ROLES = {"key": Look("primary", text="bold"), "word": Look("foreground"), "off": Look("foreground", text="dim")}
+    ROLES = LOOKS
     DEFAULT_CSS = "KeyFooter { dock: bottom; height: 1; padding: 0 1; background: $panel; }"
 
     def __init__(self) -> None:
@@ -49,15 +45,14 @@ class KeyFooter(Painted):
             name = binding.id or binding.action
             if not (binding.show or name in _ALWAYS_THERE) or self._is_typed(active):
                 continue
-            key = self.app.get_key_display(binding)
-            entry = KeyEntry(key, binding.description, binding.key, active.enabled)
+            entry = KeyEntry(called(binding.key), binding.description, binding.key, active.enabled)
             if binding.show:
                 shown.setdefault(name, entry)
             else:
                 others[name] = entry
         pinned = []
-        for action in _PINNED:
-            stand_in = shown.pop(action, None) or others.get(action) or others.get(_ALWAYS.get(action, ""))
+        for action in PINNED:
+            stand_in = shown.pop(action, None) or others.get(action) or others.get(ALWAYS.get(action, ""))
             pinned += [stand_in] if stand_in else []
         self._entries, self._pinned = tuple(shown.values()), tuple(pinned)
 
@@ -78,18 +73,7 @@ class KeyFooter(Painted):
         return fitting(self.content_size.width, self._entries, self._pinned)
 
     def drawn_rows(self) -> Sequence[Runs]:
-        width, row = self.content_size.width, self.row
-        runs: Runs = []
-        x = 0
-        for start, entry in row.places(width):
-            if row.more and row.left and entry is row.right[0]:
-                runs.append((" " * GAP_CELLS + MORE, "off"))
-                x += GAP_CELLS + len(MORE)
-            runs.append((" " * (start - x), "word"))
-            key, word = ("key", "word") if entry.enabled else ("off", "off")
-            runs += [(entry.key, key), (f" {entry.word}", word)]
-            x = start + entry.cells
-        return [runs]
+        return [self.row.runs(self.content_size.width)]
 
     def on_click(self, event: events.Click) -> None:
         x = event.screen_x - self.content_region.x

@@ -1,4 +1,4 @@
-"""The first rows stand on the terminal before Textual is imported, where the session is open by then.
+"""The early frame stands on the terminal before Textual is imported, where the session is open by then.
 
 What imports Textual here imports it too late: `python -m tests.lean` holds what is loaded until these rows stand.
 """
@@ -13,10 +13,9 @@ from hettui.adapters.machine.first_terminal import FirstTerminal, terminal_size
 from hettui.domain.cluster.snapshot import ClusterSnapshot, ClusterState
 from hettui.domain.errors import ConfigError
 from hettui.domain.planner.objectives import remembered
-from hettui.domain.screen.panes import DEVICES
 from hettui.domain.session.session import Session
 from hettui.ui.colours.theme_file import ThemeColours, plain_colour, read_theme
-from hettui.ui.first_frame import FirstFrame, first_frame
+from hettui.ui.first_frame import Begin, FirstFrame, first_frame
 from hettui.ui.presenting.known import Known
 from hettui.ui.terminal.cells import Picture
 from hettui.wiring.looks import Looks
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from hettui.ui.terminal.begun import Begun
 
 
-class FirstRows(FirstTerminal):
+class EarlyFrame(FirstTerminal):
     """Implements Begun once they stand. They are written where the session has been opened, on its thread."""
 
     def __init__(self, looks: Looks, read_only: str | None) -> None:
@@ -58,14 +57,15 @@ class FirstRows(FirstTerminal):
         theme = self._colours(self._looks.theme or session.config.theme)
         panes = load_panes(memory_dir())
         welcomed = session.config.path is None and session.config.model_path is None
-        if theme is None or welcomed or (panes.zoomed and panes.front != DEVICES):
+        if theme is None or welcomed:
             return None
         known = Known(session, ClusterSnapshot(ClusterState.LOOKING))
         # What would be searched for is left out, and stands there when it is found.
         facts = known.facts(
             mark="READ-ONLY" if self._read_only else "", closed=bool(self._read_only), search=remembered
         )
-        return first_frame(facts, terminal_size(), theme, self._looks.terminal)
+        begin = Begin(facts, known.shown.place, known.editor.history, panes, self._read_only or "")
+        return first_frame(begin, terminal_size(), theme, self._looks.terminal)
 
     def _colours(self, name: str) -> ThemeColours | None:
         """None where one cannot tell without Textual."""

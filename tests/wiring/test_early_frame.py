@@ -1,4 +1,4 @@
-"""The first rows on a real terminal: keys that come meanwhile, and every end between them and the screen."""
+"""The early frame on a real terminal: keys that come meanwhile, and every end between them and the screen."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from hettui.wiring import start
 how, folder, *words = sys.argv[1:]
 
 class Slow(start.Ahead):
-    "A start that stops between the first rows and what comes then, until it is told to go on."
+    "A start that stops between the early frame and what comes then, until it is told to go on."
 
     def wait(self, seconds):
         self.result()
@@ -169,7 +169,8 @@ def assert_as_before(program: Program) -> None:
 def test_they_stand_before_textual_and_are_not_written_again(start: Callable[..., Program]) -> None:
     program = start("go")
     program.wait("starts it")
-    first = program.rows[:4]
+    program.until(lambda: "Quit" in program.rows[-1])
+    first = list(program.rows)
     assert "connecting…" in first[0]
     assert quiet(program)
     assert b"\x1b[?1003h" not in program.seen
@@ -177,8 +178,8 @@ def test_they_stand_before_textual_and_are_not_written_again(start: Callable[...
     program.go_on()
     program.wait("stopped")
     program.until(lambda: "Quit" in program.rows[-1])
-    assert program.rows[1:4] == first[1:4]
-    # Of the first rows only the state is written again.
+    assert program.rows[1:] == first[1:]
+    # Of the early frame only the state is written again.
     assert b"starts it" not in program.seen[before:]
     assert program.seen.count(b"CPU of this machine") == 1
     program.type(b"q")
@@ -189,7 +190,7 @@ def test_they_stand_before_textual_and_are_not_written_again(start: Callable[...
 def test_keys_that_are_typed_meanwhile_reach_the_screen(start: Callable[..., Program]) -> None:
     """A number for the device that will have the keyboard; and Ctrl-C, which is a key already. Nothing is echoed."""
     program = start("go")
-    program.wait("starts it")
+    program.until(lambda: "Quit" in program.rows[-1])
     written = program.seen
     program.type(b"3")
     program.read()
