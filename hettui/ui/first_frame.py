@@ -26,12 +26,12 @@ from hettui.ui.colours.theme_file import ThemeColours
 from hettui.ui.drawing import card_rows, key_row, tabs_row, top_rows
 from hettui.ui.drawing.card_rows import Frame
 from hettui.ui.drawing.device_row import row_titles
+from hettui.ui.drawing.footer_row import footer
 from hettui.ui.drawing.gauges import Runs
 from hettui.ui.drawing.layout import arrange
 from hettui.ui.drawing.rooms import ULTRA_CELLS, Room, Rooms, below_cards, card_rooms, rooms, seen
 from hettui.ui.presenting import circumstances, presenter
 from hettui.ui.presenting.facts import Facts
-from hettui.ui.presenting.footer import footer
 from hettui.ui.presenting.views import CardView
 from hettui.ui.terminal.cells import PLAIN, Cells, Picture, cells_of, change_of_look
 from hettui.ui.terminal.colour_depth import in_depth
