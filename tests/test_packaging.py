@@ -86,6 +86,6 @@ def test_what_a_key_may_need_is_imported_right_after_the_first_frame_or_once_a_c
             inner = (node for function in functions for node in ast.walk(function))
             wanted |= {n.module for n in inner if isinstance(n, ast.ImportFrom) and n.module is not None}
     ours = {name for name in wanted if name.startswith("hettui.")}
-    # A replay has a screen and an engine of its own, chosen before the first frame. Textual's palette is a megabyte, and
+    # A replay has a screen and an engine of its own, chosen before the first frame. Textual's palette is a megabyte: it
     # comes with ours when it is opened.
     assert ours - there == {"hettui.ui.palette", "hettui.ui.screens.replay"}
