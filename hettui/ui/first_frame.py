@@ -131,7 +131,7 @@ def _draw_devices(canvas: _Canvas, views: list[CardView], selected: int, room: R
         kind = "outer" if chosen or not view.colour else "wide"
         canvas.bordered(card, rows, (kind, own), "surface" if chosen else "background")
     if found.details_rows:
-        below = below_cards(found, places, room)
+        below = below_cards(found, devices, room)
         frame = card_rows.details_frame(below.width - 3, below.rows, found.graph_rows)
         rows = card_rows.details_rows(views[selected], frame, beside=found.form)
         canvas.bordered(below, rows, ("outer", "surface"), "surface")

@@ -214,6 +214,38 @@ def test_a_model_too_large_for_the_cards_fits_with_parts_in_ram(devices: tuple[D
     assert not forecast(CODER.having(closer.settings(CODER.params)), closer.split, closer.devices).fits
 
 
+FLAGSHIP = Workload(shape_of("qwen3moe", 94), RuntimeParams(ctx_size=8192), 10068)
+
+
+def assert_room(devices: tuple[Device, ...], workload: Workload) -> tuple[int, ...]:
+    """Of how many blocks the parts lie in RAM, by device."""
+    found = with_parts_in_ram(workload, devices)
+    assert found is not None
+    plan = found[0]
+    outlook = forecast(workload.having(plan.settings(workload.params)), plan.split, plan.devices)
+    assert outlook.fits, [(d, m.total_bytes / MIB) for d, m in zip(plan.devices, outlook.devices, strict=True)]
+    return plan.away
+
+
+def test_what_a_card_computes_for_others_blocks_finds_room() -> None:
+    """Of which some have their experts on the others' cards, and some in RAM: that takes 44 MiB more than all alike."""
+    cards = (card("5080", 14.8, 960e9), card("3060", 11.2), card("1660", 5.3, 336e9))
+    assert sum(map(bool, assert_room(cards, FLAGSHIP))) > 1
+
+
+@pytest.mark.many
+@pytest.mark.parametrize("build", [10068, 11434])
+@pytest.mark.parametrize("blocks", [48, 94])
+def test_so_it_does_on_any_cards(blocks: int, build: int) -> None:
+    dice, workload = random.Random(blocks), Workload(shape_of("qwen3moe", blocks), FLAGSHIP.params, build)
+    for _ in range(40):
+        sizes = [dice.choice((5.3, 7.3, 11.2, 14.8, 22.9)) - dice.uniform(0, 0.9) for _ in range(dice.randint(2, 4))]
+        cards = [card(str(n), size, dice.choice((336e9, 448e9, 960e9))) for n, size in enumerate(sizes)]
+        if dice.random() < 0.4:
+            cards[-1] = replace(FAR, budget_bytes=cards[-1].budget_bytes)
+        assert_room(tuple(cards), workload)
+
+
 def test_without_room_in_ram_there_is_no_such_plan() -> None:
     assert with_parts_in_ram(CODER, (card("one", 6),), 4 * GIB) is None
     assert with_parts_in_ram(CODER, (replace(FAR, budget_bytes=6 * GIB),), 64 * GIB) is None

@@ -13,7 +13,7 @@ def test_the_doctor_names_driver_build_links_and_power() -> None:
     page = doctor_page()
     told = " ".join(page.split())
     assert "driver branch 570 or newer, with the open kernel module, serves all of NVIDIA's cards here" in told
-    assert '-DCMAKE_CUDA_ARCHITECTURES="75;86;120"' in page
+    assert '--architectures "75;86;120"' in page
     assert "GTX 1660 SUPER gen3 x4 of gen3 x16" in told
     assert "the supply's 1200 W carry all limits together, 895 W" in told
     assert "0 not checked" in page.splitlines()[0]

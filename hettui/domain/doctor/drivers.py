@@ -144,7 +144,6 @@ def one_build(facts: Facts) -> Iterator[Finding]:
     if whole is None:
         yield unchecked(id, "no card of NVIDIA's is known here")
         return
-    flags = f'-DGGML_CUDA=ON -DGGML_RPC=ON -DCMAKE_CUDA_ARCHITECTURES="{architectures([c for _, c, _ in cards])}"'
     if not whole.cuda:
         yield Finding(
             id,
@@ -160,8 +159,8 @@ def one_build(facts: Facts) -> Iterator[Finding]:
             "good",
             f"one build serves all of NVIDIA's cards here: CUDA {whole.cuda_words}",
             (),
-            "build llama.cpp with",
-            f"cmake -B build {flags}",
+            "have it built",
+            _build_command(facts),
         )
     engine = facts.engine
     if engine is None or engine.cuda is None:
@@ -205,8 +204,8 @@ def compiled_for(facts: Facts) -> Iterator[Finding]:
             "fault",
             f"this llama.cpp has no code for {card.name} (compute capability {card.hardware.compute_capability})",
             (f"compiled for {said}",),
-            "build it with its architecture among them",
-            _flags(facts),
+            "have one built with its architecture among them",
+            _build_command(facts),
             card.hardware.id,
         )
     late = [card for card, c in cards if c and card not in without and not _exact(engine.code, c)]
@@ -222,9 +221,10 @@ def compiled_for(facts: Facts) -> Iterator[Finding]:
         yield Finding(id, "good", f"this llama.cpp has CUDA code for {said}")
 
 
-def _flags(facts: Facts) -> str:
+def _build_command(facts: Facts) -> str:
+    """hettui's own: it fetches the source, finds compilers and toolkit, and tries what it has built."""
     known = [c for _, c, _ in _generations(facts)]
-    return f'cmake -B build -DGGML_CUDA=ON -DGGML_RPC=ON -DCMAKE_CUDA_ARCHITECTURES="{architectures(known)}"'
+    return f'hettui engine build --backends cuda --architectures "{architectures(known)}" --use'
 
 
 def _runs(code: CudaCode, capability: tuple[int, int]) -> bool:

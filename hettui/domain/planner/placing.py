@@ -24,6 +24,7 @@ from hettui.domain.planner.search import INFINITE
 from hettui.domain.speed.pace import Pace, below_s, pace
 from hettui.domain.units import MIB
 
+_TRIES = 4
 _HOST_SPARE_BYTES = 64 * MIB
 """Of this machine's memory, for its own compute buffer."""
 
@@ -41,18 +42,32 @@ def with_parts_in_ram(
         return None
     table = _Table(workload, devices, host_bytes_per_s)
     left = INFINITE if ram_bytes is None else ram_bytes - workload.shape.host_bytes - _HOST_SPARE_BYTES
-    found = place(table.problem(left), most_steps)
-    if found is None:
-        return None
-    plan = table.plan(found)
-    if plan.away or forecast(workload, plan.split, plan.devices).fits:
-        return plan, found
+    found = _fitting(table, left, most_steps)
+    if found is None or found[0].away or forecast(workload, found[0].split, found[0].devices).fits:
+        return found
     # Nothing need leave but for the copies of inputs, which llama.cpp keeps only where nothing has left.
     best = None
     for device in (i for i, d in enumerate(devices) if d.helps_host):
-        found = place(table.problem(left, leaving=device), most_steps)
-        if found is not None and (best is None or found.value < best[1].value):
-            best = table.plan(found), found
+        found = _fitting(table, left, most_steps, leaving=device)
+        if found is not None and (best is None or found[1].value < best[1].value):
+            best = found
+    return best
+
+
+def _fitting(
+    table: _Table, ram_bytes: float, most_steps: int, leaving: int | None = None
+) -> tuple[Plan, Placed] | None:
+    """The card that helps the host computes for the others' blocks as well, and what that takes depends on how theirs
+    are divided: a run alone does not say it. Where the whole does not fit, it is searched again with that much less."""
+    table.unseen_bytes = [0] * len(table.devices)
+    best = None
+    for _ in range(_TRIES):
+        found = place(table.problem(ram_bytes, leaving), most_steps)
+        if found is None:
+            return best
+        best = table.plan(found), found
+        if not best[0].away or not table.sees_more(best[0]):
+            break
     return best
 
 
@@ -107,14 +122,41 @@ class _Table:
         host = pace(Device("host", bandwidth_bytes_per_s=host_bytes_per_s))
         self.penalties = [_penalties(workload, p, host) for p in self.paces]
         self.leaving: int | None = None
+        self.unseen_bytes = [0] * len(devices)
+        """By device: what it needs of its budget beyond what is known of a run alone."""
+
+    def budget_bytes(self, device: int) -> int | None:
+        budget = self.devices[device].budget_bytes
+        return None if budget is None else max(0, budget - self.unseen_bytes[device])
+
+    def sees_more(self, plan: Plan) -> bool:
+        """Whether some device is short with the plan, and is known now to need more than was thought."""
+        whole = forecast(self.workload.having(plan.settings(self.workload.params)), plan.split, plan.devices)
+        places = {d.name: i for i, d in enumerate(self.devices)}
+        first, helper, more = 0, False, False
+        for d, memory, count, away in zip(plan.devices, whole.devices, plan.split.layers, plan.away, strict=True):
+            device = places[d.name]
+            costs = self.away if d.helps_host and not helper else self.beside
+            if count and d.budget_bytes is not None and memory.total_bytes > d.budget_bytes:
+                unseen = memory.total_bytes - self.needed_bytes(device, first, first + count - 1, away, costs)
+                more |= unseen > self.unseen_bytes[device]
+                self.unseen_bytes[device] = max(unseen, self.unseen_bytes[device])
+            helper, first = helper or (d.helps_host and count > 0), first + count
+        return more
+
+    def needed_bytes(self, device: int, first: int, last: int, away: int, costs: LayerCosts) -> int:
+        """Of a run with the parts of so many blocks in RAM, as `fewest_away` reckons."""
+        stop = min(last, self.last_block) + 1
+        start, stay = self.parts[min(first, stop)], self.parts[stop - away]
+        whole = self.parts[stop] - start
+        least = max(costs.held_bytes(device, first, last), self.here.held_bytes(device, first, last) - whole)
+        return least + stay - start
 
     def problem(self, ram_bytes: float, leaving: int | None = None) -> Placing:
         """`leaving`: a device that holds something, of which something leaves whether it must or not."""
         shape, devices, self.leaving = self.shape, self.devices, leaving
-        rooms = [
-            INFINITE if d.budget_bytes is None else max(0, d.budget_bytes - self._besides_bytes(i))
-            for i, d in enumerate(devices)
-        ]
+        budgets = [self.budget_bytes(i) for i in range(len(devices))]
+        rooms = [INFINITE if b is None else max(0, b - self._besides_bytes(i)) for i, b in enumerate(budgets)]
         away = [
             [b - a for a, b in pairwise(table)] if d.helps_host else [INFINITE] * self.shape.blocks
             for table, d in zip(self.penalties, devices, strict=True)
@@ -160,7 +202,7 @@ class _Table:
 
         `costs`: with all of them in RAM; None where none may leave.
         """
-        budget = self.devices[device].budget_bytes
+        budget = self.budget_bytes(device)
         held = self.here.held_bytes(device, first, last)
         if costs is None:
             return 0 if budget is None or held <= budget else None

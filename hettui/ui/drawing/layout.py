@@ -60,7 +60,12 @@ class Arrangement:
         """Of all cards and rows, the host's included."""
         cards = -(-devices // self.columns)
         gaps = self.gap * cards if devices else 0
-        return cards * self.card_rows + gaps + self.host_rows
+        return cards * self.card_rows + gaps + own_rows(devices, self.columns, self.host_rows)
+
+
+def own_rows(devices: int, columns: int, host_rows: int) -> int:
+    """Of the host: none where a last row of cards leaves room for it."""
+    return 0 if devices % columns else host_rows
 
 
 def arrange(devices: int, rows: int, columns: int, more: int = 0) -> Arrangement:
@@ -94,7 +99,7 @@ def _tall(devices: int, rows: int, across: int, more: int) -> list[Arrangement]:
     if not high:
         return []
     fixed = TALL_FIXED_ROWS + more
-    graph = ((rows - HOST_CARD_ROWS) // high - 1 - fixed) // 2
+    graph = ((rows - own_rows(devices, across, HOST_CARD_ROWS)) // high - 1 - fixed) // 2
     if graph < LEAST_GRAPH_ROWS:
         return []
     graph = min(graph, MOST_GRAPH_ROWS)

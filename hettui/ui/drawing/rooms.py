@@ -6,8 +6,6 @@ and whoever needs a size before anything was laid out ask here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hettui.domain.records import dataclass
 from hettui.domain.screen.panes import PanesState
 from hettui.ui.drawing.layout import Arrangement
@@ -87,7 +85,6 @@ def card_rooms(found: Arrangement, devices: int, room: Room) -> list[Room] | Non
     return [*cards, Room(edges[column], top + row * step, edges[-1] - edges[column], found.host_rows)]
 
 
-def below_cards(found: Arrangement, cards: Sequence[Room], room: Room) -> Room:
+def below_cards(found: Arrangement, devices: int, room: Room) -> Room:
     """Of the selected device's details."""
-    last = max(card.y + card.rows for card in cards)
-    return Room(room.x, last, room.width, found.details_rows)
+    return Room(room.x, room.y + found.titles + found.list_rows(devices), room.width, found.details_rows)
