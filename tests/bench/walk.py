@@ -178,7 +178,7 @@ def walk(model: Path, size: tuple[int, int], delay_s: float) -> list[tuple[str, 
         tmux = Tmux([*client, remote_line(Path(folder), model)], size)
         try:
             first = "ssh, and hettui's first complete screen"
-            tmux.seconds_until(lambda screen: "Quit" in screen and "CPU of this machine" in screen)
+            tmux.seconds_until(lambda screen: "Quit" in screen and "○ stopped" in screen)
             times = [(first, time.monotonic() - start)]
             for step in steps(model):
                 before = tmux.screen()

@@ -373,7 +373,7 @@ def test_the_terminal_is_clean_after_a_signal(
 ) -> None:
     terminal = on_pty(*HETTUI, "demo")
     # Of the whole screen: what the early frame leaves is looked at in tests/wiring/test_early_frame.py.
-    terminal.wait(b"Quit")
+    terminal.wait(b"stopped")
     terminal.program.send_signal(number)
     assert terminal.end() == 128 + number, terminal.seen[-2500:]
     assert_clean(terminal)

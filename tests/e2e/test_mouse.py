@@ -53,7 +53,8 @@ def changed(terminal: Terminal, before: int) -> int:
 @pytest.mark.parametrize("size", [(80, 24), (80, 14)], ids=["cards", "rows"])
 def test_sliders_and_boundaries_follow_the_raw_mouse(terminal: Terminal, size: tuple[int, int]) -> None:
     terminal.run("demo", size=size)
-    shown = terminal.wait("q Quit")
+    # Before it knows what runs, it has no mouse.
+    shown = terminal.wait("○ stopped")
     held = layers_of_first(shown)
 
     y, x = found(shown, "[━╌]*●")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from hettui.domain.devices.device import Device, locked_layers
 from hettui.domain.memory.costs import LayerCosts
+from hettui.domain.memory.forecast import forecast
 from hettui.domain.memory.workload import Workload
 from hettui.domain.model.shape import ModelShape
 from hettui.domain.plan.split import Split, proportional
@@ -36,13 +37,35 @@ def propose(workload: Workload, devices: Sequence[Device]) -> Split:
     ]
     if len(devices) > 1:
         costs = LayerCosts(workload, devices, several=True)
-        whole = _Search(costs, devices, locked).whole()
+        whole = _Search(costs, [d.budget_bytes for d in devices], locked).whole()
         found += [whole] if whole is not None else []
     best = min(found, default=None)
     if best is not None:
         return Split(best[1], shape.layers)
+    return _with_the_host(workload, devices, locked)
+
+
+def _with_the_host(workload: Workload, devices: Sequence[Device], locked: dict[int, int]) -> Split:
+    """As many layers as fit, the rest on the host. Which card computes for the host depends on which hold layers: what
+    that takes is seen once a split stands, and where one does not fit it is searched again with that much less."""
     costs = LayerCosts(workload, devices, several=False, full_offload=False)
-    return Split(_Search(costs, devices, locked).most(), shape.layers)
+    unseen = [0] * len(devices)
+    # Each time a card may turn out to be too small to be the one, and the next one is.
+    for _ in range(len(devices) + 2):
+        budgets = [
+            None if d.budget_bytes is None else max(0, d.budget_bytes - u) for d, u in zip(devices, unseen, strict=True)
+        ]
+        split = Split(_Search(costs, budgets, locked).most(), workload.shape.layers)
+        first, before = split.host_layers, list(unseen)
+        for i, (device, memory) in enumerate(zip(devices, forecast(workload, split, devices).devices, strict=True)):
+            count, budget = split.layers[i], device.budget_bytes
+            if count and budget is not None and memory.total_bytes > budget and i not in locked:
+                known = costs.held_bytes(i, first, first + count - 1)
+                unseen[i] = max(unseen[i], memory.total_bytes - known)
+            first += count
+        if unseen == before:
+            break
+    return split
 
 
 def alone(costs: LayerCosts, devices: Sequence[Device]) -> dict[int, float]:
@@ -74,9 +97,10 @@ class _Search:
     """For a device and a first layer: the least highest fill ratio with which the devices from here on take the rest,
     and how many layers the device takes then. Only what the devices behind can hold at all is looked at."""
 
-    def __init__(self, costs: LayerCosts, devices: Sequence[Device], locked: dict[int, int]) -> None:
+    def __init__(self, costs: LayerCosts, budgets: Sequence[int | None], locked: dict[int, int]) -> None:
+        """`budgets` in bytes, by device; None: any."""
         self._costs, self._locked, self._total = costs, locked, costs.total_layers
-        self._budgets = [d.budget_bytes for d in devices]
+        self._budgets, devices = budgets, range(len(budgets))
         self._ratio: list[list[float | None]] = [[None] * (self._total + 1) for _ in devices]
         self._ratio.append([*[float("inf")] * self._total, 0.0])
         self._taken = [[0] * (self._total + 1) for _ in devices]

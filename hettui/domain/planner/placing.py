@@ -133,24 +133,23 @@ class _Table:
         """Whether some device is short with the plan, and is known now to need more than was thought."""
         whole = forecast(self.workload.having(plan.settings(self.workload.params)), plan.split, plan.devices)
         places = {d.name: i for i, d in enumerate(self.devices)}
-        first, helper, more = 0, False, False
+        first, before = 0, list(self.unseen_bytes)
         for d, memory, count, away in zip(plan.devices, whole.devices, plan.split.layers, plan.away, strict=True):
-            device = places[d.name]
-            costs = self.away if d.helps_host and not helper else self.beside
             if count and d.budget_bytes is not None and memory.total_bytes > d.budget_bytes:
-                unseen = memory.total_bytes - self.needed_bytes(device, first, first + count - 1, away, costs)
-                more |= unseen > self.unseen_bytes[device]
+                device = places[d.name]
+                unseen = memory.total_bytes - self.needed_bytes(device, first, first + count - 1, away)
                 self.unseen_bytes[device] = max(unseen, self.unseen_bytes[device])
-            helper, first = helper or (d.helps_host and count > 0), first + count
-        return more
+            first += count
+        return self.unseen_bytes != before
 
-    def needed_bytes(self, device: int, first: int, last: int, away: int, costs: LayerCosts) -> int:
-        """Of a run with the parts of so many blocks in RAM, as `fewest_away` reckons."""
+    def needed_bytes(self, device: int, first: int, last: int, away: int) -> int:
+        """Of a run with the parts of so many blocks in RAM, as the search reckons."""
+        held = self.here.held_bytes(device, first, last)
+        if not self.devices[device].helps_host:
+            return held
         stop = min(last, self.last_block) + 1
         start, stay = self.parts[min(first, stop)], self.parts[stop - away]
-        whole = self.parts[stop] - start
-        least = max(costs.held_bytes(device, first, last), self.here.held_bytes(device, first, last) - whole)
-        return least + stay - start
+        return max(self.without_bytes(device, first, last), held - self.parts[stop] + start) + stay - start
 
     def problem(self, ram_bytes: float, leaving: int | None = None) -> Placing:
         """`leaving`: a device that holds something, of which something leaves whether it must or not."""
@@ -188,7 +187,7 @@ class _Table:
         """With the parts of as few blocks in RAM as make it fit."""
         own, d, below = self.paces[device], self.devices[device], self.below[device]
         cost = own.hop_s + below[last + 1] - below[first]
-        away = self.fewest_away(device, first, last, self.away if d.helps_host else None)
+        away = self.fewest_away(device, first, last, self.without_bytes(device, first, last) if d.helps_host else None)
         stop = min(last, self.last_block) + 1
         if device == self.leaving and away == 0:
             away = 1 if first < stop and self.part_bytes[stop - 1] else None
@@ -197,18 +196,22 @@ class _Table:
         table = self.penalties[device]
         return Run(cost + table[stop] - table[stop - away], away, self.parts[stop] - self.parts[stop - away])
 
-    def fewest_away(self, device: int, first: int, last: int, costs: LayerCosts | None) -> int | None:
+    def without_bytes(self, device: int, first: int, last: int) -> int:
+        """Of a run of an attached card with all parts in RAM: whether it is the one that helps is not known yet."""
+        return max(costs.held_bytes(device, first, last) for costs in (self.away, self.beside))
+
+    def fewest_away(self, device: int, first: int, last: int, without: int | None) -> int | None:
         """The parts of so many of the run's last blocks leave; None: it does not even fit without all of them.
 
-        `costs`: with all of them in RAM; None where none may leave.
+        `without`: bytes with all of them in RAM; None where none may leave.
         """
         budget = self.budget_bytes(device)
         held = self.here.held_bytes(device, first, last)
-        if costs is None:
+        if without is None:
             return 0 if budget is None or held <= budget else None
         stop = min(last, self.last_block) + 1
         parts, start = self.parts, min(first, stop)
-        whole, without = parts[stop] - parts[start], costs.held_bytes(device, first, last)
+        whole = parts[stop] - parts[start]
         if budget is None or max(held, without + whole) <= budget:
             return 0
         if without > budget:
@@ -225,7 +228,8 @@ class _Table:
         for device, count, said in zip(found.order, found.counts, found.away, strict=True):
             attached = self.devices[device].helps_host
             if said and attached and helper:
-                fewer = self.fewest_away(device, first, first + count - 1, self.beside)
+                last = first + count - 1
+                fewer = self.fewest_away(device, first, last, self.beside.held_bytes(device, first, last))
                 fewer = max(fewer, 1) if fewer is not None and device == self.leaving else fewer
                 said = said if fewer is None else min(said, fewer)
             helper, first = helper or attached, first + count
