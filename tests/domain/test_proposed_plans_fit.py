@@ -1,4 +1,4 @@
-"""Whatever the planner proposes fits by what the screen then forecasts of it, whole or with layers or parts on the host.
+"""Whatever the planner proposes fits by what the screen forecasts of it, whole or with layers or parts on the host.
 On unlike devices, with many architectures and both builds."""
 
 from __future__ import annotations
