@@ -59,6 +59,7 @@ from hettui.ui.messages import (
 from hettui.ui.screens.main import MainScreen
 from hettui.ui.terminal.app import TerminalApp
 from hettui.ui.terminal.begun import Begun
+from hettui.ui.terminal.collector import LOOK_S
 from hettui.ui.terminal.output import Output
 from hettui.ui.widgets.in_roles import InRoles
 
@@ -274,6 +275,7 @@ class HettuiApp(TerminalApp[HettuiError | None]):
             from hettui.ui.dialogs.welcome import WelcomeScreen
 
             self.push_screen(WelcomeScreen(self._backend, session), self._welcomed)
+        self.set_interval(LOOK_S, self.collector.look)
         if self._when_shown is not None:
             self._main.call_after_refresh(self._when_shown)
         self._tell(self._problems)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from hettui.services.events import ClusterChanged, Event
-from hettui.ui.terminal.collector import calm_collector
+from hettui.ui.terminal.collector import calm_collector, keep
 
 MODULES = (
     "hettui.domain.chat.figures",
@@ -104,11 +104,13 @@ class Later:
 def import_the_rest() -> None:
     for name in MODULES:
         import_module(name)
+    keep()
 
 
 def import_for_what_runs() -> None:
     for name in ONCE_RUNNING:
         import_module(name)
+    keep()
 
 
 def _begin(work: Callable[[], None]) -> None:

@@ -51,6 +51,11 @@ class Tmux:
     def _do(self, *words: str) -> str:
         return subprocess.run(["tmux", "-L", self._socket, *words], capture_output=True, text=True, check=True).stdout
 
+    @property
+    def pane_pid(self) -> str:
+        """Of the shell that runs it."""
+        return self._do("display-message", "-p", "#{pane_pid}").strip()
+
     def screen(self) -> str:
         return self._do("capture-pane", "-p")
 

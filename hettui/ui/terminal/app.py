@@ -1,6 +1,6 @@
 """The app as far as it is the terminal's matter: its colours, and what becomes of a crash.
 
-With `slow_line` and `toasts` all that reaches into Textual 8.2.8's own parts of an app.
+With `slow_line`, `toasts` and `closed_widgets` all that reaches into Textual 8.2.8's own parts of an app.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from textual.theme import Theme
 
 from hettui.ui.colours.themes import terminal_theme
 from hettui.ui.terminal.begun import Begun
+from hettui.ui.terminal.closed_widgets import let_go_of_closed_widgets
 from hettui.ui.terminal.lean_textual import import_palette
 from hettui.ui.terminal.output import Output
 from hettui.ui.terminal.slow_line import SlowLineApp
 
 _ReturnType = TypeVar("_ReturnType")
+let_go_of_closed_widgets()
 
 
 class TerminalApp(SlowLineApp[_ReturnType]):

@@ -32,6 +32,7 @@ from textual.widgets._toast import ToastRack
 
 from hettui.ui.terminal.begun import Begun, driver_for
 from hettui.ui.terminal.cells import Picture, cells_of
+from hettui.ui.terminal.collector import RestingCollector
 from hettui.ui.terminal.key_order import KeyOrder
 from hettui.ui.terminal.pacing import QUERY, Pacer
 
@@ -177,6 +178,7 @@ class SlowLineApp(App[_ReturnType]):
         """It stands alone until there is more to be seen than a screen without anything."""
         super().__init__()
         self.key_order = KeyOrder(self, super().on_event, held=begun is not None)
+        self.collector = RestingCollector()
         self._picture = Picture() if begun is None else begun.picture
         self._pacer = Pacer()
         self._sizes_told = 0
@@ -198,6 +200,8 @@ class SlowLineApp(App[_ReturnType]):
 
     async def on_event(self, event: events.Event) -> None:
         typed = isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded
+        if typed:
+            self.collector.heard()
         await (self.key_order.take if typed else super().on_event)(event)
 
     def call_next(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
