@@ -23,7 +23,8 @@ from tests import tiny_models
 
 LIST = Path(__file__).with_suffix(".txt")
 COMMANDS = ("--version", "--help", "status", "keys", "requests", "devices")
-KEYS = ("right", "down", "c", "escape", "u")
+# Each does something every time: another device's explanation may have another number of lines.
+KEYS = ("right", "down", "up", "c", "escape", "u")
 _SECONDS = 120
 
 _COMMAND = """
@@ -38,7 +39,7 @@ print(json.dumps({"modules": list(sys.modules)}), file=out)
 """
 
 _SCREEN = """
-import asyncio, json, sys
+import asyncio, contextlib, json, sys
 import hettui.wiring.screen as screen
 from hettui.wiring import later
 
@@ -49,6 +50,12 @@ def begin(app):
     def stands():
         found["modules"], found["widgets"] = list(sys.modules), len(app.screen.walk_children())
 
+    async def rest(app, pilot):
+        "What a key has set off on threads belongs to it, and not to the next one."
+        with contextlib.suppress(WorkerCancelled):
+            await app.workers.wait_for_complete()
+        await pilot.pause()
+
     async def drive():
         async with app.run_test(size=(120, 40)) as pilot:
             while not found:
@@ -57,9 +64,10 @@ def begin(app):
             found["keys"] = {}
             # Readings arrive meanwhile: the least of some rounds is the key's own.
             for key in sys.argv[2:] * 12:
+                await rest(app, pilot)
                 before = dict(counted)
                 await pilot.press(key)
-                await pilot.pause()
+                await rest(app, pilot)
                 done = [counted[name] - before[name] for name in counted]
                 found["keys"][key] = [min(pair) for pair in zip(done, found["keys"].get(key, done))]
             app.exit()
@@ -80,6 +88,7 @@ def counting(kind, name):
     setattr(kind, name, called)
 
 from textual.css.stylesheet import Stylesheet
+from textual.worker import WorkerCancelled
 from textual._compositor import Compositor
 from hettui.ui.app import HettuiApp
 
