@@ -27,10 +27,20 @@ class Begun(Protocol):
         """Somebody else gives the terminal back from now on."""
 
 
+class SteadyDriver(LinuxDriver):
+    """Begins again only where it was suspended."""
+
+    def _sigcont_application(self, *_: object) -> None:
+        # For a terminal that is gone the kernel sends SIGCONT behind SIGHUP. Textual 8.2.8 begins anew on it, with
+        # threads that nobody ends: one of them reads what is not there any more for ever.
+        if self._must_signal_resume:
+            super()._sigcont_application()
+
+
 def driver_for(begun: Begun) -> type[Driver]:
     """A driver that goes on where this terminal stands."""
 
-    class TakingOver(LinuxDriver):
+    class TakingOver(SteadyDriver):
         """The first time it begins, it leaves what stands on the screen."""
 
         _begun: Begun | None = begun

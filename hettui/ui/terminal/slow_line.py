@@ -24,13 +24,14 @@ from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 from textual.app import App
 from textual.binding import ActiveBinding
 from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Region, Size
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import AwaitMount, Widget
 from textual.widgets._toast import ToastRack
 
-from hettui.ui.terminal.begun import Begun, driver_for
+from hettui.ui.terminal.begun import Begun, SteadyDriver, driver_for
 from hettui.ui.terminal.cells import Picture, cells_of
 from hettui.ui.terminal.collector import RestingCollector
 from hettui.ui.terminal.key_order import KeyOrder
@@ -190,7 +191,10 @@ class SlowLineApp(App[_ReturnType]):
         return CalmScreen(id="_default")
 
     def get_driver_class(self) -> type[Driver]:
-        return super().get_driver_class() if self._begun is None else driver_for(self._begun)
+        if self._begun is not None:
+            return driver_for(self._begun)
+        usual = super().get_driver_class()
+        return SteadyDriver if usual is LinuxDriver else usual
 
     def let_go_of_early_frame(self, screen: Screen[Any]) -> None:
         """This screen shows it too, and is pushed now. Keys wait until it has mounted: those that come before would
