@@ -1,6 +1,6 @@
 """The early frame stands on the terminal before Textual is imported, where the session is open by then.
 
-What imports Textual here imports it too late: `python -m tests.lean` holds what is loaded until these rows stand.
+What imports Textual here imports it too late: `python -m tests.lean` holds what is loaded until it stands.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class EarlyFrame(FirstTerminal):
-    """Implements Begun once they stand. They are written where the session has been opened, on its thread."""
+    """Implements Begun once it stands. It is written where the session has been opened, on its thread."""
 
     def __init__(self, looks: Looks, read_only: str | None) -> None:
         """`read_only` as for the screen."""
@@ -47,7 +47,7 @@ class EarlyFrame(FirstTerminal):
 
     @property
     def begun(self) -> Begun | None:
-        """None when they do not stand: then they will not any more. Raises what went wrong with them."""
+        """None when it does not stand: then it will not any more. Raises what went wrong with it."""
         stands = self.leave()
         if self._trouble is not None:
             raise self._trouble
